@@ -1,0 +1,10 @@
+/** @type {import("jest").Config} */
+module.exports = {
+  testEnvironment: "node",
+  roots: ["<rootDir>/test"],
+  testMatch: ["**/*.test.ts"],
+  transform: { "^.+\\.ts$": ["ts-jest", {}] },
+  // Each test process opens a device whose threads fill the cores: more of them would only wait for each other.
+  maxWorkers: 1,
+  testTimeout: 60_000,
+};
