@@ -1,0 +1,52 @@
+#pragma once
+
+#include <map>
+#include <stdexcept>
+#include <string>
+
+namespace eva {
+
+/// Base of every failure the library reports. `code` becomes `error.code` in JavaScript and is stable;
+/// `details` (op, field, expected, actual, …) becomes `error.details`; the message is for people.
+struct error : std::runtime_error {
+  using detail_map = std::map<std::string, std::string>;
+
+  error(const char* stable_code, const std::string& message, detail_map facts = {})
+      : std::runtime_error(message), code(stable_code), details(std::move(facts)) {}
+
+  const char* code;
+  detail_map details;
+};
+
+struct shape_error : error {
+  shape_error(const std::string& message, detail_map facts = {})
+      : error("ERR_EVACLIP_SHAPE", message, std::move(facts)) {}
+};
+
+struct argument_error : error {
+  argument_error(const std::string& message, detail_map facts = {})
+      : error("ERR_EVACLIP_INVALID_ARGUMENT", message, std::move(facts)) {}
+};
+
+struct out_of_memory_error : error {
+  out_of_memory_error(const std::string& message, detail_map facts = {})
+      : error("ERR_EVACLIP_OUT_OF_MEMORY", message, std::move(facts)) {}
+};
+
+struct device_error : error {
+  device_error(const std::string& message, detail_map facts = {})
+      : error("ERR_EVACLIP_NO_DEVICE", message, std::move(facts)) {}
+};
+
+struct disposed_error : error {
+  explicit disposed_error(const std::string& what)
+      : error("ERR_EVACLIP_DISPOSED", what + " has been disposed") {}
+};
+
+/// A value that only shows at run time, such as a token id outside the vocabulary.
+struct data_error : error {
+  data_error(const std::string& message, detail_map facts = {})
+      : error("ERR_EVACLIP_DATA", message, std::move(facts)) {}
+};
+
+}  // namespace eva

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/shape.h"
+
+namespace eva {
+
+/// A typed view of device memory, dense and row-major. Owns nothing: the memory plan or a parameter
+/// owns the bytes. `data` is null for an output that nobody reads.
+struct tensor {
+  dtype type = dtype::none;
+  shape dims;
+  void* data = nullptr;
+
+  bool present() const { return type != dtype::none; }
+  int64_t size() const { return element_count(dims); }
+  int64_t bytes() const { return size() * size_of(type); }
+  int64_t dim(int i) const { return dims[size_t(i < 0 ? int(dims.size()) + i : i)]; }
+  int64_t rank() const { return int64_t(dims.size()); }
+  /// Elements in the last dimension, and how many such rows there are. A scalar is one row of one.
+  int64_t columns() const { return dims.empty() ? 1 : dims.back(); }
+  int64_t rows() const { return columns() == 0 ? 0 : size() / columns(); }
+
+  template <class T> T* as() const { return static_cast<T*>(data); }
+};
+
+using tensors = std::vector<tensor>;
+
+}  // namespace eva

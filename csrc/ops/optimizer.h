@@ -1,0 +1,147 @@
+#pragma once
+
+#include "ops/op.h"
+
+namespace eva::ops {
+
+/// norm = sqrt(sum of squares of every gradient), accumulated in double.
+struct global_norm {
+  static constexpr auto name = "global_norm";
+  struct args {
+    tensors gradients;  // f32, any shapes
+    tensor norm;        // [] f32
+  };
+  static constexpr auto fields =
+      std::tuple{input_list{"gradients", &args::gradients}, output{"norm", &args::norm}};
+  static void infer(args& a) {
+    for (const tensor& gradient : a.gradients) expect_type(name, "gradients", gradient, dtype::f32);
+    a.norm = {dtype::f32, {}};
+  }
+};
+
+enum class lamb_variant : uint8_t { paper, apex, deepspeed };
+template <>
+inline constexpr std::array<std::string_view, 3> enum_names<lamb_variant>{"paper", "apex", "deepspeed"};
+
+/// The checks that LAMB and AdamW share.
+template <class Args> void check_update(const char* op, const Args& a) {
+  const size_t count = a.parameters.size();
+  expect(a.gradients.size() == count && a.first_moments.size() == count && a.second_moments.size() == count,
+         op, "as many gradients and moments as parameters");
+  expect(a.learning_rates.size() == count && a.weight_decays.size() == count, op,
+         "one learning rate and one weight decay a parameter");
+  for (size_t i = 0; i < count; ++i) {
+    const shape& dims = a.parameters[i].dims;
+    for (auto [field, list] :
+         {std::pair{"parameters", &a.parameters}, std::pair{"gradients", &a.gradients},
+          std::pair{"first_moments", &a.first_moments}, std::pair{"second_moments", &a.second_moments}}) {
+      expect_type(op, field, (*list)[i], dtype::f32);
+      expect_shape(op, field, (*list)[i], dims);
+    }
+  }
+  expect_size(op, "norm", a.norm, 1);
+  expect_size(op, "schedule", a.schedule, 1);
+  expect_size(op, "step", a.step, 1);
+  expect_type(op, "step", a.step, dtype::i32);
+}
+
+/// One step of LAMB (You et al. 2020, algorithm 2), every tensor with its own trust ratio. With g the clipped
+/// gradient, g = gradient · min(1, clip_norm / (norm + 1e-6)) (clip_norm 0: as it is) and t = step ≥ 1:
+///   m = β1 m + (1 - β1) g,  v = β2 v + (1 - β2) g²,  η = schedule · learning_rates[i]
+///   paper, apex:  u = (m / (1 - β1ᵗ)) / (sqrt(v / (1 - β2ᵗ)) + eps) + wd p,  ratio = ‖p‖ / ‖u‖ (1 when
+///   either is 0),
+///                 p -= η ratio u
+///   deepspeed:    u = m / (sqrt(v) + eps) + wd p,  ratio = clamp(‖p‖ / ‖u‖, 0.01, 10) (1 when either is 0),
+///                 p -= η sqrt(1 - β2ᵗ) / (1 - β1ᵗ) ratio u
+/// The ratio is 1 where adapt[i] is 0. When norm is not finite, nothing changes.
+struct lamb_update {
+  static constexpr auto name = "lamb_update";
+  struct args {
+    tensors parameters;                                       // f32, any shapes
+    tensors gradients;                                        // f32, the same shapes
+    tensors first_moments;                                    // f32, the same shapes
+    tensors second_moments;                                   // f32, the same shapes
+    tensor norm;                                              // [] f32, of all gradients
+    tensor schedule;                                          // [] f32, the factor of warm-up and decay
+    tensor step;                                              // [] i32, 1 for the first update
+    tensor trust_ratios;                                      // [tensors] f32
+    tensor partials;                                          // [tensors, 2] f32: ‖p‖², ‖u‖²
+    std::vector<float> learning_rates, weight_decays, adapt;  // [tensors] each
+    float beta1 = 0.9f, beta2 = 0.98f, eps = 1e-6f, clip_norm = 0;
+    lamb_variant variant = lamb_variant::paper;
+  };
+  static constexpr auto fields = std::tuple{inout_list{"parameters", &args::parameters},
+                                            input_list{"gradients", &args::gradients},
+                                            inout_list{"first_moments", &args::first_moments},
+                                            inout_list{"second_moments", &args::second_moments},
+                                            input{"norm", &args::norm},
+                                            input{"schedule", &args::schedule},
+                                            input{"step", &args::step},
+                                            output{"trust_ratios", &args::trust_ratios},
+                                            scratch{"partials", &args::partials},
+                                            attribute{"learning_rates", &args::learning_rates},
+                                            attribute{"weight_decays", &args::weight_decays},
+                                            attribute{"adapt", &args::adapt},
+                                            attribute{"beta1", &args::beta1},
+                                            attribute{"beta2", &args::beta2},
+                                            attribute{"eps", &args::eps},
+                                            attribute{"clip_norm", &args::clip_norm},
+                                            attribute{"variant", &args::variant}};
+  static void infer(args& a) {
+    check_update(name, a);
+    const int64_t count = int64_t(a.parameters.size());
+    expect(int64_t(a.adapt.size()) == count, name, "one adapt flag a parameter");
+    a.trust_ratios = {dtype::f32, {count}};
+    a.partials = {dtype::f32, {count, 2}};
+  }
+};
+
+/// One step of AdamW (Loshchilov and Hutter 2019, algorithm 2): with g, m, v and η as in lamb_update,
+///   p -= η ((m / (1 - β1ᵗ)) / (sqrt(v / (1 - β2ᵗ)) + eps) + wd p)
+/// When norm is not finite, nothing changes.
+struct adamw_update {
+  static constexpr auto name = "adamw_update";
+  struct args {
+    tensors parameters;                                // f32, any shapes
+    tensors gradients;                                 // f32, the same shapes
+    tensors first_moments;                             // f32, the same shapes
+    tensors second_moments;                            // f32, the same shapes
+    tensor norm;                                       // [] f32
+    tensor schedule;                                   // [] f32
+    tensor step;                                       // [] i32
+    std::vector<float> learning_rates, weight_decays;  // [tensors] each
+    float beta1 = 0.9f, beta2 = 0.98f, eps = 1e-6f, clip_norm = 0;
+  };
+  static constexpr auto fields = std::tuple{inout_list{"parameters", &args::parameters},
+                                            input_list{"gradients", &args::gradients},
+                                            inout_list{"first_moments", &args::first_moments},
+                                            inout_list{"second_moments", &args::second_moments},
+                                            input{"norm", &args::norm},
+                                            input{"schedule", &args::schedule},
+                                            input{"step", &args::step},
+                                            attribute{"learning_rates", &args::learning_rates},
+                                            attribute{"weight_decays", &args::weight_decays},
+                                            attribute{"beta1", &args::beta1},
+                                            attribute{"beta2", &args::beta2},
+                                            attribute{"eps", &args::eps},
+                                            attribute{"clip_norm", &args::clip_norm}};
+  static void infer(args& a) { check_update(name, a); }
+};
+
+/// Keeps parameters in [minimum, maximum]: the logit scale after each step.
+struct clamp_update {
+  static constexpr auto name = "clamp_update";
+  struct args {
+    tensors parameters;  // f32
+    float minimum = 0, maximum = 0;
+  };
+  static constexpr auto fields =
+      std::tuple{inout_list{"parameters", &args::parameters}, attribute{"minimum", &args::minimum},
+                 attribute{"maximum", &args::maximum}};
+  static void infer(args& a) {
+    for (const tensor& parameter : a.parameters) expect_type(name, "parameters", parameter, dtype::f32);
+    expect(a.minimum <= a.maximum, name, "minimum must not exceed maximum");
+  }
+};
+
+}  // namespace eva::ops

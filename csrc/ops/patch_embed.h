@@ -1,0 +1,100 @@
+#pragma once
+
+#include "ops/op.h"
+
+namespace eva::ops {
+
+/// The pixels of each kept patch as one row, in the column order of a convolution weight [W, 3, P, P]: the
+/// patch embedding is then a linear op, and dropped patches are never read. u8 images are normalised,
+/// (x / 255 - mean) / std; f32 images come normalised. No gradient.
+struct patch_rows {
+  static constexpr auto name = "patch_rows";
+  struct args {
+    tensor images;  // u8 [B, S, S, 3] or f32 [B, 3, S, S]
+    tensor kept;    // [B, K] i32 patch indices, row-major over the grid; optional: all
+    tensor y;       // [B, K, 3 P P]
+    int64_t patch_size = 16;
+    std::vector<float> mean, std;  // [3] each, in units of the full range
+    dtype type = dtype::f32;
+  };
+  static constexpr auto fields =
+      std::tuple{input{"images", &args::images}, optional_input{"kept", &args::kept},
+                 output{"y", &args::y},          attribute{"patch_size", &args::patch_size},
+                 attribute{"mean", &args::mean}, attribute{"std", &args::std},
+                 attribute{"type", &args::type}};
+  static void infer(args& a) {
+    expect_rank(name, "images", a.images, 4, 4);
+    const bool bytes = a.images.type == dtype::u8;
+    if (!bytes) expect_type(name, "images", a.images, dtype::f32);
+    const int64_t size = a.images.dim(2), b = a.images.dim(0);
+    expect_shape(name, "images", a.images, bytes ? shape{b, size, size, 3} : shape{b, 3, size, size});
+    expect(a.patch_size > 0 && size % a.patch_size == 0, name,
+           "the image size must be a multiple of patch_size");
+    expect(a.mean.size() == 3 && a.std.size() == 3, name, "mean and std have three entries");
+    expect(is_float(a.type), name, "type must be f32 or bf16");
+    int64_t k = (size / a.patch_size) * (size / a.patch_size);
+    if (a.kept.present()) {
+      expect_type(name, "kept", a.kept, dtype::i32);
+      expect_rank(name, "kept", a.kept, 2, 2);
+      expect_shape(name, "kept", a.kept, {b, a.kept.dim(1)});
+      k = a.kept.dim(1);
+    }
+    a.y = {a.type, {b, k, 3 * a.patch_size * a.patch_size}};
+  }
+};
+
+/// y[b, 0] = class_token + positions[0]; y[b, 1 + i] = x[b, i] + positions[1 + kept[b, i]].
+struct add_positions {
+  static constexpr auto name = "add_positions";
+  struct args {
+    tensor x;            // [B, K, C]
+    tensor class_token;  // C elements, f32
+    tensor positions;    // [..., 1 + N, C] f32
+    tensor kept;         // [B, K] i32, optional: all N
+    tensor y;            // [B, 1 + K, C]
+  };
+  static constexpr auto fields = std::tuple{input{"x", &args::x}, input{"class_token", &args::class_token},
+                                            input{"positions", &args::positions},
+                                            optional_input{"kept", &args::kept}, output{"y", &args::y}};
+  static void infer(args& a) {
+    expect_float(name, "x", a.x);
+    expect_rank(name, "x", a.x, 3, 3);
+    expect_size(name, "class_token", a.class_token, a.x.columns());
+    expect_type(name, "positions", a.positions, dtype::f32);
+    expect(a.positions.columns() == a.x.columns(), name, "positions must have C columns");
+    if (a.kept.present())
+      expect_shape(name, "kept", a.kept, {a.x.dim(0), a.x.dim(1)});
+    else
+      expect_size(name, "positions", a.positions, (1 + a.x.dim(1)) * a.x.columns());
+    a.y = {a.x.type, {a.x.dim(0), 1 + a.x.dim(1), a.x.dim(2)}};
+  }
+};
+
+/// The gradients of add_positions.
+struct add_positions_backward {
+  static constexpr auto name = "add_positions_backward";
+  struct args {
+    tensor dy;            // [B, 1 + K, C]
+    tensor class_token;   // only its shape is read
+    tensor positions;     // only its shape is read
+    tensor kept;          // [B, K] i32, optional
+    tensor dx;            // [B, K, C]
+    tensor dclass_token;  // class_token's shape, f32
+    tensor dpositions;    // positions' shape, f32
+  };
+  static constexpr auto fields = std::tuple{input{"dy", &args::dy},
+                                            input{"class_token", &args::class_token},
+                                            input{"positions", &args::positions},
+                                            optional_input{"kept", &args::kept},
+                                            output{"dx", &args::dx},
+                                            output{"dclass_token", &args::dclass_token},
+                                            output{"dpositions", &args::dpositions}};
+  static void infer(args& a) {
+    expect_rank(name, "dy", a.dy, 3, 3);
+    a.dx = {a.dy.type, {a.dy.dim(0), a.dy.dim(1) - 1, a.dy.dim(2)}};
+    a.dclass_token = {dtype::f32, a.class_token.dims};
+    a.dpositions = {dtype::f32, a.positions.dims};
+  }
+};
+
+}  // namespace eva::ops

@@ -1,0 +1,72 @@
+#pragma once
+
+#include "ops/op.h"
+
+namespace eva::ops {
+
+/// h = silu(gate) ∘ value (Shazeer 2020), and with a weight and a bias y = LN(h): EVA-02's sub-LN.
+struct swiglu {
+  static constexpr auto name = "swiglu";
+  struct args {
+    tensor x;       // [..., 2 F]: gate, then value
+    tensor weight;  // [F] f32, optional
+    tensor bias;    // [F] f32, optional
+    tensor y;       // [..., F]
+    tensor mean;    // [...] f32, of h; meaningful with a weight
+    tensor rstd;    // [...] f32
+    float eps = 1e-6f;
+  };
+  static constexpr auto fields = std::tuple{input{"x", &args::x},
+                                            optional_input{"weight", &args::weight},
+                                            optional_input{"bias", &args::bias},
+                                            output{"y", &args::y},
+                                            output{"mean", &args::mean},
+                                            output{"rstd", &args::rstd},
+                                            attribute{"eps", &args::eps}};
+  static void infer(args& a) {
+    expect_float(name, "x", a.x);
+    expect_rank(name, "x", a.x, 1, 8);
+    expect(a.x.columns() % 2 == 0, name, "x must have an even number of columns: gate and value");
+    expect(a.weight.present() == a.bias.present(), name, "weight and bias come together");
+    for (auto [field, t] : {std::pair{"weight", &a.weight}, std::pair{"bias", &a.bias}}) {
+      if (!t->present()) continue;
+      expect_shape(name, field, *t, {a.x.columns() / 2});
+      expect_type(name, field, *t, dtype::f32);
+    }
+    a.y = {a.x.type, append(leading(a.x.dims), a.x.columns() / 2)};
+    a.mean = a.rstd = {dtype::f32, leading(a.x.dims)};
+  }
+};
+
+/// dx, and with a weight dweight and dbias, of swiglu; h is computed again from x.
+struct swiglu_backward {
+  static constexpr auto name = "swiglu_backward";
+  struct args {
+    tensor dy;       // [..., F]
+    tensor x;        // [..., 2 F]
+    tensor weight;   // [F] f32, optional
+    tensor mean;     // [...] f32, optional
+    tensor rstd;     // [...] f32, optional
+    tensor dx;       // [..., 2 F]
+    tensor dweight;  // [F] f32, null without a weight
+    tensor dbias;    // [F] f32
+  };
+  static constexpr auto fields = std::tuple{input{"dy", &args::dy},
+                                            input{"x", &args::x},
+                                            optional_input{"weight", &args::weight},
+                                            optional_input{"mean", &args::mean},
+                                            optional_input{"rstd", &args::rstd},
+                                            output{"dx", &args::dx},
+                                            output{"dweight", &args::dweight},
+                                            output{"dbias", &args::dbias}};
+  static void infer(args& a) {
+    const int64_t f = a.x.columns() / 2;
+    expect_shape(name, "dy", a.dy, append(leading(a.x.dims), f));
+    expect(a.weight.present() == a.mean.present() && a.mean.present() == a.rstd.present(), name,
+           "weight, mean and rstd come together");
+    a.dx = {a.x.type, a.x.dims};
+    a.dweight = a.dbias = {dtype::f32, {f}};
+  }
+};
+
+}  // namespace eva::ops
