@@ -1,7 +1,7 @@
 // Builds the addon and the C++ tests with cmake-js: what `npm run build:native`, binding.gyp and prebuildify all call.
-//   node scripts/native.mjs [--config Release|Debug] [--out FOLDER] [--list-inputs]
+//   node scripts/native.mjs [--tests] [--config Release|Debug] [--out FOLDER] [--list-inputs]
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,6 +12,7 @@ const { values: options } = parseArgs({
   options: {
     config: { type: "string", default: "Release" },
     out: { type: "string" },
+    tests: { type: "boolean", default: false },
     "list-inputs": { type: "boolean" },
   },
 });
@@ -56,6 +57,12 @@ function isAlive(lock) {
   }
 }
 
+/** CMake itself notices changed sources and lists; only another output folder asks for a new configuration. */
+function isConfigured(folder, output) {
+  const cache = join(folder, "CMakeCache.txt");
+  return existsSync(cache) && readFileSync(cache, "utf8").includes(`CMAKE_LIBRARY_OUTPUT_DIRECTORY:UNINITIALIZED=${output}\n`);
+}
+
 function build() {
   const folder = join(root, "build", `native-${options.config}`);
   const output = resolve(options.out ?? join(root, "build", options.config));
@@ -64,19 +71,21 @@ function build() {
   // Set when node-gyp's make calls us; the make or ninja below must not take them for its own.
   delete environment.MAKEFLAGS;
   delete environment.MAKELEVEL;
-  const run = (command) =>
+  const run = (command, ...more) =>
     spawnSync(
       process.execPath,
       [
-        cmakeJs,
-        command,
-        ...["--directory", root, "--out", folder, "--config", options.config, "--log-level", "warn"],
-        ...["--parallel", String(availableParallelism()), "--CDCMAKE_MESSAGE_LOG_LEVEL=NOTICE"],
-        `--CDCMAKE_LIBRARY_OUTPUT_DIRECTORY=${output}`,
+        ...[cmakeJs, command, "--directory", root, "--out", folder, "--config", options.config],
+        ...["--log-level", "warn", "--parallel", String(availableParallelism())],
+        ...["--CDCMAKE_MESSAGE_LOG_LEVEL=NOTICE", `--CDCMAKE_LIBRARY_OUTPUT_DIRECTORY=${output}`, ...more],
       ],
-      { stdio: "inherit", cwd: root, env: environment },
+      // Standard output belongs to the program that asked for this build.
+      { stdio: ["ignore", 2, 2], cwd: root, env: environment },
     ).status ?? 1;
-  return withBuildLock(folder, () => run("configure") || run("build"));
+  return withBuildLock(folder, () => {
+    const failed = isConfigured(folder, output) ? 0 : run("configure");
+    return failed || run("build", "--target", options.tests ? "all" : "eva_clip");
+  });
 }
 
 if (options["list-inputs"]) console.log(nativeSources().join("\n"));

@@ -1,0 +1,17 @@
+// Builds dist/: JavaScript and types from lib/, an ES module wrapper, and the assets.
+import { execFileSync } from "node:child_process";
+import { chmodSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "..");
+const dist = join(root, "dist");
+const node = (script, ...args) => execFileSync(process.execPath, [script, ...args], { cwd: root, stdio: "inherit" });
+
+rmSync(dist, { recursive: true, force: true });
+node(createRequire(import.meta.url).resolve("typescript/bin/tsc"), "-p", "tsconfig.build.json");
+node(join(root, "scripts", "build_assets.mjs"));
+// Node finds the names of a CommonJS module by itself, so one set of classes serves `import` and `require`.
+writeFileSync(join(dist, "index.mjs"), 'export * from "./index.js";\n');
+writeFileSync(join(dist, "index.d.mts"), 'export * from "./index.js";\n');
+chmodSync(join(dist, "cli", "main.js"), 0o755);

@@ -1,0 +1,92 @@
+// Makes a fresh clone ready: system packages, npm packages, assets, the native build. Quick when nothing is missing.
+// `npm test` and `npm run demo` call it first, before any npm package is there, so it uses nothing but Node itself.
+//   node scripts/setup.mjs [--tests]     with --tests the C++ unit tests are built too
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "..");
+
+class SetupError extends Error {}
+
+/** Runs a command with its output on standard error: standard output belongs to the program that comes after. */
+function run(command, args, failure) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2] });
+  if (error || status !== 0) throw new SetupError(failure);
+}
+
+function answers(command, args, input) {
+  return spawnSync(command, args, { input, stdio: ["pipe", "ignore", "ignore"] }).status === 0;
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    throw new SetupError(`Node.js 20.19 or newer is needed; this is ${process.versions.node}.`);
+  }
+}
+
+/** What a native build needs, and the Debian packages that bring it. */
+const systemNeeds = [
+  { name: "a C++20 compiler", packages: ["g++"], present: () => answers("c++", ["--version"]) },
+  { name: "CMake 3.22 or newer", packages: ["cmake"], present: () => answers("cmake", ["--version"]) },
+  {
+    name: "make or ninja",
+    packages: ["ninja-build"],
+    present: () => answers("ninja", ["--version"]) || answers("make", ["--version"]),
+  },
+  { name: "oneDNN", packages: ["libdnnl-dev", "ocl-icd-opencl-dev"], present: hasOneDnn },
+];
+
+function hasOneDnn() {
+  // A oneDNN elsewhere is CMake's to find.
+  if (process.env.CMAKE_PREFIX_PATH || process.env.dnnl_DIR) return true;
+  const probe = "#if !__has_include(<dnnl.hpp>)\n#error\n#endif\n";
+  return answers("c++", ["-x", "c++", "-E", "-"], probe);
+}
+
+function installSystemPackages() {
+  const missing = systemNeeds.filter((need) => !need.present());
+  if (missing.length === 0) return;
+  const names = missing.map((need) => need.name).join(", ");
+  const packages = missing.flatMap((need) => need.packages);
+  const advice = `Missing: ${names}. Install with: apt-get install ${packages.join(" ")}`;
+  if (process.getuid?.() !== 0 || !answers("apt-get", ["--version"])) throw new SetupError(advice);
+  console.error(`Installing ${packages.join(" ")}`);
+  run("apt-get", ["update", "-qq"], advice);
+  run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], advice);
+  const still = missing.filter((need) => !need.present()).map((need) => need.name);
+  if (still.length > 0) throw new SetupError(`Still missing after the installation: ${still.join(", ")}.`);
+}
+
+/** Whether node_modules holds what the lockfile names (npm keeps a copy of what it installed). */
+function npmPackagesAreCurrent() {
+  const installedLock = join(root, "node_modules", ".package-lock.json");
+  if (!existsSync(installedLock)) return false;
+  const installed = JSON.parse(readFileSync(installedLock, "utf8")).packages;
+  const wanted = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
+  return Object.entries(wanted).every(
+    ([path, { version, optional }]) => path === "" || optional || installed[path]?.version === version,
+  );
+}
+
+function installNpmPackages() {
+  if (npmPackagesAreCurrent()) return;
+  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+  run("npm", args, "npm could not install the packages (npm ci); its message is above.");
+}
+
+try {
+  checkNode();
+  installSystemPackages();
+  installNpmPackages();
+  run(process.execPath, ["scripts/build_assets.mjs"], "The tokenizer's assets could not be built.");
+  if (!process.env.EVA_CLIP_NATIVE_PATH) {
+    const failure = "The native build failed; the compiler's message is above.";
+    run(process.execPath, ["scripts/native.mjs", ...process.argv.slice(2)], failure);
+  }
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  console.error(`eva-clip setup: ${error.message}`);
+  process.exitCode = 1;
+}
