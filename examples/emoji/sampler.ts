@@ -1,0 +1,113 @@
+import { EvaClipError } from "../../lib/errors";
+import { type Augmentation, drawAugmentation, emptyAugmentation } from "./augment";
+import type { Concept } from "./concepts";
+import { type DataSet, DRAWING_BYTES } from "./data_set";
+import { CounterRandom } from "./random";
+import type { TrainingConcept } from "./split";
+
+/** What a training batch is made from, before the text is tokenised and the drawings are transformed. */
+export interface SampledBatch {
+  /** Index of the concept of each sample; all different, so that no other caption of the batch is right as well. */
+  concepts: number[];
+  captions: string[];
+  /** u8 [B, 64, 64, 4], straight alpha. */
+  drawings: Uint8Array;
+  augmentation: Augmentation;
+}
+
+export interface SamplerOptions {
+  seed: number;
+  batch: number;
+  /** Strength of the augmentation, 0 to 1. */
+  augment: number;
+  /** Probability of a random background colour. */
+  randomBackground: number;
+  /** Probability that a caption is the label alone. */
+  labelOnly: number;
+}
+
+/** Uses of the seed, so that changing one does not shift the others. */
+const PURPOSE = { order: 1, sample: 2 } as const;
+
+/** Of the captions that are not the label alone, the part that still begins with it. */
+const LABEL_AND_TAGS = 0.6;
+const MOST_TAGS_WITH_LABEL = 3;
+const MOST_TAGS_ALONE = 4;
+
+/**
+ * Training batches, each a pure function of `(seed, step)`: resuming at a step needs nothing but its number.
+ *
+ * An epoch visits the concepts in a random order, cut into whole batches; a concept is drawn in a random style with a
+ * random caption.
+ */
+export class Sampler {
+  readonly batchesPerEpoch: number;
+  private epoch = -1;
+  private order: TrainingConcept[] = [];
+
+  /** @throws EvaClipError `ERR_EVACLIP_OPTION` when there are fewer concepts than a batch needs */
+  constructor(
+    private readonly data: DataSet,
+    private readonly train: readonly TrainingConcept[],
+    private readonly options: SamplerOptions,
+  ) {
+    this.batchesPerEpoch = Math.floor(train.length / options.batch);
+    if (this.batchesPerEpoch < 1) {
+      throw new EvaClipError(
+        "ERR_EVACLIP_OPTION",
+        `batch: expected at most the ${train.length} concepts to train on; found ${options.batch}`,
+      );
+    }
+  }
+
+  /** @param step 0, 1, … */
+  batch(step: number): SampledBatch {
+    const { seed, batch, augment, randomBackground } = this.options;
+    const chosen = this.conceptsAt(step);
+    const drawings = new Uint8Array(batch * DRAWING_BYTES);
+    const augmentation = emptyAugmentation(batch);
+    const captions = chosen.map(({ concept, drawings: choices }, b) => {
+      const random = new CounterRandom(seed, PURPOSE.sample, step, b);
+      copyDrawing(this.data, random.pick(choices), drawings, b);
+      drawAugmentation(augmentation, b, random, augment, randomBackground);
+      return caption(this.data.concepts[concept]!, random, this.options.labelOnly);
+    });
+    return { concepts: chosen.map(({ concept }) => concept), captions, drawings, augmentation };
+  }
+
+  private conceptsAt(step: number): TrainingConcept[] {
+    const epoch = Math.floor(step / this.batchesPerEpoch);
+    if (epoch !== this.epoch) {
+      this.order = new CounterRandom(this.options.seed, PURPOSE.order, epoch).sample(this.train);
+      this.epoch = epoch;
+    }
+    const first = (step % this.batchesPerEpoch) * this.options.batch;
+    return this.order.slice(first, first + this.options.batch);
+  }
+}
+
+/** Copies one drawing of the data set to place `b` of `target`, u8 [B, 64, 64, 4]. */
+export function copyDrawing(data: DataSet, drawing: number, target: Uint8Array, b: number): void {
+  const start = drawing * DRAWING_BYTES;
+  target.set(data.pixels.subarray(start, start + DRAWING_BYTES), b * DRAWING_BYTES);
+}
+
+/** The label, the label and one to three tags, or tags alone. */
+export function caption(concept: Concept, random: CounterRandom, labelOnly: number): string {
+  const kind = random.uniform();
+  if (kind < labelOnly || concept.tags.length === 0) return concept.label;
+  if (kind < labelOnly + (1 - labelOnly) * LABEL_AND_TAGS) {
+    const tags = random.sample(concept.tags, 1 + random.below(MOST_TAGS_WITH_LABEL));
+    return [concept.label, ...tags].join(" ");
+  }
+  return random.sample(concept.tags, MOST_TAGS_ALONE).join(" ");
+}
+
+/** Every text that training may show, from which the vocabulary is built. */
+export function* trainingTexts(data: DataSet, train: readonly TrainingConcept[]): Iterable<string> {
+  for (const { concept } of train) {
+    const { label, tags } = data.concepts[concept]!;
+    yield label;
+    yield* tags;
+  }
+}
