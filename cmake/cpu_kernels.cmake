@@ -8,7 +8,7 @@ find_package(OpenMP REQUIRED COMPONENTS CXX)
 if(EVA_CLIP_BASELINE)
   set(kernel_variants v2 v3 v4)
 else()
-  set(kernel_variants native)
+  set(kernel_variants generic)
 endif()
 
 file(GLOB kernel_sources CONFIGURE_DEPENDS csrc/cpu/*.cpp)

@@ -15,5 +15,8 @@ if (name === undefined || !existsSync(file)) {
   process.exit(2);
 }
 const tsNode = createRequire(import.meta.url).resolve("ts-node/dist/bin.js");
-const { status } = spawnSync(process.execPath, [tsNode, "-T", file, ...options], { cwd: root, stdio: "inherit" });
+const { status } = spawnSync(process.execPath, [tsNode, "-T", file, ...options], {
+  cwd: root,
+  stdio: "inherit",
+});
 process.exitCode = status ?? 1;

@@ -1,4 +1,4 @@
-// Builds dist/: JavaScript and types from lib/, an ES module wrapper, and the assets.
+// Builds dist/: JavaScript and types from lib/, and an ES module wrapper.
 import { execFileSync } from "node:child_process";
 import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -6,11 +6,11 @@ import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
 const dist = join(root, "dist");
-const node = (script, ...args) => execFileSync(process.execPath, [script, ...args], { cwd: root, stdio: "inherit" });
+const node = (script, ...args) =>
+  execFileSync(process.execPath, [script, ...args], { cwd: root, stdio: "inherit" });
 
 rmSync(dist, { recursive: true, force: true });
-node(createRequire(import.meta.url).resolve("typescript/bin/tsc"), "-p", "tsconfig.build.json");
-node(join(root, "scripts", "build_assets.mjs"));
+execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
 // Node finds the names of a CommonJS module by itself, so one set of classes serves `import` and `require`.
 writeFileSync(join(dist, "index.mjs"), 'export * from "./index.js";\n');
 writeFileSync(join(dist, "index.d.mts"), 'export * from "./index.js";\n');

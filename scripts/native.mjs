@@ -60,7 +60,10 @@ function isAlive(lock) {
 /** CMake itself notices changed sources and lists; only another output folder asks for a new configuration. */
 function isConfigured(folder, output) {
   const cache = join(folder, "CMakeCache.txt");
-  return existsSync(cache) && readFileSync(cache, "utf8").includes(`CMAKE_LIBRARY_OUTPUT_DIRECTORY:UNINITIALIZED=${output}\n`);
+  return (
+    existsSync(cache) &&
+    readFileSync(cache, "utf8").includes(`CMAKE_LIBRARY_OUTPUT_DIRECTORY:UNINITIALIZED=${output}\n`)
+  );
 }
 
 function build() {

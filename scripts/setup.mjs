@@ -1,4 +1,4 @@
-// Makes a fresh clone ready: system packages, npm packages, assets, the native build. Quick when nothing is missing.
+// Makes a fresh clone ready: system packages, npm packages, the native build. Quick when nothing is missing.
 // `npm test` and `npm run demo` call it first, before any npm package is there, so it uses nothing but Node itself.
 //   node scripts/setup.mjs [--tests]     with --tests the C++ unit tests are built too
 import { spawnSync } from "node:child_process";
@@ -80,7 +80,6 @@ try {
   checkNode();
   installSystemPackages();
   installNpmPackages();
-  run(process.execPath, ["scripts/build_assets.mjs"], "The tokenizer's assets could not be built.");
   if (!process.env.EVA_CLIP_NATIVE_PATH) {
     const failure = "The native build failed; the compiler's message is above.";
     run(process.execPath, ["scripts/native.mjs", ...process.argv.slice(2)], failure);
