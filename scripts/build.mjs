@@ -6,11 +6,10 @@ import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
 const dist = join(root, "dist");
-const node = (script, ...args) =>
-  execFileSync(process.execPath, [script, ...args], { cwd: root, stdio: "inherit" });
+const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 
 rmSync(dist, { recursive: true, force: true });
-execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
+execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
 // Node finds the names of a CommonJS module by itself, so one set of classes serves `import` and `require`.
 writeFileSync(join(dist, "index.mjs"), 'export * from "./index.js";\n');
 writeFileSync(join(dist, "index.d.mts"), 'export * from "./index.js";\n');

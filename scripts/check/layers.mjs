@@ -1,0 +1,130 @@
+// Who may include or import whom, in both languages. DESIGN: an arrow only ever points to the right.
+import { dirname, join, normalize } from "node:path/posix";
+import { forEachLine, listFiles, readText } from "./source_tree.mjs";
+
+/** Folder of csrc/ → the folders it may include, besides itself. */
+const INCLUDES = {
+  napi: ["graph", "runtime", "io", "ops", "core"],
+  graph: ["runtime", "ops", "core"],
+  cpu: ["ops", "core"],
+  cuda: ["ops", "core"],
+  "cuda/device": [],
+  runtime: ["core"],
+  io: ["core"],
+  ops: ["core"],
+  core: [],
+};
+
+/** The layers of lib/, from the top down: a file may import its own layer and those below it. */
+const LAYERS = [
+  ["cli"],
+  ["index"],
+  ["train", "eval"],
+  ["models", "losses", "optim", "data"],
+  ["nn"],
+  ["ops"],
+  ["compile", "grad", "device", "parameter", "tensor", "host_tensor"],
+  ["io"],
+  ["native"],
+  ["errors"],
+];
+
+const rankOf = (layer) => LAYERS.findIndex((layers) => layers.includes(layer));
+/** "lib/nn/linear.ts" → "nn", "lib/tensor.ts" → "tensor" */
+const layerOf = (path) => path.split("/")[1].replace(/\.ts$/, "");
+
+function cppFolder(path) {
+  const inside = path.replace(/^csrc\//, "");
+  return inside.startsWith("cuda/device/") ? "cuda/device" : inside.split("/")[0];
+}
+
+function checkIncludes(root) {
+  const problems = [];
+  for (const path of listFiles(root, "csrc")) {
+    const folder = cppFolder(path);
+    forEachLine(root, path, (line, number) => {
+      const [, bracket, included] = /^\s*#\s*include\s*([<"])([^>"]+)[>"]/.exec(line) ?? [];
+      if (included === undefined) return;
+      const where = `${path}:${number}`;
+      if (included === "napi.h" || included === "node_api.h") {
+        if (folder !== "napi") problems.push(`${where}: only csrc/napi may include <${included}>`);
+      } else if (bracket === '"') {
+        const target = cppFolder(included);
+        if (!(target in INCLUDES)) problems.push(`${where}: "${included}" is not a path from csrc/`);
+        else if (target !== folder && !INCLUDES[folder]?.includes(target))
+          problems.push(`${where}: csrc/${folder} may not include csrc/${target}`);
+      }
+    });
+  }
+  return problems;
+}
+
+function resolveModule(path, specifier) {
+  return normalize(join(dirname(path), specifier)).replace(/\.(js|ts)$/, "");
+}
+
+/** The relative imports of a TypeScript file: [line number, path from the root without extension]. */
+function relativeImports(root, path) {
+  const found = [];
+  forEachLine(root, path, (line, number) => {
+    for (const [, specifier] of line.matchAll(
+      /(?:\bfrom\s+|\bimport\(|\brequire\(|^import\s+)"(\.[^"]*)"/g,
+    )) {
+      found.push([number, resolveModule(path, specifier)]);
+    }
+  });
+  return found;
+}
+
+function checkImports(root) {
+  const problems = [];
+  for (const path of listFiles(root, "lib").filter((file) => file.endsWith(".ts"))) {
+    const layer = layerOf(path);
+    if (rankOf(layer) < 0) problems.push(`${path}: lib/${layer} is not in the table of layers`);
+    for (const [number, target] of relativeImports(root, path)) {
+      const where = `${path}:${number}`;
+      if (target === "package.json") continue;
+      if (!target.startsWith("lib/")) problems.push(`${where}: lib/ may not import ${target}`);
+      else if (rankOf(layerOf(target)) < rankOf(layer))
+        problems.push(`${where}: lib/${layer} may not import lib/${layerOf(target)}`);
+    }
+    forEachLine(root, path, (line, number) => {
+      if (path !== "lib/native.ts" && /node-gyp-build|\.node"|process\.dlopen/.test(line))
+        problems.push(`${path}:${number}: only lib/native.ts loads the addon`);
+    });
+  }
+  return problems;
+}
+
+/** The modules whose values a file imports; types vanish when compiled, so they tie no knots. */
+function valueImports(root, path) {
+  const statement = /^(?:import|export)\s+(type\s)?[^;]*?from\s+"(\.[^"]*)"/gm;
+  return [...readText(root, path).matchAll(statement)]
+    .filter(([, type]) => type === undefined)
+    .map(([, , specifier]) => resolveModule(path, specifier));
+}
+
+/** A cycle of imports between files makes the order in which they happen to run decide what they see. */
+function checkCycles(root) {
+  const graph = new Map();
+  for (const path of listFiles(root, "lib").filter((file) => file.endsWith(".ts"))) {
+    graph.set(path.replace(/\.ts$/, ""), valueImports(root, path));
+  }
+  const problems = [];
+  const finished = new Set();
+  const visit = (module, trail) => {
+    if (finished.has(module)) return;
+    if (trail.includes(module)) {
+      problems.push(`import cycle: ${[...trail.slice(trail.indexOf(module)), module].join(" → ")}`);
+      return;
+    }
+    for (const target of graph.get(module) ?? []) visit(target, [...trail, module]);
+    finished.add(module);
+  };
+  for (const module of graph.keys()) visit(module, []);
+  return problems;
+}
+
+export function checkLayers(root) {
+  return [...checkIncludes(root), ...checkImports(root), ...checkCycles(root)];
+}

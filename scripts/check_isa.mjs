@@ -1,0 +1,40 @@
+// Disassembles the addon and makes sure that only the kernels compiled for newer processors hold their instructions.
+// An inline function or template that such a kernel shares with baseline code would otherwise crash older processors.
+//   node scripts/check_isa.mjs [FILE.node]
+import { spawn } from "node:child_process";
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+
+const root = resolve(import.meta.dirname, "..");
+const file = resolve(process.argv[2] ?? resolve(root, "build/Release/eva_clip.node"));
+
+/** A function of namespace eva::cpu::v3 or v4, or one made for it (OpenMP bodies, lambdas, instantiations with its types). */
+const NEWER_KERNEL = /3eva3cpu2v[34]/;
+/** AVX and AVX-512 instructions name these registers or are VEX-encoded, which the assembler writes with a leading v. */
+const NEWER_INSTRUCTION = /%[yz]mm\d|\tv[a-z0-9]+ .*%xmm/;
+
+async function offendingFunctions() {
+  const objdump = spawn("objdump", ["--disassemble", "--no-show-raw-insn", file], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const finished = new Promise((done, failed) => objdump.on("error", failed).on("close", done));
+  const offenders = new Map();
+  let current = "";
+  let functions = 0;
+  for await (const line of createInterface({ input: objdump.stdout })) {
+    const [, name] = /^[0-9a-f]+ <(.*)>:$/.exec(line) ?? [];
+    if (name !== undefined) {
+      current = name;
+      functions += 1;
+    } else if (NEWER_INSTRUCTION.test(line) && !NEWER_KERNEL.test(current) && !offenders.has(current)) {
+      offenders.set(current, line.trim());
+    }
+  }
+  if ((await finished) !== 0) throw new Error(`objdump could not read ${file}`);
+  return { offenders, functions };
+}
+
+const { offenders, functions } = await offendingFunctions();
+for (const [name, instruction] of offenders) console.error(`${name}: ${instruction}`);
+console.error(`check_isa: ${functions} functions, ${offenders.size} with instructions beyond x86-64-v2 outside v3 and v4`);
+process.exitCode = offenders.size === 0 && functions > 0 ? 0 : 1;

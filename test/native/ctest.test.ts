@@ -1,0 +1,9 @@
+import { spawnSync } from "node:child_process";
+import { resolve } from "node:path";
+
+test("the C++ unit tests pass", () => {
+  const folder = resolve(__dirname, "../../build/native-Release");
+  const args = ["--test-dir", folder, "--output-on-failure", "--no-tests=error"];
+  const { status, stdout } = spawnSync("ctest", args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(stdout);
+});
