@@ -36,5 +36,7 @@ async function offendingFunctions() {
 
 const { offenders, functions } = await offendingFunctions();
 for (const [name, instruction] of offenders) console.error(`${name}: ${instruction}`);
-console.error(`check_isa: ${functions} functions, ${offenders.size} with instructions beyond x86-64-v2 outside v3 and v4`);
+console.error(
+  `check_isa: ${functions} functions, ${offenders.size} with instructions beyond x86-64-v2 outside v3 and v4`,
+);
 process.exitCode = offenders.size === 0 && functions > 0 ? 0 : 1;

@@ -1,0 +1,36 @@
+// Builds prebuilds/PLATFORM-ARCH/: the stripped addon and, beside it, the libraries that a machine with only Node lacks.
+import { execFileSync } from "node:child_process";
+import { chmodSync, copyFileSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
+import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
+
+const root = resolve(import.meta.dirname, "..");
+const folder = join(root, "prebuilds", `${process.platform}-${process.arch}`);
+const prebuildify = createRequire(import.meta.url).resolve("prebuildify/bin.js");
+
+rmSync(folder, { recursive: true, force: true });
+execFileSync(
+  process.execPath,
+  [
+    ...[prebuildify, "--napi", "--strip", "--target", process.versions.node],
+    ...["--node-gyp", join(root, "scripts", "prebuild_gyp.mjs")],
+  ],
+  {
+    cwd: root,
+    stdio: "inherit",
+    // The headers of the Node that runs this: node-gyp would otherwise download them.
+    env: { ...process.env, npm_config_nodedir: resolve(realpathSync(process.execPath), "../..") },
+  },
+);
+
+const addon = readdirSync(folder).find((name) => name.endsWith(".node"));
+for (const [name, path] of neededLibraries(join(folder, addon))) {
+  if (PRESENT_WITH_NODE.test(name)) continue;
+  if (path === undefined) throw new Error(`${name}, which the addon needs, is not on this machine`);
+  const copy = join(folder, name);
+  copyFileSync(realpathSync(path), copy);
+  chmodSync(copy, 0o644);
+  execFileSync("strip", ["--strip-unneeded", copy]);
+  console.error(`bundled ${name}`);
+}
