@@ -7,6 +7,7 @@ const INCLUDES = {
   napi: ["graph", "runtime", "io", "ops", "core"],
   graph: ["runtime", "ops", "core"],
   cpu: ["ops", "core"],
+  "cpu/dispatch": ["cpu", "runtime", "ops", "core"],
   cuda: ["ops", "core"],
   "cuda/device": [],
   runtime: ["core"],
@@ -33,15 +34,16 @@ const rankOf = (layer) => LAYERS.findIndex((layers) => layers.includes(layer));
 /** "lib/nn/linear.ts" → "nn", "lib/tensor.ts" → "tensor" */
 const layerOf = (path) => path.split("/")[1].replace(/\.ts$/, "");
 
+/** The longest folder of the table that holds a path given from csrc/. */
 function cppFolder(path) {
-  const inside = path.replace(/^csrc\//, "");
-  return inside.startsWith("cuda/device/") ? "cuda/device" : inside.split("/")[0];
+  const [outer, inner] = path.split("/");
+  return `${outer}/${inner}` in INCLUDES ? `${outer}/${inner}` : outer;
 }
 
 function checkIncludes(root) {
   const problems = [];
   for (const path of listFiles(root, "csrc")) {
-    const folder = cppFolder(path);
+    const folder = cppFolder(path.replace(/^csrc\//, ""));
     forEachLine(root, path, (line, number) => {
       const [, bracket, included] = /^\s*#\s*include\s*([<"])([^>"]+)[>"]/.exec(line) ?? [];
       if (included === undefined) return;

@@ -1,0 +1,32 @@
+// Runs the C++ tests and the addon under AddressSanitizer and UndefinedBehaviorSanitizer.
+//   node scripts/sanitizers.mjs [JEST PATTERN…]
+import { execFileSync, spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "..");
+const run = (command, args, env = {}) => {
+  const { status } = spawnSync(command, args, {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, ...env },
+  });
+  if (status !== 0) process.exit(status ?? 1);
+};
+
+/** Every kernel through its op's test, and a whole training run. */
+const DEFAULT_PATTERNS = ["test/ops/", "test/train/"];
+const patterns = process.argv.length > 2 ? process.argv.slice(2) : DEFAULT_PATTERNS;
+
+run("cmake", ["--preset", "asan"]);
+run("cmake", ["--build", "--preset", "asan"]);
+run("ctest", ["--preset", "asan"]);
+
+const asanRuntime = execFileSync("c++", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
+const jest = createRequire(import.meta.url).resolve("jest/bin/jest.js");
+run(process.execPath, [jest, "--runInBand", "--testTimeout=600000", ...patterns], {
+  LD_PRELOAD: asanRuntime,
+  // Node frees little of what it holds when it ends, so leaks are the C++ tests' to find.
+  ASAN_OPTIONS: "detect_leaks=0",
+  EVA_CLIP_NATIVE_PATH: join(root, "build/cmake-asan/eva_clip.node"),
+});
