@@ -11,7 +11,9 @@ else()
   set(kernel_variants generic)
 endif()
 
-file(GLOB kernel_sources CONFIGURE_DEPENDS csrc/cpu/*.cpp)
+# An op that has outgrown its file is a folder.
+file(GLOB kernel_sources CONFIGURE_DEPENDS csrc/cpu/*.cpp csrc/cpu/*/*.cpp)
+list(FILTER kernel_sources EXCLUDE REGEX csrc/cpu/dispatch/)
 set(EVA_CLIP_KERNELS)
 if(kernel_sources)
   foreach(variant IN LISTS kernel_variants)

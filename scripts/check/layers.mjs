@@ -4,10 +4,10 @@ import { forEachLine, listFiles, readText } from "./source_tree.mjs";
 
 /** Folder of csrc/ → the folders it may include, besides itself. */
 const INCLUDES = {
-  napi: ["graph", "runtime", "io", "ops", "core"],
+  napi: ["cpu/dispatch", "graph", "runtime", "io", "ops", "core"],
   graph: ["runtime", "ops", "core"],
-  cpu: ["ops", "core"],
   "cpu/dispatch": ["cpu", "runtime", "ops", "core"],
+  cpu: ["runtime", "ops", "core"],
   cuda: ["ops", "core"],
   "cuda/device": [],
   runtime: ["core"],
