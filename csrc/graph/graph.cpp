@@ -1,0 +1,91 @@
+#include "graph/graph.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace eva {
+
+bool node::has_effect() const {
+  return std::any_of(slots.begin(), slots.end(), [](const slot& s) { return s.how == access::update; });
+}
+
+value_id graph::add(value v) {
+  for (int64_t dim : v.type.dims)
+    if (dim < 0) throw argument_error("a shape cannot hold " + std::to_string(dim));
+  values_.push_back(std::move(v));
+  return value_id(values_.size() - 1);
+}
+
+value_id graph::input(dtype type, shape dims) { return add({{type, std::move(dims)}, origin::input}); }
+
+value_id graph::constant(dtype type, shape dims, const void* bytes) {
+  value v{{type, std::move(dims)}, origin::constant};
+  v.constant.resize(size_t(v.type.bytes()));
+  std::memcpy(v.constant.data(), bytes, v.constant.size());
+  return add(std::move(v));
+}
+
+value_id graph::parameter(const std::shared_ptr<eva::parameter>& p) {
+  if (const auto found = parameters_.find(p.get()); found != parameters_.end()) return found->second;
+  tensor type = p->view();
+  type.data = nullptr;
+  const value_id id = add({type, origin::parameter, no_value, p});
+  parameters_[p.get()] = id;
+  return id;
+}
+
+value_id graph::reshape(value_id from, shape dims) {
+  const tensor& type = at(from).type;
+  if (element_count(dims) != type.size())
+    throw shape_error("reshape: " + to_string(type.dims) + " does not fit " + to_string(dims),
+                      {{"op", "reshape"}, {"expected", to_string(type.dims)}, {"actual", to_string(dims)}});
+  return add({{type.type, std::move(dims)}, origin::view, from});
+}
+
+const graph::value& graph::at(value_id id) const {
+  if (id < 0 || size_t(id) >= values_.size())
+    throw argument_error("the graph has no value " + std::to_string(id));
+  return values_[size_t(id)];
+}
+
+value_id graph::owner(value_id id) const {
+  while (at(id).from == origin::view) id = at(id).viewed;
+  return id;
+}
+
+const node& graph::apply(const std::string& op, const operand_map& operands,
+                         const attribute_map& attributes) {
+  node n{make_application(op), {}};
+  n.op->set_attributes(attributes);
+  for (const auto& [field, ids] : operands) {
+    tensors types;
+    for (value_id id : ids) types.push_back(id == no_value ? tensor{} : at(id).type);
+    n.op->set_operands(field, types);
+  }
+  n.op->infer();
+  n.slots = n.op->slots();
+  assign_values(n, operands);
+  nodes_.push_back(std::move(n));
+  return nodes_.back();
+}
+
+void graph::assign_values(node& n, const operand_map& operands) {
+  std::map<std::string, size_t> next;  // position within each operand field
+  for (slot& s : n.slots) {
+    if (s.how == access::write || s.how == access::scratch) {
+      s.value = add({*s.place, origin::op});
+      continue;
+    }
+    const auto given = operands.find(s.field);
+    if (given == operands.end()) continue;
+    s.value = given->second[next[s.field]++];
+    if (s.how == access::update && at(s.value).from != origin::parameter)
+      throw argument_error(
+          std::string(n.op->name()) + ": " + s.field + " changes in place, so it must be parameters",
+          {{"op", n.op->name()}, {"field", s.field}});
+  }
+}
+
+}  // namespace eva

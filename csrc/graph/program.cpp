@@ -1,0 +1,145 @@
+#include "graph/program.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/error.h"
+#include "graph/memory_plan.h"
+
+namespace eva {
+
+program::program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, std::vector<value_id> outputs,
+                 options how)
+    : device_(std::move(on)), graph_(std::move(recorded)), outputs_(std::move(outputs)) {
+  keep_needed();
+  plan_memory(how);
+}
+
+// Backwards from the outputs and from the ops with an effect.
+void program::keep_needed() {
+  read_.assign(graph_->values().size(), false);
+  for (value_id id : outputs_) read_[size_t(graph_->owner(id))] = true;
+  auto& nodes = graph_->nodes();
+  for (auto n = nodes.rbegin(); n != nodes.rend(); ++n) {
+    const bool wanted = std::any_of(n->slots.begin(), n->slots.end(), [&](const slot& s) {
+      return s.how == access::write && read_[size_t(s.value)];
+    });
+    if (!wanted && !n->has_effect()) continue;
+    for (const slot& s : n->slots)
+      if (s.how == access::read && s.value != no_value) read_[size_t(graph_->owner(s.value))] = true;
+    order_.push_back(&*n);
+  }
+  std::reverse(order_.begin(), order_.end());
+}
+
+void program::plan_memory(const options& how) {
+  const auto& values = graph_->values();
+  const int steps = int(order_.size());
+  std::vector<lifetime> lives(values.size());
+  std::vector<bool> in_arena(values.size(), false);
+  auto begin = [&](value_id id, int step) {
+    const auto i = size_t(id);
+    in_arena[i] = true;
+    lives[i] = {values[i].type.bytes(), step, step};
+  };
+
+  for (size_t i = 0; i < values.size(); ++i)
+    if (values[i].from == graph::origin::input && read_[i]) begin(value_id(i), -1);
+  for (int step = 0; step < steps; ++step) {
+    for (const slot& s : order_[size_t(step)]->slots) {
+      if (s.value == no_value) continue;
+      if (s.how == access::scratch || (s.how == access::write && read_[size_t(s.value)]))
+        begin(s.value, step);
+      if (s.how == access::read) lives[size_t(graph_->owner(s.value))].last = step;
+    }
+  }
+  for (value_id id : outputs_) lives[size_t(graph_->owner(id))].last = steps;
+
+  std::vector<lifetime> placed;
+  std::vector<size_t> which;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!in_arena[i]) continue;
+    placed.push_back(lives[i]);
+    which.push_back(i);
+    unshared_bytes_ += lives[i].bytes;
+  }
+  const memory_plan plan = eva::plan_memory(placed, how.share_memory);
+  offsets_.assign(values.size(), -1);
+  for (size_t i = 0; i < which.size(); ++i) offsets_[which[i]] = plan.offsets[i];
+  plan_bytes_ = plan.bytes;
+}
+
+void program::prepare() {
+  const auto& values = graph_->values();
+  fixed_.assign(values.size(), nullptr);
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!read_[i] && values[i].from != graph::origin::parameter) continue;
+    if (values[i].from == graph::origin::constant) {
+      const auto bytes = int64_t(values[i].constant.size());
+      constants_.emplace_back(device_->shared_backend(), bytes);
+      device_->backend().write(constants_.back().data(), values[i].constant.data(), bytes);
+      fixed_[i] = constants_.back().data();
+    } else if (values[i].from == graph::origin::parameter) {
+      if (!values[i].parameter->memory()) throw disposed_error("a parameter of the program");
+      parameters_.push_back(values[i].parameter->memory());
+      fixed_[i] = parameters_.back()->data();
+    }
+  }
+  device_->reserve_arena(plan_bytes_);
+  bind();
+  kernels_.reserve(order_.size());
+  for (node* n : order_) kernels_.push_back(device_->backend().prepare(n->op->index(), n->op->args()));
+}
+
+void* program::address(value_id id) const {
+  const auto i = size_t(graph_->owner(id));
+  if (fixed_[i]) return fixed_[i];
+  return offsets_[i] < 0 ? nullptr : device_->arena().data() + offsets_[i];
+}
+
+void program::bind() {
+  bound_generation_ = device_->arena_generation();
+  for (node* n : order_)
+    for (const slot& s : n->slots)
+      if (s.value != no_value) s.place->data = address(s.value);
+}
+
+void program::run(std::span<const source> inputs, std::span<void* const> outputs) {
+  if (bound_generation_ != device_->arena_generation()) {
+    device_->reserve_arena(plan_bytes_);
+    bind();
+  }
+  backend& target = device_->backend();
+  for (const source& input : inputs)
+    if (void* place = address(input.id)) target.write(place, input.bytes, type_of(input.id).bytes());
+  profiling_ ? run_profiled() : run_kernels();
+  for (size_t i = 0; i < outputs.size(); ++i)
+    target.read(outputs[i], address(outputs_[i]), type_of(outputs_[i]).bytes());
+}
+
+void program::run_kernels() {
+  for (const auto& k : kernels_) {
+    if (device_->thread().cancelled()) throw disposed_error("the device");
+    k->run();
+  }
+}
+
+void program::start_profile() {
+  profiling_ = true;
+  profile_.clear();
+  for (node* n : order_) profile_.push_back({n->op->name(), 0, 0, 0});
+}
+
+void program::run_profiled() {
+  using clock = std::chrono::steady_clock;
+  for (size_t i = 0; i < kernels_.size(); ++i) {
+    if (device_->thread().cancelled()) throw disposed_error("the device");
+    const auto start = clock::now();
+    kernels_[i]->run();
+    profile_[i].seconds += std::chrono::duration<double>(clock::now() - start).count();
+    profile_[i].flops += order_[i]->op->flops();
+    ++profile_[i].calls;
+  }
+}
+
+}  // namespace eva

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace eva {
+
+/// A recorded graph made ready for a device: dead ops removed, every value placed in the device's arena,
+/// every kernel prepared. All members but the constructor and the counters run on the device's thread.
+class program {
+ public:
+  struct options {
+    bool share_memory = true;  // values that are never alive together share bytes
+  };
+  struct timing {
+    std::string op;
+    int64_t calls = 0;
+    double seconds = 0;
+    double flops = 0;
+  };
+
+  /// Plans: cheap, touches no device memory.
+  program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, std::vector<value_id> outputs,
+          options);
+
+  /// Takes memory and prepares the kernels.
+  void prepare();
+
+  /// Copies the inputs in, runs every kernel, copies the outputs out, in the order of the ids given. Throws
+  /// when the device is closed meanwhile.
+  struct source {
+    value_id id;
+    const void* bytes;
+  };
+  void run(std::span<const source> inputs, std::span<void* const> outputs);
+
+  /// From the next run on, every kernel is timed; a call forgets the timings so far.
+  void start_profile();
+  const std::vector<timing>& profile() const { return profile_; }
+
+  const tensor& type_of(value_id id) const { return graph_->at(id).type; }
+  const std::vector<value_id>& outputs() const { return outputs_; }
+  int64_t arena_bytes() const { return plan_bytes_; }
+  int64_t unshared_bytes() const { return unshared_bytes_; }
+  size_t kernels() const { return order_.size(); }
+  const std::shared_ptr<device>& owner() const { return device_; }
+
+ private:
+  void keep_needed();
+  void plan_memory(const options&);
+  void bind();
+  void* address(value_id id) const;
+  void run_kernels();
+  void run_profiled();
+
+  std::shared_ptr<device> device_;
+  std::shared_ptr<graph> graph_;
+  std::vector<value_id> outputs_;
+  std::vector<node*> order_;
+  std::vector<bool> read_;        // by value: somebody reads it
+  std::vector<int64_t> offsets_;  // by value: in the arena, -1 when it is not there
+  std::vector<device_memory> constants_;
+  std::vector<void*> fixed_;                                // by value: address of parameters and constants
+  std::vector<std::shared_ptr<device_memory>> parameters_;  // kept alive
+  std::vector<std::unique_ptr<kernel>> kernels_;
+  std::vector<timing> profile_;
+  bool profiling_ = false;
+  int bound_generation_ = -1;
+  int64_t plan_bytes_ = 0;
+  int64_t unshared_bytes_ = 0;
+};
+
+}  // namespace eva

@@ -1,0 +1,113 @@
+#include "napi/convert.h"
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace eva::napi {
+namespace {
+
+double number_from(const Napi::Value& value, const char* what) {
+  if (!value.IsNumber()) throw argument_error(std::string(what) + " must be a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+value_id id_from(const Napi::Value& value) {
+  if (value.IsNull() || value.IsUndefined()) return no_value;
+  return value_id(number_from(value, "a value id"));
+}
+
+Napi::Array array_from(const Napi::Value& value, const char* what) {
+  if (!value.IsArray()) throw argument_error(std::string(what) + " must be an array");
+  return value.As<Napi::Array>();
+}
+
+attribute_value attribute_from(const std::string& name, const Napi::Value& value) {
+  if (value.IsBoolean()) return value.As<Napi::Boolean>().Value();
+  if (value.IsNumber()) return value.As<Napi::Number>().DoubleValue();
+  if (value.IsString()) return value.As<Napi::String>().Utf8Value();
+  const auto array = array_from(value, ("attribute " + name).c_str());
+  std::vector<double> list(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) list[i] = number_from(array.Get(i), name.c_str());
+  return list;
+}
+
+Napi::Object object_from(const Napi::Value& value, const char* what) {
+  if (!value.IsObject()) throw argument_error(std::string(what) + " must be an object");
+  return value.As<Napi::Object>();
+}
+
+}  // namespace
+
+dtype dtype_from(const Napi::Value& value) {
+  const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+  for (dtype type : {dtype::f32, dtype::bf16, dtype::i32, dtype::u8})
+    if (name == to_string(type)) return type;
+  throw argument_error("a dtype is f32, bf16, i32 or u8, not " + (name.empty() ? "that" : name));
+}
+
+shape shape_from(const Napi::Value& value) {
+  const auto array = array_from(value, "a shape");
+  shape dims(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const double dim = number_from(array.Get(i), "a dimension");
+    if (dim < 0 || dim != std::floor(dim) || dim > 9007199254740991.0)
+      throw shape_error("a dimension must be a whole number, got " + std::to_string(dim));
+    dims[i] = int64_t(dim);
+  }
+  return dims;
+}
+
+operand_map operands_from(const Napi::Value& value) {
+  operand_map operands;
+  const auto object = object_from(value, "inputs");
+  const auto names = object.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).As<Napi::String>();
+    const Napi::Value given = object.Get(name);
+    if (given.IsArray())
+      operands[name] = ids_from(given);
+    else if (const value_id id = id_from(given); id != no_value)
+      operands[name] = {id};
+  }
+  return operands;
+}
+
+attribute_map attributes_from(const Napi::Value& value) {
+  attribute_map attributes;
+  const auto object = object_from(value, "attributes");
+  const auto names = object.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).As<Napi::String>();
+    const Napi::Value given = object.Get(name);
+    if (!given.IsUndefined()) attributes[name] = attribute_from(name, given);
+  }
+  return attributes;
+}
+
+std::vector<value_id> ids_from(const Napi::Value& value) {
+  const auto array = array_from(value, "value ids");
+  std::vector<value_id> ids(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) ids[i] = id_from(array.Get(i));
+  return ids;
+}
+
+Napi::Array to_js(Napi::Env env, const shape& dims) {
+  auto array = Napi::Array::New(env, dims.size());
+  for (uint32_t i = 0; i < dims.size(); ++i) array.Set(i, double(dims[i]));
+  return array;
+}
+
+std::byte* bytes_of(const Napi::Value& value, int64_t expected, const char* what) {
+  if (!value.IsTypedArray()) throw argument_error(std::string(what) + " must be a typed array");
+  const auto array = value.As<Napi::TypedArray>();
+  if (int64_t(array.ByteLength()) != expected)
+    throw argument_error(std::string(what) + " must hold " + std::to_string(expected) + " bytes, got " +
+                             std::to_string(array.ByteLength()),
+                         {{"field", what},
+                          {"expected", std::to_string(expected)},
+                          {"actual", std::to_string(array.ByteLength())}});
+  return static_cast<std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+}
+
+}  // namespace eva::napi

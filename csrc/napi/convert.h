@@ -1,0 +1,23 @@
+#pragma once
+
+#include <napi.h>
+
+#include "graph/graph.h"
+
+namespace eva::napi {
+
+// Between JavaScript values and the library's. Everything throws argument_error for a value of the wrong
+// kind.
+
+dtype dtype_from(const Napi::Value& value);
+shape shape_from(const Napi::Value& value);
+operand_map operands_from(const Napi::Value& value);
+attribute_map attributes_from(const Napi::Value& value);
+std::vector<value_id> ids_from(const Napi::Value& value);
+
+Napi::Array to_js(Napi::Env env, const shape& dims);
+
+/// The bytes of a typed array, checked against a size.
+std::byte* bytes_of(const Napi::Value& value, int64_t expected, const char* what);
+
+}  // namespace eva::napi

@@ -1,0 +1,106 @@
+#include "napi/device_object.h"
+
+#include "cpu/dispatch/backend.h"
+#include "napi/convert.h"
+
+namespace eva::napi {
+namespace {
+
+std::shared_ptr<backend> open_backend(const Napi::Object& options) {
+  const auto text = [&](const char* name) {
+    const Napi::Value value = options.Get(name);
+    return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+  };
+  const std::string kind = text("kind");
+  if (kind != "cpu") throw device_error("this build has no " + kind + " backend", {{"kind", kind}});
+  const Napi::Value threads = options.Get("threads");
+  return cpu::open(threads.IsNumber() ? threads.As<Napi::Number>().Int32Value() : 1, text("instructionSet"));
+}
+
+}  // namespace
+
+Napi::Function device_object::define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeDevice",
+      {InstanceMethod<&device_object::info>("info"), InstanceMethod<&device_object::memory>("memory"),
+       InstanceMethod<&device_object::create_parameter>("createParameter"),
+       InstanceMethod<&device_object::close>("close")});
+}
+
+device_object::device_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<device_object>(info) {
+  guard(info.Env(), [&] { device_ = std::make_shared<device>(open_backend(info[0].As<Napi::Object>())); });
+  queue_ = std::make_shared<task_queue>(info.Env(), device_);
+  environment::of(info.Env()).devices.push_back(device_);
+}
+
+Napi::Value device_object::info(const Napi::CallbackInfo& info) {
+  const auto description = device_->backend().info();
+  auto out = Napi::Object::New(info.Env());
+  out.Set("kind", description.kind);
+  out.Set("name", description.name);
+  out.Set("instructionSet", description.instruction_set);
+  out.Set("library", description.library);
+  out.Set("threads", description.threads);
+  return out;
+}
+
+Napi::Value device_object::memory(const Napi::CallbackInfo& info) {
+  return queue_->run(info.Env(), {.work = [] {},
+                                  .result = [native = device_](Napi::Env env) -> Napi::Value {
+                                    auto out = Napi::Object::New(env);
+                                    out.Set("arenaBytes", double(native->arena().bytes()));
+                                    return out;
+                                  }});
+}
+
+Napi::Value device_object::create_parameter(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    if (device_->closed()) throw disposed_error("the device");
+    auto storage = std::make_shared<parameter>(device_, dtype_from(info[0]), shape_from(info[1]));
+    auto object = environment::of(info.Env()).parameter_class.New({});
+    parameter_object::Unwrap(object)->take(std::move(storage), queue_);
+    return object;
+  });
+}
+
+// Waits for what was posted before, then stops the thread.
+Napi::Value device_object::close(const Napi::CallbackInfo& info) {
+  return queue_->run(info.Env(), {.work = [] {},
+                                  .result = [native = device_](Napi::Env env) -> Napi::Value {
+                                    native->close();
+                                    return env.Undefined();
+                                  }});
+}
+
+Napi::Function parameter_object::define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeParameter",
+      {InstanceMethod<&parameter_object::write>("write"), InstanceMethod<&parameter_object::read>("read"),
+       InstanceMethod<&parameter_object::dispose>("dispose")});
+}
+
+Napi::Value parameter_object::write(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const tensor view = parameter_->view();
+    const std::byte* from = bytes_of(info[0], view.bytes(), "data");
+    task work{.work = [keep = parameter_->memory(), native = parameter_->owner(), view, from] {
+      native->backend().write(view.data, from, view.bytes());
+    }};
+    work.pinned.push_back(Napi::Persistent(info[0].As<Napi::Object>()));
+    return queue_->run(info.Env(), std::move(work));
+  });
+}
+
+Napi::Value parameter_object::read(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const tensor view = parameter_->view();
+    std::byte* to = bytes_of(info[0], view.bytes(), "into");
+    task work{.work = [keep = parameter_->memory(), native = parameter_->owner(), view, to] {
+      native->backend().read(to, view.data, view.bytes());
+    }};
+    work.pinned.push_back(Napi::Persistent(info[0].As<Napi::Object>()));
+    return queue_->run(info.Env(), std::move(work));
+  });
+}
+
+}  // namespace eva::napi

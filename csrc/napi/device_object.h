@@ -1,0 +1,49 @@
+#pragma once
+
+#include <napi.h>
+
+#include "napi/task.h"
+
+namespace eva::napi {
+
+/// A device as JavaScript holds it: new Device({ kind, threads, instructionSet }).
+class device_object final : public Napi::ObjectWrap<device_object> {
+ public:
+  explicit device_object(const Napi::CallbackInfo& info);
+  static Napi::Function define(Napi::Env env);
+
+  const std::shared_ptr<device>& native() const { return device_; }
+  const std::shared_ptr<task_queue>& queue() const { return queue_; }
+
+ private:
+  Napi::Value info(const Napi::CallbackInfo& info);
+  Napi::Value memory(const Napi::CallbackInfo& info);
+  Napi::Value create_parameter(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<device> device_;
+  std::shared_ptr<task_queue> queue_;
+};
+
+/// A parameter's storage: write(typedArray), read(typedArray) → promises; dispose().
+class parameter_object final : public Napi::ObjectWrap<parameter_object> {
+ public:
+  explicit parameter_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<parameter_object>(info) {}
+  static Napi::Function define(Napi::Env env);
+
+  void take(std::shared_ptr<parameter> storage, std::shared_ptr<task_queue> queue) {
+    parameter_ = std::move(storage);
+    queue_ = std::move(queue);
+  }
+  const std::shared_ptr<parameter>& native() const { return parameter_; }
+
+ private:
+  Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value read(const Napi::CallbackInfo& info);
+  void dispose(const Napi::CallbackInfo&) { parameter_->dispose(); }
+
+  std::shared_ptr<parameter> parameter_;
+  std::shared_ptr<task_queue> queue_;
+};
+
+}  // namespace eva::napi

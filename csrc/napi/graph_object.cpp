@@ -1,0 +1,161 @@
+#include "napi/graph_object.h"
+
+#include "napi/convert.h"
+
+namespace eva::napi {
+
+Napi::Function graph_object::define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeGraph",
+      {InstanceMethod<&graph_object::input>("input"), InstanceMethod<&graph_object::constant>("constant"),
+       InstanceMethod<&graph_object::parameter>("parameter"),
+       InstanceMethod<&graph_object::reshape>("reshape"), InstanceMethod<&graph_object::apply>("apply"),
+       InstanceMethod<&graph_object::compile>("compile")});
+}
+
+graph& graph_object::recording() {
+  if (!graph_) throw argument_error("the graph has been compiled; nothing more can be recorded in it");
+  return *graph_;
+}
+
+Napi::Value graph_object::input(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), recording().input(dtype_from(info[0]), shape_from(info[1])));
+  });
+}
+
+Napi::Value graph_object::constant(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const tensor type{dtype_from(info[0]), shape_from(info[1])};
+    const std::byte* bytes = bytes_of(info[2], type.bytes(), "the constant");
+    return Napi::Number::New(info.Env(), recording().constant(type.type, type.dims, bytes));
+  });
+}
+
+Napi::Value graph_object::parameter(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto* object = parameter_object::Unwrap(info[0].As<Napi::Object>());
+    return Napi::Number::New(info.Env(), recording().parameter(object->native()));
+  });
+}
+
+Napi::Value graph_object::reshape(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const value_id from = info[0].As<Napi::Number>().Int32Value();
+    return Napi::Number::New(info.Env(), recording().reshape(from, shape_from(info[1])));
+  });
+}
+
+// (op, inputs, attributes) → [{ field, id, dtype, shape }] of the outputs, in their declared order.
+Napi::Value graph_object::apply(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const std::string op = info[0].As<Napi::String>();
+    const node& n = recording().apply(op, operands_from(info[1]), attributes_from(info[2]));
+    auto outputs = Napi::Array::New(info.Env());
+    for (const slot& s : n.slots) {
+      if (s.how != access::write) continue;
+      auto output = Napi::Object::New(info.Env());
+      output.Set("field", s.field);
+      output.Set("id", s.value);
+      output.Set("dtype", std::string(to_string(s.place->type)));
+      output.Set("shape", to_js(info.Env(), s.place->dims));
+      outputs.Set(outputs.Length(), output);
+    }
+    return outputs;
+  });
+}
+
+// (device, output ids, { shareMemory }) → a promise of the program.
+Napi::Value graph_object::compile(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto* on = device_object::Unwrap(info[0].As<Napi::Object>());
+    program::options how;
+    if (info[2].IsObject()) how.share_memory = info[2].As<Napi::Object>().Get("shareMemory").ToBoolean();
+    recording();
+    auto native = std::make_shared<program>(on->native(), std::move(graph_), ids_from(info[1]), how);
+    return on->queue()->run(info.Env(),
+                            {.work = [native] { native->prepare(); },
+                             .result = [native, queue = on->queue()](Napi::Env env) -> Napi::Value {
+                               auto object = environment::of(env).program_class.New({});
+                               program_object::Unwrap(object)->take(native, queue);
+                               return object;
+                             }});
+  });
+}
+
+Napi::Function program_object::define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeProgram",
+      {InstanceMethod<&program_object::run>("run"), InstanceMethod<&program_object::stats>("stats"),
+       InstanceMethod<&program_object::start_profile>("startProfile"),
+       InstanceMethod<&program_object::profile>("profile"),
+       InstanceMethod<&program_object::dispose>("dispose")});
+}
+
+const std::shared_ptr<program>& program_object::native() const {
+  if (!program_) throw disposed_error("the program");
+  return program_;
+}
+
+// (input ids, input typed arrays, output typed arrays in the order of compile's outputs) → promise. The
+// arrays must not be changed or transferred until it settles.
+Napi::Value program_object::run(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto target = native();
+    const auto ids = ids_from(info[0]);
+    const auto given = info[1].As<Napi::Array>(), wanted = info[2].As<Napi::Array>();
+    task work;
+    std::vector<program::source> inputs;
+    for (uint32_t i = 0; i < ids.size(); ++i) {
+      const Napi::Value array = given.Get(i);
+      inputs.push_back({ids[i], bytes_of(array, target->type_of(ids[i]).bytes(), "an input")});
+      work.pinned.push_back(Napi::Persistent(array.As<Napi::Object>()));
+    }
+    std::vector<void*> outputs;
+    for (uint32_t i = 0; i < target->outputs().size(); ++i) {
+      const Napi::Value array = wanted.Get(i);
+      outputs.push_back(bytes_of(array, target->type_of(target->outputs()[i]).bytes(), "an output"));
+      work.pinned.push_back(Napi::Persistent(array.As<Napi::Object>()));
+    }
+    work.work = [target, inputs = std::move(inputs), outputs = std::move(outputs)] {
+      target->run(inputs, outputs);
+    };
+    return queue_->run(info.Env(), std::move(work));
+  });
+}
+
+Napi::Value program_object::stats(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    auto out = Napi::Object::New(info.Env());
+    out.Set("kernels", double(native()->kernels()));
+    out.Set("arenaBytes", double(native()->arena_bytes()));
+    out.Set("unsharedBytes", double(native()->unshared_bytes()));
+    return out;
+  });
+}
+
+Napi::Value program_object::start_profile(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    return queue_->run(info.Env(), {.work = [target = native()] { target->start_profile(); }});
+  });
+}
+
+Napi::Value program_object::profile(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    return queue_->run(info.Env(), {.work = [] {},
+                                    .result = [target = native()](Napi::Env env) -> Napi::Value {
+                                      auto list = Napi::Array::New(env);
+                                      for (const auto& timing : target->profile()) {
+                                        auto entry = Napi::Object::New(env);
+                                        entry.Set("op", timing.op);
+                                        entry.Set("calls", double(timing.calls));
+                                        entry.Set("seconds", timing.seconds);
+                                        entry.Set("flops", timing.flops);
+                                        list.Set(list.Length(), entry);
+                                      }
+                                      return list;
+                                    }});
+  });
+}
+
+}  // namespace eva::napi

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "napi/environment.h"
+
+namespace eva::napi {
+
+/// Work for a device's thread, and the promise that it settles.
+struct task {
+  std::function<void()> work;                              // on the device's thread; may throw error
+  std::function<Napi::Value(Napi::Env)> result = nullptr;  // on the JavaScript thread; undefined without it
+  std::vector<Napi::ObjectReference> pinned = {};          // kept from the garbage collector meanwhile
+};
+
+/// Brings finished tasks back to the JavaScript thread; one for each device object. While tasks are pending
+/// it keeps the event loop alive.
+class task_queue {
+ public:
+  task_queue(Napi::Env env, std::shared_ptr<device> on);
+  ~task_queue();
+
+  /// Must be called on the JavaScript thread.
+  Napi::Promise run(Napi::Env env, task work);
+
+ private:
+  struct pending;
+  static void settle(Napi::Env env, Napi::Function, std::nullptr_t*, pending* done);
+  using channel = Napi::TypedThreadSafeFunction<std::nullptr_t, pending, settle>;
+
+  std::shared_ptr<device> device_;
+  std::shared_ptr<int> unsettled_ = std::make_shared<int>(0);
+  channel channel_;
+};
+
+}  // namespace eva::napi

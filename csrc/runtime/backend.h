@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace eva {
+
+/// One op application, prepared for a device. Reads its tensors' addresses each time it runs.
+struct kernel {
+  virtual ~kernel() = default;
+  virtual void run() = 0;
+};
+
+/// A device as the graph and the runtime see it: memory, copies, and a table of ops. Everything but `info` is
+/// called on the device's own thread, or before that thread has work.
+struct backend {
+  struct description {
+    std::string kind;             // "cpu" or "cuda"
+    std::string name;             // the processor
+    std::string instruction_set;  // "x86-64-v4", "sm_90a", …
+    std::string library;          // who multiplies matrices
+    int threads = 1;
+  };
+
+  virtual ~backend() = default;
+  virtual description info() const = 0;
+
+  /// Called once, on the device's thread, before any kernel runs there.
+  virtual void enter_thread() = 0;
+
+  /// Throws out_of_memory_error with what was wanted and what was free.
+  virtual void* allocate(int64_t bytes) = 0;
+  virtual void release(void* memory, int64_t bytes) noexcept = 0;
+  virtual void write(void* device, const void* host, int64_t bytes) = 0;
+  virtual void read(void* host, const void* device, int64_t bytes) = 0;
+
+  /// Prepares the op with this position in ops::all_ops. `args` is its args struct, whose tensors already
+  /// have addresses; it outlives the kernel.
+  virtual std::unique_ptr<kernel> prepare(int op, const void* args) = 0;
+};
+
+}  // namespace eva

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace eva {
+
+/// The one thread that a device's work runs on, in the order it was posted. libuv's pool is never used: long
+/// jobs there would stop every file-system call of the process.
+class device_thread {
+ public:
+  using job = std::function<void()>;
+
+  explicit device_thread(job enter);
+  ~device_thread() { stop(); }
+  device_thread(const device_thread&) = delete;
+  device_thread& operator=(const device_thread&) = delete;
+
+  /// Jobs must not throw. Ignored after stop().
+  void post(job work);
+
+  /// Asks the running job to give up (see cancelled), drops the waiting ones and joins. Idempotent.
+  void stop();
+
+  /// Long jobs look here between kernels.
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+
+ private:
+  void loop(const job& enter);
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<job> jobs_;
+  std::atomic<bool> cancelled_ = false;
+  std::thread thread_;
+};
+
+}  // namespace eva
