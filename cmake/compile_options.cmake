@@ -1,5 +1,9 @@
 # Flags shared by all of our code: warnings, sanitizers, and the oldest processor that baseline code must run on.
 
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 11)
+  message(FATAL_ERROR "GCC 11 or newer is needed (C++20, -march=x86-64-v4); this is ${CMAKE_CXX_COMPILER_VERSION}.")
+endif()
+
 # Each compiler release warns about other things: warnings are errors only with the one that CI uses.
 set(werror_default OFF)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION MATCHES "^12\\.")

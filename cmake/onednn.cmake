@@ -2,7 +2,7 @@
 if(EVA_CLIP_FETCH_ONEDNN)
   # Only what the CPU backend uses, as a static library. Needs the network, so CI, which has none, does not cover it.
   include(FetchContent)
-  set(DNNL_LIBRARY_TYPE STATIC)
+  set(ONEDNN_LIBRARY_TYPE STATIC)
   set(ONEDNN_CPU_RUNTIME OMP)
   set(ONEDNN_GPU_RUNTIME NONE)
   set(ONEDNN_BUILD_DOC OFF)
@@ -16,6 +16,9 @@ if(EVA_CLIP_FETCH_ONEDNN)
   if(NOT TARGET DNNL::dnnl)
     add_library(DNNL::dnnl ALIAS dnnl)
   endif()
+  # Our warnings are not meant for its headers.
+  get_target_property(onednn_includes dnnl INTERFACE_INCLUDE_DIRECTORIES)
+  set_target_properties(dnnl PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${onednn_includes}")
 else()
   find_package(dnnl CONFIG QUIET)
   if(NOT TARGET DNNL::dnnl)

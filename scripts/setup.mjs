@@ -3,9 +3,11 @@
 //   node scripts/setup.mjs [--tests]     with --tests the C++ unit tests are built too
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-const root = resolve(import.meta.dirname, "..");
+// Not import.meta.dirname: the versions that lack it shall get as far as the message about them.
+const root = fileURLToPath(new URL("..", import.meta.url));
 
 class SetupError extends Error {}
 
