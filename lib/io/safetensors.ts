@@ -1,0 +1,161 @@
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, rename, unlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import { EvaClipError } from "../errors";
+import { type TensorEntry, type TensorInfo, layoutTensors, parseHeader, TENSOR_ARRAYS } from "./safetensors_header";
+
+const LENGTH_BYTES = 8;
+/** The format's own limit. */
+const GREATEST_HEADER_BYTES = 100_000_000;
+const WRITE_CHUNK_BYTES = 16 * 1024 * 1024;
+
+/** Values of a tensor; bf16 and f16 are their 16-bit patterns. */
+export type TensorArray = Float32Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array;
+
+/** A tensor to write; `data` may be a function that is called when its turn comes, so that not all are held at once. */
+export interface TensorToWrite extends TensorInfo {
+  readonly name: string;
+  readonly data: ArrayBufferView | (() => ArrayBufferView | Promise<ArrayBufferView>);
+}
+
+/** An open safetensors file. Tensors are read one at a time, each into memory of its own. */
+export class SafetensorsFile implements AsyncDisposable {
+  constructor(
+    readonly path: string,
+    readonly metadata: Readonly<Record<string, string>>,
+    readonly tensors: ReadonlyMap<string, TensorEntry>,
+    private readonly file: FileHandle,
+    private readonly dataStart: number,
+  ) {}
+
+  /** The values of one tensor. Throws ERR_EVACLIP_CHECKPOINT_CORRUPT when there is none of that name. */
+  async read(name: string): Promise<TensorArray> {
+    const entry = this.tensors.get(name);
+    if (entry === undefined) throw corrupt(this.path, `has no tensor "${name}"`, { tensor: name });
+    const bytes = new Uint8Array(entry.end - entry.begin);
+    await readFully(this.file, bytes, this.dataStart + entry.begin, this.path, `tensor "${name}"`);
+    return new TENSOR_ARRAYS[entry.dtype](bytes.buffer);
+  }
+
+  async close(): Promise<void> {
+    await this.file.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/**
+ * Opens a safetensors file and checks its whole header: sizes, types, ranges, overlaps and the length of the file.
+ *
+ * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_CORRUPT naming the file, the tensor, what was expected and found;
+ *   ERR_EVACLIP_IO when the file cannot be opened
+ */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const file = await open(path, "r").catch((error: Error) => {
+    throw new EvaClipError("ERR_EVACLIP_IO", `cannot open ${path}: ${error.message}`, { path });
+  });
+  try {
+    const fileBytes = (await file.stat()).size;
+    if (fileBytes < LENGTH_BYTES) throw corrupt(path, `is ${fileBytes} bytes long, too short for a header`);
+    const length = new Uint8Array(LENGTH_BYTES);
+    await readFully(file, length, 0, path, "the header length");
+    const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
+    if (headerBytes > Math.min(GREATEST_HEADER_BYTES, fileBytes - LENGTH_BYTES)) {
+      throw corrupt(path, `claims a header of ${headerBytes} bytes in a file of ${fileBytes}`);
+    }
+    const header = new Uint8Array(headerBytes);
+    await readFully(file, header, LENGTH_BYTES, path, "the header");
+    const dataStart = LENGTH_BYTES + headerBytes;
+    const { metadata, tensors } = parseHeader(header, fileBytes - dataStart, (problem, details) =>
+      corrupt(path, problem, details),
+    );
+    return new SafetensorsFile(path, metadata, tensors, file, dataStart);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/**
+ * Writes a safetensors file, tensor by tensor, under a temporary name; it is flushed to the disk before it takes its
+ * name, so a reader sees the old file or the whole new one, and a failure leaves nothing behind.
+ *
+ * @throws EvaClipError ERR_EVACLIP_DISK_FULL or ERR_EVACLIP_IO; ERR_EVACLIP_INVALID_ARGUMENT for a duplicate name or
+ *   data that does not fill the shape
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<TensorToWrite>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const { header, order } = layoutTensors([...tensors], metadata);
+  const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    const file = await open(temporary, "wx");
+    try {
+      const length = new Uint8Array(LENGTH_BYTES);
+      new DataView(length.buffer).setBigUint64(0, BigInt(header.length), true);
+      await writeFully(file, length);
+      await writeFully(file, header);
+      for (const tensor of order) await writeFully(file, await bytesOf(tensor));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw writeError(path, error);
+  }
+}
+
+async function bytesOf(tensor: TensorToWrite & { bytes: number }): Promise<Uint8Array> {
+  const view = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
+  if (view.byteLength !== tensor.bytes) {
+    const found = `expected ${tensor.bytes} bytes for ${tensor.dtype} [${tensor.shape}], found ${view.byteLength}`;
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `tensor "${tensor.name}": ${found}`, {
+      tensor: tensor.name,
+    });
+  }
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+async function readFully(file: FileHandle, into: Uint8Array, from: number, path: string, what: string) {
+  for (let done = 0; done < into.length; ) {
+    const { bytesRead } = await file.read(into, done, into.length - done, from + done);
+    if (bytesRead === 0) throw corrupt(path, `ends inside ${what}`);
+    done += bytesRead;
+  }
+}
+
+async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, Math.min(WRITE_CHUNK_BYTES, bytes.length - done));
+    done += bytesWritten;
+  }
+}
+
+/** Makes a rename in the directory survive a power failure. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+function writeError(path: string, error: unknown): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (error instanceof EvaClipError || code === undefined) return error;
+  const isFull = code === "ENOSPC" || code === "EDQUOT";
+  const problem = isFull ? `no space left on the disk for ${path}; nothing was written` : `cannot write ${path}: ${message}`;
+  return new EvaClipError(isFull ? "ERR_EVACLIP_DISK_FULL" : "ERR_EVACLIP_IO", problem, { path, cause: code });
+}
+
+function corrupt(path: string, problem: string, details: Record<string, unknown> = {}): EvaClipError {
+  return new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", `${path} ${problem}`, { path, ...details });
+}

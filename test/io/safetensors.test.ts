@@ -1,0 +1,155 @@
+import * as fs from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../lib/io/safetensors";
+
+let directory: string;
+beforeEach(async () => {
+  directory = await fs.mkdtemp(join(tmpdir(), "safetensors-"));
+});
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await fs.rm(directory, { recursive: true });
+});
+
+async function writeRaw(header: string | object, data: Uint8Array, headerLength?: number): Promise<string> {
+  const json = Buffer.from(typeof header === "string" ? header : JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(headerLength ?? json.length));
+  const path = join(directory, "raw.safetensors");
+  await fs.writeFile(path, Buffer.concat([length, json, data]));
+  return path;
+}
+
+const corrupt = (message: RegExp) =>
+  expect.objectContaining({ code: "ERR_EVACLIP_CHECKPOINT_CORRUPT", message: expect.stringMatching(message) });
+
+const every: TensorToWrite[] = [
+  { name: "b.u8", dtype: "U8", shape: [3], data: Uint8Array.of(1, 2, 255) },
+  { name: "a.f32", dtype: "F32", shape: [2, 2], data: Float32Array.of(1.5, -2, 3e-40, Number.POSITIVE_INFINITY) },
+  { name: "c.bf16", dtype: "BF16", shape: [1, 2], data: Uint16Array.of(0x3f80, 0xffff) },
+  { name: "d.f16", dtype: "F16", shape: [1], data: Uint16Array.of(0x3c00) },
+  { name: "e.i64", dtype: "I64", shape: [], data: BigInt64Array.of(-5n) },
+  { name: "f.i32", dtype: "I32", shape: [1], data: () => Promise.resolve(Int32Array.of(-7)) },
+  { name: "g.empty", dtype: "F32", shape: [0, 4], data: new Float32Array(0) },
+];
+
+describe("writeSafetensors and openSafetensors", () => {
+  test("give back every dtype, shape and metadata", async () => {
+    const path = join(directory, "every.safetensors");
+    await writeSafetensors(path, every, { note: "naïve" });
+    await using file = await openSafetensors(path);
+    expect(file.metadata).toEqual({ note: "naïve" });
+    expect(file.tensors.size).toBe(every.length);
+    for (const { name, dtype, shape, data } of every) {
+      expect(file.tensors.get(name)).toMatchObject({ dtype, shape });
+      expect(await file.read(name)).toEqual(typeof data === "function" ? await data() : data);
+    }
+    expect(await fs.readdir(directory)).toEqual(["every.safetensors"]);
+  });
+
+  test("align every tensor to its own type, whatever the order given", async () => {
+    const path = join(directory, "every.safetensors");
+    await writeSafetensors(path, every);
+    const bytes = await fs.readFile(path);
+    const dataStart = 8 + Number(bytes.readBigUInt64LE());
+    const file = await openSafetensors(path);
+    const width = { F32: 4, I32: 4, I64: 8, F16: 2, BF16: 2, U8: 1 };
+    for (const { dtype, begin } of file.tensors.values()) expect((dataStart + begin) % width[dtype]).toBe(0);
+    await file.close();
+    await writeSafetensors(join(directory, "again.safetensors"), [...every].reverse());
+    expect(await fs.readFile(join(directory, "again.safetensors"))).toEqual(bytes);
+  });
+
+  test("read a file written by the reference library", async () => {
+    await using file = await openSafetensors(join(__dirname, "../fixtures/preprocess_64.safetensors"));
+    expect([...file.tensors.keys()]).toEqual(["rgb_wide", "rgb_tall", "gray", "upscale"]);
+    expect((await file.read("gray")).length).toBe(3 * 64 * 64);
+    await expect(file.read("colour")).rejects.toEqual(corrupt(/has no tensor "colour"/));
+  });
+});
+
+describe("openSafetensors refuses", () => {
+  const f32 = (begin: number, end: number, shape = [(end - begin) / 4]) => ({
+    dtype: "F32",
+    shape,
+    data_offsets: [begin, end],
+  });
+  const data = new Uint8Array(16);
+
+  test.each<[string, string | object, RegExp]>([
+    ["a range outside the data", { w: f32(0, 16), x: f32(16, 20) }, /"x": its bytes 16 to 20 are not inside the 16/],
+    ["a range that runs backwards", { w: f32(8, 0, [2]) }, /"w": its bytes 8 to 0/],
+    ["overlapping tensors", { w: f32(0, 12), x: f32(8, 16) }, /"x": overlaps the tensor before it/],
+    ["a gap", { w: f32(0, 4), x: f32(8, 16) }, /"x": leaves a gap/],
+    ["data no tensor owns", { w: f32(0, 12) }, /16 bytes of data, but its tensors cover 12/],
+    ["a shape that does not fit its range", { w: f32(0, 16, [3]) }, /"w": F32 \[3\] needs 12 bytes, found a range of 16/],
+    ["a shape that overflows", { w: f32(0, 16, [2 ** 40, 2 ** 40]) }, /"w": F32/],
+    ["a negative size", { w: f32(0, 16, [-4]) }, /"w": expected a list of sizes/],
+    ["an unknown dtype", { w: { dtype: "F8", shape: [16], data_offsets: [0, 16] } }, /"w": expected a dtype.*"F8"/],
+    ["a dtype of the prototype", { w: { dtype: "toString", shape: [], data_offsets: [0, 16] } }, /expected a dtype/],
+    ["a missing range", { w: { dtype: "F32", shape: [4] } }, /"w": expected data_offsets/],
+    ["an entry that is no object", { w: 3 }, /"w": expected an object/],
+    ["metadata that is not text", { __metadata__: { a: 1 }, w: f32(0, 16) }, /__metadata__/],
+    ["a header that is not JSON", "{ nonsense", /not JSON/],
+    ["a header that is a list", "[]", /not an object/],
+  ])("%s", async (_, header, message) => {
+    const path = await writeRaw(header, data);
+    await expect(openSafetensors(path)).rejects.toEqual(corrupt(message));
+  });
+
+  test("a header longer than the file", async () => {
+    const path = await writeRaw({ w: f32(0, 16) }, data, 1_000_000);
+    await expect(openSafetensors(path)).rejects.toEqual(corrupt(/header of 1000000 bytes in a file of/));
+  });
+
+  test("a file cut short, an empty file and a missing file", async () => {
+    const path = join(directory, "cut.safetensors");
+    await writeSafetensors(path, every);
+    await fs.truncate(path, (await fs.stat(path)).size - 1);
+    await expect(openSafetensors(path)).rejects.toEqual(corrupt(/not inside the/));
+    await fs.truncate(path, 0);
+    await expect(openSafetensors(path)).rejects.toEqual(corrupt(/0 bytes long/));
+    const missing = openSafetensors(join(directory, "none"));
+    await expect(missing).rejects.toMatchObject({ code: "ERR_EVACLIP_IO", message: expect.stringMatching(/none/) });
+  });
+});
+
+describe("writeSafetensors", () => {
+  test.each([
+    ["ENOSPC", "ERR_EVACLIP_DISK_FULL", /no space left/],
+    ["EIO", "ERR_EVACLIP_IO", /cannot write/],
+  ])("leaves the old file and nothing else behind after %s", async (errno, code, message) => {
+    const path = join(directory, "model.safetensors");
+    await writeSafetensors(path, every);
+    const before = await fs.readFile(path);
+    const handle = await fs.open(path);
+    const prototype = Object.getPrototypeOf(handle) as typeof handle;
+    await handle.close();
+    const write = prototype.write as (...args: unknown[]) => Promise<{ bytesWritten: number; buffer: string }>;
+    let writes = 0;
+    jest.spyOn(prototype, "write").mockImplementation(function (this: typeof handle, ...args: unknown[]) {
+      if (++writes > 3) return Promise.reject(Object.assign(new Error(errno), { code: errno }));
+      return write.apply(this, args);
+    });
+    const failed = writeSafetensors(path, every, { new: "file" });
+    await expect(failed).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+    expect(await fs.readdir(directory)).toEqual(["model.safetensors"]);
+    expect(await fs.readFile(path)).toEqual(before);
+  });
+
+  test("refuses duplicate names and data that does not fill its shape", async () => {
+    const path = join(directory, "bad.safetensors");
+    const one: TensorToWrite = { name: "w", dtype: "F32", shape: [1], data: new Float32Array(1) };
+    await expect(writeSafetensors(path, [one, one])).rejects.toThrow(/"w" is there twice/);
+    await expect(writeSafetensors(path, [{ ...one, shape: [2] }])).rejects.toThrow(/expected 8 bytes.*found 4/);
+    expect(await fs.readdir(directory)).toEqual([]);
+  });
+
+  test("gives an error thrown while tensors are fetched as it is", async () => {
+    const failure = new Error("device lost");
+    const tensor: TensorToWrite = { name: "w", dtype: "F32", shape: [1], data: () => Promise.reject(failure) };
+    await expect(writeSafetensors(join(directory, "x"), [tensor])).rejects.toBe(failure);
+    expect(await fs.readdir(directory)).toEqual([]);
+  });
+});
