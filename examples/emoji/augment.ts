@@ -1,4 +1,4 @@
-import type { CounterRandom } from "./random";
+import type { CounterRandom } from "../../lib/data/random";
 
 /**
  * How `affine_sample` turns B drawings into images, one entry a drawing:
@@ -60,25 +60,26 @@ export function drawAugmentation(
   backgrounds: number,
 ): void {
   views.transform.set(drawTransform(random, strength), b * 6);
-  const background = random.uniform() < backgrounds ? [random.uniform(), random.uniform(), random.uniform()] : BACKGROUND;
+  const background =
+    random.uniform() < backgrounds ? [random.uniform(), random.uniform(), random.uniform()] : BACKGROUND;
   views.background.set(background, b * 3);
   views.colour.set(drawColour(random, strength), b * 12);
 }
 
 function drawTransform(random: CounterRandom, strength: number): number[] {
-  const angle = random.symmetric() * ROTATION * strength;
+  const angle = random.uniform(-1, 1) * ROTATION * strength;
   const zoom = 1 + (random.uniform() * ZOOM.range + ZOOM.lowest) * strength;
-  const scaleX = (1 + random.symmetric() * STRETCH * strength) / zoom;
-  const scaleY = 1 / (1 + random.symmetric() * STRETCH * strength) / zoom;
+  const scaleX = (1 + random.uniform(-1, 1) * STRETCH * strength) / zoom;
+  const scaleY = 1 / (1 + random.uniform(-1, 1) * STRETCH * strength) / zoom;
   const [cosine, sine] = [Math.cos(angle), Math.sin(angle)];
-  const shiftX = random.symmetric() * SHIFT * strength;
-  const shiftY = random.symmetric() * SHIFT * strength;
+  const shiftX = random.uniform(-1, 1) * SHIFT * strength;
+  const shiftY = random.uniform(-1, 1) * SHIFT * strength;
   return [cosine * scaleX, -sine * scaleX, shiftX, sine * scaleY, cosine * scaleY, shiftY];
 }
 
 function drawColour(random: CounterRandom, strength: number): number[] {
-  const gain = 1 + random.symmetric() * GAIN * strength;
-  const gains = [0, 1, 2].map(() => gain * (1 + random.symmetric() * CHANNEL_GAIN * strength));
+  const gain = 1 + random.uniform(-1, 1) * GAIN * strength;
+  const gains = [0, 1, 2].map(() => gain * (1 + random.uniform(-1, 1) * CHANNEL_GAIN * strength));
   const grey = random.uniform() < GREY_PROBABILITY * strength;
   return [0, 1, 2].flatMap((output) => [
     ...gains.map((value, input) => (grey ? value / 3 : input === output ? value : 0)),

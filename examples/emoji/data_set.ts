@@ -79,8 +79,14 @@ export function joinStyles(
 
 /** A digest of everything that a style's pixels depend on, besides this folder's code. */
 function versionOf(style: Style): string {
-  const packages = [style.package, style.codePointsFrom, "emojibase-data"].filter((name) => name !== undefined);
-  return digest([...packages.map((name) => `${name}@${installedVersion(name)}`), sharp.versions, DRAWING_SIZE]);
+  const packages = [style.package, style.codePointsFrom, "emojibase-data"].filter(
+    (name) => name !== undefined,
+  );
+  return digest([
+    ...packages.map((name) => `${name}@${installedVersion(name)}`),
+    sharp.versions,
+    DRAWING_SIZE,
+  ]);
 }
 
 function digest(of: unknown): string {

@@ -85,7 +85,8 @@ function reducedPixels(data: DataSet, drawings: readonly number[]): Float32Array
       const cell = target + (y * REDUCED + x) * 3;
       const alpha = data.pixels[source + pixel * 4 + 3]! / 255;
       for (let c = 0; c < 3; c++) {
-        rows[cell + c]! += (data.pixels[source + pixel * 4 + c]! * alpha + WHITE * (1 - alpha)) / (BLOCK * BLOCK);
+        rows[cell + c]! +=
+          (data.pixels[source + pixel * 4 + c]! * alpha + WHITE * (1 - alpha)) / (BLOCK * BLOCK);
       }
     }
   });
@@ -112,11 +113,7 @@ function normalizeRows(rows: Float32Array, mean: Float32Array): void {
 }
 
 /** How many other concepts have a drawing that is nearer than every drawing of `concept`. */
-function rankOfConcept(
-  scores: Float32Array,
-  known: readonly { concept: number }[],
-  concept: number,
-): number {
+function rankOfConcept(scores: Float32Array, known: readonly { concept: number }[], concept: number): number {
   let own = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < known.length; i++) if (known[i]!.concept === concept) own = Math.max(own, scores[i]!);
   const nearer = new Set<number>();

@@ -75,12 +75,7 @@ function draw(input: Buffer | string, size: number): Promise<Buffer> {
 }
 
 /** The icons of an iconify set, found by code point, then by name. */
-function iconifySources(
-  style: Style,
-  concepts: readonly Concept[],
-  modules: string,
-  size: number,
-): Source[] {
+function iconifySources(style: Style, concepts: readonly Concept[], modules: string, size: number): Source[] {
   const set = readJson(join(modules, style.package, "icons.json")) as IconSet;
   const namesByHexcode = iconNames(join(modules, style.codePointsFrom ?? style.package, "chars.json"));
   const used = new Set<string>();

@@ -1,8 +1,9 @@
+import { CounterRandom, permute } from "../../lib/data/random";
 import { EvaClipError } from "../../lib/errors";
 import { type Augmentation, drawAugmentation, emptyAugmentation } from "./augment";
 import type { Concept } from "./concepts";
 import { type DataSet, DRAWING_BYTES } from "./data_set";
-import { CounterRandom } from "./random";
+import { pick, sample } from "./random";
 import type { TrainingConcept } from "./split";
 
 /** What a training batch is made from, before the text is tokenised and the drawings are transformed. */
@@ -42,10 +43,8 @@ const MOST_TAGS_ALONE = 4;
  */
 export class Sampler {
   readonly batchesPerEpoch: number;
-  private epoch = -1;
-  private order: TrainingConcept[] = [];
 
-  /** @throws EvaClipError `ERR_EVACLIP_OPTION` when there are fewer concepts than a batch needs */
+  /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when there are fewer concepts than a batch needs */
   constructor(
     private readonly data: DataSet,
     private readonly train: readonly TrainingConcept[],
@@ -54,7 +53,7 @@ export class Sampler {
     this.batchesPerEpoch = Math.floor(train.length / options.batch);
     if (this.batchesPerEpoch < 1) {
       throw new EvaClipError(
-        "ERR_EVACLIP_OPTION",
+        "ERR_EVACLIP_INVALID_ARGUMENT",
         `batch: expected at most the ${train.length} concepts to train on; found ${options.batch}`,
       );
     }
@@ -68,7 +67,7 @@ export class Sampler {
     const augmentation = emptyAugmentation(batch);
     const captions = chosen.map(({ concept, drawings: choices }, b) => {
       const random = new CounterRandom(seed, PURPOSE.sample, step, b);
-      copyDrawing(this.data, random.pick(choices), drawings, b);
+      copyDrawing(this.data, pick(random, choices), drawings, b);
       drawAugmentation(augmentation, b, random, augment, randomBackground);
       return caption(this.data.concepts[concept]!, random, this.options.labelOnly);
     });
@@ -76,13 +75,13 @@ export class Sampler {
   }
 
   private conceptsAt(step: number): TrainingConcept[] {
+    const { seed, batch } = this.options;
     const epoch = Math.floor(step / this.batchesPerEpoch);
-    if (epoch !== this.epoch) {
-      this.order = new CounterRandom(this.options.seed, PURPOSE.order, epoch).sample(this.train);
-      this.epoch = epoch;
-    }
-    const first = (step % this.batchesPerEpoch) * this.options.batch;
-    return this.order.slice(first, first + this.options.batch);
+    const first = (step % this.batchesPerEpoch) * batch;
+    return Array.from({ length: batch }, (_, b) => {
+      const index = permute(first + b, this.train.length, seed, PURPOSE.order, epoch);
+      return this.train[index]!;
+    });
   }
 }
 
@@ -97,10 +96,10 @@ export function caption(concept: Concept, random: CounterRandom, labelOnly: numb
   const kind = random.uniform();
   if (kind < labelOnly || concept.tags.length === 0) return concept.label;
   if (kind < labelOnly + (1 - labelOnly) * LABEL_AND_TAGS) {
-    const tags = random.sample(concept.tags, 1 + random.below(MOST_TAGS_WITH_LABEL));
+    const tags = sample(random, concept.tags, 1 + random.below(MOST_TAGS_WITH_LABEL));
     return [concept.label, ...tags].join(" ");
   }
-  return random.sample(concept.tags, MOST_TAGS_ALONE).join(" ");
+  return sample(random, concept.tags, MOST_TAGS_ALONE).join(" ");
 }
 
 /** Every text that training may show, from which the vocabulary is built. */

@@ -1,6 +1,6 @@
+import { permute } from "../../lib/data/random";
 import { EvaClipError } from "../../lib/errors";
 import type { DataSet } from "./data_set";
-import { CounterRandom } from "./random";
 import { validationStyleFor } from "./styles";
 
 /** Concepts that no style shows in training. */
@@ -8,7 +8,6 @@ export const UNSEEN_CONCEPTS = 100;
 
 /** Fixed, so that runs with different `--seed` are tested on the same concepts. */
 const SPLIT_SEED = 123;
-const SPLIT_PURPOSE = 0x73706c69;
 
 /** A concept and the drawings of it that training may use. */
 export interface TrainingConcept {
@@ -42,16 +41,16 @@ export interface Split {
  * `test` holds out one style and 100 concepts. `validation` holds out those as well, and is tested on another style and
  * 100 other concepts: choices made on it have seen nothing of the test.
  *
- * @throws EvaClipError `ERR_EVACLIP_OPTION` when the data set has no such style
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when the data set has no such style
  */
 export function splitDataSet(data: DataSet, testStyle: string, purpose: Split["purpose"]): Split {
   if (!data.styles.includes(testStyle)) {
     throw new EvaClipError(
-      "ERR_EVACLIP_OPTION",
+      "ERR_EVACLIP_INVALID_ARGUMENT",
       `--test-style: expected one of ${data.styles.join(", ")}; found "${testStyle}"`,
     );
   }
-  const order = new CounterRandom(SPLIT_SEED, SPLIT_PURPOSE).sample(data.concepts.map((_, index) => index));
+  const order = data.concepts.map((_, index) => permute(index, data.concepts.length, SPLIT_SEED));
   const testUnseen = unseenConcepts(data, testStyle, order, new Set());
   if (purpose === "test") return split(data, purpose, testStyle, new Set([testStyle]), testUnseen, new Set());
   const style = validationStyleFor(testStyle);
@@ -66,7 +65,9 @@ function unseenConcepts(
   order: readonly number[],
   taken: ReadonlySet<number>,
 ): Set<number> {
-  const drawn = new Set(data.drawings.filter((drawing) => drawing.style === style).map(({ concept }) => concept));
+  const drawn = new Set(
+    data.drawings.filter((drawing) => drawing.style === style).map(({ concept }) => concept),
+  );
   return new Set(
     order.filter((concept) => drawn.has(concept) && !taken.has(concept)).slice(0, UNSEEN_CONCEPTS),
   );

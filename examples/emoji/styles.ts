@@ -41,10 +41,11 @@ export const STYLES: readonly Style[] = [
 export const DEFAULT_TEST_STYLE = "twemoji";
 
 /**
- * Styles to choose hyperparameters on, in order of preference: the first that is not the test style is used. They are
- * about as far from the other styles as Twemoji is (measured by the raw-pixel baseline), so choices carry over.
+ * Styles to choose hyperparameters on, in order of preference: the first that is not the test style is used. Noto is
+ * the most like Twemoji in kind: it draws every concept, and comparing pixels names 43 % of its drawings (Twemoji 39 %,
+ * EmojiOne 30 %, OpenMoji 11 %).
  */
-const VALIDATION_STYLES = ["emojione", "noto"] as const;
+const VALIDATION_STYLES = ["noto", "emojione"] as const;
 
 /** The style that stands in for `testStyle` while hyperparameters are chosen. */
 export function validationStyleFor(testStyle: string): string {

@@ -1,29 +1,39 @@
+import type { Tokenizer } from "../../lib/data/tokenizer";
 import { EvaClipError } from "../../lib/errors";
-
-/** Text to byte-pair ids, without start and end. */
-export type PieceEncoder = (text: string) => readonly number[];
 
 /** Id of every piece that training never showed; also what packed batches are filled up with. */
 export const UNKNOWN = 0;
 
+/** Longer than any text of the data set in byte-pair pieces. */
+const WHOLE_TEXT = 256;
+
 /**
  * The byte-pair pieces that occur in a set of texts, renumbered densely: a few thousand embeddings to learn in place of
- * CLIP's 49,408, most of which a small data set never touches.
+ * CLIP's 49,408, most of which a small data set never touches. Unlike a list of words, it also spells parts of words
+ * that it has never met.
  *
  * Ids: 0 unknown, 1…n the pieces in ascending byte-pair order, then start and, as the largest, end of text.
  */
-export class Vocabulary {
+export class Vocabulary implements Tokenizer {
   readonly start: number;
   readonly end: number;
   private readonly ids: ReadonlyMap<number, number>;
 
-  private constructor(
-    private readonly encodePieces: PieceEncoder,
+  /**
+   * @param bytePairs the tokenizer whose pieces are renumbered
+   * @param pieces its ids, start and end left out
+   * @param contextLength longest encoding, start and end included
+   */
+  constructor(
+    private readonly bytePairs: Tokenizer,
     readonly pieces: readonly number[],
     readonly contextLength: number,
   ) {
-    if (!(contextLength >= 3)) {
-      throw new EvaClipError("ERR_EVACLIP_OPTION", `contextLength: expected at least 3; found ${contextLength}`);
+    if (!Number.isInteger(contextLength) || contextLength < 3) {
+      throw new EvaClipError(
+        "ERR_EVACLIP_INVALID_ARGUMENT",
+        `contextLength: expected an integer of at least 3; found ${contextLength}`,
+      );
     }
     this.ids = new Map(pieces.map((piece, index) => [piece, index + 1]));
     this.start = pieces.length + 1;
@@ -31,25 +41,33 @@ export class Vocabulary {
   }
 
   /** The vocabulary of `texts`. */
-  static of(texts: Iterable<string>, encodePieces: PieceEncoder, contextLength: number): Vocabulary {
+  static of(texts: Iterable<string>, bytePairs: Tokenizer, contextLength: number): Vocabulary {
     const pieces = new Set<number>();
-    for (const text of texts) for (const piece of encodePieces(text)) pieces.add(piece);
-    return new Vocabulary(encodePieces, [...pieces].sort((a, b) => a - b), contextLength);
+    for (const text of texts) for (const piece of piecesOf(bytePairs, text)) pieces.add(piece);
+    return new Vocabulary(
+      bytePairs,
+      [...pieces].sort((a, b) => a - b),
+      contextLength,
+    );
   }
 
   /** Number of different ids. */
-  get size(): number {
+  get vocabularySize(): number {
     return this.end + 1;
   }
 
-  /** Start, the pieces (cut to fit `contextLength`), end. */
-  encode(text: string): number[] {
-    const pieces = this.encodePieces(text).slice(0, this.contextLength - 2);
+  /** Start, the pieces (cut to fit), end. */
+  encode(text: string, contextLength = this.contextLength): number[] {
+    const pieces = piecesOf(this.bytePairs, text).slice(0, contextLength - 2);
     return [this.start, ...pieces.map((piece) => this.ids.get(piece) ?? UNKNOWN), this.end];
   }
 
   /** Whether every piece of a text is known. */
   knows(text: string): boolean {
-    return this.encodePieces(text).every((piece) => this.ids.has(piece));
+    return piecesOf(this.bytePairs, text).every((piece) => this.ids.has(piece));
   }
+}
+
+function piecesOf(bytePairs: Tokenizer, text: string): number[] {
+  return bytePairs.encode(text, WHOLE_TEXT).slice(1, -1);
 }

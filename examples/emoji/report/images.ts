@@ -1,0 +1,18 @@
+import sharp from "sharp";
+
+/** Raw pixels of a square image as a PNG that a page can hold inline. */
+export async function pngDataUri(pixels: Uint8Array, size: number, channels: 3 | 4): Promise<string> {
+  const png = await sharp(pixels, { raw: { width: size, height: size, channels } })
+    .png({ compressionLevel: 9, effort: 10 })
+    .toBuffer();
+  return `data:image/png;base64,${png.toString("base64")}`;
+}
+
+/** Text made safe for HTML content and attributes. */
+export function escapeHtml(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}

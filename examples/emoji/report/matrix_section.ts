@@ -1,0 +1,79 @@
+import { blockMeans, colourScale, heatMapImage, type Matrix, quantile, submatrix } from "./heat_map";
+import { escapeHtml } from "./images";
+
+/** One image or name along the sides of the matrix. */
+export interface MatrixItem {
+  label: string;
+  group: string;
+}
+
+/** The matrix of a few concepts, with their pictures and names along its sides. */
+export interface MatrixDetail {
+  /** Indices into the whole matrix, in the order to show. */
+  indices: number[];
+  /** PNG data URIs of their images. */
+  images: string[];
+}
+
+const DETAIL_CELL = 17;
+const DETAIL_LEFT = 30;
+const DETAIL_BOTTOM = 150;
+const WHOLE_SIDE = 640;
+const WHOLE_LEFT = 130;
+const MOST_PIXELS = 640;
+
+/** Two heat maps: some concepts by name, and all of them ordered by group. */
+export async function matrixSection(
+  matrix: Matrix,
+  items: readonly MatrixItem[],
+  detail: MatrixDetail,
+): Promise<string> {
+  const [lowest, highest] = [quantile(matrix, 0.02), quantile(matrix, 0.999)];
+  const close = submatrix(matrix, detail.indices);
+  const order = items.map((_, i) => i).sort((a, b) => items[a]!.group.localeCompare(items[b]!.group) || a - b);
+  const whole = blockMeans(submatrix(matrix, order), Math.ceil(matrix.size / MOST_PIXELS));
+  const wholeEnds = [quantile(whole, 0.01), quantile(whole, 0.995)] as const;
+  return `<h2>Similarity of images and names</h2>
+<p class="quiet">Cosine of every image (row) with every name (column). A model that has learnt the pairs shows a bright diagonal;
+blocks beside it are kinds of things that it takes for each other.</p>
+<div class="matrix">${detailSvg(await heatMapImage(close, lowest, highest), items, detail)}${scaleLine(lowest, highest)}</div>
+<div class="matrix">${wholeSvg(await heatMapImage(whole, ...wholeEnds), order.map((i) => items[i]!.group))}${scaleLine(...wholeEnds)}</div>`;
+}
+
+function detailSvg(image: string, items: readonly MatrixItem[], detail: MatrixDetail): string {
+  const side = detail.indices.length * DETAIL_CELL;
+  const names = detail.indices.map((index, i) => {
+    const x = DETAIL_LEFT + (i + 0.5) * DETAIL_CELL + 3;
+    return `<text transform="translate(${x} ${side + 8}) rotate(-55)" text-anchor="end">${escapeHtml(shortened(items[index]!.label))}</text>`;
+  });
+  const pictures = detail.images.map(
+    (picture, i) =>
+      `<image href="${picture}" x="${DETAIL_LEFT - DETAIL_CELL - 4}" y="${i * DETAIL_CELL + 0.5}" width="${DETAIL_CELL - 1}" height="${DETAIL_CELL - 1}"/>`,
+  );
+  return `<svg viewBox="-60 0 ${DETAIL_LEFT + side + 70} ${side + DETAIL_BOTTOM}" role="img" aria-label="Similarity of ${items.length} images and names">
+<image class="cells" href="${image}" x="${DETAIL_LEFT}" y="0" width="${side}" height="${side}" preserveAspectRatio="none"/>
+${pictures.join("")}${names.join("")}</svg>`;
+}
+
+function wholeSvg(image: string, groups: readonly string[]): string {
+  const place = (index: number) => (index / groups.length) * WHOLE_SIDE;
+  const labels = [...new Set(groups)].map((group) => {
+    const [first, last] = [groups.indexOf(group), groups.lastIndexOf(group) + 1];
+    const name = escapeHtml(group.replace("-", " and "));
+    return (
+      `<text x="${WHOLE_LEFT - 8}" y="${place((first + last) / 2).toFixed(1)}" dy=".35em" text-anchor="end">${name}</text>` +
+      `<line class="grid" x1="${WHOLE_LEFT - 4}" x2="${WHOLE_LEFT}" y1="${place(last).toFixed(1)}" y2="${place(last).toFixed(1)}"/>`
+    );
+  });
+  return `<svg viewBox="0 0 ${WHOLE_LEFT + WHOLE_SIDE} ${WHOLE_SIDE}" role="img" aria-label="Similarity of all images and names, by group">
+<image class="cells" href="${image}" x="${WHOLE_LEFT}" y="0" width="${WHOLE_SIDE}" height="${WHOLE_SIDE}" preserveAspectRatio="none"/>
+${labels.join("")}</svg>`;
+}
+
+function scaleLine(lowest: number, highest: number): string {
+  return `<div class="scale">cosine ${lowest.toFixed(2)}<i style="background:${colourScale()}"></i>${highest.toFixed(2)}</div>`;
+}
+
+function shortened(label: string): string {
+  return label.length > 24 ? `${label.slice(0, 23)}…` : label;
+}

@@ -1,0 +1,41 @@
+import type { DemoResult } from "../result";
+import type { Matrix } from "./heat_map";
+import { type MatrixDetail, type MatrixItem, matrixSection } from "./matrix_section";
+import {
+  curveSection,
+  type Example,
+  exampleSection,
+  headline,
+  type History,
+  protocolSection,
+  resultSection,
+} from "./sections";
+import { STYLE_SHEET } from "./style";
+
+/** Everything that the report shows. */
+export interface ReportData {
+  result: DemoResult;
+  batch: number;
+  history: History;
+  examples: Example[];
+  matrix: Matrix;
+  /** One an image and name of the matrix. */
+  items: MatrixItem[];
+  detail: MatrixDetail;
+}
+
+/** The report as one HTML file that needs nothing else: no network, no script. */
+export async function reportPage(data: ReportData): Promise<string> {
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>EVA-CLIP emoji demo: ${data.result.testStyle}, seed ${data.result.seed}</title>
+<style>${STYLE_SHEET}</style></head><body><main>
+${headline(data.result)}
+${resultSection(data.result)}
+${curveSection(data.history, data.batch)}
+${exampleSection(data.examples, data.result.metrics.names)}
+${await matrixSection(data.matrix, data.items, data.detail)}
+${protocolSection(data.result)}
+</main></body></html>
+`;
+}
