@@ -1,0 +1,76 @@
+import { EvaClipError } from "./errors";
+import { elementCount } from "./host_tensor";
+import { apply, constant, type Fields, Graph, type Operand, type Step, type Tensor } from "./tensor";
+
+/**
+ * The gradients of the scalar `loss` with respect to each of `of`, recorded into the same graph. Only what leads from
+ * `of` to the loss is walked: a frozen tower costs no backward work.
+ * @throws EvaClipError `ERR_EVACLIP_NO_GRADIENT` when the loss does not depend on one of them, or an op on the way
+ *   has no gradient rule.
+ */
+export function grad(loss: Tensor, of: readonly Operand[]): Tensor[] {
+  if (elementCount(loss.shape) !== 1 || loss.dtype !== "f32") {
+    throw new EvaClipError(
+      "ERR_EVACLIP_SHAPE",
+      `grad needs a scalar f32 loss, got ${loss.dtype} [${loss.shape.join(", ")}]`,
+    );
+  }
+  const graph = Graph.current;
+  const steps = graph.steps.slice();
+  const roots = of.map((operand) => graph.resolve(operand));
+  const wanted = dependents(roots, steps);
+  const gradients = new Map<Tensor, Tensor>([[loss, constant(1, loss.shape)]]);
+
+  for (const step of steps.reverse()) {
+    if (!Object.values(step.outputs).some((output) => gradients.has(output))) continue;
+    if (!tensorsOf(step.inputs).some((input) => wanted.has(input))) continue;
+    for (const [input, gradient] of inputGradients(step, gradients)) {
+      if (!wanted.has(input)) continue;
+      const sum = gradients.get(input);
+      gradients.set(input, sum ? apply("add", { a: sum, b: gradient }).y! : gradient);
+    }
+  }
+  return roots.map((root, i) => {
+    const gradient = gradients.get(root);
+    if (gradient) return gradient;
+    const name = "name" in of[i]! ? of[i].name : `tensor ${i}`;
+    throw new EvaClipError("ERR_EVACLIP_NO_GRADIENT", `the loss does not depend on ${name}`, {
+      tensor: name,
+    });
+  });
+}
+
+function tensorsOf(fields: Readonly<Fields<Tensor>>): Tensor[] {
+  return Object.values(fields)
+    .flat()
+    .filter((value): value is Tensor => value !== null && value !== undefined);
+}
+
+/** Every tensor that depends on one of `roots`. */
+function dependents(roots: readonly Tensor[], steps: readonly Step[]): Set<Tensor> {
+  const found = new Set(roots);
+  for (const step of steps) {
+    if (!tensorsOf(step.inputs).some((input) => found.has(input))) continue;
+    for (const output of Object.values(step.outputs)) found.add(output);
+  }
+  return found;
+}
+
+/** What one step passes back: pairs of an input and its gradient. */
+function inputGradients(step: Step, gradients: ReadonlyMap<Tensor, Tensor>): [Tensor, Tensor][] {
+  const dy = step.primary && gradients.get(step.primary);
+  const flowing = Object.values(step.outputs).filter((output) => gradients.has(output)).length;
+  if (!step.gradient || !dy || flowing > 1) {
+    const what = step.gradient ? "a gradient only through its first output" : "no gradient rule";
+    throw new EvaClipError("ERR_EVACLIP_NO_GRADIENT", `${step.op} has ${what}`, { op: step.op });
+  }
+  const given = step.gradient(dy, step.outputs);
+  return Object.entries(given).flatMap(([field, value]) => {
+    const inputs = step.inputs[field];
+    const [tensors, parts] = Array.isArray(inputs) ? [inputs, value as Tensor[]] : [[inputs], [value]];
+    return tensors.flatMap((input, i): [Tensor, Tensor][] => {
+      const part = parts[i] as Tensor | null | undefined;
+      return input && part ? [[input as Tensor, part]] : [];
+    });
+  });
+}

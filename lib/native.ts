@@ -1,0 +1,111 @@
+// The only file that loads the addon. It types the addon's whole surface; nothing else touches it.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { EvaClipError } from "./errors";
+
+export type DType = "f32" | "bf16" | "i32" | "u8";
+
+/** A typed array as the addon reads and writes it; the element size follows the dtype. */
+export type NativeArray = Float32Array | Uint16Array | Int32Array | Uint8Array;
+
+export interface DeviceInfo {
+  kind: string;
+  /** The processor's own name. */
+  name: string;
+  instructionSet: string;
+  /** The library that multiplies matrices. */
+  library: string;
+  threads: number;
+}
+
+export interface NativeParameter {
+  write(data: NativeArray): Promise<void>;
+  read(into: NativeArray): Promise<void>;
+  dispose(): void;
+}
+
+export interface NativeDevice {
+  info(): DeviceInfo;
+  memory(): Promise<{ arenaBytes: number }>;
+  createParameter(dtype: DType, shape: readonly number[]): NativeParameter;
+  close(): Promise<void>;
+}
+
+export interface NativeOutput {
+  field: string;
+  id: number;
+  dtype: DType;
+  shape: number[];
+}
+
+export type Attribute = number | boolean | string | readonly number[];
+
+export interface NativeGraph {
+  input(dtype: DType, shape: readonly number[]): number;
+  constant(dtype: DType, shape: readonly number[], data: NativeArray): number;
+  parameter(parameter: NativeParameter): number;
+  reshape(id: number, shape: readonly number[]): number;
+  apply(
+    op: string,
+    inputs: Record<string, number | null | (number | null)[]>,
+    attributes: Record<string, Attribute | undefined>,
+  ): NativeOutput[];
+  compile(device: NativeDevice, outputs: number[], options: { shareMemory: boolean }): Promise<NativeProgram>;
+}
+
+export interface ProgramStats {
+  kernels: number;
+  /** Bytes of the shared arena that this program needs. */
+  arenaBytes: number;
+  /** The same if no two values shared bytes. */
+  unsharedBytes: number;
+}
+
+export interface KernelTiming {
+  op: string;
+  calls: number;
+  seconds: number;
+  /** Floating-point operations of all calls; 0 where the op does not count them. */
+  flops: number;
+}
+
+export interface NativeProgram {
+  run(ids: number[], inputs: NativeArray[], outputs: NativeArray[]): Promise<void>;
+  stats(): ProgramStats;
+  startProfile(): Promise<void>;
+  profile(): Promise<KernelTiming[]>;
+  dispose(): void;
+}
+
+export interface Native {
+  Device: new (options: { kind: string; threads: number; instructionSet: string }) => NativeDevice;
+  Graph: new () => NativeGraph;
+  setErrorFactory(make: (code: string, message: string, details: Record<string, string>) => Error): void;
+  /** Of every op: its fields in order, as [name, kind]. */
+  opFields(): Record<string, [string, string][]>;
+}
+
+const packageFolder = join(__dirname, "..");
+
+function load(): Native {
+  // Between two kernels OpenMP's threads wait this many turns before they sleep. The library's default, some
+  // milliseconds, would take a core from Node and the image decoder.
+  process.env.GOMP_SPINCOUNT ??= "10000";
+  const given = process.env.EVA_CLIP_NATIVE_PATH;
+  try {
+    return given ? require(given) : require("node-gyp-build")(packageFolder);
+  } catch (cause) {
+    const built = existsSync(join(packageFolder, "CMakeLists.txt"));
+    const tried = given ?? `${packageFolder}/{build,prebuilds}`;
+    const remedy = built ? "build it with `npm run build:native`" : "this platform has no prebuilt binary";
+    throw new EvaClipError(
+      "ERR_EVACLIP_NATIVE_NOT_FOUND",
+      `the native addon could not be loaded (tried ${tried}): ${remedy}. ${(cause as Error).message}`,
+      { platform: `${process.platform}-${process.arch}`, tried },
+      { cause },
+    );
+  }
+}
+
+export const native: Native = load();
+native.setErrorFactory((code, message, details) => new EvaClipError(code, message, details));

@@ -1,0 +1,145 @@
+import type { Device } from "./device";
+import { EvaClipError } from "./errors";
+import { dtypeOf, type HostTensor } from "./host_tensor";
+import { type Attribute, type DType, type NativeArray, type NativeGraph, native } from "./native";
+import { Parameter } from "./parameter";
+
+/** A value in a graph that is being recorded: it has a shape and a dtype, but no data. */
+export class Tensor {
+  constructor(
+    readonly graph: Graph,
+    readonly id: number,
+    readonly shape: readonly number[],
+    readonly dtype: DType,
+  ) {}
+}
+
+/** What ops take: a recorded value, or a parameter, which enters the graph where it is first used. */
+export type Operand = Tensor | Parameter;
+
+type Entry<T> = T | null | undefined;
+/** An op's tensors by field name; a list field has an array. */
+export type Fields<T> = Record<string, Entry<T> | readonly Entry<T>[]>;
+
+/** From the gradient of an op's first output to the gradients of its inputs, by field name. */
+export type GradientRule = (dy: Tensor, outputs: Record<string, Tensor>) => Fields<Tensor>;
+
+/** One recorded op, kept for the gradient walk. */
+export interface Step {
+  readonly op: string;
+  readonly inputs: Readonly<Fields<Tensor>>;
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  /** The first output, the only one that gradients flow through. */
+  readonly primary: Tensor | undefined;
+  readonly gradient: GradientRule | undefined;
+}
+
+/** A computation that is being recorded for a device. */
+export class Graph {
+  readonly native: NativeGraph = new native.Graph();
+  readonly steps: Step[] = [];
+  readonly #parameters = new Map<Parameter, Tensor>();
+
+  constructor(readonly device: Device) {}
+
+  static #current: Graph | undefined;
+
+  /** The graph that is being recorded. @throws EvaClipError `ERR_EVACLIP_NOT_RECORDING` outside compile. */
+  static get current(): Graph {
+    if (Graph.#current) return Graph.#current;
+    throw new EvaClipError(
+      "ERR_EVACLIP_NOT_RECORDING",
+      "ops can only be used inside the function given to compile()",
+    );
+  }
+
+  /** Runs `body`, which must be synchronous, with this graph as the current one. */
+  record<T>(body: () => T): T {
+    const outer = Graph.#current;
+    Graph.#current = this;
+    try {
+      return body();
+    } finally {
+      Graph.#current = outer;
+    }
+  }
+
+  input(dtype: DType, shape: readonly number[]): Tensor {
+    return new Tensor(this, this.native.input(dtype, shape), shape, dtype);
+  }
+
+  /** The value of an operand in this graph. */
+  resolve(operand: Operand): Tensor {
+    if (operand instanceof Parameter) return this.#parameter(operand);
+    if (operand.graph === this) return operand;
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "the tensor belongs to another graph");
+  }
+
+  #parameter(parameter: Parameter): Tensor {
+    const known = this.#parameters.get(parameter);
+    if (known) return known;
+    const id = this.native.parameter(parameter.storageOn(this.device));
+    const tensor = new Tensor(this, id, parameter.shape, parameter.dtype);
+    this.#parameters.set(parameter, tensor);
+    return tensor;
+  }
+}
+
+function mapFields<A, B>(
+  fields: Readonly<Fields<A>>,
+  convert: (value: A) => B,
+): Record<string, B | null | (B | null)[]> {
+  const one = (value: Entry<A>): B | null => (value === null || value === undefined ? null : convert(value));
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.map(one) : one(value as Entry<A>),
+    ]),
+  );
+}
+
+/**
+ * Records one op in the current graph; shapes are checked here, at the caller's line.
+ * @param op Its name, and the names of its inputs, attributes and outputs, are those of csrc/ops.
+ * @returns Its outputs by name.
+ * @throws EvaClipError `ERR_EVACLIP_SHAPE`, `ERR_EVACLIP_INVALID_ARGUMENT` or `ERR_EVACLIP_UNKNOWN_OP`.
+ */
+export function apply(
+  op: string,
+  inputs: Fields<Operand>,
+  attributes: Record<string, Attribute | undefined> = {},
+  gradient?: GradientRule,
+): Record<string, Tensor> {
+  const graph = Graph.current;
+  const resolved = mapFields(inputs, (operand) => graph.resolve(operand));
+  const made = graph.native.apply(
+    op,
+    mapFields(resolved, (tensor) => tensor.id),
+    attributes,
+  );
+  const outputs = made.map(
+    ({ field, id, shape, dtype }) => [field, new Tensor(graph, id, shape, dtype)] as const,
+  );
+  const named = Object.fromEntries(outputs);
+  graph.steps.push({ op, inputs: resolved, outputs: named, primary: outputs[0]?.[1], gradient });
+  return named;
+}
+
+/** `x`'s elements under another shape of the same size: a view, which costs nothing. */
+export function reshape(x: Operand, shape: readonly number[]): Tensor {
+  const graph = Graph.current;
+  const from = graph.resolve(x);
+  const y = new Tensor(graph, graph.native.reshape(from.id, shape), shape, from.dtype);
+  const gradient: GradientRule = (dy) => ({ x: reshape(dy, from.shape) });
+  graph.steps.push({ op: "reshape", inputs: { x: from }, outputs: { y }, primary: y, gradient });
+  return y;
+}
+
+/** Data that are part of the program itself. A Uint16Array is taken as bf16. */
+export function constant(data: HostTensor | NativeArray | number, shape: readonly number[] = []): Tensor {
+  const graph = Graph.current;
+  if (typeof data === "number") return constant(Float32Array.of(data), shape);
+  const [dtype, dims, array] =
+    "item" in data ? [data.dtype, data.shape, data.data] : [dtypeOf(data), shape, data];
+  return new Tensor(graph, graph.native.constant(dtype, dims, array), dims, dtype);
+}
