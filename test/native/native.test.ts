@@ -9,8 +9,11 @@ test("the C++ unit tests pass", () => {
 });
 
 // Elsewhere the kernels are compiled once, for the machine's own kind.
-(process.arch === "x64" ? test : test.skip)("only kernels for newer processors hold their instructions", () => {
-  const script = resolve(__dirname, "../../scripts/check_isa.mjs");
-  const { status, stderr } = spawnSync(process.execPath, [script], { encoding: "utf8" });
-  if (status !== 0) throw new Error(stderr);
-});
+(process.arch === "x64" ? test : test.skip)(
+  "only kernels for newer processors hold their instructions",
+  () => {
+    const script = resolve(__dirname, "../../scripts/check_isa.mjs");
+    const { status, stderr } = spawnSync(process.execPath, [script], { encoding: "utf8" });
+    if (status !== 0) throw new Error(stderr);
+  },
+);
