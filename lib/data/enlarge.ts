@@ -46,7 +46,8 @@ function filterAxis(pixels: Uint8Array, from: number, inner: number, { first, we
       const target = (o * outputs + i) * inner;
       for (let c = 0; c < inner; c++) {
         let sum = 0;
-        for (let tap = 0; tap < reach; tap++) sum += weights[i * REACH + tap]! * pixels[source + tap * inner + c]!;
+        for (let tap = 0; tap < reach; tap++)
+          sum += weights[i * REACH + tap]! * pixels[source + tap * inner + c]!;
         filtered[target + c] = sum;
       }
     }

@@ -42,7 +42,10 @@ function isRawImage(input: object): input is RawImage {
 function rawSource({ data, width, height, channels }: RawImage): Source {
   const name = `pixels [${height}, ${width}, ${channels}]`;
   if (data.length !== width * height * channels) {
-    throw new SampleError("undecodable_image", `${name} need ${width * height * channels} bytes, found ${data.length}`);
+    throw new SampleError(
+      "undecodable_image",
+      `${name} need ${width * height * channels} bytes, found ${data.length}`,
+    );
   }
   return { name, open: () => sharp(data, { raw: { width, height, channels } }) };
 }
@@ -71,7 +74,11 @@ async function sourceOf(input: ImageInput): Promise<Source> {
     return { name: `${input.byteLength} bytes`, open: () => sharp(input, DECODE_OPTIONS) };
   }
   if (typeof input === "object" && input !== null && isSharp(input)) {
-    const { data, info } = await input.clone().toColourspace("srgb").raw().toBuffer({ resolveWithObject: true });
+    const { data, info } = await input
+      .clone()
+      .toColourspace("srgb")
+      .raw()
+      .toBuffer({ resolveWithObject: true });
     return rawSource({ data, width: info.width, height: info.height, channels: info.channels as 3 });
   }
   if (typeof input === "object" && input !== null && isRawImage(input)) return rawSource(input);

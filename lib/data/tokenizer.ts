@@ -39,7 +39,10 @@ const CONTROL_CHARACTERS = /[\u0000-\u0008\u000b\u000e-\u001f\u007f\u206a-\u206f
  */
 function clean(caption: string): string {
   const text = decodeHTML(decodeHTML(caption)).replace(CONTROL_CHARACTERS, "").normalize("NFC");
-  return text.replace(/[\s\u0085]+/g, " ").trim().toLowerCase();
+  return text
+    .replace(/[\s\u0085]+/g, " ")
+    .trim()
+    .toLowerCase();
 }
 
 /**
@@ -71,7 +74,9 @@ export class ClipTokenizer implements Tokenizer {
       throw invalid(`a caption must be a string, found ${typeof caption}`, { caption });
     }
     if (!Number.isInteger(contextLength) || contextLength < 2) {
-      throw invalid(`contextLength must be an integer of at least 2, found ${contextLength}`, { contextLength });
+      throw invalid(`contextLength must be an integer of at least 2, found ${contextLength}`, {
+        contextLength,
+      });
     }
     const ids = [START_OF_TEXT];
     for (const [word] of clean(caption).matchAll(WORD_PATTERN)) {
@@ -116,7 +121,8 @@ export class ClipTokenizer implements Tokenizer {
     for (;;) {
       let best = NO_MERGE;
       for (let i = 0; i < ids.length; i++) {
-        if (merged[i] === STALE) merged[i] = this.mergedIds.get(pairKey(ids[i]!, ids[i + 1] ?? -1)) ?? NO_MERGE;
+        if (merged[i] === STALE)
+          merged[i] = this.mergedIds.get(pairKey(ids[i]!, ids[i + 1] ?? -1)) ?? NO_MERGE;
         best = Math.min(best, merged[i]!);
       }
       if (best === NO_MERGE) return ids;

@@ -17,7 +17,12 @@ describe("enlarge", () => {
     const row = Uint8Array.of(10, 200, 30, 90);
     const one = { from: 1, to: 1, offset: 0, count: 1 };
     const whole = enlarge(row, 1, { from: 4, to: 10, offset: 0, count: 10 }, one);
-    const mirrored = enlarge(Uint8Array.from(row).reverse(), 1, { from: 4, to: 10, offset: 0, count: 10 }, one);
+    const mirrored = enlarge(
+      Uint8Array.from(row).reverse(),
+      1,
+      { from: 4, to: 10, offset: 0, count: 10 },
+      one,
+    );
     expect(mirrored.reverse()).toEqual(whole);
     expect(enlarge(row, 1, { from: 4, to: 10, offset: 3, count: 5 }, one)).toEqual(whole.slice(3, 8));
   });

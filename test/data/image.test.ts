@@ -33,12 +33,15 @@ function meanDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 describe("preprocess", () => {
-  test.each(["rgb_wide", "rgb_tall", "gray", "upscale"])("matches the published transform on %s", async (name) => {
-    await using expected = await openSafetensors(fixture("preprocess_64.safetensors"));
-    const pixels = await preprocess(fixture(`image_${name}.png`), 64);
-    const reference = (await expected.read(name)) as Float32Array;
-    expect(meanDifference(pixels, reference)).toBeLessThan(0.02);
-  });
+  test.each(["rgb_wide", "rgb_tall", "gray", "upscale"])(
+    "matches the published transform on %s",
+    async (name) => {
+      await using expected = await openSafetensors(fixture("preprocess_64.safetensors"));
+      const pixels = await preprocess(fixture(`image_${name}.png`), 64);
+      const reference = (await expected.read(name)) as Float32Array;
+      expect(meanDifference(pixels, reference)).toBeLessThan(0.02);
+    },
+  );
 });
 
 describe("decodeImage", () => {
@@ -76,7 +79,10 @@ describe("decodeImage", () => {
   });
 
   test("drops transparency without blending", async () => {
-    const data = Uint8Array.from({ length: 32 * 32 * 4 }, (_, i) => [200, 100, 50, i % 8 < 4 ? 128 : 255][i % 4]!);
+    const data = Uint8Array.from(
+      { length: 32 * 32 * 4 },
+      (_, i) => [200, 100, 50, i % 8 < 4 ? 128 : 255][i % 4]!,
+    );
     const pixels = await decodeImage({ data, width: 32, height: 32, channels: 4 }, 32);
     expect(Array.from(pixels.subarray(0, 3))).toEqual([200, 100, 50]);
     expect(pixels.length).toBe(32 * 32 * 3);
@@ -121,12 +127,16 @@ describe("decodeImage", () => {
     const path = join(directory, "text.jpg");
     await writeFile(path, "not an image");
     await expect(decodeImage(path, 8)).rejects.toMatchObject({ reason: "undecodable_image" });
-    await expect(decodeImage(join(directory, "none.jpg"), 8)).rejects.toMatchObject({ reason: "missing_file" });
+    await expect(decodeImage(join(directory, "none.jpg"), 8)).rejects.toMatchObject({
+      reason: "missing_file",
+    });
     await expect(decodeImage(directory, 8)).rejects.toMatchObject({ reason: "unreadable_file" });
     await expect(decodeImage(new Uint8Array(0), 8)).rejects.toMatchObject({ reason: "undecodable_image" });
     const short = { data: new Uint8Array(5), width: 2, height: 2, channels: 3 as const };
     await expect(decodeImage(short, 8)).rejects.toThrow(/need 12 bytes, found 5/);
-    await expect(decodeImage(7 as unknown as string, 8)).rejects.toMatchObject({ code: "ERR_EVACLIP_INVALID_ARGUMENT" });
+    await expect(decodeImage(7 as unknown as string, 8)).rejects.toMatchObject({
+      code: "ERR_EVACLIP_INVALID_ARGUMENT",
+    });
     await expect(decodeImage(path, 0)).rejects.toThrow(/positive integer, found 0/);
   });
 });
@@ -165,7 +175,10 @@ describe("randomResizedCrop", () => {
     const planner = randomResizedCrop(new CounterRandom(3, 1, 4));
     const { before } = randomResizedCrop(new CounterRandom(3, 1, 4))(120, 80, 32);
     const { data, width, height } = image;
-    const cut = await sharp(data, { raw: { width, height, channels: 3 } }).extract(before).raw().toBuffer();
+    const cut = await sharp(data, { raw: { width, height, channels: 3 } })
+      .extract(before)
+      .raw()
+      .toBuffer();
     const expected = await sharp(cut, { raw: { width: before.width, height: before.height, channels: 3 } })
       .resize(32, 32, { fit: "fill", kernel: "cubic" })
       .raw()

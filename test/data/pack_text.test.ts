@@ -10,7 +10,15 @@ describe("packText", () => {
   });
 
   test("adds nothing to a total that is a multiple of the bucket", () => {
-    expect(packText([[1, 2], [3, 4]], 4).tokens).toHaveLength(4);
+    expect(
+      packText(
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        4,
+      ).tokens,
+    ).toHaveLength(4);
     expect(packText([[1, 2, 3]]).tokens).toHaveLength(3);
   });
 
@@ -24,7 +32,10 @@ describe("packPadded", () => {
   test("finds each caption's end by its largest id", () => {
     const captions = ["a cat", "", "two dogs playing in the snow", "word ".repeat(100)];
     const packed = packPadded(tokenize(captions), 77, 16);
-    const expected = packText(captions.map((caption) => clipTokenizer().encode(caption)), 16);
+    const expected = packText(
+      captions.map((caption) => clipTokenizer().encode(caption)),
+      16,
+    );
     expect(packed).toEqual(expected);
   });
 

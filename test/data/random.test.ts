@@ -7,7 +7,16 @@ describe("CounterRandom", () => {
       return Array.from({ length: 8 }, () => random.uint32()).join();
     };
     expect(draws(1, 2, 3)).toBe(draws(1, 2, 3));
-    const keys = [[1, 2, 3], [1, 2, 4], [1, 3, 3], [2, 2, 3], [3, 2, 1], [1, 2], [1, 2, 3, 0], [2 ** 32 + 1, 2, 3]];
+    const keys = [
+      [1, 2, 3],
+      [1, 2, 4],
+      [1, 3, 3],
+      [2, 2, 3],
+      [3, 2, 1],
+      [1, 2],
+      [1, 2, 3, 0],
+      [2 ** 32 + 1, 2, 3],
+    ];
     expect(new Set(keys.map((key) => draws(...key))).size).toBe(keys.length);
   });
 
@@ -38,7 +47,8 @@ describe("permute", () => {
 
   test("neighbours are not sent to neighbours", () => {
     let near = 0;
-    for (let i = 1; i < 1000; i++) near += Math.abs(permute(i, 1000, 1) - permute(i - 1, 1000, 1)) < 10 ? 1 : 0;
+    for (let i = 1; i < 1000; i++)
+      near += Math.abs(permute(i, 1000, 1) - permute(i - 1, 1000, 1)) < 10 ? 1 : 0;
     expect(near).toBeLessThan(50);
   });
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
-import { ClipTokenizer, END_OF_TEXT, START_OF_TEXT, clipTokenizer, tokenize } from "../../lib/data/tokenizer";
+import { ClipTokenizer, clipTokenizer, END_OF_TEXT, START_OF_TEXT, tokenize } from "../../lib/data/tokenizer";
 
 interface Fixture {
   context_length: number;
@@ -45,7 +45,9 @@ describe("tokenize", () => {
   });
 
   test("a word of a megabyte does not hold the event loop", () => {
-    const letters = Array.from({ length: 1 << 20 }, (_, i) => String.fromCharCode(97 + ((i * i * 7 + i) % 26)));
+    const letters = Array.from({ length: 1 << 20 }, (_, i) =>
+      String.fromCharCode(97 + ((i * i * 7 + i) % 26)),
+    );
     const caption = letters.join("");
     tokenize(caption.slice(0, 1 << 14));
     const start = performance.now();

@@ -1,0 +1,108 @@
+import { EvaClipError } from "../errors";
+import type { Batch, PackedText } from "./batch";
+import type { Json } from "./dataset";
+import type { LoaderCursor } from "./loader_cursor";
+import type { LoaderOptions, Skip } from "./loader_options";
+import { packText } from "./pack_text";
+import type { Prepared, Row } from "./sample_preparation";
+
+/** A batch and the cursor just after it. */
+export interface BatchedAt {
+  readonly batch: Batch;
+  readonly cursor: LoaderCursor;
+}
+
+const DEFAULT_TEXT_BUCKET = 256;
+const TOLERATED_SKIPS = 100;
+const TOLERATED_SKIP_SHARE = 0.05;
+
+function dataError(message: string, details: Record<string, unknown>): EvaClipError {
+  return new EvaClipError("ERR_EVACLIP_DATA", message, details);
+}
+
+function stackImages(rows: readonly Row[], imageSize: number): Uint8Array {
+  const imageBytes = imageSize * imageSize * 3;
+  const images = new Uint8Array(rows.length * imageBytes);
+  rows.forEach(({ pixels, sample }, b) => {
+    if (pixels.length !== imageBytes) {
+      const message = `the transform of ${sample.key} gave ${pixels.length} bytes, expected ${imageBytes}`;
+      throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { key: sample.key });
+    }
+    images.set(pixels, b * imageBytes);
+  });
+  return images;
+}
+
+function packRows(rows: readonly Row[], bucket: number): PackedText {
+  const tokens = rows.flatMap((row) => (row.tokens === undefined ? [] : [row.tokens]));
+  if (tokens.length === rows.length) return packText(tokens, bucket);
+  return {
+    tokens: new Int32Array(0),
+    cuSeqlens: new Int32Array(rows.length + 1),
+    textEnds: new Int32Array(rows.length),
+  };
+}
+
+/** Counts skips, reports them, and gives up when there are too many. */
+class SkipCounter {
+  private readonly counts: Record<string, number>;
+
+  constructor(
+    counts: LoaderCursor["skips"],
+    private readonly options: LoaderOptions,
+  ) {
+    this.counts = { ...counts };
+  }
+
+  get total(): LoaderCursor["skips"] {
+    return { ...this.counts };
+  }
+
+  add(skip: Skip, samplesRead: number): void {
+    this.counts[skip.reason] = (this.counts[skip.reason] ?? 0) + 1;
+    this.options.onSkip?.(skip);
+    const skipped = Object.values(this.counts).reduce((sum, count) => sum + count, 0);
+    const most = this.options.maxSkips ?? TOLERATED_SKIPS + TOLERATED_SKIP_SHARE * samplesRead;
+    if (skipped <= most) return;
+    const reasons = Object.entries(this.counts).map(([reason, count]) => `${count} ${reason}`);
+    const message = `gave up after ${skipped} skipped of ${samplesRead} samples (${reasons.join(", ")}); the last: ${skip.message}`;
+    throw dataError(message, { skips: this.total, samplesRead });
+  }
+}
+
+/** Fills batches in order and puts with each the cursor just after it. */
+export async function* assembleBatches(
+  prepared: AsyncIterable<Prepared>,
+  start: LoaderCursor,
+  options: LoaderOptions,
+): AsyncGenerator<BatchedAt> {
+  const { batchSize, imageSize, textBucket = DEFAULT_TEXT_BUCKET, dropLast = true } = options;
+  const skips = new SkipCounter(start.skips, options);
+  let { samplesRead } = start;
+  let rows: Row[] = [];
+  let batchesOfEpoch = 0;
+  const finish = (epoch: number, position: Json): BatchedAt => {
+    const samples = rows.map((row) => row.sample);
+    const images = stackImages(rows, imageSize);
+    const batch: Batch = { size: rows.length, images, samples, ...packRows(rows, textBucket) };
+    rows = [];
+    batchesOfEpoch++;
+    return { batch, cursor: { ...start, epoch, position, samplesRead, skips: skips.total } };
+  };
+  for await (const item of prepared) {
+    if (item.kind === "epochEnd") {
+      if (!dropLast && rows.length > 0) yield finish(item.epoch + 1, null);
+      if (item.fromStart && batchesOfEpoch === 0) {
+        const message = `epoch ${item.epoch} has ${rows.length} usable samples, too few for a batch of ${batchSize}`;
+        throw dataError(message, { usable: rows.length, batchSize, skips: skips.total });
+      }
+      rows = [];
+      batchesOfEpoch = 0;
+      continue;
+    }
+    samplesRead++;
+    if (item.kind === "skipped") skips.add(item.skip, samplesRead);
+    else rows.push(item.row);
+    if (rows.length === batchSize) yield finish(item.epoch, item.next);
+  }
+}

@@ -1,0 +1,29 @@
+import { EvaClipError } from "../errors";
+import type { Dataset, EpochRequest, IndexedSource, Json, Sample } from "./dataset";
+import { permute } from "./random";
+
+function startOf(position: Json | undefined, size: number): number {
+  const start = position ?? 0;
+  if (typeof start !== "number" || !Number.isInteger(start) || start < 0 || start > size) {
+    const message = `the cursor does not fit the data set: expected a position from 0 to ${size}, found ${JSON.stringify(position)}`;
+    throw new EvaClipError("ERR_EVACLIP_DATA", message, { position });
+  }
+  return start;
+}
+
+async function* samplesOf(source: IndexedSource, request: EpochRequest): AsyncGenerator<Sample> {
+  const { seed, epoch, shuffle } = request;
+  for (let index = startOf(request.position, source.size); index < source.size; index++) {
+    const { key, label, read } = source.at(shuffle ? permute(index, source.size, seed, epoch) : index);
+    yield { key, epoch, index, next: index + 1, read, ...(label === undefined ? {} : { label }) };
+  }
+}
+
+/** Makes a data set of samples that can be reached by number; any epoch starts, and resumes, at once. */
+export function indexedDataset(source: IndexedSource): Dataset {
+  return {
+    size: source.size,
+    ...(source.classes === undefined ? {} : { classes: source.classes }),
+    open: (request) => samplesOf(source, request),
+  };
+}

@@ -1,0 +1,101 @@
+import type { BatchSample } from "./batch";
+import type { Dataset, Json, Sample } from "./dataset";
+import type { LoaderCursor } from "./loader_cursor";
+import type { ImageTransform, Skip } from "./loader_options";
+import { CounterRandom } from "./random";
+import { SampleError } from "./sample_error";
+import type { Tokenizer } from "./tokenizer";
+
+const CAPTION_STREAM = 1;
+const IMAGE_STREAM = 2;
+
+/** One thing to do in the order of the run: a sample, or the end of an epoch that was read from `fromStart` on. */
+export type Step =
+  | { readonly kind: "sample"; readonly sample: Sample }
+  | { readonly kind: "epochEnd"; readonly epoch: number; readonly fromStart: boolean };
+
+/** A sample ready for a batch, one left out, or the end of an epoch. */
+export type Prepared =
+  | { readonly kind: "ready"; readonly next: Json; readonly epoch: number; readonly row: Row }
+  | { readonly kind: "skipped"; readonly next: Json; readonly epoch: number; readonly skip: Skip }
+  | { readonly kind: "epochEnd"; readonly epoch: number; readonly fromStart: boolean };
+
+/** One row of a batch. */
+export interface Row {
+  readonly sample: BatchSample;
+  readonly pixels: Uint8Array; // [S, S, 3]
+  readonly tokens: ArrayLike<number> | undefined;
+}
+
+export interface Preparation {
+  readonly imageSize: number;
+  readonly contextLength: number;
+  readonly seed: number;
+  /** Take a random one of several captions, not the first. */
+  readonly chooseCaption: boolean;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly transform: ImageTransform;
+}
+
+/** Every sample from the cursor on, epoch after epoch, until `epochs` are over or the signal is aborted. */
+export async function* stepsOf(
+  dataset: Dataset,
+  cursor: LoaderCursor,
+  shuffle: boolean,
+  epochs: number,
+  signal: AbortSignal,
+): AsyncGenerator<Step> {
+  let { position } = cursor;
+  for (let { epoch } = cursor; epoch < epochs; epoch++) {
+    const request = { seed: cursor.seed, epoch, shuffle, ...(position === null ? {} : { position }) };
+    for await (const sample of dataset.open(request)) {
+      if (signal.aborted) return;
+      yield { kind: "sample", sample };
+    }
+    yield { kind: "epochEnd", epoch, fromStart: position === null };
+    position = null;
+  }
+}
+
+function captionFor(
+  sample: Sample,
+  captions: readonly string[],
+  { seed, chooseCaption }: Preparation,
+): string {
+  const written = captions.filter((caption) => caption.trim() !== "");
+  if (written.length === 0) {
+    const [reason, problem] =
+      captions.length === 0
+        ? (["missing_caption", "no"] as const)
+        : (["empty_caption", "only an empty"] as const);
+    throw new SampleError(reason, `${sample.key} has ${problem} caption`, { key: sample.key });
+  }
+  if (!chooseCaption) return written[0]!;
+  return written[new CounterRandom(seed, sample.epoch, sample.index, CAPTION_STREAM).below(written.length)]!;
+}
+
+async function rowOf(sample: Sample, preparation: Preparation): Promise<Row> {
+  const { imageSize, contextLength, seed, tokenizer, transform } = preparation;
+  const { image, captions } = await sample.read();
+  const tokens = tokenizer?.encode(captionFor(sample, captions, preparation), contextLength);
+  const random = new CounterRandom(seed, sample.epoch, sample.index, IMAGE_STREAM);
+  const pixels = await transform(image, imageSize, random);
+  const { key, epoch, index, label } = sample;
+  return {
+    pixels,
+    tokens,
+    sample: { key, epoch, index, captions, ...(label === undefined ? {} : { label }) },
+  };
+}
+
+/** Reads, decodes and tokenises one sample; what is wrong with it becomes a skip, any other error is thrown. */
+export async function prepareSample(step: Step, preparation: Preparation): Promise<Prepared> {
+  if (step.kind === "epochEnd") return step;
+  const { key, next, epoch } = step.sample;
+  try {
+    return { kind: "ready", next, epoch, row: await rowOf(step.sample, preparation) };
+  } catch (error) {
+    if (!(error instanceof SampleError)) throw error;
+    return { kind: "skipped", next, epoch, skip: { reason: error.reason, key, message: error.message } };
+  }
+}
