@@ -1,0 +1,231 @@
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "core/dtype.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+// The one vector vocabulary of the kernels: `vec` is as many floats as a register of this instruction set
+// holds, arithmetic is by operators (a * b + c becomes one fused multiply-add), comparisons give an `ivec` of
+// all ones or zeros for `select`. A row of any length is walked by `sweep`.
+namespace eva::cpu::EVA_CLIP_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int lanes = 16;
+#elif defined(__AVX2__)
+inline constexpr int lanes = 8;
+#else
+inline constexpr int lanes = 4;
+#endif
+
+using vec [[gnu::vector_size(lanes * 4)]] = float;
+using ivec [[gnu::vector_size(lanes * 4)]] = int32_t;
+using uvec [[gnu::vector_size(lanes * 4)]] = uint32_t;
+/// A vector of bf16 as it lies in memory.
+using bf16_vec [[gnu::vector_size(lanes * 2)]] = uint16_t;
+
+/// The width of a whole vector, known to the compiler; the other widths are plain ints in 1 … lanes-1.
+using whole = std::integral_constant<int, lanes>;
+
+inline vec broadcast(float value) { return vec{} + value; }
+inline ivec broadcast(int32_t value) { return ivec{} + value; }
+inline vec select(ivec mask, vec yes, vec no) { return mask ? yes : no; }
+
+// What the vector extensions do not express, for each instruction set. `maximum` and `minimum` give b where
+// either is NaN; `ldexp` is x 2^n for any n, a whole number.
+#if defined(__AVX512F__)
+// Masked forms with every lane on are the plain instructions, without GCC 12's false warnings about those.
+inline constexpr __mmask16 all_lanes = 0xffff;
+inline vec maximum(vec a, vec b) { return _mm512_maskz_max_ps(all_lanes, a, b); }
+inline vec minimum(vec a, vec b) { return _mm512_maskz_min_ps(all_lanes, a, b); }
+inline vec sqrt(vec x) { return _mm512_maskz_sqrt_ps(all_lanes, x); }
+inline vec ldexp(vec x, vec n) { return _mm512_maskz_scalef_ps(all_lanes, x, n); }
+inline __mmask16 first(int count) { return __mmask16((1u << count) - 1); }
+inline vec load(const float* p, int count) { return _mm512_maskz_loadu_ps(first(count), p); }
+inline void store(float* p, vec x, int count) { _mm512_mask_storeu_ps(p, first(count), x); }
+#else
+/// 2^n for n in -126 … 127.
+inline vec power_of_two(ivec n) { return std::bit_cast<vec>((n + 127) << 23); }
+inline vec ldexp(vec x, vec n) {
+  // In two factors, because 2^n alone may overflow or underflow where x 2^n does not.
+  const ivec whole_n = __builtin_convertvector(n, ivec), half = whole_n >> 1;
+  return x * power_of_two(half) * power_of_two(whole_n - half);
+}
+#if defined(__AVX2__)
+inline vec maximum(vec a, vec b) { return _mm256_max_ps(a, b); }
+inline vec minimum(vec a, vec b) { return _mm256_min_ps(a, b); }
+inline vec sqrt(vec x) { return _mm256_sqrt_ps(x); }
+inline __m256i first(int count) { return __m256i(ivec{0, 1, 2, 3, 4, 5, 6, 7} < broadcast(int32_t(count))); }
+inline vec load(const float* p, int count) { return _mm256_maskload_ps(p, first(count)); }
+inline void store(float* p, vec x, int count) { _mm256_maskstore_ps(p, first(count), x); }
+#else
+#if defined(__SSE2__)
+inline vec maximum(vec a, vec b) { return _mm_max_ps(a, b); }
+inline vec minimum(vec a, vec b) { return _mm_min_ps(a, b); }
+inline vec sqrt(vec x) { return _mm_sqrt_ps(x); }
+#else
+inline vec maximum(vec a, vec b) { return a > b ? a : b; }
+inline vec minimum(vec a, vec b) { return a < b ? a : b; }
+inline vec sqrt(vec x) {
+  for (int i = 0; i < lanes; ++i) x[i] = std::sqrt(x[i]);
+  return x;
+}
+#endif
+inline vec load(const float* p, int count) {
+  vec x{};
+  for (int i = 0; i < count; ++i) x[i] = p[i];
+  return x;
+}
+inline void store(float* p, vec x, int count) {
+  for (int i = 0; i < count; ++i) p[i] = x[i];
+}
+#endif
+#endif
+
+inline vec widen(bf16_vec bits) { return std::bit_cast<vec>(__builtin_convertvector(bits, uvec) << 16); }
+/// Rounds to nearest, ties to even, as bf16's constructor; a NaN stays a NaN.
+inline bf16_vec narrow(vec x) {
+  const uvec word = std::bit_cast<uvec>(x);
+  const uvec rounded = (word + 0x7fffu + (word >> 16 & 1u)) >> 16;
+  return __builtin_convertvector((x == x) ? rounded : (word >> 16 | 0x40u), bf16_vec);
+}
+
+// Memory need not be aligned. Partial loads fill with zeros; nothing behind `count` is touched.
+inline vec load(const float* p, whole = {}) {
+  vec x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+inline vec load(const bf16* p, whole = {}) {
+  bf16_vec bits;
+  std::memcpy(&bits, p, sizeof bits);
+  return widen(bits);
+}
+inline vec load(const bf16* p, int count) {
+  bf16_vec bits{};
+  for (int i = 0; i < count; ++i) bits[i] = p[i].bits;
+  return widen(bits);
+}
+inline void store(float* p, vec x, whole = {}) { std::memcpy(p, &x, sizeof x); }
+inline void store(bf16* p, vec x, whole = {}) {
+  const bf16_vec bits = narrow(x);
+  std::memcpy(static_cast<void*>(p), &bits, sizeof bits);
+}
+inline void store(bf16* p, vec x, int count) {
+  const bf16_vec bits = narrow(x);
+  for (int i = 0; i < count; ++i) p[i].bits = bits[i];
+}
+
+/// Calls body(i, width) for each vector of 0 … count-1: `whole` vectors, then what is left over, if anything.
+template <class Body> inline void sweep(int64_t count, const Body& body) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) body(i, whole{});
+  if (i < count) body(i, int(count - i));
+}
+
+/// Lane i of the result is lane i + Shift of x, around the end.
+template <int Shift> inline vec rotate(vec x) {
+  return [&]<size_t... I>(std::index_sequence<I...>) {
+    return __builtin_shufflevector(x, x, int((I + Shift) % lanes)...);
+  }
+  (std::make_index_sequence<lanes>());
+}
+
+inline float reduce_add(vec x) {
+  if constexpr (lanes > 8) x += rotate<8>(x);
+  if constexpr (lanes > 4) x += rotate<4>(x);
+  x += rotate<2>(x);
+  return (x + rotate<1>(x))[0];
+}
+
+inline float reduce_max(vec x) {
+  if constexpr (lanes > 8) x = maximum(x, rotate<8>(x));
+  if constexpr (lanes > 4) x = maximum(x, rotate<4>(x));
+  x = maximum(x, rotate<2>(x));
+  return maximum(x, rotate<1>(x))[0];
+}
+
+inline vec absolute(vec x) { return std::bit_cast<vec>(std::bit_cast<ivec>(x) & 0x7fffffff); }
+/// The magnitude of `x` with the sign of `sign`.
+inline vec copy_sign(vec x, vec sign) {
+  const ivec mask = broadcast(int32_t(0x7fffffff));
+  return std::bit_cast<vec>((std::bit_cast<ivec>(x) & mask) | (std::bit_cast<ivec>(sign) & ~mask));
+}
+
+/// Horner's rule, the coefficient of the highest power first.
+template <class... Rest> inline vec polynomial(vec x, float highest, Rest... rest) {
+  vec sum = broadcast(highest);
+  ((sum = sum * x + rest), ...);
+  return sum;
+}
+
+/// e^x within 2 units in the last place; 0, subnormal and infinite results included.
+inline vec exp(vec x) {
+  // Beyond these bounds the result is 0 or infinite; within them n and the remainder are finite.
+  x = minimum(broadcast(90.0f), maximum(broadcast(-105.0f), x));
+  // Adding 1.5 2^23 leaves no room for a fraction: the nearest whole number.
+  constexpr float round = 0x1.8p23f;
+  const vec n = (x * 1.44269504f + round) - round;
+  // ln 2 in two parts, the first with so few bits that its multiple is exact.
+  const vec r = (x - n * 0x1.62ep-1f) - n * 0x1.0bfbe8p-15f;
+  const vec tail = polynomial(r, 1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
+                              1.6666665459e-1f, 0.5f);
+  return ldexp(tail * (r * r) + r + 1.0f, n);
+}
+
+/// ln x within 2 units in the last place; -infinity at 0, NaN below.
+inline vec log(vec x) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const ivec tiny = x < std::numeric_limits<float>::min();
+  const vec scaled = select(tiny, x * 0x1p25f, x);
+  // x = m 2^e with m in sqrt(1/2) … sqrt(2).
+  const ivec bits = std::bit_cast<ivec>(scaled) - std::bit_cast<int32_t>(0x1.6a09e6p-1f);
+  const vec e = __builtin_convertvector(bits >> 23, vec) - select(tiny, broadcast(25.0f), vec{});
+  const vec m = std::bit_cast<vec>((bits & 0x7fffff) + std::bit_cast<int32_t>(0x1.6a09e6p-1f)) - 1.0f;
+  const vec square = m * m;
+  const vec tail =
+      polynomial(m, 7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f,
+                 1.4249322787e-1f, -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f) *
+      (m * square);
+  vec result = (tail + e * -2.12194440e-4f - 0.5f * square) + m + e * 0.693359375f;
+  result = select(x == infinity, x, result);
+  result = select(x == 0.0f, broadcast(-infinity), result);
+  return select(x >= 0.0f, result, broadcast(std::numeric_limits<float>::quiet_NaN()));
+}
+
+/// 1 / (1 + e^-x)
+inline vec sigmoid(vec x) { return 1.0f / (1.0f + exp(-x)); }
+
+inline vec tanh(vec x) {
+  const vec square = x * x;
+  // Near zero the quotient below would cancel (both forms: Moshier, Cephes, tanhf).
+  const vec near_zero = polynomial(square, -5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f,
+                                   1.33314422036e-1f, -3.33332819422e-1f) *
+                            square * x +
+                        x;
+  const vec far = copy_sign(1.0f - 2.0f / (exp(2.0f * absolute(x)) + 1.0f), x);
+  return select(absolute(x) < 0.625f, near_zero, far);
+}
+
+/// The error function within 2e-7: a rational minimax approximation on -4 … 4, outside of which it is ±1.
+inline vec erf(vec x) {
+  x = minimum(broadcast(4.0f), maximum(broadcast(-4.0f), x));
+  const vec square = x * x;
+  const vec above = polynomial(square, -2.72614225801306e-10f, 2.77068142495902e-08f, -2.10102402082508e-06f,
+                               -5.69250639462346e-05f, -7.34990630326855e-04f, -2.95459980854025e-03f,
+                               -1.60960333262415e-02f);
+  const vec below = polynomial(square, -1.45660718464996e-05f, -2.13374055278905e-04f, -1.68282697438203e-03f,
+                               -7.37332916720468e-03f, -1.42647390514189e-02f);
+  return x * above / below;
+}
+
+}  // namespace eva::cpu::EVA_CLIP_ISA
