@@ -1,0 +1,57 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface, type Interface } from "node:readline";
+
+/** A PyTorch program that takes one step of a named form whenever it is asked to. */
+export class Peer {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #lines: AsyncIterableIterator<string>;
+  #errors = "";
+
+  private constructor(script: string, args: readonly string[]) {
+    const python = process.env.EVA_CLIP_PEER_PYTHON ?? "python3";
+    // These two, where somebody has set them, slow a current OpenBLAS down.
+    const { OPENBLAS_CORETYPE, OPENBLAS_L2_SIZE, ...env } = process.env;
+    this.#process = spawn(python, [join(__dirname, "peers", script), ...args], { env });
+    this.#process.stderr.on("data", (text: Buffer) => {
+      this.#errors += text.toString();
+    });
+    this.#process.on("error", (error) => {
+      this.#errors += error.message;
+    });
+    this.#process.stdin.on("error", () => undefined);
+    const reader: Interface = createInterface({ input: this.#process.stdout });
+    this.#lines = reader[Symbol.asyncIterator]();
+  }
+
+  /**
+   * Starts the program and waits until every form has been prepared.
+   * @throws Error with the program's own message, for example when PyTorch is not installed.
+   */
+  static async start(script: string, args: readonly string[]): Promise<{ peer: Peer; version: string }> {
+    const peer = new Peer(script, args);
+    const { torch } = await peer.#next("ready");
+    return { peer, version: String(torch) };
+  }
+
+  /** Takes one step and returns its seconds, measured inside the program. */
+  async step(form: string): Promise<number> {
+    this.#process.stdin.write(`${form}\n`);
+    return Number((await this.#next("seconds")).seconds);
+  }
+
+  stop(): void {
+    this.#process.kill();
+  }
+
+  async #next(field: string): Promise<Record<string, unknown>> {
+    for (;;) {
+      const { value, done } = await this.#lines.next();
+      if (done) throw new Error(`the peer ended: ${this.#errors.trim().split("\n").slice(-3).join(" | ")}`);
+      if (!value.startsWith("{")) continue;
+      const line = JSON.parse(value) as Record<string, unknown>;
+      if (line.error) throw new Error(`the peer failed: ${line.error}`);
+      if (field in line) return line;
+    }
+  }
+}

@@ -1,0 +1,67 @@
+"""The PyTorch side of benchmarks/train_step.ts: the same CLIP training step, forward, backward and optimizer, in several forms.
+
+Prepares the forms named on the command line and prints {"ready": [...]}. Then, for each line on standard input that names a form, takes
+one step and prints {"seconds": ...}: the benchmark alternates it with ours, so that both see the same neighbours on a shared machine.
+
+With matmul "medium" PyTorch sends f32 products to oneDNN instead of MKL: on AVX-512 processors without AMX the arithmetic stays f32
+(error 4e-7) and on AMD it can be much faster. The script starts itself again with malloc settings that stop the page faults of big activations."""
+import copy
+from common import *
+
+ENV = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+# form: implementation, mode, precision, f32 matmul setting, attention
+FORMS = {
+    "f32 eager": ("stock", "eager", "f32", "highest", "flash"),
+    "f32 eager, oneDNN": ("tuned", "eager", "f32", "medium", "flash"),
+    "f32 compiled": ("stock", "compile", "f32", "highest", "flash"),
+    "f32 compiled, oneDNN": ("tuned", "compile", "f32", "medium", "math"),
+    "bf16 autocast eager": ("stock", "eager", "autocast", "medium", "flash"),
+    "bf16 weights compiled": ("tuned", "compile", "bf16", "medium", "math"),
+}
+SHARED = {}
+
+
+def form(a, lengths):
+    impl, mode, prec, mm, attn = FORMS[a.form]
+    dt, c = torch.bfloat16 if prec == "bf16" else torch.float32, CFG[a.model]
+    if dt not in SHARED:
+        m0 = CLIP(a.model, .5, "cpu", dt).train()
+        SHARED[dt] = (m0, make_opt(a.optimizer, m0.named_parameters()))
+    m0, o = SHARED[dt]
+    m = copy.deepcopy(m0, {id(p): p for p in m0.parameters()})          # own modules, shared parameters and optimizer state
+    tb = text_batch("bucket", lengths, "cpu", groups=4, vocab=c.get("vocab", 49408))
+    vis, pad, pk, loss = m.build(impl, mode, "block")
+    if attn == "math":
+        vis.math = True
+        for b in m.text.blocks: b.math = True
+    img = torch.randn(len(lengths), 3, c["img"], c["img"], generator=torch.Generator().manual_seed(0)).to(dt)
+    ls = o.master(m.logit_scale)
+
+    def step():
+        torch.set_float32_matmul_precision(mm)
+        t = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=prec == "autocast"):
+            l = loss(vis(img), run_text(pad, pk, tb), m.logit_scale)
+        l.backward()
+        if a.optimizer != "flat": torch.nn.utils.clip_grad_norm_(m.parameters(), 1.0)
+        o.step()
+        for p in m.parameters(): p.grad = None
+        with torch.no_grad(): ls.clamp_(0, math.log(100))
+        l.item()
+        return time.perf_counter() - t
+    return step
+
+
+if __name__ == "__main__":
+    a = args(__doc__, model="B16", lengths="", forms="f32 eager", threads=2, optimizer="flat")
+    if "MALLOC_MMAP_MAX_" not in os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ENV})
+    torch.set_num_threads(a.threads)
+    steps = {}
+    for name in a.forms.split(";"):
+        a.form = name
+        steps[name] = form(a, torch.tensor([int(n) for n in a.lengths.split(",")]))
+        for _ in range(2): steps[name]()
+    print(json.dumps(dict(ready=list(steps), torch=torch.__version__, threads=a.threads)), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(dict(seconds=steps[line.strip()]())), flush=True)
