@@ -7,7 +7,7 @@ const INCLUDES = {
   napi: ["cpu/dispatch", "graph", "runtime", "io", "ops", "core"],
   graph: ["runtime", "ops", "core"],
   "cpu/dispatch": ["cpu", "runtime", "ops", "core"],
-  cpu: ["runtime", "ops", "core"],
+  cpu: ["cpu/dispatch", "runtime", "ops", "core"],
   cuda: ["ops", "core"],
   "cuda/device": [],
   runtime: ["core"],
