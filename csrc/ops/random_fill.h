@@ -6,8 +6,8 @@ namespace eva::ops {
 
 /// Fills parameters with normal deviates (Box and Muller 1958) from Philox 4x32-10, each tensor i with
 /// standard deviation deviations[i], cut at ± cut standard deviations by drawing again (cut 0: not cut).
-/// Element e of tensor i uses counter (e, i + first, draw, 0), key (seed, 0x66696c6c), and is the same on
-/// every backend.
+/// Element e of tensor i uses counter (low word of e, i + first, draw, high word of e), key (seed,
+/// 0x66696c6c), and is the same on every backend.
 struct random_fill {
   static constexpr auto name = "random_fill";
   struct args {
