@@ -1,0 +1,123 @@
+import { z } from "zod";
+import { EvaClipError } from "../errors";
+
+const size = z.number().int().positive();
+const rate = z.number().min(0).lt(1);
+/** Which fused kernel the reference code picks; nothing to choose here. */
+const ignored = z.boolean().optional();
+
+const visionConfig = z.strictObject({
+  image_size: size.default(224),
+  layers: size.default(12),
+  width: size.default(768),
+  head_width: size.default(64),
+  mlp_ratio: z.number().positive().default(4),
+  patch_size: size.default(16),
+  /** Present in EVA's towers; a plain CLIP image tower has none. */
+  eva_model_name: z.string().optional(),
+  /** The share of patches dropped in training. */
+  patch_dropout: rate.default(0),
+  /** The stochastic depth of the last block; the first has none and it grows evenly. */
+  drop_path_rate: rate.nullable().default(0),
+  /** The first value of the layer scales; without it there are none. */
+  ls_init_value: z.number().nullable().default(null),
+  qkv_bias: z.boolean().default(true),
+  postnorm: z.boolean().default(false),
+  subln: z.boolean().default(false),
+  naiveswiglu: z.boolean().default(false),
+  rope: z.boolean().default(false),
+  /** The side of the grid that rotary positions are measured on. */
+  pt_hw_seq_len: size.default(16),
+  /** Whether a grid of another size is stretched to it. */
+  intp_freq: z.boolean().default(false),
+  /** Pool the mean of all tokens, then norm (EVA's own alternative to the class token). */
+  global_average_pool: z.boolean().default(false),
+  /** "avg" pools the mean of the patches without the class token, then norms. */
+  pool_type: z.enum(["tok", "avg"]).default("tok"),
+  xattn: ignored,
+  fusedLN: ignored,
+});
+
+const textConfig = z.strictObject({
+  context_length: size.default(77),
+  vocab_size: size.default(49408),
+  width: size.default(512),
+  heads: size.default(8),
+  layers: size.default(12),
+  mlp_ratio: z.number().positive().default(4),
+  ls_init_value: z.null().optional(),
+  xattn: ignored,
+  fusedLN: ignored,
+});
+
+const clipConfig = z.strictObject({
+  embed_dim: size,
+  /** The text tower, and a plain image tower, use x σ(1.702 x) for GELU, as OpenAI's weights need. */
+  quick_gelu: z.boolean().default(false),
+  /** Whether the text tower's keys begin with `text.`; by default they do beside an EVA image tower. */
+  custom_text: z.boolean().optional(),
+  vision_cfg: visionConfig,
+  text_cfg: textConfig,
+});
+
+/** The fields of a published model configuration, with their defaults filled in. */
+export type ClipConfig = z.output<typeof clipConfig>;
+export type VisionConfig = ClipConfig["vision_cfg"];
+export type TextConfig = ClipConfig["text_cfg"];
+/** A model configuration as it is published: a JSON object in which most fields may be left out. */
+export type ClipConfigInput = z.input<typeof clipConfig>;
+
+function invalid(problems: readonly string[]): EvaClipError {
+  const message = `the model configuration is not valid: ${problems.join("; ")}`;
+  return new EvaClipError("ERR_EVACLIP_INVALID_CONFIG", message, { problems });
+}
+
+/** What the fields must satisfy together. */
+function conflicts({ vision_cfg: vision, text_cfg: text }: ClipConfig): string[] {
+  const rules: [broken: boolean, problem: string][] = [
+    [vision.image_size % vision.patch_size !== 0, "vision_cfg.image_size must be a multiple of patch_size"],
+    [vision.width % vision.head_width !== 0, "vision_cfg.width must be a multiple of head_width"],
+    [text.width % text.heads !== 0, "text_cfg.width must be a multiple of heads"],
+    [vision.rope && vision.head_width % 4 !== 0, "vision_cfg.rope needs a head_width that is a multiple of 4"],
+    [
+      vision.global_average_pool && vision.pool_type === "avg",
+      "vision_cfg.global_average_pool and pool_type avg exclude each other",
+    ],
+  ];
+  return rules.filter(([broken]) => broken).map(([, problem]) => problem);
+}
+
+/** A plain CLIP image tower has none of EVA's parts. */
+function evaFieldsOfPlainTower(vision: VisionConfig): string[] {
+  if (vision.eva_model_name !== undefined) return [];
+  const fields = ["subln", "naiveswiglu", "rope", "postnorm", "global_average_pool"] as const;
+  const set: string[] = fields.filter((field) => vision[field]);
+  if (vision.pool_type === "avg") set.push("pool_type");
+  return set.map((field) => `vision_cfg.${field} needs an EVA image tower, named by eva_model_name`);
+}
+
+/**
+ * Checks a model configuration, in the JSON of the published files, and fills in their defaults.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming each unknown, missing or wrong field.
+ */
+export function parseClipConfig(json: unknown): ClipConfig {
+  const parsed = clipConfig.safeParse(json);
+  if (!parsed.success) {
+    throw invalid(
+      parsed.error.issues.map(({ path, message }) => [path.join("."), message].filter(Boolean).join(": ")),
+    );
+  }
+  const problems = [...conflicts(parsed.data), ...evaFieldsOfPlainTower(parsed.data.vision_cfg)];
+  if (problems.length > 0) throw invalid(problems);
+  return parsed.data;
+}
+
+/** Whether the image tower is one of EVA's. */
+export function isEva(config: ClipConfig): boolean {
+  return config.vision_cfg.eva_model_name !== undefined;
+}
+
+/** What the keys of the text tower begin with. */
+export function textPrefix(config: ClipConfig): string {
+  return (config.custom_text ?? isEva(config)) ? "text." : "";
+}

@@ -1,0 +1,49 @@
+import type { InitScheme } from "../nn/initialization";
+import { Module } from "../nn/module";
+import type { FloatType } from "../ops/elementwise";
+import { Parameter } from "../parameter";
+import { type ClipConfig, isEva, textPrefix } from "./clip_config";
+import { ClipVisionTower } from "./clip_vision";
+import { EvaVisionTower } from "./eva_vision";
+import type { ImageTower } from "./image_tower";
+import { TextTower } from "./text_tower";
+
+/** The logarithm of the logit scale at the start of training (Radford et al. 2021, section 2.5). */
+const INITIAL_LOGIT_SCALE = Math.log(1 / 0.07);
+
+export interface ClipModelOptions {
+  /** The type of activations; parameters keep their own. */
+  type?: FloatType;
+  /** How parameters start. */
+  init?: InitScheme;
+}
+
+/**
+ * An image tower and a text tower with a shared space, and the scale of their logits. Made from a configuration
+ * alone: its parameters have names and shapes, but no memory until they are allocated on a device.
+ */
+export class ClipModel extends Module {
+  readonly logitScale: Parameter; // [], the logarithm of the scale
+  readonly image: ImageTower;
+  readonly text: TextTower;
+
+  constructor(
+    readonly config: ClipConfig,
+    { type = "f32", init = "published" }: ClipModelOptions = {},
+  ) {
+    super();
+    const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
+    const activation = config.quick_gelu ? "quick_gelu" : "gelu";
+    const options = { embedDim, type, init };
+    this.logitScale = new Parameter("logit_scale", [], { kind: "constant", value: INITIAL_LOGIT_SCALE });
+    this.image = isEva(config)
+      ? new EvaVisionTower(vision, options)
+      : new ClipVisionTower(vision, { ...options, activation });
+    this.text = new TextTower(text, { ...options, activation, prefix: textPrefix(config) });
+  }
+
+  /** Every parameter by its published state-dict key. */
+  stateDict(): Map<string, Parameter> {
+    return new Map(this.parameters().map((parameter) => [parameter.name, parameter]));
+  }
+}

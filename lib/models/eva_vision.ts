@@ -1,0 +1,134 @@
+import { type AttentionContext, EvaAttention, type RowSelection } from "../nn/attention";
+import { Block } from "../nn/block";
+import {
+  evaImageInitialization,
+  fanInInitialization,
+  type Initialization,
+  type InitScheme,
+} from "../nn/initialization";
+import { LayerNorm } from "../nn/layer_norm";
+import { Linear } from "../nn/linear";
+import { Mlp } from "../nn/mlp";
+import { PatchEmbedding } from "../nn/patch_embedding";
+import { ropeTable } from "../nn/rope";
+import { SwiGlu } from "../nn/swiglu";
+import type { FloatType } from "../ops/elementwise";
+import { meanTokens } from "../ops/layout";
+import { Parameter } from "../parameter";
+import { constant, type Operand, type Tensor } from "../tensor";
+import type { VisionConfig } from "./clip_config";
+import { classTokens, ImageTower, toFloat32 } from "./image_tower";
+
+const EPS = 1e-6;
+const PREFIX = "visual";
+/** Positions start large when deviations follow the width: a small model learns where things are first. */
+const FAN_IN_POSITION_STD = 0.3;
+
+export interface TowerOptions {
+  embedDim: number;
+  type: FloatType;
+  init: InitScheme;
+}
+
+/**
+ * EVA's image towers: EVA-01 (GELU MLP, layer scale), EVA-02 (rotary positions, SwiGLU, sub-LN) and EVA-02-E
+ * (post-norm) (Fang et al. 2023; Sun et al. 2023, EVA-CLIP).
+ */
+export class EvaVisionTower extends ImageTower {
+  readonly imageSize: number;
+  readonly type: FloatType;
+  readonly patchDropout: number;
+  protected readonly embedding: PatchEmbedding;
+  protected readonly blocks: readonly Block[];
+  private readonly norm: LayerNorm;
+  private readonly projection: Linear; // [embedDim, width]
+
+  constructor(
+    private readonly config: VisionConfig,
+    { embedDim, type, init: scheme }: TowerOptions,
+  ) {
+    super();
+    const { width, layers, image_size, patch_size } = config;
+    this.imageSize = image_size;
+    this.type = type;
+    this.patchDropout = config.patch_dropout;
+    const init = initialization(config, scheme);
+    const names = {
+      classToken: `${PREFIX}.cls_token`,
+      positions: `${PREFIX}.pos_embed`,
+      weight: `${PREFIX}.patch_embed.proj.weight`,
+      bias: `${PREFIX}.patch_embed.proj.bias`,
+    };
+    const shape = { imageSize: image_size, patchSize: patch_size, width, init };
+    this.embedding = new PatchEmbedding(names, shape, [1]);
+    this.blocks = Array.from({ length: layers }, (_, i) => evaBlock(i, config, init));
+    this.norm = new LayerNorm(`${PREFIX}.${poolsMean(config) ? "fc_norm" : "norm"}`, width, EPS);
+    const head = { inputs: width, outputs: embedDim, init: init.head, bias: config.qkv_bias };
+    this.projection = new Linear(`${PREFIX}.head`, head);
+  }
+
+  protected tokens(images: Tensor, kept?: Operand): Tensor {
+    return this.embedding.forward(images, kept, this.type);
+  }
+
+  protected context(kept?: Operand): AttentionContext {
+    const { rope, head_width: headDim, pt_hw_seq_len: pretrainedGrid, intp_freq: interpolate } = this.config;
+    if (!rope) return {};
+    const { grid } = this.embedding;
+    const table = ropeTable({ grid, headDim, pretrainedGrid, interpolate });
+    return { rope: constant(table, [grid, headDim / 4, 2]), kept };
+  }
+
+  protected selection(batch: number): RowSelection | undefined {
+    return poolsMean(this.config) ? undefined : classTokens(batch);
+  }
+
+  protected head(x: Tensor): Tensor {
+    const { global_average_pool } = this.config;
+    const pooled = poolsMean(this.config) ? meanTokens(x, global_average_pool ? 0 : 1) : x;
+    return this.projection.forward(this.norm.forward(toFloat32(pooled)));
+  }
+}
+
+function poolsMean({ global_average_pool, pool_type }: VisionConfig): boolean {
+  return global_average_pool || pool_type === "avg";
+}
+
+function hiddenSize({ width, mlp_ratio }: VisionConfig): number {
+  return Math.trunc(width * mlp_ratio);
+}
+
+function initialization(config: VisionConfig, scheme: InitScheme): Initialization {
+  const { layers, width, patch_size } = config;
+  const size = { layers, width, hidden: hiddenSize(config), patchColumns: 3 * patch_size * patch_size };
+  return scheme === "fan_in" ? fanInInitialization(size, FAN_IN_POSITION_STD) : evaImageInitialization(size);
+}
+
+function evaBlock(index: number, config: VisionConfig, tower: Initialization): Block {
+  const { width, head_width, layers, postnorm, subln, qkv_bias, ls_init_value, drop_path_rate } = config;
+  const name = `${PREFIX}.blocks.${index}`;
+  const init = tower.block(index);
+  const mlpShape = { width, hidden: hiddenSize(config), init };
+  const layerScale = (key: string) =>
+    ls_init_value ? new Parameter(`${name}.${key}`, [width], { kind: "constant", value: ls_init_value }) : null;
+  return new Block({
+    gamma1: layerScale("gamma_1"),
+    gamma2: layerScale("gamma_2"),
+    norm1: new LayerNorm(`${name}.norm1`, width, EPS),
+    attention: new EvaAttention(`${name}.attn`, {
+      width,
+      heads: width / head_width,
+      init,
+      qkvBias: qkv_bias,
+      subNorm: subln,
+      eps: EPS,
+    }),
+    norm2: new LayerNorm(`${name}.norm2`, width, EPS),
+    mlp: config.naiveswiglu
+      ? new SwiGlu(`${name}.mlp`, mlpShape, { subNorm: subln, eps: EPS })
+      : new Mlp([`${name}.mlp.fc1`, `${name}.mlp.fc2`], mlpShape, "gelu"),
+    postNorm: postnorm,
+    index,
+    dropPathRate: ((drop_path_rate ?? 0) * index) / Math.max(1, layers - 1),
+  });
+}

@@ -1,0 +1,28 @@
+import { apply, type Operand, type Tensor } from "../tensor";
+import type { FloatType } from "./elementwise";
+
+/** A batch of captions one after another, without padding between them. */
+export interface PackedTokens {
+  /** [T] i32 token ids; rows from cuSeqlens[B] on are padding up to a bucket length. */
+  tokens: Operand;
+  /** [B + 1] i32: caption b is tokens cuSeqlens[b] … cuSeqlens[b + 1] - 1. */
+  cuSeqlens: Operand;
+}
+
+/**
+ * table[token] + positions[place of the token in its caption]; zero for padding rows.
+ * table [V, C], positions [L, C] f32 → [T, C] of `type`
+ */
+export function embedding(
+  { tokens, cuSeqlens }: PackedTokens,
+  table: Operand,
+  positions: Operand,
+  type: FloatType = "f32",
+): Tensor {
+  const inputs = { tokens, cu_seqlens: cuSeqlens, table, positions };
+  const { y } = apply("embedding", inputs, { type }, (dy) => {
+    const { dtable, dpositions } = apply("embedding_backward", { dy, ...inputs });
+    return { table: dtable, positions: dpositions };
+  });
+  return y!;
+}

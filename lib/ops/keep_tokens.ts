@@ -1,0 +1,33 @@
+import { apply, type Operand, type Tensor } from "../tensor";
+
+/**
+ * The indices of `keep` of `tokens` patches of each of `batch` images, drawn at random, in ascending order:
+ * random dropping of image tokens (Li et al. 2023, FLIP). The same seed and step keep the same patches on
+ * every backend. seed [2] i32 (seed, step) → [batch, keep] i32
+ */
+export function keepTokens(seed: Operand, batch: number, tokens: number, keep: number): Tensor {
+  return apply("keep_tokens", { seed }, { batch, tokens, keep }).kept!;
+}
+
+export interface DropPathOptions {
+  /** [2] i32: seed, step. */
+  seed: Operand;
+  /** The probability with which a sample's branch is dropped, in [0, 1). */
+  rate: number;
+  /** Distinguishes the places of a model, so that each draws for itself. */
+  stream: number;
+  /** [B, ...], added to the result. */
+  residual?: Operand | undefined;
+}
+
+/**
+ * Stochastic depth (Huang et al. 2016): drops the branch of a whole sample, or scales it by 1 / (1 - rate).
+ * x [B, ...] → [B, ...]
+ */
+export function dropPath(x: Operand, { seed, rate, stream, residual }: DropPathOptions): Tensor {
+  const { y } = apply("drop_path", { x, seed, residual }, { rate, stream }, (dy) => ({
+    x: dropPath(dy, { seed, rate, stream }),
+    residual: dy,
+  }));
+  return y!;
+}

@@ -1,0 +1,21 @@
+import { apply, type Operand, type Tensor } from "../tensor";
+
+export interface LayerNormOptions {
+  /** Added to the variance before the root. */
+  eps?: number;
+  /** [..., C], added to the normalised value: what post-norm blocks add their branch to. */
+  residual?: Operand | undefined;
+}
+
+/**
+ * Layer norm over the last axis (Ba et al. 2016, section 3), plus the residual when there is one.
+ * x [..., C], weight [C] f32, bias [C] f32 → [..., C]
+ */
+export function layerNorm(x: Operand, weight: Operand, bias: Operand, options: LayerNormOptions = {}): Tensor {
+  const { eps = 1e-6, residual } = options;
+  const { y } = apply("layer_norm", { x, weight, bias, residual }, { eps }, (dy, { mean, rstd }) => {
+    const { dx, dweight, dbias } = apply("layer_norm_backward", { dy, x, weight, mean, rstd });
+    return { x: dx, weight: dweight, bias: dbias, residual: dy };
+  });
+  return y!;
+}

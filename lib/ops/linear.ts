@@ -1,0 +1,90 @@
+import { apply, Graph, type Operand, type Tensor } from "../tensor";
+import { cast, type FloatType, geluBackward, quickGeluBackward } from "./elementwise";
+
+export type Activation = "none" | "gelu" | "quick_gelu";
+
+export interface LinearOptions {
+  activation?: Activation;
+  /** [..., N], added to the result. */
+  residual?: Operand | undefined;
+}
+
+/** Weights in the type of the other factor, of each graph: a weight that is used twice is converted once. */
+const converted = new WeakMap<Graph, Map<Operand, Tensor>>();
+
+/** The weight in the type of x: f32 weights serve bf16 activations through a copy. */
+function inTypeOf(x: Operand, weight: Operand): Operand {
+  if (weight.dtype === x.dtype) return weight;
+  const known = converted.get(Graph.current) ?? new Map<Operand, Tensor>();
+  converted.set(Graph.current, known);
+  const copy = known.get(weight) ?? cast(weight, x.dtype as FloatType);
+  known.set(weight, copy);
+  return copy;
+}
+
+function activationBackward(activation: Activation, dy: Tensor, pre: Tensor): Tensor {
+  if (activation === "gelu") return geluBackward(dy, pre);
+  return activation === "quick_gelu" ? quickGeluBackward(dy, pre) : dy;
+}
+
+/**
+ * act(x Wᵀ + b) + residual, where W stacks the rows of `weights` and b their biases: several projections of
+ * one input are one op. x [..., K], weights [N_i, K], biases [N_i] f32 (single ones null, or none at all)
+ * → [..., sum N_i]
+ */
+export function linear(
+  x: Operand,
+  weights: readonly Operand[],
+  biases: readonly (Operand | null)[] = [],
+  { activation = "none", residual }: LinearOptions = {},
+): Tensor {
+  const typed = weights.map((weight) => inTypeOf(x, weight));
+  const { y } = apply("linear", { x, weights: typed, biases, residual }, { activation }, (dy, outputs) => {
+    const dpre = activationBackward(activation, dy, outputs.pre!);
+    const gradients = weightGradients(dpre, x, weights);
+    return {
+      x: apply("linear_input_gradient", { dy: dpre, weights: typed }).dx,
+      weights: gradients.map(({ dweight }) => dweight!),
+      biases: biases.map((bias, i) => (bias ? gradients[i]!.dbias! : null)),
+      residual: dy,
+    };
+  });
+  return y!;
+}
+
+/** dweight and dbias of each of the stacked weights, from its own columns of dy. */
+function weightGradients(dy: Tensor, x: Operand, weights: readonly Operand[]): Record<string, Tensor>[] {
+  let end = 0;
+  return weights.map((weight) => {
+    const begin = end;
+    end += weight.shape[0]!;
+    return apply("linear_weight_gradient", { dy, x }, { begin, end });
+  });
+}
+
+export interface MatmulOptions {
+  transposeA?: boolean;
+  transposeB?: boolean;
+}
+
+/**
+ * The product of two matrices, or of equal batches of them, each factor transposed first when asked.
+ * a [..., M, K], b [..., K, N] → [..., M, N]
+ */
+export function matmul(
+  a: Operand,
+  b: Operand,
+  { transposeA = false, transposeB = false }: MatmulOptions = {},
+): Tensor {
+  const right = inTypeOf(a, b);
+  const attributes = { transpose_a: transposeA, transpose_b: transposeB };
+  const { y } = apply("matmul", { a, b: right }, attributes, (dy) => ({
+    a: transposeA
+      ? matmul(right, dy, { transposeA: transposeB, transposeB: true })
+      : matmul(dy, right, { transposeB: !transposeB }),
+    b: transposeB
+      ? matmul(dy, a, { transposeA: true, transposeB: transposeA })
+      : matmul(a, dy, { transposeA: !transposeA }),
+  }));
+  return y!;
+}

@@ -1,0 +1,79 @@
+import { apply, type Operand, type Tensor } from "../tensor";
+
+/** What LAMB and AdamW share. The lists run in parallel, one entry a parameter. */
+export interface UpdateInputs {
+  /** f32, changed in place. */
+  parameters: readonly Operand[];
+  gradients: readonly Operand[];
+  /** f32, changed in place. */
+  firstMoments: readonly Operand[];
+  /** f32, changed in place. */
+  secondMoments: readonly Operand[];
+  /** [] f32: the norm of all gradients. When it is not finite, nothing changes. */
+  norm: Operand;
+  /** [] f32: the factor of warm-up and decay at this step. */
+  schedule: Operand;
+  /** [] i32: 1 for the first update. */
+  step: Operand;
+}
+
+/** The settings that LAMB and AdamW share. */
+export interface UpdateSettings {
+  learningRates: readonly number[];
+  weightDecays: readonly number[];
+  beta1: number;
+  beta2: number;
+  eps: number;
+  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
+  clipNorm: number;
+}
+
+export type LambVariant = "paper" | "apex" | "deepspeed";
+
+export interface LambSettings extends UpdateSettings {
+  /** 1 where the trust ratio applies, 0 where it is taken to be 1. */
+  adapt: readonly number[];
+  variant: LambVariant;
+}
+
+function namedInputs(inputs: UpdateInputs) {
+  const { firstMoments, secondMoments, ...rest } = inputs;
+  return { ...rest, first_moments: firstMoments, second_moments: secondMoments };
+}
+
+function namedSettings(settings: UpdateSettings) {
+  const { learningRates, weightDecays, beta1, beta2, eps, clipNorm } = settings;
+  return {
+    learning_rates: learningRates,
+    weight_decays: weightDecays,
+    beta1,
+    beta2,
+    eps,
+    clip_norm: clipNorm,
+  };
+}
+
+/** The norm of all gradients together: the root of the sum of their squares. → [] f32 */
+export function globalNorm(gradients: readonly Operand[]): Tensor {
+  return apply("global_norm", { gradients }).norm!;
+}
+
+/**
+ * One step of LAMB, every tensor with its own trust ratio (You et al. 2020, algorithm 2); the variants are
+ * told apart in csrc/ops/optimizer.h. → the trust ratios, [parameters] f32
+ */
+export function lambUpdate(inputs: UpdateInputs, settings: LambSettings): Tensor {
+  const { adapt, variant } = settings;
+  const attributes = { ...namedSettings(settings), adapt, variant };
+  return apply("lamb_update", namedInputs(inputs), attributes).trust_ratios!;
+}
+
+/** One step of AdamW (Loshchilov and Hutter 2019, algorithm 2). */
+export function adamwUpdate(inputs: UpdateInputs, settings: UpdateSettings): void {
+  apply("adamw_update", namedInputs(inputs), namedSettings(settings));
+}
+
+/** Keeps f32 parameters between the two bounds: the logit scale after each step. */
+export function clampUpdate(parameters: readonly Operand[], minimum: number, maximum: number): void {
+  apply("clamp_update", { parameters }, { minimum, maximum });
+}

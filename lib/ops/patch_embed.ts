@@ -1,0 +1,46 @@
+import { apply, type Operand, type Tensor } from "../tensor";
+import type { FloatType } from "./elementwise";
+
+/** Mean and standard deviation of each colour, in units of the full range. */
+export interface PixelStatistics {
+  mean: readonly number[];
+  std: readonly number[];
+}
+
+/** The statistics that every CLIP model normalises its images with (Radford et al. 2021). */
+export const clipPixels: PixelStatistics = {
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+};
+
+export interface PatchRowsOptions {
+  patchSize: number;
+  /** [B, K] i32: the patches to read, row-major over the grid; all of them when left out. */
+  kept?: Operand | undefined;
+  /** The type of the rows. */
+  type?: FloatType;
+  /** How u8 images are normalised; f32 images come normalised. */
+  pixels?: PixelStatistics;
+}
+
+/**
+ * The pixels of each kept patch as one row, in the column order of a convolution weight [W, 3, P, P].
+ * images u8 [B, S, S, 3] or f32 [B, 3, S, S] → [B, K, 3 P P]. No gradient.
+ */
+export function patchRows(images: Operand, options: PatchRowsOptions): Tensor {
+  const { patchSize, kept, type = "f32", pixels = clipPixels } = options;
+  return apply("patch_rows", { images, kept }, { patch_size: patchSize, ...pixels, type }).y!;
+}
+
+/**
+ * Puts the class token before the patches and adds to each token the embedding of its place.
+ * x [B, K, C], classToken C elements, positions [..., 1 + N, C], kept [B, K] i32 or all → [B, 1 + K, C]
+ */
+export function addPositions(x: Operand, classToken: Operand, positions: Operand, kept?: Operand): Tensor {
+  const places = { class_token: classToken, positions, kept };
+  const { y } = apply("add_positions", { x, ...places }, {}, (dy) => {
+    const { dx, dclass_token, dpositions } = apply("add_positions_backward", { dy, ...places });
+    return { x: dx, class_token: dclass_token, positions: dpositions };
+  });
+  return y!;
+}

@@ -1,0 +1,22 @@
+import { apply, type Operand } from "../tensor";
+
+export interface RandomFillSettings {
+  /** One a parameter. */
+  means: readonly number[];
+  /** Standard deviations, one a parameter. */
+  deviations: readonly number[];
+  /** Values beyond this many standard deviations are drawn again; 0: all are kept. */
+  cut?: number;
+  seed: number;
+  /** The place of the first parameter among all that share this seed. */
+  first?: number;
+}
+
+/**
+ * Fills parameters with normal deviates (Box and Muller 1958) from the counter-based Philox generator: the
+ * same values for the same seed on every backend.
+ */
+export function randomFill(parameters: readonly Operand[], settings: RandomFillSettings): void {
+  const { cut = 0, first = 0, ...rest } = settings;
+  apply("random_fill", { parameters }, { ...rest, cut, first });
+}

@@ -1,0 +1,60 @@
+import { apply, type Operand, type Tensor } from "../tensor";
+import { cast, type FloatType, scale } from "./elementwise";
+
+/** Reductions add up in f32; their gradient goes back in the operand's own type. */
+function inTypeOf(x: Operand, dx: Tensor): Tensor {
+  return dx.dtype === x.dtype ? dx : cast(dx, x.dtype as FloatType);
+}
+
+/** The sum of x over its leading dimensions; the last `kept` stay. [..., kept dimensions] → f32. */
+export function sumLeading(x: Operand, kept: number): Tensor {
+  const { y } = apply("sum_leading", { x }, { kept }, (dy) => ({ x: inTypeOf(x, expand(dy, x)) }));
+  return y!;
+}
+
+/** The sum of x over its last dimension. [..., C] → [...] f32. */
+export function sumLast(x: Operand): Tensor {
+  const { y } = apply("sum_last", { x }, {}, (dy) => ({ x: inTypeOf(x, expandLast(dy, x)) }));
+  return y!;
+}
+
+/** The sum of all elements, a scalar. */
+export function sum(x: Operand): Tensor {
+  return sumLeading(x, 0);
+}
+
+/** The mean of all elements, a scalar. */
+export function mean(x: Operand): Tensor {
+  return scale(
+    sum(x),
+    1 / x.shape.reduce((size, dimension) => size * dimension, 1),
+  );
+}
+
+/** x repeated along leading dimensions to the shape of `like`, of which its own shape is a suffix. */
+export function expand(x: Operand, like: Operand): Tensor {
+  const { y } = apply("expand", { x, like }, {}, (dy) => ({ x: inTypeOf(x, sumLeading(dy, x.shape.length)) }));
+  return y!;
+}
+
+/** x [...] repeated along a new last dimension to the shape of `like` [..., C]. */
+export function expandLast(x: Operand, like: Operand): Tensor {
+  const { y } = apply("expand", { x, like }, { last: true }, (dy) => ({ x: inTypeOf(x, sumLast(dy)) }));
+  return y!;
+}
+
+/** e^x / sum e^x over the last dimension. */
+export function softmax(x: Operand): Tensor {
+  const { y } = apply("softmax", { x }, {}, (dy, outputs) => ({
+    x: apply("softmax_backward", { dy, y: outputs.y! }).dx!,
+  }));
+  return y!;
+}
+
+/** x - log sum e^x over the last dimension. */
+export function logSoftmax(x: Operand): Tensor {
+  const { y } = apply("log_softmax", { x }, {}, (dy, outputs) => ({
+    x: apply("log_softmax_backward", { dy, y: outputs.y! }).dx!,
+  }));
+  return y!;
+}

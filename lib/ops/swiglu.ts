@@ -1,0 +1,25 @@
+import { apply, type Operand, type Tensor } from "../tensor";
+
+/** The affine part of a sub-layer norm. */
+export interface SubNorm {
+  /** [F] f32 */
+  weight: Operand;
+  /** [F] f32 */
+  bias: Operand;
+  /** Added to the variance before the root. */
+  eps?: number;
+}
+
+/**
+ * silu(gate) ∘ value (Shazeer 2020), and with `norm` the layer norm of that: EVA-02's sub-LN.
+ * x [..., 2 F] (gate, then value) → [..., F]
+ */
+export function swiglu(x: Operand, norm?: SubNorm): Tensor {
+  const { weight, bias, eps = 1e-6 } = norm ?? {};
+  const { y } = apply("swiglu", { x, weight, bias }, { eps }, (dy, { mean, rstd }) => {
+    const statistics = norm ? { weight, mean, rstd } : {};
+    const { dx, dweight, dbias } = apply("swiglu_backward", { dy, x, ...statistics });
+    return norm ? { x: dx, weight: dweight, bias: dbias } : { x: dx };
+  });
+  return y!;
+}
