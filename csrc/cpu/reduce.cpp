@@ -94,7 +94,10 @@ struct exponential_sum {
     vec highest = broadcast(-std::numeric_limits<float>::infinity());
     sweep(count, [&](int64_t i, auto width) {
       const vec value = load(x + i, width);
-      for (int lane = 0; lane < int(width); ++lane) highest[lane] = std::max(highest[lane], value[lane]);
+      if constexpr (std::is_same_v<decltype(width), whole>)
+        highest = maximum(highest, value);
+      else
+        for (int lane = 0; lane < width; ++lane) highest[lane] = std::max(highest[lane], value[lane]);
     });
     const float top = reduce_max(highest);
     vec sum{};
