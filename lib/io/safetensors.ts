@@ -2,7 +2,13 @@ import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EvaClipError } from "../errors";
-import { type TensorEntry, type TensorInfo, layoutTensors, parseHeader, TENSOR_ARRAYS } from "./safetensors_header";
+import {
+  layoutTensors,
+  parseHeader,
+  TENSOR_ARRAYS,
+  type TensorEntry,
+  type TensorInfo,
+} from "./safetensors_header";
 
 const LENGTH_BYTES = 8;
 /** The format's own limit. */
@@ -152,8 +158,13 @@ function writeError(path: string, error: unknown): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   if (error instanceof EvaClipError || code === undefined) return error;
   const isFull = code === "ENOSPC" || code === "EDQUOT";
-  const problem = isFull ? `no space left on the disk for ${path}; nothing was written` : `cannot write ${path}: ${message}`;
-  return new EvaClipError(isFull ? "ERR_EVACLIP_DISK_FULL" : "ERR_EVACLIP_IO", problem, { path, cause: code });
+  const problem = isFull
+    ? `no space left on the disk for ${path}; nothing was written`
+    : `cannot write ${path}: ${message}`;
+  return new EvaClipError(isFull ? "ERR_EVACLIP_DISK_FULL" : "ERR_EVACLIP_IO", problem, {
+    path,
+    cause: code,
+  });
 }
 
 function corrupt(path: string, problem: string, details: Record<string, unknown> = {}): EvaClipError {

@@ -51,15 +51,20 @@ function parseEntry(name: string, value: unknown, dataBytes: number, fail: Fail)
   if (!isRecord(value)) throw failTensor("expected an object with dtype, shape and data_offsets");
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string" || !Object.hasOwn(TENSOR_ARRAYS, dtype)) {
-    throw failTensor(`expected a dtype of ${Object.keys(TENSOR_ARRAYS).join(", ")}, found ${JSON.stringify(dtype)}`);
+    throw failTensor(
+      `expected a dtype of ${Object.keys(TENSOR_ARRAYS).join(", ")}, found ${JSON.stringify(dtype)}`,
+    );
   }
-  if (!isSizeList(shape)) throw failTensor(`expected a list of sizes as shape, found ${JSON.stringify(shape)}`);
+  if (!isSizeList(shape))
+    throw failTensor(`expected a list of sizes as shape, found ${JSON.stringify(shape)}`);
   if (!isSizeList(offsets) || offsets.length !== 2) {
     throw failTensor(`expected data_offsets [begin, end], found ${JSON.stringify(offsets)}`);
   }
   const entry = { dtype: dtype as TensorDtype, shape, begin: offsets[0]!, end: offsets[1]! };
   if (entry.begin > entry.end || entry.end > dataBytes) {
-    throw failTensor(`its bytes ${entry.begin} to ${entry.end} are not inside the ${dataBytes} bytes of data`);
+    throw failTensor(
+      `its bytes ${entry.begin} to ${entry.end} are not inside the ${dataBytes} bytes of data`,
+    );
   }
   if (byteSize(entry) !== entry.end - entry.begin) {
     throw failTensor(
@@ -91,7 +96,9 @@ export function parseHeader(header: Uint8Array, dataBytes: number, fail: Fail): 
     if (name !== METADATA_KEY) tensors.set(name, parseEntry(name, value, dataBytes, fail));
   }
   let covered = 0;
-  for (const [name, { begin, end }] of [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
+  for (const [name, { begin, end }] of [...tensors].sort(
+    ([, a], [, b]) => a.begin - b.begin || a.end - b.end,
+  )) {
     if (begin !== covered) {
       const problem = begin < covered ? "overlaps the tensor before it" : "leaves a gap before it";
       throw fail(`has a bad tensor "${name}": ${problem} (starts at byte ${begin}, expected ${covered})`, {

@@ -22,11 +22,19 @@ async function writeRaw(header: string | object, data: Uint8Array, headerLength?
 }
 
 const corrupt = (message: RegExp) =>
-  expect.objectContaining({ code: "ERR_EVACLIP_CHECKPOINT_CORRUPT", message: expect.stringMatching(message) });
+  expect.objectContaining({
+    code: "ERR_EVACLIP_CHECKPOINT_CORRUPT",
+    message: expect.stringMatching(message),
+  });
 
 const every: TensorToWrite[] = [
   { name: "b.u8", dtype: "U8", shape: [3], data: Uint8Array.of(1, 2, 255) },
-  { name: "a.f32", dtype: "F32", shape: [2, 2], data: Float32Array.of(1.5, -2, 3e-40, Number.POSITIVE_INFINITY) },
+  {
+    name: "a.f32",
+    dtype: "F32",
+    shape: [2, 2],
+    data: Float32Array.of(1.5, -2, 3e-40, Number.POSITIVE_INFINITY),
+  },
   { name: "c.bf16", dtype: "BF16", shape: [1, 2], data: Uint16Array.of(0x3f80, 0xffff) },
   { name: "d.f16", dtype: "F16", shape: [1], data: Uint16Array.of(0x3c00) },
   { name: "e.i64", dtype: "I64", shape: [], data: BigInt64Array.of(-5n) },
@@ -78,16 +86,32 @@ describe("openSafetensors refuses", () => {
   const data = new Uint8Array(16);
 
   test.each<[string, string | object, RegExp]>([
-    ["a range outside the data", { w: f32(0, 16), x: f32(16, 20) }, /"x": its bytes 16 to 20 are not inside the 16/],
+    [
+      "a range outside the data",
+      { w: f32(0, 16), x: f32(16, 20) },
+      /"x": its bytes 16 to 20 are not inside the 16/,
+    ],
     ["a range that runs backwards", { w: f32(8, 0, [2]) }, /"w": its bytes 8 to 0/],
     ["overlapping tensors", { w: f32(0, 12), x: f32(8, 16) }, /"x": overlaps the tensor before it/],
     ["a gap", { w: f32(0, 4), x: f32(8, 16) }, /"x": leaves a gap/],
     ["data no tensor owns", { w: f32(0, 12) }, /16 bytes of data, but its tensors cover 12/],
-    ["a shape that does not fit its range", { w: f32(0, 16, [3]) }, /"w": F32 \[3\] needs 12 bytes, found a range of 16/],
+    [
+      "a shape that does not fit its range",
+      { w: f32(0, 16, [3]) },
+      /"w": F32 \[3\] needs 12 bytes, found a range of 16/,
+    ],
     ["a shape that overflows", { w: f32(0, 16, [2 ** 40, 2 ** 40]) }, /"w": F32/],
     ["a negative size", { w: f32(0, 16, [-4]) }, /"w": expected a list of sizes/],
-    ["an unknown dtype", { w: { dtype: "F8", shape: [16], data_offsets: [0, 16] } }, /"w": expected a dtype.*"F8"/],
-    ["a dtype of the prototype", { w: { dtype: "toString", shape: [], data_offsets: [0, 16] } }, /expected a dtype/],
+    [
+      "an unknown dtype",
+      { w: { dtype: "F8", shape: [16], data_offsets: [0, 16] } },
+      /"w": expected a dtype.*"F8"/,
+    ],
+    [
+      "a dtype of the prototype",
+      { w: { dtype: "toString", shape: [], data_offsets: [0, 16] } },
+      /expected a dtype/,
+    ],
     ["a missing range", { w: { dtype: "F32", shape: [4] } }, /"w": expected data_offsets/],
     ["an entry that is no object", { w: 3 }, /"w": expected an object/],
     ["metadata that is not text", { __metadata__: { a: 1 }, w: f32(0, 16) }, /__metadata__/],
@@ -111,7 +135,10 @@ describe("openSafetensors refuses", () => {
     await fs.truncate(path, 0);
     await expect(openSafetensors(path)).rejects.toEqual(corrupt(/0 bytes long/));
     const missing = openSafetensors(join(directory, "none"));
-    await expect(missing).rejects.toMatchObject({ code: "ERR_EVACLIP_IO", message: expect.stringMatching(/none/) });
+    await expect(missing).rejects.toMatchObject({
+      code: "ERR_EVACLIP_IO",
+      message: expect.stringMatching(/none/),
+    });
   });
 });
 
@@ -126,7 +153,9 @@ describe("writeSafetensors", () => {
     const handle = await fs.open(path);
     const prototype = Object.getPrototypeOf(handle) as typeof handle;
     await handle.close();
-    const write = prototype.write as (...args: unknown[]) => Promise<{ bytesWritten: number; buffer: string }>;
+    const write = prototype.write as (
+      ...args: unknown[]
+    ) => Promise<{ bytesWritten: number; buffer: string }>;
     let writes = 0;
     jest.spyOn(prototype, "write").mockImplementation(function (this: typeof handle, ...args: unknown[]) {
       if (++writes > 3) return Promise.reject(Object.assign(new Error(errno), { code: errno }));
@@ -142,13 +171,20 @@ describe("writeSafetensors", () => {
     const path = join(directory, "bad.safetensors");
     const one: TensorToWrite = { name: "w", dtype: "F32", shape: [1], data: new Float32Array(1) };
     await expect(writeSafetensors(path, [one, one])).rejects.toThrow(/"w" is there twice/);
-    await expect(writeSafetensors(path, [{ ...one, shape: [2] }])).rejects.toThrow(/expected 8 bytes.*found 4/);
+    await expect(writeSafetensors(path, [{ ...one, shape: [2] }])).rejects.toThrow(
+      /expected 8 bytes.*found 4/,
+    );
     expect(await fs.readdir(directory)).toEqual([]);
   });
 
   test("gives an error thrown while tensors are fetched as it is", async () => {
     const failure = new Error("device lost");
-    const tensor: TensorToWrite = { name: "w", dtype: "F32", shape: [1], data: () => Promise.reject(failure) };
+    const tensor: TensorToWrite = {
+      name: "w",
+      dtype: "F32",
+      shape: [1],
+      data: () => Promise.reject(failure),
+    };
     await expect(writeSafetensors(join(directory, "x"), [tensor])).rejects.toBe(failure);
     expect(await fs.readdir(directory)).toEqual([]);
   });

@@ -1,0 +1,188 @@
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Sample } from "../../lib/data/dataset";
+import { openWebDataset, type WebDatasetOptions } from "../../lib/data/webdataset";
+import { collect, epochOf, tar, temporaryFolder, writeFiles } from "./sample_files";
+
+const folder = temporaryFolder();
+const at = (name: string) => join(folder.path, name);
+const nameOf = ({ key }: Sample) => key.split("#")[1] ?? key;
+
+/** Four shards of six samples, s0-0 to s3-5, whose images are their names. */
+async function writeShards(): Promise<void> {
+  for (let shard = 0; shard < 4; shard++) {
+    const members = Array.from({ length: 6 }, (_, i) => `s${shard}-${i}`).flatMap((name) => [
+      [`${name}.jpg`, Buffer.from(name)] as const,
+      [`${name}.txt`, `caption of ${name}`] as const,
+      [`${name}.cls`, "7"] as const,
+    ]);
+    await writeFiles(folder.path, { [`shard-${shard}.tar`]: await tar(members) });
+  }
+}
+
+beforeAll(writeShards);
+
+describe("openWebDataset", () => {
+  test("reads samples of brace-expanded shards in order, with the members asked for", async () => {
+    const samples = await epochOf(await openWebDataset(at("shard-{0..3}.tar")));
+    const names = [0, 1, 2, 3].flatMap((shard) => [0, 1, 2, 3, 4, 5].map((i) => `s${shard}-${i}`));
+    expect(samples.map(nameOf)).toEqual(names);
+    expect(samples.map(({ index }) => index)).toEqual(names.map((_, i) => i));
+    expect(await samples[7]!.read()).toEqual({ image: Buffer.from("s1-1"), captions: ["caption of s1-1"] });
+  });
+
+  test("takes folders, lists, several patterns in one string and compressed shards", async () => {
+    await writeFiles(folder.path, { "zipped/a.tar.gz": gzipSync(await readFile(at("shard-0.tar"))) });
+    for (const shards of [
+      [at("zipped"), at("shard-1.tar")],
+      `${at("zipped/a.tar.gz")}::${at("shard-1.tar")}`,
+    ]) {
+      expect((await epochOf(await openWebDataset(shards))).map(nameOf)).toHaveLength(12);
+    }
+  });
+
+  test("shuffles shards and samples by seed and epoch", async () => {
+    const dataset = await openWebDataset(at("shard-{0..3}.tar"), { shuffleBuffer: 8 });
+    const order = async (epoch: number) =>
+      (await epochOf(dataset, { shuffle: true, seed: 3, epoch })).map(nameOf).join();
+    const [first, again, second] = [await order(0), await order(0), await order(1)];
+    expect(first).toBe(again);
+    expect(first).not.toBe(second);
+    expect(new Set(first.split(",")).size).toBe(24);
+  });
+
+  const variants: [string, WebDatasetOptions][] = [
+    ["shuffled", { shuffleBuffer: 8 }],
+    ["whole-epoch windows", { shuffleBuffer: 100 }],
+    ["resampled", { shuffleBuffer: 5, resampled: true, samplesPerEpoch: 40 }],
+    ["short epochs", { shuffleBuffer: 5, samplesPerEpoch: 13 }],
+  ];
+  test.each(variants)("goes on exactly after any sample: %s", async (_, options) => {
+    const dataset = await openWebDataset(at("shard-{0..3}.tar"), options);
+    const request = { shuffle: true, seed: 11, epoch: 2 };
+    const whole = await epochOf(dataset, request);
+    expect(whole).toHaveLength(options.samplesPerEpoch ?? 24);
+    for (let done = 1; done <= whole.length; done++) {
+      const position = JSON.parse(JSON.stringify(whole[done - 1]!.next));
+      const rest = await epochOf(dataset, { ...request, position });
+      expect(rest.map(({ key, index, next }) => [key, index, next])).toEqual(
+        whole.slice(done).map(({ key, index, next }) => [key, index, next]),
+      );
+    }
+  });
+
+  test("groups members by their name up to its first dot, in folders too", async () => {
+    const archive = await tar([
+      ["./a/x.seg.png", "mask"],
+      ["./a/x.PNG", "first"],
+      ["./a/x.json", '{"caption": "from json"}'],
+      ["b/x.webp", "second"],
+      ["b/x.txt", "text wins"],
+      ["b/x.json", '{"caption": "not this"}'],
+      ["noextension", ""],
+    ]);
+    await writeFiles(folder.path, { "groups.tar": archive });
+    const samples = await epochOf(await openWebDataset(at("groups.tar")));
+    expect(samples.map(nameOf)).toEqual(["a/x", "b/x"]);
+    expect(await samples[0]!.read()).toEqual({ image: Buffer.from("first"), captions: ["from json"] });
+    expect(await samples[1]!.read()).toEqual({ image: Buffer.from("second"), captions: ["text wins"] });
+  });
+
+  test("tells missing images and captions apart, by the keys asked for", async () => {
+    const archive = await tar([
+      ["1.txt", "no image"],
+      ["2.jpg", "no caption"],
+      ["3.jpg", "bad json"],
+      ["3.json", "{"],
+      ["4.bin", "whole"],
+      ["4.alt", "other keys"],
+    ]);
+    await writeFiles(folder.path, { "holes.tar": archive });
+    const reasons = async (options: WebDatasetOptions) =>
+      Promise.all(
+        (await epochOf(await openWebDataset(at("holes.tar"), options))).map((sample) =>
+          sample.read().then(
+            ({ captions }) => captions[0],
+            (error) => error.reason,
+          ),
+        ),
+      );
+    expect(await reasons({})).toEqual([
+      "missing_image",
+      "missing_caption",
+      "missing_caption",
+      "missing_image",
+    ]);
+    expect((await reasons({ imageKey: "bin", textKey: "alt" }))[3]).toBe("other keys");
+  });
+
+  describe("a shard cut short", () => {
+    // Members take 1,024 bytes each: a header block and a data block.
+    test.each([
+      ["inside a header", 4 * 3072 + 300, 4, /damaged or cut short after 3 samples \(last whole one: s0-2\)/],
+      ["inside a file", 4 * 3072 + 1024 + 512 + 2, 4, /after 3 samples|after 4 samples/],
+      ["between two files", 4 * 3072, 4, /after 3 samples \(last whole one: s0-2\)/],
+      ["to nothing", 0, 0, /after 0 samples \(last whole one: none\)/],
+    ])("%s is an error that names shard and sample", async (name, bytes, _, message) => {
+      const path = `cut-${name.replaceAll(" ", "-")}.tar`;
+      await writeFiles(folder.path, { [path]: (await readFile(at("shard-0.tar"))).subarray(0, bytes) });
+      await expect(epochOf(await openWebDataset(at(path)))).rejects.toMatchObject({
+        code: "ERR_EVACLIP_DATA",
+        message: expect.stringMatching(message),
+        details: expect.objectContaining({ shard: at(path) }),
+      });
+    });
+
+    test("is a counted skip on request, and the other shards go on", async () => {
+      await writeFiles(folder.path, {
+        "cut.tar": (await readFile(at("shard-0.tar"))).subarray(0, 3072 * 2 + 600),
+      });
+      const shards = [at("cut.tar"), at("none.tar"), at("shard-1.tar")];
+      const dataset = await openWebDataset(shards, { damagedShards: "skip" });
+      const samples = await epochOf(dataset);
+      expect(samples.map(nameOf)).toEqual([
+        "s0-0",
+        "s0-1",
+        at("cut.tar"),
+        at("none.tar"),
+        ...[0, 1, 2, 3, 4, 5].map((i) => `s1-${i}`),
+      ]);
+      await expect(samples[2]!.read()).rejects.toMatchObject({ reason: "damaged_shard" });
+      const rest = await epochOf(dataset, { position: samples[2]!.next });
+      expect(rest.map(nameOf)).toEqual(samples.slice(3).map(nameOf));
+    });
+  });
+
+  test("names a missing shard", async () => {
+    await expect(epochOf(await openWebDataset(at("none.tar")))).rejects.toMatchObject({
+      code: "ERR_EVACLIP_DATA",
+      message: expect.stringMatching(/none\.tar/),
+    });
+  });
+
+  test("does not take an archive of rubbish for shards", async () => {
+    await writeFiles(folder.path, { "rubbish.tar": Buffer.alloc(4096, "rubbish ") });
+    await expect(epochOf(await openWebDataset(at("rubbish.tar")))).rejects.toThrow(/rubbish\.tar is damaged/);
+  });
+
+  test("closes its files when reading stops early", async () => {
+    const dataset = await openWebDataset(at("shard-{0..3}.tar"));
+    const started = await collect(dataset.open({ seed: 0, epoch: 0, shuffle: true }), 3);
+    expect(started).toHaveLength(3);
+    const descriptors = await readdir("/proc/self/fd");
+    const links = await Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
+    expect(links.filter((link) => link.startsWith(folder.path))).toEqual([]);
+  });
+
+  test.each<[string, string | string[], WebDatasetOptions]>([
+    ["resampling without an epoch length", "a.tar", { resampled: true }],
+    ["a shuffle buffer of nothing", "a.tar", { shuffleBuffer: 0 }],
+    ["an epoch of nothing", "a.tar", { samplesPerEpoch: 0 }],
+    ["no shards", [], {}],
+  ])("refuses %s", async (_, shards, options) => {
+    await expect(openWebDataset(shards, options)).rejects.toMatchObject({
+      code: "ERR_EVACLIP_INVALID_ARGUMENT",
+    });
+  });
+});

@@ -1,0 +1,26 @@
+import {
+  fillTemplates,
+  OPENAI_IMAGENET_TEMPLATES,
+  SIMPLE_IMAGENET_TEMPLATES,
+} from "../../lib/eval/templates";
+
+describe("prompt templates", () => {
+  test("there are 80 different ones, and seven of them are the simple ones", () => {
+    expect(new Set(OPENAI_IMAGENET_TEMPLATES).size).toBe(80);
+    expect(SIMPLE_IMAGENET_TEMPLATES).toHaveLength(7);
+    for (const template of SIMPLE_IMAGENET_TEMPLATES) expect(OPENAI_IMAGENET_TEMPLATES).toContain(template);
+    for (const template of OPENAI_IMAGENET_TEMPLATES) expect(template).toMatch(/^[a-z -]*\{\}[a-z -]*\.$/);
+  });
+
+  test("are filled with the class name as it is", () => {
+    expect(fillTemplates(["a photo of a {}.", "{} or not {}"], "$& cat")).toEqual([
+      "a photo of a $& cat.",
+      "$& cat or not $& cat",
+    ]);
+    expect(fillTemplates(OPENAI_IMAGENET_TEMPLATES, "dog")[0]).toBe("a bad photo of a dog.");
+  });
+
+  test("one without a place for the name is refused", () => {
+    expect(() => fillTemplates(["a photo"], "cat")).toThrow(/needs \{\}.*found "a photo"/);
+  });
+});
