@@ -1,0 +1,91 @@
+#include <cmath>
+
+#include "cpu/attention/batch.h"
+#include "cpu/attention/rows.h"
+#include "cpu/attention/scratch.h"
+#include "cpu/attention/softmax.h"
+#include "cpu/kernel.h"
+
+namespace eva::cpu::EVA_CLIP_ISA {
+namespace {
+
+using op = ops::attention;
+
+struct buffers {
+  buffers(carver& from, int64_t length, int64_t head_dim)
+      : keys_transposed(from.take(whole_vectors(head_dim), whole_vectors(length))),
+        values(from.take(length, head_dim)),
+        queries(from.take(query_block, head_dim)),
+        scores(from.take(query_block, whole_vectors(length))),
+        result(from.take(query_block, head_dim)),
+        strip(from.take(lanes, head_dim)) {}
+
+  matrix keys_transposed;  // [D, N]
+  matrix values;           // [N, D]
+  matrix queries;          // [query_block, D]
+  matrix scores;           // [query_block, N]
+  matrix result;           // [query_block, D]
+  matrix strip;            // [lanes, D]
+};
+
+template <class T> class forward {
+ public:
+  forward(const op::args& a, context& c)
+      : a_(a),
+        c_(c),
+        batch_(op::name, a),
+        head_dim_(a.qkv.columns() / (3 * a.heads)),
+        buffers_(c.threads, batch_.longest(), head_dim_) {}
+
+  void run() {
+    for_each_head(c_, batch_, a_.heads, [this](const sequences::span& s, int64_t head, int thread) {
+      attend(s, head, buffers_[thread]);
+    });
+    clear_rows_from(a_.out, batch_.rows());
+    clear_rows_from(a_.log_sum, batch_.rows());
+  }
+
+ private:
+  void attend(const sequences::span& s, int64_t head, const buffers& b) {
+    const rope_angles angles(a_, s.index);
+    const qkv_rows<const T> in(a_.qkv, s.begin, head, a_.heads);
+    pack_transposed(b.keys_transposed, b.strip, in.k, s.length, head_dim_, angles);
+    for (int64_t i = 0; i < s.length; ++i) scale_row(b.values.row(i), in.v.row(i), head_dim_, 1.0f);
+    const float scale = 1.0f / std::sqrt(float(head_dim_));
+    for_each_query_block(s.length, [&](int64_t begin, int64_t end) {
+      const int64_t rows = end - begin, keys = a_.causal ? end : s.length;
+      for (int64_t i = 0; i < rows; ++i)
+        copy_token(b.queries.row(i), in.q.row(begin + i), head_dim_, scale, angles, begin + i, 1.0f);
+      product(b.scores, b.queries, b.keys_transposed, rows, head_dim_, keys);
+      softmax_scale divisors[query_block];
+      for (int64_t i = 0; i < rows; ++i)
+        divisors[i] = exponentiate(b.scores.row(i), a_.causal ? begin + i + 1 : keys, keys);
+      product(b.result, b.scores, b.values, rows, keys, head_dim_);
+      for (int64_t i = 0; i < rows; ++i) write(s.begin + begin + i, head, b.result.row(i), divisors[i]);
+    });
+  }
+
+  void write(int64_t row, int64_t head, const float* result, softmax_scale divisor) {
+    if (a_.out.data)
+      scale_row(a_.out.as<T>() + (row * a_.heads + head) * head_dim_, result, head_dim_, 1.0f / divisor.sum);
+    if (a_.log_sum.data)
+      a_.log_sum.as<float>()[row * a_.heads + head] = divisor.maximum + std::log(divisor.sum);
+  }
+
+  const op::args& a_;
+  context& c_;
+  sequences batch_;
+  int64_t head_dim_;
+  per_thread<buffers> buffers_;
+};
+
+}  // namespace
+
+template <> void run<op>(const op::args& a, context& c) {
+  if (a.qkv.type == dtype::bf16)
+    forward<bf16>(a, c).run();
+  else
+    forward<float>(a, c).run();
+}
+
+}  // namespace eva::cpu::EVA_CLIP_ISA

@@ -1,0 +1,145 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+
+#include "cpu/attention/product.h"
+#include "cpu/simd.h"
+#include "ops/attention.h"
+
+namespace eva::cpu::EVA_CLIP_ISA {
+
+/// The rows of one head of one sequence in a tensor: q, k, v, out or a gradient of these.
+template <class T> struct head_rows {
+  T* data;
+  int64_t stride;
+
+  T* row(int64_t i) const { return data + i * stride; }
+};
+
+template <class T> struct qkv_rows {
+  head_rows<T> q, k, v;
+
+  /// The rows from `begin` on of qkv or its gradient, [rows, 3 H D].
+  qkv_rows(const tensor& qkv, int64_t begin, int64_t head, int64_t heads) {
+    const int64_t columns = qkv.columns(), width = columns / 3;
+    T* first = qkv.as<T>() + begin * columns + head * (width / heads);
+    q = {first, columns};
+    k = {first + width, columns};
+    v = {first + 2 * width, columns};
+  }
+};
+
+/// Where each token of a sequence stands in the table of rotary angles (Su et al. 2021, RoFormer).
+class rope_angles {
+ public:
+  rope_angles() = default;
+  template <class Args> rope_angles(const Args& a, int64_t sequence) {
+    if (!a.rope.present()) return;
+    table_ = a.rope.template as<const float>();
+    grid_ = a.rope.dim(0);
+    half_ = a.rope.dim(1) * 2;
+    if (a.positions.present())
+      patches_ = a.positions.template as<const int32_t>() + sequence * a.positions.dim(1);
+  }
+  /// The class token, number 0, is not rotated.
+  bool rotates(int64_t token) const { return table_ && token > 0; }
+  /// D / 2 numbers, cosine and sine in turn, for the first (by row) and the second half (by column) of a
+  /// head.
+  std::array<const float*, 2> of(int64_t token) const {
+    const int64_t patch = patches_ ? patches_[token - 1] : token - 1;
+    return {table_ + patch / grid_ * half_, table_ + patch % grid_ * half_};
+  }
+
+ private:
+  const float* table_ = nullptr;
+  const int32_t* patches_ = nullptr;
+  int64_t grid_ = 0, half_ = 0;
+};
+
+/// to = factor · from
+template <class To, class From> void scale_row(To* to, const From* from, int64_t count, float factor) {
+  sweep(count, [&](int64_t i, auto width) { store(to + i, factor * load(from + i, width), width); });
+}
+
+namespace lane_pairs {
+template <int Even, int Odd> vec shuffle(vec x) {
+  return [&]<int... I>(std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(x, x, (I - I % 2 + (I % 2 ? Odd : Even))...);
+  }
+  (std::make_integer_sequence<int, lanes>());
+}
+inline vec evens(vec x) { return shuffle<0, 0>(x); }
+inline vec odds(vec x) { return shuffle<1, 1>(x); }
+inline vec swapped(vec x) { return shuffle<1, 0>(x); }
+/// a and b in turn, each from lane First on.
+template <int First> vec interleave(vec a, vec b) {
+  return [&]<int... I>(std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (First + I / 2 + I % 2 * lanes)...);
+  }
+  (std::make_integer_sequence<int, lanes>());
+}
+/// -x, x, -x, x, …
+inline vec alternating(float x) {
+  return [&]<int... I>(std::integer_sequence<int, I...>) { return vec{(I % 2 ? x : -x)...}; }
+  (std::make_integer_sequence<int, lanes>());
+}
+}  // namespace lane_pairs
+
+/// to = factor · from with each pair (x, y) turned by its angle: (x cos - y sin, y cos + x sin), or back by
+/// it where `direction` is -1.
+template <class To, class From>
+void rotate_row(To* to, const From* from, const float* cos_sin, int64_t count, float factor,
+                float direction) {
+  const vec sign = lane_pairs::alternating(direction);
+  sweep(count, [&](int64_t i, auto width) {
+    const vec x = factor * load(from + i, width), angle = load(cos_sin + i, width);
+    const vec turned =
+        x * lane_pairs::evens(angle) + lane_pairs::swapped(x) * (sign * lane_pairs::odds(angle));
+    store(to + i, turned, width);
+  });
+}
+
+/// to = factor · from for the `head_dim` numbers of a token, rotated forward (direction 1) or back (-1).
+template <class To, class From>
+void copy_token(To* to, const From* from, int64_t head_dim, float factor, const rope_angles& angles,
+                int64_t token, float direction) {
+  if (!angles.rotates(token)) return scale_row(to, from, head_dim, factor);
+  const int64_t half = head_dim / 2;
+  const auto [by_row, by_column] = angles.of(token);
+  rotate_row(to, from, by_row, half, factor, direction);
+  rotate_row(to + half, from + half, by_column, half, factor, direction);
+}
+
+/// to [columns, rows] = fromᵀ [rows, columns]. Both are filled up to whole blocks of lanes × lanes.
+inline void transpose(matrix to, matrix from, int64_t rows, int64_t columns) {
+  for (int64_t row = 0; row < rows; row += lanes)
+    for (int64_t column = 0; column < columns; column += lanes) {
+      std::array<vec, lanes> block, next;
+      for (int i = 0; i < lanes; ++i) block[size_t(i)] = load(from.row(row + i) + column);
+      // Each round is a perfect shuffle of all the numbers; after log2(lanes) of them row and column are
+      // exchanged.
+      for (int round = 1; round < lanes; round *= 2) {
+        for (size_t i = 0; i < lanes / 2; ++i) {
+          next[2 * i] = lane_pairs::interleave<0>(block[i], block[i + lanes / 2]);
+          next[2 * i + 1] = lane_pairs::interleave<lanes / 2>(block[i], block[i + lanes / 2]);
+        }
+        block = next;
+      }
+      for (int i = 0; i < lanes; ++i) store(to.row(column + i) + row, block[size_t(i)]);
+    }
+}
+
+/// to [D, length] = the rows of a sequence, rotated and transposed by way of a strip [lanes, D].
+template <class T>
+void pack_transposed(matrix to, matrix strip, head_rows<const T> from, int64_t length, int64_t head_dim,
+                     const rope_angles& angles) {
+  for (int64_t begin = 0; begin < length; begin += lanes) {
+    const int64_t rows = std::min<int64_t>(lanes, length - begin);
+    for (int64_t i = 0; i < rows; ++i)
+      copy_token(strip.row(i), from.row(begin + i), head_dim, 1.0f, angles, begin + i, 1.0f);
+    transpose(to.from_column(begin), strip, rows, head_dim);
+  }
+}
+
+}  // namespace eva::cpu::EVA_CLIP_ISA
