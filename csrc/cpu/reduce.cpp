@@ -88,9 +88,9 @@ namespace {
 
 /// The maximum of a row and the sum of e^(x - maximum).
 struct exponential_sum {
-  float maximum, sum;
+  float top, sum;
 
-  template <class T> static exponential_sum of(const T* x, int64_t count) {
+  template <class T> static exponential_sum of_row(const T* x, int64_t count) {
     vec highest = broadcast(-std::numeric_limits<float>::infinity());
     sweep(count, [&](int64_t i, auto width) {
       const vec value = load(x + i, width);
@@ -99,17 +99,17 @@ struct exponential_sum {
       else
         for (int lane = 0; lane < width; ++lane) highest[lane] = std::max(highest[lane], value[lane]);
     });
-    const float top = reduce_max(highest);
+    const float largest = reduce_max(highest);
     vec sum{};
     float rest = 0;
     sweep(count, [&](int64_t i, auto width) {
-      const vec e = exp(load(x + i, width) - top);
+      const vec e = exp(load(x + i, width) - largest);
       if constexpr (std::is_same_v<decltype(width), whole>)
         sum += e;
       else
         for (int lane = 0; lane < width; ++lane) rest += e[lane];
     });
-    return {top, reduce_add(sum) + rest};
+    return {largest, reduce_add(sum) + rest};
   }
 };
 
@@ -119,7 +119,7 @@ template <class Args, class Row> void softmax_rows(const Args& a, const context&
     for_rows(c, a.x.rows(), columns, [&](int64_t row) {
       const T* x = a.x.template as<T>() + row * columns;
       T* y = a.y.template as<T>() + row * columns;
-      const exponential_sum e = exponential_sum::of(x, columns);
+      const exponential_sum e = exponential_sum::of_row(x, columns);
       sweep(columns, [&](int64_t i, auto width) { store(y + i, row_of(load(x + i, width), e), width); });
     });
   });
@@ -147,11 +147,11 @@ void softmax_backward_rows(const Args& a, const context& c, const Weight& weight
 }  // namespace
 
 template <> void run<ops::softmax>(const ops::softmax::args& a, context& c) {
-  softmax_rows(a, c, [](vec x, const exponential_sum& e) { return exp(x - e.maximum) / e.sum; });
+  softmax_rows(a, c, [](vec x, const exponential_sum& e) { return exp(x - e.top) / e.sum; });
 }
 
 template <> void run<ops::log_softmax>(const ops::log_softmax::args& a, context& c) {
-  softmax_rows(a, c, [](vec x, const exponential_sum& e) { return x - (e.maximum + std::log(e.sum)); });
+  softmax_rows(a, c, [](vec x, const exponential_sum& e) { return x - (e.top + std::log(e.sum)); });
 }
 
 template <> void run<ops::softmax_backward>(const ops::softmax_backward::args& a, context& c) {
