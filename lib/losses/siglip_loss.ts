@@ -1,0 +1,19 @@
+import { add, exp, multiply, scale, softplus } from "../ops/elementwise";
+import { matmul } from "../ops/linear";
+import { sum } from "../ops/reduce";
+import { constant, type Operand, type Tensor } from "../tensor";
+
+/**
+ * The pairwise sigmoid loss (Zhai et al. 2023, SigLIP, algorithm 1): the mean over images of
+ * sum_j softplus(-z_ij (e^logitScale image_i · text_j + logitBias)), z being 1 for a pair and -1 otherwise.
+ * image [B, E] f32 and text [B, E] f32 of unit length, logitScale [] f32, logitBias [] f32 → [] f32
+ */
+export function siglipLoss(image: Operand, text: Operand, logitScale: Operand, logitBias: Operand): Tensor {
+  const batch = image.shape[0]!;
+  const cosines = matmul(image, text, { transposeB: true });
+  const logits = add(multiply(cosines, exp(logitScale)), logitBias);
+  const negatedSigns = new Float32Array(batch * batch).fill(1);
+  for (let i = 0; i < batch; i++) negatedSigns[i * batch + i] = -1;
+  const losses = softplus(multiply(logits, constant(negatedSigns, [batch, batch])));
+  return scale(sum(losses), 1 / batch);
+}

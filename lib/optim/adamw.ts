@@ -1,0 +1,9 @@
+import { adamwUpdate, type UpdateInputs } from "../ops/optimizer";
+import { Optimizer } from "./optimizer";
+
+/** AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2). */
+export class AdamW extends Optimizer {
+  protected apply(inputs: UpdateInputs): void {
+    adamwUpdate(inputs, this.settings);
+  }
+}
