@@ -1,0 +1,236 @@
+#include "cpu/dispatch/matrix_product.h"
+
+#include <array>
+#include <dnnl.hpp>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+
+namespace eva::cpu {
+
+matrix_layout dense(dtype type, int64_t rows, int64_t columns) {
+  return column_slice(type, rows, columns, columns);
+}
+
+matrix_layout column_slice(dtype type, int64_t rows, int64_t columns, int64_t row_stride) {
+  return {.type = type, .rows = rows, .columns = columns, .row_stride = row_stride};
+}
+
+matrix_layout transposed(matrix_layout m) {
+  std::swap(m.rows, m.columns);
+  std::swap(m.row_stride, m.column_stride);
+  return m;
+}
+
+namespace {
+
+// In DNNL_ARG order: source, weights, destination, bias, the operand of the first post-op that takes one.
+enum operand : size_t { a, b, c, bias, addend, operands };
+
+const dnnl::engine& engine() {
+  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  return cpu;
+}
+
+dnnl::stream& stream() {
+  thread_local dnnl::stream queue(engine());
+  return queue;
+}
+
+/// Working memory of the products that run on this thread, one at a time; it only ever grows.
+std::byte* workspace(size_t bytes) {
+  thread_local std::vector<std::byte> memory;
+  constexpr size_t alignment = 64;
+  if (memory.size() < bytes + alignment) memory = std::vector<std::byte>(bytes + alignment);
+  const auto address = reinterpret_cast<uintptr_t>(memory.data());
+  return memory.data() + (alignment - address % alignment) % alignment;
+}
+
+size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+dnnl::memory::desc description(const matrix_layout& m) {
+  const auto type = m.type == dtype::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
+  if (m.batch == 1) return {{m.rows, m.columns}, type, {m.row_stride, m.column_stride}};
+  return {{m.batch, m.rows, m.columns}, type, {m.batch_stride, m.row_stride, m.column_stride}};
+}
+
+dnnl::memory::desc bias_description(const product_form& form) {
+  if (!form.bias) return {};
+  if (form.c.batch == 1)
+    return {{1, form.c.columns}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab};
+  return {{1, 1, form.c.columns}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::abc};
+}
+
+void append_activation(dnnl::post_ops& after, ops::activation activation) {
+  if (activation == ops::activation::none) return;
+  const bool quick = activation == ops::activation::quick_gelu;
+  const auto algorithm = quick ? dnnl::algorithm::eltwise_swish : dnnl::algorithm::eltwise_gelu_erf;
+  const float alpha = quick ? 1.702f : 0.0f;
+#if DNNL_VERSION_MAJOR >= 3
+  after.append_eltwise(algorithm, alpha, 0.0f);
+#else
+  after.append_eltwise(1.0f, algorithm, alpha, 0.0f);
+#endif
+}
+
+dnnl::matmul::primitive_desc describe(const product_form& form) {
+  dnnl::post_ops after;
+  if (form.accumulate) after.append_sum();
+  append_activation(after, form.activation);
+  if (form.addend.type != dtype::none)
+    after.append_binary(dnnl::algorithm::binary_add, description(form.addend));
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(after);
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const auto source = description(form.a), weights = description(form.b), result = description(form.c);
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine(), source, weights, bias_description(form), result, attributes};
+#else
+  return {{source, weights, bias_description(form), result}, attributes, engine()};
+#endif
+}
+
+bool has_bf16(const product_form& form) {
+  return form.a.type == dtype::bf16 || form.b.type == dtype::bf16 || form.c.type == dtype::bf16;
+}
+
+/// Whether oneDNN has more than its slow reference code for bf16 here.
+bool is_served(const product_form& form) {
+  try {
+    return std::string_view(describe(form).impl_info_str()).find("ref") == std::string_view::npos;
+  } catch (const dnnl::error&) {
+    return false;
+  }
+}
+
+/// The elements of a strided matrix lie within this many, from the first to the last.
+int64_t extent(const matrix_layout& m) {
+  return (m.batch - 1) * m.batch_stride + (m.rows - 1) * m.row_stride + (m.columns - 1) * m.column_stride + 1;
+}
+
+template <class From, class To> void convert(const void* from, void* to, int64_t count) {
+  const auto* source = static_cast<const From*>(from);
+  auto* target = static_cast<To*>(to);
+#pragma omp parallel for
+  for (int64_t i = 0; i < count; ++i) target[i] = To(float(source[i]));
+}
+
+/// Rounds m's elements, and no others that lie between them.
+void convert_matrix(const float* from, void* to, const matrix_layout& m) {
+#pragma omp parallel for collapse(2)
+  for (int64_t n = 0; n < m.batch; ++n)
+    for (int64_t i = 0; i < m.rows; ++i)
+      for (int64_t j = 0; j < m.columns; ++j) {
+        const int64_t at = n * m.batch_stride + i * m.row_stride + j * m.column_stride;
+        static_cast<bf16*>(to)[at] = bf16(from[at]);
+      }
+}
+
+}  // namespace
+
+struct matrix_product::prepared {
+  explicit prepared(const product_form& requested);
+  void run(std::array<void*, operands> addresses);
+
+  /// The operand's place in the f32 copy of the product, after those before it.
+  void convert_in(std::array<void*, operands>& addresses, std::byte* memory);
+
+  std::array<matrix_layout, operands> layouts;
+  std::array<bool, operands> converted{};
+  bool empty, accumulate;
+  size_t scratchpad_bytes = 0, conversion_bytes = 0;
+  dnnl::matmul primitive;
+  std::array<dnnl::memory, operands> memories;
+  dnnl::memory scratchpad;
+  std::vector<dnnl_exec_arg_t> arguments;
+};
+
+matrix_product::prepared::prepared(const product_form& requested)
+    : layouts{requested.a, requested.b, requested.c, {}, requested.addend},
+      empty(requested.c.rows == 0 || requested.c.columns == 0 || requested.c.batch == 0),
+      accumulate(requested.accumulate) {
+  if (empty) return;
+  product_form form = requested;
+  if (has_bf16(form) && !is_served(form)) {
+    for (size_t i = 0; i < operands; ++i) converted[i] = layouts[i].type == dtype::bf16;
+    for (matrix_layout* m : {&form.a, &form.b, &form.c, &form.addend})
+      if (m->type == dtype::bf16) m->type = dtype::f32;
+    for (size_t i = 0; i < operands; ++i)
+      if (converted[i]) conversion_bytes += aligned(size_t(extent(layouts[i])) * sizeof(float));
+  }
+  const auto description_of = describe(form);
+  primitive = dnnl::matmul(description_of);
+  scratchpad_bytes = aligned(description_of.scratchpad_desc().get_size());
+  // Addresses are set at each run: the memory objects are only made here, because making one allocates.
+  auto add = [&](int argument, const dnnl::memory::desc& what, dnnl::memory& memory) {
+    memory = dnnl::memory(what, engine(), DNNL_MEMORY_NONE);
+    arguments.push_back({argument, memory.get()});
+  };
+  add(DNNL_ARG_SRC, description_of.src_desc(), memories[a]);
+  add(DNNL_ARG_WEIGHTS, description_of.weights_desc(), memories[b]);
+  add(DNNL_ARG_DST, description_of.dst_desc(), memories[c]);
+  if (form.bias) add(DNNL_ARG_BIAS, bias_description(form), memories[bias]);
+  if (form.addend.type != dtype::none) {
+    const int position = form.activation == ops::activation::none ? 0 : 1;
+    add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_SRC_1, description(form.addend),
+        memories[addend]);
+  }
+  if (scratchpad_bytes > 0) add(DNNL_ARG_SCRATCHPAD, description_of.scratchpad_desc(), scratchpad);
+}
+
+void matrix_product::prepared::convert_in(std::array<void*, operands>& addresses, std::byte* memory) {
+  for (size_t i = 0; i < operands; ++i) {
+    if (!converted[i]) continue;
+    if (i != c || accumulate) convert<bf16, float>(addresses[i], memory, extent(layouts[i]));
+    addresses[i] = memory;
+    memory += aligned(size_t(extent(layouts[i])) * sizeof(float));
+  }
+}
+
+void matrix_product::prepared::run(std::array<void*, operands> addresses) {
+  if (empty) return;
+  std::byte* memory = workspace(scratchpad_bytes + conversion_bytes);
+  void* result = addresses[c];
+  convert_in(addresses, memory + scratchpad_bytes);
+  for (size_t i = 0; i < operands; ++i)
+    if (memories[i]) memories[i].set_data_handle(addresses[i]);
+  if (scratchpad_bytes > 0) scratchpad.set_data_handle(memory);
+  dnnl::error::wrap_c_api(
+      dnnl_primitive_execute(primitive.get(), stream().get(), int(arguments.size()), arguments.data()),
+      "could not run a matrix product");
+  stream().wait();
+  if (converted[c]) convert_matrix(static_cast<const float*>(addresses[c]), result, layouts[c]);
+}
+
+namespace {
+
+/// Calls body, and gives what oneDNN throws a code of ours.
+template <class Body> auto translated(const Body& body) {
+  try {
+    return body();
+  } catch (const dnnl::error& failure) {
+    if (failure.status == dnnl_out_of_memory)
+      throw out_of_memory_error("oneDNN ran out of memory in a matrix product");
+    throw error("ERR_EVACLIP_LIBRARY", std::string("oneDNN: ") + failure.what());
+  }
+}
+
+}  // namespace
+
+matrix_product::matrix_product(const product_form& form)
+    : prepared_(translated([&] { return std::make_unique<prepared>(form); })) {}
+matrix_product::~matrix_product() = default;
+matrix_product::matrix_product(matrix_product&&) noexcept = default;
+matrix_product& matrix_product::operator=(matrix_product&&) noexcept = default;
+
+void matrix_product::run(const void* a_data, const void* b_data, void* c_data, const float* bias_data,
+                         const void* addend_data) {
+  // oneDNN takes every operand as writable memory, though it only writes c.
+  auto writable = [](const void* p) { return const_cast<void*>(p); };
+  translated([&] {
+    prepared_->run({writable(a_data), writable(b_data), c_data, writable(bias_data), writable(addend_data)});
+  });
+}
+
+}  // namespace eva::cpu

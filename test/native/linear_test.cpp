@@ -1,0 +1,217 @@
+// The products against double-precision sums, for every instruction set of this processor.
+#include "ops/linear.h"
+
+#include "op_test.h"
+
+namespace {
+
+using namespace eva;
+using namespace eva::test;
+
+double activate(double x, ops::activation activation) {
+  if (activation == ops::activation::gelu) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+  if (activation == ops::activation::quick_gelu) return x / (1 + std::exp(-1.702 * x));
+  return x;
+}
+
+/// bf16 results round once, and the sum of input gradients once a weight.
+double tolerance(dtype type) { return type == dtype::f32 ? 2e-6 : 4e-3; }
+
+struct problem {
+  int64_t rows, inner;
+  std::vector<int64_t> outer;  // rows of each weight
+  dtype type = dtype::f32;
+  ops::activation activation = ops::activation::none;
+  bool residual = false, keeps_pre = false, biases = true;
+
+  int64_t columns() const {
+    int64_t sum = 0;
+    for (int64_t n : outer) sum += n;
+    return sum;
+  }
+};
+
+std::string describe(const problem& p) {
+  std::string text = std::to_string(p.rows) + " rows, " + std::to_string(p.inner) + " ->";
+  for (int64_t n : p.outer) text += " " + std::to_string(n);
+  return text + " " + std::string(to_string(p.type)) + ", activation " + std::to_string(int(p.activation)) +
+         (p.residual ? ", residual" : "") + (p.keeps_pre ? ", pre" : "") + (p.biases ? "" : ", no bias");
+}
+
+void test_forward(backend& on, const std::string& where, const problem& p) {
+  std::mt19937 random(7);
+  const int64_t columns = p.columns();
+  buffer x(p.type, {p.rows, p.inner}, random, 1), residual(p.type, {p.rows, columns}, random, 1);
+  std::vector<buffer> weights, biases;
+  for (int64_t n : p.outer) {
+    weights.emplace_back(p.type, shape{n, p.inner}, random, 1 / std::sqrt(float(p.inner)));
+    biases.emplace_back(dtype::f32, shape{n}, random, 1.0f);
+  }
+  ops::linear::args a;
+  a.x = x;
+  for (buffer& w : weights) a.weights.push_back(w);
+  // The middle one of three biases is left out, as the k projection of EVA-02 does.
+  for (size_t i = 0; p.biases && i < biases.size(); ++i)
+    a.biases.push_back(biases.size() == 3 && i == 1 ? tensor{} : tensor(biases[i]));
+  if (p.residual) a.residual = residual;
+  a.act = p.activation;
+  ops::linear::infer(a);
+  buffer y(p.type, {p.rows, columns}, NAN), pre(p.type, {p.rows, columns}, NAN);
+  a.y = y;
+  if (p.keeps_pre) a.pre = pre;
+
+  std::vector<double> expected, expected_pre;
+  for (int64_t row = 0; row < p.rows; ++row)
+    for (size_t w = 0; w < weights.size(); ++w)
+      for (int64_t n = 0; n < p.outer[w]; ++n) {
+        double sum = !a.biases.empty() && a.biases[w].present() ? biases[w][n] : 0;
+        for (int64_t k = 0; k < p.inner; ++k)
+          sum += double(x[row * p.inner + k]) * weights[w][n * p.inner + k];
+        expected_pre.push_back(sum);
+        const auto at = int64_t(expected.size());
+        expected.push_back(activate(sum, p.activation) + (p.residual ? residual[at] : 0.0f));
+      }
+  const auto linear = prepare<ops::linear>(on, a);
+  linear->run();
+  check(relative_error(y, expected) < tolerance(p.type), where + " linear: " + describe(p));
+  if (p.keeps_pre)
+    check(relative_error(pre, expected_pre) < tolerance(p.type), where + " linear's pre: " + describe(p));
+  // A prepared op follows its tensors to new addresses.
+  buffer moved = y;
+  std::fill_n(a.y.as<std::byte>(), a.y.bytes(), std::byte{0});
+  a.y = moved;
+  linear->run();
+  check(relative_error(moved, expected) < tolerance(p.type), where + " linear, moved: " + describe(p));
+}
+
+void test_gradients(backend& on, const std::string& where, const problem& p) {
+  std::mt19937 random(11);
+  const int64_t columns = p.columns();
+  buffer x(p.type, {p.rows, p.inner}, random, 1), dy(p.type, {p.rows, columns}, random, 1);
+  std::vector<double> expected_dx(size_t(p.rows * p.inner));
+  std::vector<buffer> weights;
+  ops::linear_input_gradient::args input;
+  input.dy = dy;
+  for (int64_t n : p.outer) weights.emplace_back(p.type, shape{n, p.inner}, random, 0.1f);
+  for (buffer& w : weights) input.weights.push_back(w);
+  ops::linear_input_gradient::infer(input);
+  buffer dx(p.type, {p.rows, p.inner}, NAN);
+  input.dx = dx;
+
+  int64_t begin = 0;
+  for (size_t w = 0; w < weights.size(); ++w) {
+    const int64_t n = p.outer[w];
+    std::vector<double> expected_weight(size_t(n * p.inner)), expected_bias(size_t(n), 0.0);
+    for (int64_t row = 0; row < p.rows; ++row)
+      for (int64_t i = 0; i < n; ++i) {
+        const double g = dy[row * columns + begin + i];
+        expected_bias[size_t(i)] += g;
+        for (int64_t k = 0; k < p.inner; ++k) {
+          expected_weight[size_t(i * p.inner + k)] += g * x[row * p.inner + k];
+          expected_dx[size_t(row * p.inner + k)] += g * weights[w][i * p.inner + k];
+        }
+      }
+    ops::linear_weight_gradient::args weight;
+    weight.dy = dy;
+    weight.x = x;
+    weight.begin = begin;
+    weight.end = begin + n;
+    ops::linear_weight_gradient::infer(weight);
+    buffer dweight(dtype::f32, {n, p.inner}, NAN), dbias(dtype::f32, {n}, NAN);
+    weight.dweight = dweight;
+    weight.dbias = dbias;
+    run<ops::linear_weight_gradient>(on, weight);
+    check(relative_error(dweight, expected_weight) < 2e-6, where + " dweight: " + describe(p));
+    check(relative_error(dbias, expected_bias) < 2e-6, where + " dbias: " + describe(p));
+    // Each of them alone.
+    const buffer both_weight = dweight, both_bias = dbias;
+    weight.dweight.data = nullptr;
+    run<ops::linear_weight_gradient>(on, weight);
+    weight.dweight = dweight;
+    weight.dbias.data = nullptr;
+    run<ops::linear_weight_gradient>(on, weight);
+    check(dweight == both_weight && dbias == both_bias, where + " one gradient alone: " + describe(p));
+    begin += n;
+  }
+  run<ops::linear_input_gradient>(on, input);
+  check(relative_error(dx, expected_dx) < tolerance(p.type), where + " dx: " + describe(p));
+}
+
+void test_matmul(backend& on, const std::string& where, dtype type, const shape& batch, bool transpose_a,
+                 bool transpose_b) {
+  const int64_t m = 5, n = 37, k = 19, batches = element_count(batch);
+  std::mt19937 random(3);
+  auto dims = [&](int64_t rows, int64_t columns, bool exchanged) {
+    return exchanged ? append(append(batch, columns), rows) : append(append(batch, rows), columns);
+  };
+  buffer a(type, dims(m, k, transpose_a), random, 1), b(type, dims(k, n, transpose_b), random, 1);
+  ops::matmul::args args;
+  args.a = a;
+  args.b = b;
+  args.transpose_a = transpose_a;
+  args.transpose_b = transpose_b;
+  ops::matmul::infer(args);
+  buffer y(type, args.y.dims, NAN);
+  args.y = y;
+  std::vector<double> expected;
+  for (int64_t t = 0; t < batches; ++t)
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        double sum = 0;
+        for (int64_t l = 0; l < k; ++l)
+          sum += double(a[t * m * k + (transpose_a ? l * m + i : i * k + l)]) *
+                 b[t * k * n + (transpose_b ? j * k + l : l * n + j)];
+        expected.push_back(sum);
+      }
+  run<ops::matmul>(on, args);
+  check(relative_error(y, expected) < tolerance(type), where + " matmul " + std::string(to_string(type)) +
+                                                           " " + to_string(args.a.dims) + " " +
+                                                           to_string(args.b.dims));
+}
+
+void test_all(backend& on, const std::string& where) {
+  using ops::activation;
+  for (dtype type : {dtype::f32, dtype::bf16}) {
+    const std::vector<problem> problems = {
+        {.rows = 77, .inner = 64, .outer = {48}, .type = type},
+        {.rows = 1, .inner = 1, .outer = {1}, .type = type},
+        {.rows = 1, .inner = 96, .outer = {33}, .type = type, .biases = false},
+        {.rows = 300, .inner = 64, .outer = {64, 64, 64}, .type = type},
+        {.rows = 33, .inner = 50, .outer = {130, 7}, .type = type, .residual = true},
+        {.rows = 33, .inner = 50, .outer = {71}, .type = type, .residual = true},
+        {.rows = 20, .inner = 2730, .outer = {24}, .type = type, .residual = true},
+        {.rows = 20, .inner = 24, .outer = {2730, 2730}, .type = type, .keeps_pre = true},
+        {.rows = 45, .inner = 40, .outer = {95}, .type = type, .activation = activation::gelu},
+        {.rows = 45, .inner = 40, .outer = {95}, .type = type, .activation = activation::quick_gelu},
+        {.rows = 129,
+         .inner = 40,
+         .outer = {99},
+         .type = type,
+         .activation = activation::gelu,
+         .residual = true},
+        {.rows = 129,
+         .inner = 40,
+         .outer = {99},
+         .type = type,
+         .activation = activation::gelu,
+         .residual = true,
+         .keeps_pre = true},
+        {.rows = 129,
+         .inner = 40,
+         .outer = {33, 2},
+         .type = type,
+         .activation = activation::quick_gelu,
+         .keeps_pre = true}};
+    for (const problem& p : problems) {
+      test_forward(on, where, p);
+      test_gradients(on, where, p);
+    }
+    for (const shape& batch : {shape{}, shape{1}, shape{3}, shape{2, 2}})
+      for (int transposes = 0; transposes < 4; ++transposes)
+        test_matmul(on, where, type, batch, transposes & 1, transposes & 2);
+  }
+}
+
+}  // namespace
+
+int main() { return on_each_instruction_set(2, test_all); }
