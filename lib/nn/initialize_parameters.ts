@@ -9,10 +9,28 @@ interface Normal {
   readonly cut: number;
 }
 
+/** Consecutive parameters whose deviates are cut alike, and the place of the first among all. */
+interface Run {
+  readonly first: number;
+  readonly cut: number;
+  readonly parameters: Parameter[];
+}
+
 /** Every initial value as a normal deviate; a constant has no deviation. */
 function normalOf(initial: Initializer): Normal {
   if (initial.kind === "constant") return { mean: initial.value, std: 0, cut: 0 };
   return { mean: initial.mean ?? 0, std: initial.std, cut: initial.cut ?? 0 };
+}
+
+function runsOf(parameters: readonly Parameter[]): Run[] {
+  const runs: Run[] = [];
+  parameters.forEach((parameter, first) => {
+    const { cut } = normalOf(parameter.initial);
+    const last = runs.at(-1);
+    if (last?.cut === cut) last.parameters.push(parameter);
+    else runs.push({ first, cut, parameters: [parameter] });
+  });
+  return runs;
 }
 
 /**
@@ -24,15 +42,12 @@ export async function initializeParameters(
   parameters: readonly Parameter[],
   seed = 0,
 ): Promise<void> {
-  const byCut = Map.groupBy(parameters, ({ initial }) => normalOf(initial).cut);
   const program = await compile(device, {}, () => {
-    let first = 0;
-    for (const [cut, group] of byCut) {
-      const normals = group.map(({ initial }) => normalOf(initial));
+    for (const { first, cut, parameters: alike } of runsOf(parameters)) {
+      const normals = alike.map(({ initial }) => normalOf(initial));
       const means = normals.map(({ mean }) => mean);
       const deviations = normals.map(({ std }) => std);
-      randomFill(group, { means, deviations, cut, seed, first });
-      first += group.length;
+      randomFill(alike, { means, deviations, cut, seed, first });
     }
     return {};
   });
