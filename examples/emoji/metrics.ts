@@ -75,7 +75,9 @@ function recallOf(
   queries: readonly number[],
   candidates: readonly number[],
 ): Recall {
-  const ranks = queries.map((query) => rankOf(scores.subarray(query * n, (query + 1) * n), query, candidates));
+  const ranks = queries.map((query) =>
+    rankOf(scores.subarray(query * n, (query + 1) * n), query, candidates),
+  );
   const within = (count: number) => ranks.filter((rank) => rank < count).length / Math.max(1, ranks.length);
   return { top1: within(1), top5: within(5), top10: within(10) };
 }

@@ -52,28 +52,28 @@ export function resultRows(result: DemoResult): ResultRow[] {
   const { metrics, pixelBaseline } = result;
   return [
     {
-      name: "A  style never seen, every concept",
+      name: "A: style never seen, every concept",
       choices: metrics.names,
       ...metrics.style,
       pixelTop1: pixelBaseline.top1,
       pixelTop5: pixelBaseline.top5,
     },
     {
-      name: "A  of these, concepts seen in other styles",
+      name: "A: of these, concepts seen in other styles",
       choices: metrics.names,
       ...metrics.styleSeen,
       pixelTop1: pixelBaseline.seenTop1,
       pixelTop5: pixelBaseline.seenTop5,
     },
-    { name: "B  concepts never seen, in that style", choices: metrics.unseenNames, ...metrics.unseen },
+    { name: "B: concepts never seen, in that style", choices: metrics.unseenNames, ...metrics.unseen },
     { name: "Retrieval, name to image", choices: metrics.names, ...metrics.textToImage },
   ];
 }
 
-/** "23.9 %" */
+/** "23.9 %", with a space that does not break. */
 export function percent(fraction: number): string {
   const value = fraction * 100;
-  return `${value.toFixed(value > 0 && value < 1 ? 2 : 1)} %`;
+  return `${value.toFixed(value > 0 && value < 1 ? 2 : 1)}\u00a0%`;
 }
 
 /** "4:32" */

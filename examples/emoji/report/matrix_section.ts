@@ -17,7 +17,7 @@ export interface MatrixDetail {
 
 const DETAIL_CELL = 17;
 const DETAIL_LEFT = 30;
-const DETAIL_BOTTOM = 150;
+const DETAIL_BOTTOM = 112;
 const WHOLE_SIDE = 640;
 const WHOLE_LEFT = 130;
 const MOST_PIXELS = 640;
@@ -30,14 +30,19 @@ export async function matrixSection(
 ): Promise<string> {
   const [lowest, highest] = [quantile(matrix, 0.02), quantile(matrix, 0.999)];
   const close = submatrix(matrix, detail.indices);
-  const order = items.map((_, i) => i).sort((a, b) => items[a]!.group.localeCompare(items[b]!.group) || a - b);
+  const order = items
+    .map((_, i) => i)
+    .sort((a, b) => items[a]!.group.localeCompare(items[b]!.group) || a - b);
   const whole = blockMeans(submatrix(matrix, order), Math.ceil(matrix.size / MOST_PIXELS));
   const wholeEnds = [quantile(whole, 0.01), quantile(whole, 0.995)] as const;
   return `<h2>Similarity of images and names</h2>
 <p class="quiet">Cosine of every image (row) with every name (column). A model that has learnt the pairs shows a bright diagonal;
 blocks beside it are kinds of things that it takes for each other.</p>
 <div class="matrix">${detailSvg(await heatMapImage(close, lowest, highest), items, detail)}${scaleLine(lowest, highest)}</div>
-<div class="matrix">${wholeSvg(await heatMapImage(whole, ...wholeEnds), order.map((i) => items[i]!.group))}${scaleLine(...wholeEnds)}</div>`;
+<div class="matrix">${wholeSvg(
+    await heatMapImage(whole, ...wholeEnds),
+    order.map((i) => items[i]!.group),
+  )}${scaleLine(...wholeEnds)}</div>`;
 }
 
 function detailSvg(image: string, items: readonly MatrixItem[], detail: MatrixDetail): string {

@@ -28,9 +28,21 @@ export function headline(result: DemoResult): string {
   const style = escapeHtml(styleTitle(result.testStyle));
   const { metrics, machine } = result;
   const cards = [
-    [percent(result.styleTop1), "A: style never seen", `top-1 of ${thousands(metrics.names)} names; chance ${percent(result.chance)}`],
-    [percent(result.unseenTop1), "B: concepts never seen", `top-1 of ${metrics.unseenNames} names; chance ${percent(result.unseenChance)}`],
-    [minutes(result.seconds), "minutes of training", `${thousands(result.steps)} steps, ${machine.threads} threads`],
+    [
+      percent(result.styleTop1),
+      "A: style never seen",
+      `top-1 of ${thousands(metrics.names)} names; chance ${percent(result.chance)}`,
+    ],
+    [
+      percent(result.unseenTop1),
+      "B: concepts never seen",
+      `top-1 of ${metrics.unseenNames} names; chance ${percent(result.unseenChance)}`,
+    ],
+    [
+      minutes(result.seconds),
+      "minutes of training",
+      `${thousands(result.steps)} steps, ${machine.threads} threads`,
+    ],
     [thousands(result.samplesPerSecond), "samples a second", `${escapeHtml(machine.processor)}`],
   ];
   const kind = result.purpose === "validation" ? "validation run" : "test";
@@ -89,7 +101,9 @@ export function curveSection(history: History, batch: number): string {
 export function exampleSection(examples: readonly Example[], names: number): string {
   const right = examples.filter((example) => example.names[0]?.right).length;
   const pictures = examples.map(
-    (example) => `<div class="picture${example.names[0]?.right ? " right" : ""}"><img src="${example.image}" alt="">
+    (
+      example,
+    ) => `<div class="picture${example.names[0]?.right ? " right" : ""}"><img src="${example.image}" alt="">
 <div><h3>${escapeHtml(example.label)}${example.unseen ? ' <span class="unseen">unseen concept</span>' : ""}</h3><ol>${example.names
       .map(
         ({ label, probability, right: hit }) =>
@@ -108,14 +122,33 @@ export function protocolSection(result: DemoResult): string {
   const { metrics } = result;
   const style = escapeHtml(styleTitle(result.testStyle));
   const facts: [string, string][] = [
-    ["Command", `npm run demo -- --test-style ${result.testStyle} --seed ${result.seed} --steps ${result.steps}`],
-    ["Training data", `${thousands(result.trainingImages)} drawings of ${thousands(result.trainingConcepts)} concepts`],
-    ["Parameters", `${thousands(result.parameters.image)} image tower, ${thousands(result.parameters.text)} text tower (${thousands(result.vocabularySize)} token embeddings)`],
+    [
+      "Command",
+      `npm run demo -- --test-style ${result.testStyle} --seed ${result.seed} --steps ${result.steps}`,
+    ],
+    [
+      "Training data",
+      `${thousands(result.trainingImages)} drawings of ${thousands(result.trainingConcepts)} concepts`,
+    ],
+    [
+      "Parameters",
+      `${thousands(result.parameters.image)} image tower, ${thousands(result.parameters.text)} text tower (${thousands(result.vocabularySize)} token embeddings)`,
+    ],
     ["Configuration", JSON.stringify(result.config)],
-    ["Machine", `${result.machine.processor}, ${result.machine.cores} cores, ${result.machine.memoryGiB} GiB`],
-    ["Versions", Object.entries(result.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
+    [
+      "Machine",
+      `${result.machine.processor}, ${result.machine.cores} cores, ${result.machine.memoryGiB} GiB`,
+    ],
+    [
+      "Versions",
+      Object.entries(result.versions)
+        .map(([name, version]) => `${name} ${version}`)
+        .join(", "),
+    ],
   ];
-  const licences = STYLES.filter(({ name }) => result.trainingStyles.includes(name) || name === result.testStyle)
+  const licences = STYLES.filter(
+    ({ name }) => result.trainingStyles.includes(name) || name === result.testStyle,
+  )
     .map(({ title, licence }) => `${title} (${licence})`)
     .join(", ");
   return `<h2>Protocol</h2>

@@ -21,6 +21,7 @@ h1 { font-size: 26px; line-height: 1.25; margin: 0 0 6px; letter-spacing: -.01em
 h2 { font-size: 18px; margin: 48px 0 6px; }
 p { margin: 0 0 12px; max-width: 74ch; }
 .quiet, .lead { color: var(--quiet); }
+.lead { max-width: none; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 12px; margin: 26px 0 0; }
 .card { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: 14px 16px; }
 .card b { display: block; font-size: 27px; font-weight: 600; line-height: 1.2; font-variant-numeric: tabular-nums; }

@@ -1,0 +1,25 @@
+import { dotProducts, topIndices } from "../../../examples/emoji/similarity";
+
+describe("dotProducts", () => {
+  it.each([1, 3, 4, 7])("multiplies every row by every one of %i rows", (rows) => {
+    const width = 3;
+    const a = Float32Array.from({ length: 2 * width }, (_, i) => i + 1);
+    const b = Float32Array.from({ length: rows * width }, (_, i) => (i % 5) - 2);
+    const expected = [0, 1].flatMap((i) =>
+      Array.from({ length: rows }, (_, j) =>
+        [0, 1, 2].reduce((sum, k) => sum + a[i * width + k]! * b[j * width + k]!, 0),
+      ),
+    );
+    expect([...dotProducts(a, b, width)]).toEqual(expected);
+  });
+});
+
+describe("topIndices", () => {
+  it("orders by score, equal scores by place", () => {
+    expect(topIndices([1, 5, 3, 5, 2], 3)).toEqual([1, 3, 2]);
+  });
+
+  it("gives all when there are fewer", () => {
+    expect(topIndices([1, 2], 5)).toEqual([1, 0]);
+  });
+});
