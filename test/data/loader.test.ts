@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import type { Batch } from "../../lib/data/batch";
 import type { Dataset } from "../../lib/data/dataset";
-import { openImageFolder } from "../../lib/data/image_folder";
 import { createLoader } from "../../lib/data/loader";
 import type { LoaderOptions } from "../../lib/data/loader_options";
 import { clipTokenizer } from "../../lib/data/tokenizer";
@@ -150,97 +149,6 @@ describe("Loader", () => {
     [{ seed: 0.5 }, /seed/],
   ])("refuses %j", (more, message) => {
     expect(() => createLoader(numberedDataset(4), options(more))).toThrow(message);
-  });
-});
-
-describe("bad samples", () => {
-  async function folderWithBadSamples(): Promise<Dataset> {
-    const files: Record<string, string | Buffer> = {};
-    for (let i = 0; i < 9; i++) {
-      files[`bad/${i}.png`] = await png(i, 64);
-      files[`bad/${i}.txt`] = `number ${i}`;
-    }
-    files["bad/1.png"] = (files["bad/1.png"] as Buffer).subarray(0, 60);
-    files["bad/2.txt"] = " \n";
-    delete files["bad/4.txt"];
-    await writeFiles(folder.path, files);
-    return openImageFolder(at("bad"));
-  }
-
-  test("are counted by reason and left out; their places are filled by the next ones", async () => {
-    const reported: string[] = [];
-    const loader = createLoader(
-      await folderWithBadSamples(),
-      options({
-        shuffle: false,
-        batchSize: 3,
-        epochs: 1,
-        onSkip: ({ reason, key }) => reported.push(`${reason} ${key}`),
-      }),
-    );
-    expect(keysOf(await collect(loader))).toEqual([
-      ["0.png", "3.png", "5.png"],
-      ["6.png", "7.png", "8.png"],
-    ]);
-    expect(reported).toEqual(["undecodable_image 1.png", "empty_caption 2.png", "missing_caption 4.png"]);
-    expect(loader.skips).toEqual({ undecodable_image: 1, empty_caption: 1, missing_caption: 1 });
-    expect(loader.state().samplesRead).toBe(9);
-  });
-
-  test("the counts belong to the last batch given, and resume with it", async () => {
-    const dataset = await folderWithBadSamples();
-    const more = options({ shuffle: false, batchSize: 2, epochs: 1, prefetch: 4 });
-    const loader = createLoader(dataset, more);
-    await loader.next();
-    await delay(50);
-    expect(loader.skips).toEqual({ undecodable_image: 1, empty_caption: 1 });
-    const cursor = loader.state();
-    await loader.dispose();
-    const resumed = createLoader(dataset, { ...more, cursor });
-    await collect(resumed);
-    expect(resumed.skips).toEqual({ undecodable_image: 1, empty_caption: 1, missing_caption: 1 });
-  });
-
-  test("too many are an error that says how many of what, and shows the last", async () => {
-    const loader = createLoader(await folderWithBadSamples(), options({ shuffle: false, maxSkips: 1 }));
-    await expect(loader.next()).rejects.toMatchObject({
-      code: "ERR_EVACLIP_DATA",
-      message: expect.stringMatching(
-        /gave up after 2 skipped of 3 .*1 undecodable_image, 1 empty_caption.*2\.png/,
-      ),
-    });
-    expect(await loader.next()).toEqual({ value: undefined, done: true });
-  });
-
-  test("missing files are counted", async () => {
-    const dataset = numberedDataset(5);
-    const withHole: Dataset = {
-      async *open(request) {
-        for await (const sample of dataset.open(request)) {
-          const read = async () => ({ image: at("gone.jpg"), captions: ["gone"] });
-          yield sample.index === 0 ? { ...sample, read } : sample;
-        }
-      },
-    };
-    const loader = createLoader(withHole, options({ epochs: 1 }));
-    expect(await collect(loader)).toHaveLength(1);
-    expect(loader.skips).toEqual({ missing_file: 1 });
-  });
-
-  test("an epoch without one whole batch is an error, not an endless search", async () => {
-    const loader = createLoader(numberedDataset(3), options());
-    await expect(loader.next()).rejects.toThrow(/epoch 0 has 3 usable samples, too few for a batch of 4/);
-  });
-
-  test("an error of the data set itself is not a skip", async () => {
-    const broken: Dataset = {
-      async *open(request) {
-        for await (const sample of numberedDataset(9).open(request)) {
-          yield { ...sample, read: () => Promise.reject(new TypeError("a bug")) };
-        }
-      },
-    };
-    await expect(createLoader(broken, options()).next()).rejects.toThrow(TypeError);
   });
 });
 
