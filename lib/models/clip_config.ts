@@ -78,7 +78,10 @@ function conflicts({ vision_cfg: vision, text_cfg: text }: ClipConfig): string[]
     [vision.image_size % vision.patch_size !== 0, "vision_cfg.image_size must be a multiple of patch_size"],
     [vision.width % vision.head_width !== 0, "vision_cfg.width must be a multiple of head_width"],
     [text.width % text.heads !== 0, "text_cfg.width must be a multiple of heads"],
-    [vision.rope && vision.head_width % 4 !== 0, "vision_cfg.rope needs a head_width that is a multiple of 4"],
+    [
+      vision.rope && vision.head_width % 4 !== 0,
+      "vision_cfg.rope needs a head_width that is a multiple of 4",
+    ],
     [
       vision.global_average_pool && vision.pool_type === "avg",
       "vision_cfg.global_average_pool and pool_type avg exclude each other",

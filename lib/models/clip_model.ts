@@ -1,6 +1,7 @@
 import type { InitScheme } from "../nn/initialization";
 import { Module } from "../nn/module";
 import type { FloatType } from "../ops/elementwise";
+import { clampUpdate } from "../ops/optimizer";
 import { Parameter } from "../parameter";
 import { type ClipConfig, isEva, textPrefix } from "./clip_config";
 import { ClipVisionTower } from "./clip_vision";
@@ -10,6 +11,7 @@ import { TextTower } from "./text_tower";
 
 /** The logarithm of the logit scale at the start of training (Radford et al. 2021, section 2.5). */
 const INITIAL_LOGIT_SCALE = Math.log(1 / 0.07);
+const LARGEST_LOGIT_SCALE = Math.log(100);
 
 export interface ClipModelOptions {
   /** The type of activations; parameters keep their own. */
@@ -45,5 +47,10 @@ export class ClipModel extends Module {
   /** Every parameter by its published state-dict key. */
   stateDict(): Map<string, Parameter> {
     return new Map(this.parameters().map((parameter) => [parameter.name, parameter]));
+  }
+
+  /** Records that the logit scale is kept between 1 and 100, as after every step of CLIP's training. */
+  clampLogitScale(): void {
+    clampUpdate([this.logitScale], 0, LARGEST_LOGIT_SCALE);
   }
 }

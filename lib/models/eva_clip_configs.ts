@@ -1,5 +1,5 @@
-import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./clip_config";
 import { EvaClipError } from "../errors";
+import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./clip_config";
 
 type VisionInput = ClipConfigInput["vision_cfg"];
 type TextInput = ClipConfigInput["text_cfg"];

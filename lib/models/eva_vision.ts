@@ -110,7 +110,9 @@ function evaBlock(index: number, config: VisionConfig, tower: Initialization): B
   const init = tower.block(index);
   const mlpShape = { width, hidden: hiddenSize(config), init };
   const layerScale = (key: string) =>
-    ls_init_value ? new Parameter(`${name}.${key}`, [width], { kind: "constant", value: ls_init_value }) : null;
+    ls_init_value
+      ? new Parameter(`${name}.${key}`, [width], { kind: "constant", value: ls_init_value })
+      : null;
   return new Block({
     gamma1: layerScale("gamma_1"),
     gamma2: layerScale("gamma_2"),

@@ -1,11 +1,11 @@
-import { cast, type FloatType } from "../ops/elementwise";
-import { l2Normalize } from "../ops/l2_normalize";
-import { gatherRows } from "../ops/layout";
 import type { RowSelection } from "../nn/attention";
 import type { Block, BlockContext } from "../nn/block";
 import { Module } from "../nn/module";
 import type { PatchEmbedding } from "../nn/patch_embedding";
 import { dropTokens } from "../nn/token_drop";
+import { cast, type FloatType } from "../ops/elementwise";
+import { l2Normalize } from "../ops/l2_normalize";
+import { gatherRows } from "../ops/layout";
 import { constant, type Operand, type Tensor } from "../tensor";
 
 export interface ImageOptions {
@@ -61,7 +61,13 @@ export abstract class ImageTower extends Module {
 export function classTokens(batch: number): RowSelection {
   return (x) => {
     const tokens = x.shape[1]!;
-    return gatherRows(x, constant(Int32Array.from({ length: batch }, (_, b) => b * tokens), [batch]));
+    return gatherRows(
+      x,
+      constant(
+        Int32Array.from({ length: batch }, (_, b) => b * tokens),
+        [batch],
+      ),
+    );
   };
 }
 

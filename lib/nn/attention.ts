@@ -1,4 +1,4 @@
-import { attention, type AttentionOptions } from "../ops/attention";
+import { type AttentionOptions, attention } from "../ops/attention";
 import { concat } from "../ops/layout";
 import { linear } from "../ops/linear";
 import { Parameter } from "../parameter";

@@ -1,5 +1,5 @@
-import { embedding, type PackedTokens } from "../ops/embedding";
 import type { FloatType } from "../ops/elementwise";
+import { embedding, type PackedTokens } from "../ops/embedding";
 import { Parameter } from "../parameter";
 import type { Tensor } from "../tensor";
 import type { Initialization } from "./initialization";

@@ -1,6 +1,6 @@
+import { type LinearOptions, linear } from "../ops/linear";
+import { type Initializer, Parameter } from "../parameter";
 import type { Tensor } from "../tensor";
-import { Parameter, type Initializer } from "../parameter";
-import { linear, type LinearOptions } from "../ops/linear";
 import { zeros } from "./initialization";
 import { Module } from "./module";
 

@@ -19,5 +19,9 @@ export function clipLoss(image: Operand, text: Operand, logitScale: Operand): Cl
     const backward = apply("clip_loss_backward", { dloss, ...inputs, row_log_sum, column_log_sum });
     return { image: backward.dimage, text: backward.dtext, logit_scale: backward.dlogit_scale };
   });
-  return { loss: outputs.loss!, imageAccuracy: outputs.image_accuracy!, textAccuracy: outputs.text_accuracy! };
+  return {
+    loss: outputs.loss!,
+    imageAccuracy: outputs.image_accuracy!,
+    textAccuracy: outputs.text_accuracy!,
+  };
 }

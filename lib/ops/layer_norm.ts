@@ -11,7 +11,12 @@ export interface LayerNormOptions {
  * Layer norm over the last axis (Ba et al. 2016, section 3), plus the residual when there is one.
  * x [..., C], weight [C] f32, bias [C] f32 → [..., C]
  */
-export function layerNorm(x: Operand, weight: Operand, bias: Operand, options: LayerNormOptions = {}): Tensor {
+export function layerNorm(
+  x: Operand,
+  weight: Operand,
+  bias: Operand,
+  options: LayerNormOptions = {},
+): Tensor {
   const { eps = 1e-6, residual } = options;
   const { y } = apply("layer_norm", { x, weight, bias, residual }, { eps }, (dy, { mean, rstd }) => {
     const { dx, dweight, dbias } = apply("layer_norm_backward", { dy, x, weight, mean, rstd });

@@ -25,15 +25,14 @@ export function sum(x: Operand): Tensor {
 
 /** The mean of all elements, a scalar. */
 export function mean(x: Operand): Tensor {
-  return scale(
-    sum(x),
-    1 / x.shape.reduce((size, dimension) => size * dimension, 1),
-  );
+  return scale(sum(x), 1 / x.shape.reduce((size, dimension) => size * dimension, 1));
 }
 
 /** x repeated along leading dimensions to the shape of `like`, of which its own shape is a suffix. */
 export function expand(x: Operand, like: Operand): Tensor {
-  const { y } = apply("expand", { x, like }, {}, (dy) => ({ x: inTypeOf(x, sumLeading(dy, x.shape.length)) }));
+  const { y } = apply("expand", { x, like }, {}, (dy) => ({
+    x: inTypeOf(x, sumLeading(dy, x.shape.length)),
+  }));
   return y!;
 }
 

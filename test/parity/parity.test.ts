@@ -1,0 +1,20 @@
+import { join } from "node:path";
+import { Device } from "../../lib/device";
+import { readFixture } from "./fixture";
+import { failures } from "./parity";
+import { runFixture } from "./run_fixture";
+
+const fixtures = ["eva02_b", "eva01_g", "eva02_e", "eva01_b_layerscale", "openai_vit"];
+
+describe("parity with the published code", () => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await Device.open("cpu");
+  });
+  afterAll(() => device.dispose());
+
+  test.each(fixtures)("%s", async (name) => {
+    const fixture = await readFixture(join(__dirname, "..", "fixtures", `${name}.safetensors`));
+    expect(failures(await runFixture(device, fixture))).toEqual([]);
+  });
+});

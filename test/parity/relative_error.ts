@@ -1,0 +1,25 @@
+/** ‖actual - expected‖ / ‖expected‖, or ‖actual‖ where nothing is expected. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) {
+    throw new Error(`compared ${actual.length} numbers with ${expected.length}`);
+  }
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (actual[i]! - expected[i]!) ** 2;
+    norm += expected[i]! ** 2;
+  }
+  return Math.sqrt(norm === 0 ? difference : difference / norm);
+}
+
+/** The largest error of a group, and what it belongs to. */
+export interface Worst {
+  error: number;
+  name: string;
+}
+
+export function worst(errors: Iterable<readonly [name: string, error: number]>): Worst {
+  let found: Worst = { error: 0, name: "" };
+  for (const [name, error] of errors) if (!(error <= found.error)) found = { error, name };
+  return found;
+}

@@ -1,0 +1,178 @@
+import { compile, spec } from "../../lib/compile";
+import { packPadded } from "../../lib/data/pack_text";
+import type { Device } from "../../lib/device";
+import { grad } from "../../lib/grad";
+import { clipLoss } from "../../lib/losses/clip_loss";
+import { parseClipConfig } from "../../lib/models/clip_config";
+import { ClipModel } from "../../lib/models/clip_model";
+import { initializeParameters } from "../../lib/nn/initialize_parameters";
+import { exp, multiply } from "../../lib/ops/elementwise";
+import { matmul } from "../../lib/ops/linear";
+import { Lamb } from "../../lib/optim/lamb";
+import { type GroupSettings, parameterRules } from "../../lib/optim/parameter_groups";
+import { warmupCosine } from "../../lib/optim/schedule";
+import type { Parameter } from "../../lib/parameter";
+import type { Tensor } from "../../lib/tensor";
+import { type Fixture, type FixtureOptimizer, tensorOf, tensorsBelow } from "./fixture";
+import { relativeError, type Worst, worst } from "./relative_error";
+
+/** The worst relative L2 error of each group of a fixture's numbers; `lamb` where the file has optimizer steps. */
+export interface Parity {
+  eval: Worst;
+  loss: Worst;
+  grad: Worst;
+  lamb?: Worst;
+}
+
+const STEPS = 3;
+
+/** The published weights of a fixture on a device, under the keys that the configuration leads to. */
+async function loadModel(device: Device, fixture: Fixture): Promise<ClipModel> {
+  const model = new ClipModel(parseClipConfig(fixture.config));
+  const weights = tensorsBelow(fixture, "weights/");
+  const state = model.stateDict();
+  const missing = [...state.keys()].filter((key) => !weights.has(key));
+  const unexpected = [...weights.keys()].filter((key) => !state.has(key));
+  if (missing.length + unexpected.length > 0) {
+    throw new Error(`${fixture.path}: missing ${missing.join(", ")}; unexpected ${unexpected.join(", ")}`);
+  }
+  for (const [key, parameter] of state) {
+    parameter.allocate(device);
+    await parameter.write(weights.get(key)!.data);
+  }
+  return model;
+}
+
+/** The fixture's batch, as a program takes it. */
+function inputsOf(fixture: Fixture) {
+  const images = tensorOf(fixture, "in/images");
+  const tokens = tensorOf(fixture, "in/tokens");
+  const kept = tensorOf(fixture, "train/keep_indices");
+  const text = packPadded(tokens.data as Int32Array, tokens.shape[1]!);
+  const data = { images: images.data, kept: kept.data, ...text };
+  const specs = {
+    images: spec("f32", images.shape),
+    kept: spec("i32", kept.shape),
+    tokens: spec("i32", [text.tokens.length]),
+    cuSeqlens: spec("i32", [text.cuSeqlens.length]),
+    textEnds: spec("i32", [text.textEnds.length]),
+  };
+  return { data, specs };
+}
+
+type Inputs = Record<"images" | "kept" | "tokens" | "cuSeqlens" | "textEnds", Tensor>;
+
+function trainingPass(model: ClipModel, x: Inputs) {
+  const image = model.image.encode(x.images, { kept: x.kept });
+  const text = model.text.encode(x);
+  return { image, text, loss: clipLoss(image, text, model.logitScale).loss };
+}
+
+/** Runs `body` on the fixture's batch, and compares its outputs with the fixture's tensors of the same names. */
+async function compareOutputs(
+  device: Device,
+  fixture: Fixture,
+  body: (x: Inputs) => Record<string, Tensor>,
+): Promise<Worst> {
+  const { data, specs } = inputsOf(fixture);
+  const program = await compile(device, specs, body);
+  const results = await program(data);
+  program.dispose();
+  const expected = (name: string) => tensorOf(fixture, name).data;
+  const errors = Object.entries(results).map(
+    ([name, actual]) => [name, relativeError(actual.data, expected(name))] as const,
+  );
+  return worst(errors);
+}
+
+function evaluation(model: ClipModel, x: Inputs): Record<string, Tensor> {
+  const logits = matmul(model.image.encode(x.images), model.text.encode(x), { transposeB: true });
+  const training = trainingPass(model, x);
+  return {
+    "eval/image_features": model.image.features(x.images),
+    "eval/text_features": model.text.features(x),
+    "eval/logits_per_image": multiply(logits, exp(model.logitScale)),
+    "train/image_features": training.image,
+    "train/text_features": training.text,
+  };
+}
+
+function gradients(model: ClipModel, x: Inputs): Record<string, Tensor> {
+  const parameters = model.parameters();
+  const found = grad(trainingPass(model, x).loss, parameters);
+  return Object.fromEntries(parameters.map(({ name }, i) => [`grad/${name}`, found[i]!]));
+}
+
+function groupSettings(optimizer: FixtureOptimizer): GroupSettings {
+  const { visual_lr, visual_wd, visual_ld, text_lr, text_wd, text_ld, lr, wd } = optimizer;
+  return {
+    image: { learningRate: visual_lr, weightDecay: visual_wd, layerDecay: visual_ld },
+    text: { learningRate: text_lr, weightDecay: text_wd, layerDecay: text_ld },
+    other: { learningRate: lr, weightDecay: wd },
+  };
+}
+
+/** Three LAMB steps on the same batch: the loss and gradient norm of each, then every parameter. */
+async function compareLamb(
+  device: Device,
+  fixture: Fixture,
+  model: ClipModel,
+  settings: FixtureOptimizer,
+): Promise<Worst> {
+  const { beta1, beta2, eps, max_grad_norm: clipNorm, warmup, total_steps } = settings;
+  const rules = parameterRules(model.parameters(), groupSettings(settings));
+  const optimizer = new Lamb(rules, { beta1, beta2, eps, clipNorm, variant: "apex" });
+  for (const moment of optimizer.state()) moment.allocate(device);
+  await initializeParameters(device, optimizer.state());
+
+  const { data, specs } = inputsOf(fixture);
+  const inputs = { ...specs, schedule: spec("f32", []), step: spec("i32", []) };
+  const program = await compile(device, inputs, ({ schedule, step, ...x }) => {
+    const { loss } = trainingPass(model, x);
+    const report = optimizer.update(grad(loss, optimizer.parameters), { schedule, step });
+    model.clampLogitScale();
+    return { loss, grad_norm: report.gradientNorm };
+  });
+  const errors: [string, number][] = [];
+  for (let step = 0; step < STEPS; step++) {
+    const factor = warmupCosine(step, { warmupSteps: warmup, totalSteps: total_steps });
+    const counters = { schedule: Float32Array.of(factor), step: Int32Array.of(step + 1) };
+    const results = await program({ ...data, ...counters });
+    for (const [name, { data: actual }] of Object.entries(results)) {
+      const key = `lamb/${name}_step${step}`;
+      errors.push([key, relativeError(actual, tensorOf(fixture, key).data)]);
+    }
+  }
+  program.dispose();
+  errors.push(...(await compareParameters(fixture, model.parameters())));
+  for (const moment of optimizer.state()) moment.dispose();
+  return worst(errors);
+}
+
+async function compareParameters(
+  fixture: Fixture,
+  parameters: readonly Parameter[],
+): Promise<[string, number][]> {
+  const errors: [string, number][] = [];
+  for (const parameter of parameters) {
+    const key = `lamb/after${STEPS}/${parameter.name}`;
+    const { data } = await parameter.read();
+    errors.push([key, relativeError(data, tensorOf(fixture, key).data)]);
+  }
+  return errors;
+}
+
+/** Computes everything that a fixture holds, and compares. */
+export async function runFixture(device: Device, fixture: Fixture): Promise<Parity> {
+  const model = await loadModel(device, fixture);
+  try {
+    return {
+      eval: await compareOutputs(device, fixture, (x) => evaluation(model, x)),
+      loss: await compareOutputs(device, fixture, (x) => ({ "train/loss": trainingPass(model, x).loss })),
+      grad: await compareOutputs(device, fixture, (x) => gradients(model, x)),
+      ...(fixture.optimizer && { lamb: await compareLamb(device, fixture, model, fixture.optimizer) }),
+    };
+  } finally {
+    for (const parameter of model.parameters()) parameter.dispose();
+  }
+}
