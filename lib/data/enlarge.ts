@@ -1,4 +1,8 @@
+import { setImmediate } from "node:timers/promises";
+
 const TAPS = 4;
+/** A fraction of a millisecond's work; a few before the code is compiled. */
+const VALUES_PER_TURN = 32_768;
 
 /** Output i of an axis is the sum over t of weights[4 i + t] times input inputs[4 i + t]. */
 interface AxisTaps {
@@ -31,32 +35,43 @@ function enlargingTaps({ from, to, offset, count }: EnlargedAxis): AxisTaps {
   return { inputs, weights };
 }
 
-/**
- * Filters one axis. The pixels are seen as [outer, from, inner] and become [outer, outputs, inner], rounded to bytes
- * as Pillow does between its two passes.
- */
-function filterAxis(
-  pixels: Uint8Array,
-  from: number,
-  inner: number,
-  { inputs, weights }: AxisTaps,
-): Uint8Array {
+/** Pixels [outer, from, inner], to become [outer, outputs, inner]: a line is one output of one outer index. */
+interface AxisPass {
+  readonly pixels: Uint8Array;
+  readonly from: number;
+  readonly inner: number;
+  readonly taps: AxisTaps;
+  readonly filtered: Uint8ClampedArray;
+}
+
+function filterLines({ pixels, from, inner, taps, filtered }: AxisPass, begin: number, end: number): void {
+  const { inputs, weights } = taps;
   const outputs = inputs.length / TAPS;
-  const outer = pixels.length / (from * inner);
-  const filtered = new Uint8ClampedArray(outer * outputs * inner);
-  let target = 0;
-  for (let o = 0; o < outer; o++) {
-    for (let tap = 0; tap < inputs.length; tap += TAPS) {
-      const [w0, w1, w2, w3] = [weights[tap]!, weights[tap + 1]!, weights[tap + 2]!, weights[tap + 3]!];
-      const in0 = (o * from + inputs[tap]!) * inner;
-      const in1 = (o * from + inputs[tap + 1]!) * inner;
-      const in2 = (o * from + inputs[tap + 2]!) * inner;
-      const in3 = (o * from + inputs[tap + 3]!) * inner;
-      for (let c = 0; c < inner; c++) {
-        filtered[target++] =
-          w0 * pixels[in0 + c]! + w1 * pixels[in1 + c]! + w2 * pixels[in2 + c]! + w3 * pixels[in3 + c]!;
-      }
+  let target = begin * inner;
+  for (let line = begin; line < end; line++) {
+    const tap = (line % outputs) * TAPS;
+    const outer = Math.floor(line / outputs) * from;
+    const [w0, w1, w2, w3] = [weights[tap]!, weights[tap + 1]!, weights[tap + 2]!, weights[tap + 3]!];
+    const in0 = (outer + inputs[tap]!) * inner;
+    const in1 = (outer + inputs[tap + 1]!) * inner;
+    const in2 = (outer + inputs[tap + 2]!) * inner;
+    const in3 = (outer + inputs[tap + 3]!) * inner;
+    for (let c = 0; c < inner; c++) {
+      filtered[target++] =
+        w0 * pixels[in0 + c]! + w1 * pixels[in1 + c]! + w2 * pixels[in2 + c]! + w3 * pixels[in3 + c]!;
     }
+  }
+}
+
+/** Filters one axis, rounded to bytes as Pillow does between its two passes, a slice of it a turn of the event loop. */
+async function filterAxis(pixels: Uint8Array, inner: number, axis: EnlargedAxis): Promise<Uint8Array> {
+  const lines = (pixels.length / (axis.from * inner)) * axis.count;
+  const filtered = new Uint8ClampedArray(lines * inner);
+  const pass = { pixels, from: axis.from, inner, taps: enlargingTaps(axis), filtered };
+  const linesPerTurn = Math.ceil(VALUES_PER_TURN / inner);
+  for (let line = 0; line < lines; line += linesPerTurn) {
+    await setImmediate();
+    filterLines(pass, line, Math.min(lines, line + linesPerTurn));
   }
   return new Uint8Array(filtered.buffer);
 }
@@ -73,7 +88,11 @@ export interface EnlargedAxis {
  * Bicubic enlargement as Pillow does it, of pixels [y.from, x.from, channels] to [y.count, x.count, channels]. libvips
  * places enlarged pixels up to half a source pixel elsewhere, which the published transform does not.
  */
-export function enlarge(pixels: Uint8Array, channels: number, x: EnlargedAxis, y: EnlargedAxis): Uint8Array {
-  const wide = filterAxis(pixels, x.from, channels, enlargingTaps(x));
-  return filterAxis(wide, y.from, x.count * channels, enlargingTaps(y));
+export async function enlarge(
+  pixels: Uint8Array,
+  channels: number,
+  x: EnlargedAxis,
+  y: EnlargedAxis,
+): Promise<Uint8Array> {
+  return filterAxis(await filterAxis(pixels, channels, x), x.count * channels, y);
 }
