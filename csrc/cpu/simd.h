@@ -132,6 +132,14 @@ template <class Body> inline void sweep(int64_t count, const Body& body) {
   if (i < count) body(i, int(count - i));
 }
 
+/// x in the first lanes, zero behind them.
+inline vec first_lanes(vec x, whole) { return x; }
+inline vec first_lanes(vec x, int count) {
+  const ivec lane = []<size_t... I>(std::index_sequence<I...>) { return ivec{int32_t(I)...}; }
+  (std::make_index_sequence<lanes>());
+  return select(lane < broadcast(int32_t(count)), x, vec{});
+}
+
 /// Lane i of the result is lane i + Shift of x, around the end.
 template <int Shift> inline vec rotate(vec x) {
   return [&]<size_t... I>(std::index_sequence<I...>) {
@@ -145,6 +153,21 @@ inline float reduce_add(vec x) {
   if constexpr (lanes > 4) x += rotate<4>(x);
   x += rotate<2>(x);
   return (x + rotate<1>(x))[0];
+}
+
+/// The sum of term(i, width) over all lanes of 0 … count-1, in 4 × lanes partial sums.
+template <class Term> inline float sum_over(int64_t count, const Term& term) {
+  vec a{}, b{}, c{}, d{};
+  int64_t i = 0;
+  for (; i + 4 * lanes <= count; i += 4 * lanes) {
+    a += term(i, whole{});
+    b += term(i + lanes, whole{});
+    c += term(i + 2 * lanes, whole{});
+    d += term(i + 3 * lanes, whole{});
+  }
+  for (; i + lanes <= count; i += lanes) a += term(i, whole{});
+  if (i < count) b += first_lanes(term(i, int(count - i)), int(count - i));
+  return reduce_add((a + b) + (c + d));
 }
 
 inline float reduce_max(vec x) {

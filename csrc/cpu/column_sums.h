@@ -1,0 +1,43 @@
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
+
+namespace eva::cpu::EVA_CLIP_ISA {
+
+/// Sums over rows, a column each, for kernels whose threads take rows: every thread adds to sums of its own,
+/// and `write` adds those up in the order of the threads. The memory is the calling thread's and stays with
+/// it.
+class column_sums {
+ public:
+  column_sums(const context& c, int64_t columns, int64_t sums)
+      : columns_(columns), stride_((columns + 15) / 16 * 16), sums_(sums), threads_(c.threads) {
+    thread_local std::vector<float> memory;
+    memory.assign(size_t(threads_ * sums_ * stride_), 0.0f);
+    data_ = memory.data();
+  }
+
+  /// The running thread's sums number `sum`, [columns].
+  float* mine(int64_t sum) const { return part(omp_get_thread_num(), sum); }
+
+  /// out [columns] = sum number `sum`; nothing when out is null.
+  void write(int64_t sum, float* out) const {
+    if (out == nullptr) return;
+    sweep(columns_, [&](int64_t i, auto width) {
+      vec total = load(part(0, sum) + i, width);
+      for (int64_t thread = 1; thread < threads_; ++thread) total += load(part(thread, sum) + i, width);
+      store(out + i, total, width);
+    });
+  }
+
+ private:
+  float* part(int64_t thread, int64_t sum) const { return data_ + (thread * sums_ + sum) * stride_; }
+
+  int64_t columns_, stride_, sums_, threads_;
+  float* data_;
+};
+
+}  // namespace eva::cpu::EVA_CLIP_ISA

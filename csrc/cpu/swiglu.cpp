@@ -1,0 +1,136 @@
+#include "ops/swiglu.h"
+
+#include "cpu/column_sums.h"
+#include "cpu/kernel.h"
+#include "cpu/row_statistics.h"
+
+namespace eva::cpu::EVA_CLIP_ISA {
+namespace {
+
+constexpr int64_t grain_elements = 8192;
+
+int64_t grain_rows(int64_t hidden) { return std::max<int64_t>(1, grain_elements / hidden); }
+
+/// Memory of the running thread that grows to the longest row and then stays.
+float* row_scratch(int64_t floats) {
+  thread_local std::vector<float> memory;
+  if (memory.size() < size_t(floats)) memory.resize(size_t(floats));
+  return memory.data();
+}
+
+template <class T> void gated(const T* x, int64_t hidden, T* h) {
+  sweep(hidden, [&](int64_t i, auto width) {
+    const vec gate = load(x + i, width);
+    store(h + i, gate * sigmoid(gate) * load(x + hidden + i, width), width);
+  });
+}
+
+/// h into scratch, then its layer norm.
+template <class T> void gated_norm(const ops::swiglu::args& a, int64_t row, int64_t hidden) {
+  const T* x = a.x.as<T>() + row * 2 * hidden;
+  float* h = row_scratch(hidden);
+  sweep(hidden, [&](int64_t i, auto width) {
+    const vec gate = load(x + i, width);
+    store(h + i, gate * sigmoid(gate) * load(x + hidden + i, width), width);
+  });
+  const row_statistics s = statistics_of(h, hidden, a.eps);
+  if (a.mean.data) a.mean.as<float>()[row] = s.mean;
+  if (a.rstd.data) a.rstd.as<float>()[row] = s.rstd;
+  if (a.y.data == nullptr) return;
+  const auto *weight = a.weight.as<float>(), *bias = a.bias.as<float>();
+  T* y = a.y.as<T>() + row * hidden;
+  sweep(hidden, [&](int64_t i, auto width) {
+    store(y + i, (load(h + i, width) - s.mean) * s.rstd * load(weight + i, width) + load(bias + i, width),
+          width);
+  });
+}
+
+template <class T> void forward(const ops::swiglu::args& a, const context& c) {
+  const int64_t hidden = a.x.columns() / 2;
+  parallel_for(c, a.x.rows(), grain_rows(hidden), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      if (a.weight.present())
+        gated_norm<T>(a, row, hidden);
+      else if (a.y.data)
+        gated(a.x.as<T>() + row * 2 * hidden, hidden, a.y.as<T>() + row * hidden);
+    }
+  });
+}
+
+/// dgate and dvalue of h = gate σ(gate) value from dh.
+template <class T, class Width>
+void store_gradients(vec dh, vec gate, vec value, vec s, T* dx, int64_t hidden, Width width) {
+  store(dx, dh * value * s * (1.0f + gate * (1.0f - s)), width);
+  store(dx + hidden, dh * gate * s, width);
+}
+
+template <class T> void gated_backward(const T* dy, const T* x, int64_t hidden, T* dx) {
+  sweep(hidden, [&](int64_t i, auto width) {
+    const vec gate = load(x + i, width);
+    store_gradients(load(dy + i, width), gate, load(x + hidden + i, width), sigmoid(gate), dx + i, hidden,
+                    width);
+  });
+}
+
+/// The same through the layer norm: with normal = (h - mean) rstd and g = dy weight,
+/// dh = rstd (g - mean(g) - normal mean(g normal)).
+template <class T>
+void gated_norm_backward(const ops::swiglu_backward::args& a, int64_t row, int64_t hidden, float* dweight,
+                         float* dbias) {
+  const T* dy = a.dy.as<T>() + row * hidden;
+  const T* x = a.x.as<T>() + row * 2 * hidden;
+  const auto* weight = a.weight.as<float>();
+  const float mean = a.mean.as<float>()[row], rstd = a.rstd.as<float>()[row];
+  float *sigma = row_scratch(2 * hidden), *normal_h = sigma + hidden;
+  vec g_normal_sum{};
+  const float g_sum = sum_over(hidden, [&](int64_t i, auto width) {
+    const vec gate = load(x + i, width), s = sigmoid(gate), d = load(dy + i, width);
+    const vec normal = (gate * s * load(x + hidden + i, width) - mean) * rstd;
+    store(sigma + i, s, width);
+    store(normal_h + i, normal, width);
+    store(dweight + i, load(dweight + i, width) + d * normal, width);
+    store(dbias + i, load(dbias + i, width) + d, width);
+    const vec g = d * load(weight + i, width);
+    g_normal_sum += g * normal;  // dy is zero behind the end of a row
+    return g;
+  });
+  if (a.dx.data == nullptr) return;
+  const float g_mean = g_sum / float(hidden), g_normal_mean = reduce_add(g_normal_sum) / float(hidden);
+  T* dx = a.dx.as<T>() + row * 2 * hidden;
+  sweep(hidden, [&](int64_t i, auto width) {
+    const vec g = load(dy + i, width) * load(weight + i, width);
+    const vec dh = rstd * (g - g_mean - load(normal_h + i, width) * g_normal_mean);
+    store_gradients(dh, load(x + i, width), load(x + hidden + i, width), load(sigma + i, width), dx + i,
+                    hidden, width);
+  });
+}
+
+template <class T> void backward(const ops::swiglu_backward::args& a, const context& c) {
+  const int64_t hidden = a.x.columns() / 2;
+  const bool norm = a.weight.present();
+  const column_sums parameters(c, norm ? hidden : 0, 2);
+  parallel_for(c, a.x.rows(), grain_rows(hidden), [&](int64_t begin, int64_t end) {
+    float *dweight = parameters.mine(0), *dbias = parameters.mine(1);
+    for (int64_t row = begin; row < end; ++row) {
+      if (norm)
+        gated_norm_backward<T>(a, row, hidden, dweight, dbias);
+      else if (a.dx.data)
+        gated_backward(a.dy.as<T>() + row * hidden, a.x.as<T>() + row * 2 * hidden, hidden,
+                       a.dx.as<T>() + row * 2 * hidden);
+    }
+  });
+  parameters.write(0, a.dweight.as<float>());
+  parameters.write(1, a.dbias.as<float>());
+}
+
+}  // namespace
+
+template <> void run<ops::swiglu>(const ops::swiglu::args& a, context& c) {
+  a.x.type == dtype::f32 ? forward<float>(a, c) : forward<bf16>(a, c);
+}
+
+template <> void run<ops::swiglu_backward>(const ops::swiglu_backward::args& a, context& c) {
+  a.x.type == dtype::f32 ? backward<float>(a, c) : backward<bf16>(a, c);
+}
+
+}  // namespace eva::cpu::EVA_CLIP_ISA
