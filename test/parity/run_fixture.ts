@@ -5,7 +5,6 @@ import { grad } from "../../lib/grad";
 import { clipLoss } from "../../lib/losses/clip_loss";
 import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
-import { initializeParameters } from "../../lib/nn/initialize_parameters";
 import { exp, multiply } from "../../lib/ops/elementwise";
 import { matmul } from "../../lib/ops/linear";
 import { Lamb } from "../../lib/optim/lamb";
@@ -122,8 +121,7 @@ async function compareLamb(
   const { beta1, beta2, eps, max_grad_norm: clipNorm, warmup, total_steps } = settings;
   const rules = parameterRules(model.parameters(), groupSettings(settings));
   const optimizer = new Lamb(rules, { beta1, beta2, eps, clipNorm, variant: "apex" });
-  for (const moment of optimizer.state()) moment.allocate(device);
-  await initializeParameters(device, optimizer.state());
+  await optimizer.allocate(device);
 
   const { data, specs } = inputsOf(fixture);
   const inputs = { ...specs, schedule: spec("f32", []), step: spec("i32", []) };
@@ -145,7 +143,7 @@ async function compareLamb(
   }
   program.dispose();
   errors.push(...(await compareParameters(fixture, model.parameters())));
-  for (const moment of optimizer.state()) moment.dispose();
+  optimizer.dispose();
   return worst(errors);
 }
 
