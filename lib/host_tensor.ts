@@ -9,7 +9,12 @@ const arrayTypes = {
 } as const satisfies Record<DType, new (length: number) => NativeArray>;
 
 /** The typed array that holds a dtype's elements in JavaScript; bf16 is kept as its 16 bits. */
-export type ArrayOf<T extends DType> = InstanceType<(typeof arrayTypes)[T]>;
+export type ArrayOf<T extends DType> = {
+  f32: Float32Array;
+  bf16: Uint16Array;
+  i32: Int32Array;
+  u8: Uint8Array;
+}[T];
 
 /** The number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {

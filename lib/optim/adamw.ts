@@ -3,7 +3,7 @@ import { Optimizer } from "./optimizer";
 
 /** AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2). */
 export class AdamW extends Optimizer {
-  protected apply(inputs: UpdateInputs): void {
+  protected apply(inputs: UpdateInputs): undefined {
     adamwUpdate(inputs, this.settings);
   }
 }

@@ -1,13 +1,16 @@
 import { type LambVariant, lambUpdate, type UpdateInputs } from "../ops/optimizer";
+import type { Tensor } from "../tensor";
 import { Optimizer, type OptimizerOptions } from "./optimizer";
 import type { ParameterRule } from "./parameter_groups";
 
 export interface LambOptions extends OptimizerOptions {
   /**
-   * `paper`: every tensor has a trust ratio (You et al. 2020); `apex`: none for tensors that are exempt from decay;
-   * `deepspeed`: every tensor, clamped to 0.01 … 10, with the bias correction outside the ratio.
+   * `paper` (You et al. 2020), `apex` (the default; timm's, too), or `deepspeed`, which trained the released models:
+   * trust ratios clamped to 0.01 … 10 and the bias correction outside of them.
    */
   variant?: LambVariant;
+  /** Which tensors have a trust ratio. Default: `decayed` for apex, as there; `all` for the others. */
+  adapt?: "all" | "decayed";
 }
 
 /** LAMB: layer-wise adaptive moments for large batches (You et al. 2020, algorithm 2). */
@@ -15,13 +18,14 @@ export class Lamb extends Optimizer {
   private readonly variant: LambVariant;
   private readonly adapt: readonly number[];
 
-  constructor(rules: readonly ParameterRule[], { variant = "apex", ...options }: LambOptions = {}) {
+  constructor(rules: readonly ParameterRule[], options: LambOptions = {}) {
     super(rules, options);
+    const { variant = "apex", adapt = variant === "apex" ? "decayed" : "all" } = options;
     this.variant = variant;
-    this.adapt = rules.map(({ exempt }) => (variant === "apex" && exempt ? 0 : 1));
+    this.adapt = rules.map(({ weightDecay }) => (adapt === "all" || weightDecay !== 0 ? 1 : 0));
   }
 
-  protected apply(inputs: UpdateInputs): void {
-    lambUpdate(inputs, { ...this.settings, adapt: this.adapt, variant: this.variant });
+  protected apply(inputs: UpdateInputs): Tensor {
+    return lambUpdate(inputs, { ...this.settings, adapt: this.adapt, variant: this.variant });
   }
 }

@@ -1,3 +1,6 @@
+import type { Device } from "../device";
+import { EvaClipError } from "../errors";
+import { initializeParameters } from "../nn/initialize_parameters";
 import { globalNorm, type UpdateInputs, type UpdateSettings } from "../ops/optimizer";
 import { Parameter } from "../parameter";
 import type { Operand, Tensor } from "../tensor";
@@ -22,9 +25,11 @@ export interface UpdateStep {
 export interface UpdateReport {
   /** [] f32: the norm of all gradients before clipping. When it is not finite, nothing was changed. */
   gradientNorm: Tensor;
+  /** [parameters] f32, of LAMB: the factor that each tensor's update was scaled by. */
+  trustRatios?: Tensor;
 }
 
-/** Updates parameters from their gradients, and owns the moments it needs for that. */
+/** Updates parameters from their gradients, and owns the moments it needs for that, f32 on the same device. */
 export abstract class Optimizer {
   /** What is updated, in the order in which gradients are given. */
   readonly parameters: readonly Parameter[];
@@ -32,14 +37,22 @@ export abstract class Optimizer {
   private readonly secondMoments: readonly Parameter[];
   protected readonly settings: UpdateSettings;
 
-  /** The defaults are those of the released EVA-CLIP models. */
+  /**
+   * The defaults are those of the released EVA-CLIP models.
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when there is nothing to train, or something twice.
+   */
   constructor(rules: readonly ParameterRule[], options: OptimizerOptions = {}) {
     const { beta1 = 0.9, beta2 = 0.98, eps = 1e-6, clipNorm = 0 } = options;
     const moments = (kind: string) =>
       rules.map(({ parameter: { name, shape } }) => new Parameter(`${kind}.${name}`, shape));
     this.parameters = rules.map(({ parameter }) => parameter);
-    this.firstMoments = moments("first_moment");
-    this.secondMoments = moments("second_moment");
+    const names = new Set(this.parameters.map(({ name }) => name));
+    if (names.size === 0 || names.size < this.parameters.length) {
+      const problem = names.size === 0 ? "no parameter" : "two parameters of one name";
+      throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `the optimizer was given ${problem}`);
+    }
+    this.firstMoments = moments("exp_avg");
+    this.secondMoments = moments("exp_avg_sq");
     this.settings = {
       learningRates: rules.map(({ learningRate }) => learningRate),
       weightDecays: rules.map(({ weightDecay }) => weightDecay),
@@ -50,18 +63,40 @@ export abstract class Optimizer {
     };
   }
 
-  /** The moments: everything that a checkpoint needs besides the step. They start at zero. */
+  /**
+   * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`: everything that a checkpoint needs besides
+   * the step.
+   */
   state(): Parameter[] {
     return [...this.firstMoments, ...this.secondMoments];
+  }
+
+  /** Gives the moments memory on `device` and sets them to zero. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY`. */
+  async allocate(device: Device): Promise<void> {
+    for (const moment of this.state()) moment.allocate(device);
+    await initializeParameters(device, this.state());
+  }
+
+  /** Frees the moments. */
+  dispose(): void {
+    for (const moment of this.state()) moment.dispose();
   }
 
   /** Records one update of all parameters. */
   update(gradients: readonly Operand[], { schedule, step }: UpdateStep): UpdateReport {
     const gradientNorm = globalNorm(gradients);
     const { parameters, firstMoments, secondMoments } = this;
-    this.apply({ parameters, gradients, firstMoments, secondMoments, norm: gradientNorm, schedule, step });
-    return { gradientNorm };
+    const moments = { firstMoments, secondMoments };
+    const trustRatios = this.apply({
+      parameters,
+      gradients,
+      ...moments,
+      norm: gradientNorm,
+      schedule,
+      step,
+    });
+    return trustRatios ? { gradientNorm, trustRatios } : { gradientNorm };
   }
 
-  protected abstract apply(inputs: UpdateInputs): void;
+  protected abstract apply(inputs: UpdateInputs): Tensor | undefined;
 }

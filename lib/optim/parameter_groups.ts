@@ -14,16 +14,18 @@ export interface GroupSettings {
   other: TowerSettings;
 }
 
+export type Tower = keyof GroupSettings;
+
 /** How one parameter is updated. */
 export interface ParameterRule {
   parameter: Parameter;
+  tower: Tower;
+  /** The layer decay's factor, which the learning rate contains. */
+  layerScale: number;
   learningRate: number;
+  /** 0 for a bias, norm, position or class token. */
   weightDecay: number;
-  /** A bias, norm, position or class token: neither decayed nor, in LAMB, scaled by a trust ratio. */
-  exempt: boolean;
 }
-
-type Tower = keyof GroupSettings;
 
 /** What stands before the first block, at the layer that learns slowest. */
 const FIRST_LAYER =
@@ -71,12 +73,13 @@ export function parameterRules(
     const tower = towerOf(name);
     const { learningRate, weightDecay, layerDecay = 1 } = settings[tower];
     const layersAbove = tower === "other" ? 0 : depth[tower] + 1 - layerOf(name, depth[tower]);
-    const exempt = shape.length <= 1 || EXEMPT.test(name);
+    const layerScale = layerDecay ** layersAbove;
     return {
       parameter,
-      learningRate: learningRate * layerDecay ** layersAbove,
-      weightDecay: exempt ? 0 : weightDecay,
-      exempt,
+      tower,
+      layerScale,
+      learningRate: learningRate * layerScale,
+      weightDecay: shape.length <= 1 || EXEMPT.test(name) ? 0 : weightDecay,
     };
   });
 }

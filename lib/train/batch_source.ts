@@ -1,0 +1,61 @@
+import type { PackedText } from "../data/batch";
+import type { Json } from "../data/dataset";
+import { EvaClipError } from "../errors";
+import type { HostTensor } from "../host_tensor";
+
+/** One step's input: B images and B captions. */
+export interface TrainingBatch extends PackedText {
+  /** B */
+  readonly size: number;
+  /** u8 [B, S, S, 3] RGB, or the named tensors that `TrainConfig.images` makes such images from. */
+  readonly images: Uint8Array | Readonly<Record<string, HostTensor>>;
+}
+
+/** Batches, and where they are: `state()` is the cursor just after the last batch given. */
+export interface BatchStream extends AsyncIterator<TrainingBatch> {
+  state(): Json;
+}
+
+/** Batches that can be started at any cursor, so that a resumed run sees exactly what it would have seen. */
+export interface BatchSource {
+  /** @param cursor What `state()` of a stream of this source gave; left out, the beginning. */
+  open(cursor?: Json): BatchStream;
+}
+
+/** A source for batches that are a pure function of the step, counted from 0. */
+export function batchesByStep(make: (step: number) => TrainingBatch | Promise<TrainingBatch>): BatchSource {
+  return {
+    open: (cursor = 0) => {
+      let step = cursor as number;
+      return {
+        next: async () => ({ done: false, value: await make(step++) }),
+        state: () => step,
+      };
+    },
+  };
+}
+
+/** Takes a plain iterable for a source; it has no cursor, so a run on it cannot be resumed. */
+export function sourceOf(data: BatchSource | AsyncIterable<TrainingBatch>): BatchSource {
+  if ("open" in data) return data;
+  return {
+    open: (cursor) => {
+      if (cursor !== undefined && cursor !== null) {
+        throw new EvaClipError(
+          "ERR_EVACLIP_INVALID_ARGUMENT",
+          "a run can only be resumed when its data have a cursor: give train() a BatchSource, not an iterable",
+        );
+      }
+      return Object.assign(iteratorOf(data), { state: () => null });
+    },
+  };
+}
+
+/** The iterator with its methods as its own, so that a state can be put beside them. */
+function iteratorOf(data: AsyncIterable<TrainingBatch>): AsyncIterator<TrainingBatch> {
+  const iterator = data[Symbol.asyncIterator]();
+  return {
+    next: () => iterator.next(),
+    return: async () => (await iterator.return?.()) ?? { done: true, value: undefined },
+  };
+}
