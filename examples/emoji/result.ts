@@ -1,5 +1,11 @@
-import type { Metrics, Recall } from "./metrics";
+import { availableParallelism, totalmem } from "node:os";
+import type { ClipConfigInput } from "../../lib/models/clip_config";
+import type { DeviceInfo } from "../../lib/native";
+import type { DataSet } from "./data_set";
+import { type Metrics, metricsOf, type Recall } from "./metrics";
 import type { PixelBaseline } from "./pixel_baseline";
+import type { Recipe } from "./recipe";
+import type { Split } from "./split";
 
 /** Everything that a run found out: the contents of `result.json`. Scores are fractions of 1. */
 export interface DemoResult {
@@ -32,8 +38,82 @@ export interface DemoResult {
   parameters: { image: number; text: number };
   config: Record<string, unknown>;
   versions: Record<string, string>;
-  machine: { processor: string; cores: number; threads: number; device: string; memoryGiB: number };
+  machine: {
+    processor: string;
+    cores: number;
+    memoryGiB: number;
+    device: string;
+    threads: number;
+    instructionSet: string;
+    library: string;
+  };
+  /** What was typed. */
+  command: string;
   finishedAt: string;
+}
+
+/** What a finished run knows. */
+export interface RunFacts {
+  data: DataSet;
+  split: Split;
+  recipe: Recipe;
+  config: ClipConfigInput;
+  vocabularySize: number;
+  parameters: { image: number; text: number };
+  device: DeviceInfo;
+  /** The test's cosines, f32 [N, N]. */
+  cosines: Float32Array;
+  pixelBaseline: PixelBaseline;
+  /** Wall time of training. */
+  seconds: number;
+  command: string;
+}
+
+/** Scores the test and puts everything together. */
+export function assembleResult(run: RunFacts): DemoResult {
+  const { data, split, recipe, device, pixelBaseline, seconds } = run;
+  const items = split.test.map(({ concept, unseen }) => ({ unseen, group: data.concepts[concept]!.group }));
+  const metrics = metricsOf(run.cosines, items);
+  const { seed, steps, ...settings } = recipe;
+  return {
+    testStyle: split.style,
+    purpose: split.purpose,
+    seed,
+    steps,
+    seconds,
+    samplesPerSecond: (steps * recipe.batch) / seconds,
+    styleTop1: metrics.style.top1,
+    styleTop5: metrics.style.top5,
+    styleSeenTop1: metrics.styleSeen.top1,
+    styleSeenTop5: metrics.styleSeen.top5,
+    unseenTop1: metrics.unseen.top1,
+    unseenTop5: metrics.unseen.top5,
+    chance: 1 / metrics.names,
+    unseenChance: 1 / metrics.unseenNames,
+    pixelBaselineTop1: pixelBaseline.top1,
+    pixelBaselineTop5: pixelBaseline.top5,
+    retrieval: { imageToText: metrics.style, textToImage: metrics.textToImage },
+    metrics,
+    pixelBaseline,
+    trainingStyles: split.trainingStyles,
+    trainingConcepts: split.train.length,
+    trainingImages: split.train.reduce((total, { drawings }) => total + drawings.length, 0),
+    vocabularySize: run.vocabularySize,
+    parameters: run.parameters,
+    config: { ...settings, model: run.config },
+    versions: { node: process.version, dataSet: data.version },
+    machine: {
+      processor: device.name,
+      cores: availableParallelism(),
+      memoryGiB: Math.round(totalmem() / 2 ** 30),
+      device: device.kind,
+      threads: device.threads,
+      instructionSet: device.instructionSet,
+      library: device.library,
+    },
+    command: run.command,
+    finishedAt: new Date().toISOString().slice(0, 10),
+  };
 }
 
 /** One line of the result table. Undefined where a column does not apply. */

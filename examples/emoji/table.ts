@@ -1,3 +1,4 @@
+import type { Example } from "./report/sections";
 import { type DemoResult, percent, resultRows, thousands } from "./result";
 
 /** The result table for the terminal: one line a test, columns aligned. */
@@ -20,6 +21,16 @@ export function resultTable(result: DemoResult): string {
     rule,
     "* top-1 of the nearest training drawing by raw pixels: no learning, no names.",
   ].join("\n");
+}
+
+/** Test images and the names that the model picked, one line an image. */
+export function exampleLines(examples: readonly Example[]): string {
+  const rows = examples.map(({ label, unseen, names }) => [
+    `${names[0]?.right ? "✓" : "✗"} ${label}${unseen ? " (unseen)" : ""}`,
+    names.map((name) => `${name.label} ${Math.round(name.probability * 100)} %`).join(", "),
+  ]);
+  const width = Math.max(...rows.map(([label]) => label!.length));
+  return rows.map(([label, names]) => `  ${label!.padEnd(width)}  ${names}`).join("\n");
 }
 
 /** First column to the left, the others to the right. */

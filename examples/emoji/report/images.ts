@@ -3,7 +3,7 @@ import sharp from "sharp";
 /** Raw pixels of a square image as a PNG that a page can hold inline. */
 export async function pngDataUri(pixels: Uint8Array, size: number, channels: 3 | 4): Promise<string> {
   const png = await sharp(pixels, { raw: { width: size, height: size, channels } })
-    .png({ compressionLevel: 9, effort: 10 })
+    .png({ compressionLevel: 9 })
     .toBuffer();
   return `data:image/png;base64,${png.toString("base64")}`;
 }

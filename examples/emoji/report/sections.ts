@@ -122,10 +122,7 @@ export function protocolSection(result: DemoResult): string {
   const { metrics } = result;
   const style = escapeHtml(styleTitle(result.testStyle));
   const facts: [string, string][] = [
-    [
-      "Command",
-      `npm run demo -- --test-style ${result.testStyle} --seed ${result.seed} --steps ${result.steps}`,
-    ],
+    ["Command", result.command],
     [
       "Training data",
       `${thousands(result.trainingImages)} drawings of ${thousands(result.trainingConcepts)} concepts`,

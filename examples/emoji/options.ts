@@ -1,0 +1,58 @@
+import { availableParallelism } from "node:os";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { DEFAULT_STEPS } from "./recipe";
+import { DEFAULT_TEST_STYLE, STYLES } from "./styles";
+
+/** The command line of the demo. */
+export interface DemoOptions {
+  testStyle: string;
+  seed: number;
+  steps: number;
+  optimizer: "adamw" | "lamb";
+  validate: boolean;
+  dtype: "f32" | "bf16";
+  device: "cpu" | "cuda" | "auto";
+  threads: number;
+  allStyles: boolean;
+  out: string;
+}
+
+/** @param argv without the names of Node and of the script */
+export function parseOptions(argv: readonly string[]): DemoOptions {
+  const command = new Command("npm run demo --")
+    .description(
+      "Train a small EVA-CLIP on emoji in many drawing styles, then test it on a style it has never seen.",
+    )
+    .addOption(
+      new Option("--test-style <name>", "style to hold out and test on")
+        .choices(STYLES.map(({ name }) => name))
+        .default(DEFAULT_TEST_STYLE),
+    )
+    .option("--seed <n>", "seed of initial weights, batches and augmentation", wholeNumber(0), 0)
+    .option("--steps <n>", "training steps of 128 images", wholeNumber(1), DEFAULT_STEPS)
+    .addOption(new Option("--optimizer <name>", "optimizer").choices(["adamw", "lamb"]).default("adamw"))
+    .option(
+      "--validate",
+      "hide the test style as well and score another one, to choose hyperparameters",
+      false,
+    )
+    .addOption(
+      new Option("--dtype <type>", "type of the activations").choices(["f32", "bf16"]).default("f32"),
+    )
+    .addOption(
+      new Option("--device <name>", "where to compute").choices(["cpu", "cuda", "auto"]).default("cpu"),
+    )
+    .option("--threads <n>", "threads of the CPU", wholeNumber(1), availableParallelism())
+    .option("--all-styles", "also the two large optional styles (30 MB more to download)", false)
+    .option("--out <folder>", "where the result and the report go", "runs/demo")
+    .allowExcessArguments(false);
+  return command.parse([...argv], { from: "user" }).opts<DemoOptions>();
+}
+
+function wholeNumber(lowest: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isInteger(value) && value >= lowest && value < 2 ** 31) return value;
+    throw new InvalidArgumentError(`expected a whole number of at least ${lowest}.`);
+  };
+}

@@ -1,0 +1,47 @@
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { DemoResult } from "../result";
+import { reportPage } from "./page";
+import { drawDetail, drawExamples, type Scored } from "./pictures";
+import type { Example, History } from "./sections";
+
+const SHOWN = { seen: 36, unseen: 12, matrixPerGroup: 5 } as const;
+
+/**
+ * Writes `result.json` and `report.html` to a folder.
+ *
+ * @returns the examples that the report shows
+ */
+export async function writeReport(
+  folder: string,
+  result: DemoResult,
+  scored: Scored,
+  history: History,
+  batch: number,
+): Promise<Example[]> {
+  const examples = await drawExamples(scored, result.seed, SHOWN.seen, SHOWN.unseen);
+  const items = scored.split.test.map(({ concept }) => {
+    const { label, group } = scored.data.concepts[concept]!;
+    return { label, group };
+  });
+  const page = await reportPage({
+    result,
+    batch,
+    history,
+    examples,
+    matrix: { values: scored.cosines, size: items.length },
+    items,
+    detail: await drawDetail(scored, result.seed, SHOWN.matrixPerGroup),
+  });
+  await mkdir(folder, { recursive: true });
+  await replaceFile(join(folder, "result.json"), `${JSON.stringify(result, undefined, 2)}\n`);
+  await replaceFile(join(folder, "report.html"), page);
+  return examples;
+}
+
+/** The file is either the old one or the new one, never half of it. */
+async function replaceFile(path: string, content: string): Promise<void> {
+  const unfinished = `${path}.${process.pid}`;
+  await writeFile(unfinished, content);
+  await rename(unfinished, path);
+}

@@ -1,0 +1,29 @@
+import { parseOptions } from "../../../examples/emoji/options";
+import { DEFAULT_STEPS } from "../../../examples/emoji/recipe";
+
+describe("parseOptions", () => {
+  it("has the published experiment as its default", () => {
+    expect(parseOptions([])).toMatchObject({
+      testStyle: "twemoji",
+      seed: 0,
+      steps: DEFAULT_STEPS,
+      optimizer: "adamw",
+      validate: false,
+      dtype: "f32",
+      out: "runs/demo",
+    });
+  });
+
+  it("reads every option", () => {
+    const argv = "--test-style noto --seed 7 --steps 50 --optimizer lamb --validate --dtype bf16 --threads 1";
+    expect(parseOptions(argv.split(" "))).toMatchObject({
+      testStyle: "noto",
+      seed: 7,
+      steps: 50,
+      optimizer: "lamb",
+      validate: true,
+      dtype: "bf16",
+      threads: 1,
+    });
+  });
+});
