@@ -93,7 +93,15 @@ function conflicts({ vision_cfg: vision, text_cfg: text }: ClipConfig): string[]
 /** A plain CLIP image tower has none of EVA's parts. */
 function evaFieldsOfPlainTower(vision: VisionConfig): string[] {
   if (vision.eva_model_name !== undefined) return [];
-  const fields = ["subln", "naiveswiglu", "rope", "postnorm", "global_average_pool"] as const;
+  const fields = [
+    "subln",
+    "naiveswiglu",
+    "rope",
+    "postnorm",
+    "global_average_pool",
+    "ls_init_value",
+    "drop_path_rate",
+  ] as const;
   const set: string[] = fields.filter((field) => vision[field]);
   if (vision.pool_type === "avg") set.push("pool_type");
   return set.map((field) => `vision_cfg.${field} needs an EVA image tower, named by eva_model_name`);

@@ -8,8 +8,7 @@ import { type Activation, matmul } from "../ops/linear";
 import { Parameter } from "../parameter";
 import type { Operand, Tensor } from "../tensor";
 import type { VisionConfig } from "./clip_config";
-import type { TowerOptions } from "./eva_vision";
-import { classTokens, ImageTower, toFloat32 } from "./image_tower";
+import { classTokens, ImageTower, type TowerOptions, toFloat32 } from "./image_tower";
 import { CLIP_EPS, residualBlock } from "./residual_block";
 
 const PREFIX = "visual.";

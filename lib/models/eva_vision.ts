@@ -17,18 +17,12 @@ import { meanTokens } from "../ops/layout";
 import { Parameter } from "../parameter";
 import { constant, type Operand, type Tensor } from "../tensor";
 import type { VisionConfig } from "./clip_config";
-import { classTokens, ImageTower, toFloat32 } from "./image_tower";
+import { classTokens, ImageTower, type TowerOptions, toFloat32 } from "./image_tower";
 
 const EPS = 1e-6;
 const PREFIX = "visual";
 /** Positions start large when deviations follow the width: a small model learns where things are first. */
 const FAN_IN_POSITION_STD = 0.3;
-
-export interface TowerOptions {
-  embedDim: number;
-  type: FloatType;
-  init: InitScheme;
-}
 
 /**
  * EVA's image towers: EVA-01 (GELU MLP, layer scale), EVA-02 (rotary positions, SwiGLU, sub-LN) and EVA-02-E

@@ -1,5 +1,6 @@
 import type { RowSelection } from "../nn/attention";
 import type { Block, BlockContext } from "../nn/block";
+import type { InitScheme } from "../nn/initialization";
 import { Module } from "../nn/module";
 import type { PatchEmbedding } from "../nn/patch_embedding";
 import { dropTokens } from "../nn/token_drop";
@@ -7,6 +8,15 @@ import { cast, type FloatType } from "../ops/elementwise";
 import { l2Normalize } from "../ops/l2_normalize";
 import { gatherRows } from "../ops/layout";
 import { constant, type Operand, type Tensor } from "../tensor";
+
+/** What a tower needs besides its own configuration. */
+export interface TowerOptions {
+  /** E, the dimensions of the space that image and text share. */
+  embedDim: number;
+  /** The type of activations. */
+  type: FloatType;
+  init: InitScheme;
+}
 
 export interface ImageOptions {
   /** [2] i32 (seed, step): a training pass, with the configured dropping of patches and stochastic depth. */

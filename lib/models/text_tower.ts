@@ -1,6 +1,6 @@
 import type { Block } from "../nn/block";
 import { TokenEmbedding } from "../nn/embedding";
-import { fanInInitialization, type InitScheme, textInitialization } from "../nn/initialization";
+import { fanInInitialization, textInitialization } from "../nn/initialization";
 import { LayerNorm } from "../nn/layer_norm";
 import { Module } from "../nn/module";
 import type { FloatType } from "../ops/elementwise";
@@ -11,7 +11,7 @@ import { type Activation, matmul } from "../ops/linear";
 import { Parameter } from "../parameter";
 import type { Operand, Tensor } from "../tensor";
 import type { TextConfig } from "./clip_config";
-import { toFloat32 } from "./image_tower";
+import { type TowerOptions, toFloat32 } from "./image_tower";
 import { CLIP_EPS, residualBlock } from "./residual_block";
 
 const FAN_IN_POSITION_STD = 0.01;
@@ -22,12 +22,9 @@ export interface PackedCaptions extends PackedTokens {
   textEnds: Operand;
 }
 
-export interface TextTowerOptions {
+export interface TextTowerOptions extends TowerOptions {
   /** What the keys begin with. */
   prefix: string;
-  embedDim: number;
-  type: FloatType;
-  init: InitScheme;
   activation: Activation;
 }
 
