@@ -1,21 +1,21 @@
 import { compileByShape } from "../../lib/compile";
-import { packText } from "../../lib/data/pack_text";
 import type { Device } from "../../lib/device";
-import type { HostTensor } from "../../lib/host_tensor";
+import { HostTensor } from "../../lib/host_tensor";
 import type { ClipModel } from "../../lib/models/clip_model";
+import type { Tensor } from "../../lib/tensor";
 import { plainView } from "./augment";
+import { imageTensors, packTexts, viewImages } from "./batches";
 import { type DataSet, DRAWING_BYTES } from "./data_set";
 import { copyDrawing } from "./sampler";
 import { dotProducts } from "./similarity";
 import type { Split } from "./split";
-import { captionsOf, imageInputs, textInputs, viewImages } from "./trainer";
 import type { Vocabulary } from "./vocabulary";
 
 const BATCH = 256;
-const TEXT_BUCKET = 256;
 
 /**
- * The cosines of every test image with every test name.
+ * The cosines of every test image with every test name: drawings as they are, on the mean colour; names without a
+ * prompt around them.
  *
  * @returns f32 [N, N], row i the image and column i the name of `split.test[i]`
  */
@@ -26,70 +26,57 @@ export async function testCosines(
   split: Split,
   vocabulary: Vocabulary,
 ): Promise<Float32Array> {
-  const images = await encodeDrawings(
+  const drawings = split.test.map(({ drawing }) => drawing);
+  const names = split.test.map(({ concept }) => data.concepts[concept]!.label);
+  const images = await encode(
     device,
-    model,
-    data,
-    split.test.map(({ drawing }) => drawing),
+    drawings,
+    (part) => drawingTensors(data, part),
+    (tensors) => model.image.encode(viewImages(tensors)),
   );
-  const names = await encodeNames(
+  const texts = await encode(
     device,
-    model,
-    split.test.map(({ concept }) => data.concepts[concept]!.label),
-    vocabulary,
+    names,
+    (part) => nameTensors(part, vocabulary),
+    (tensors) => model.text.encode(tensors as Captions),
   );
-  return dotProducts(images, names, model.config.embed_dim);
+  return dotProducts(images, texts, model.config.embed_dim);
 }
 
-/** Drawings as they are, on the mean colour → f32 [N, E], unit length. */
-async function encodeDrawings(
+type Captions = Record<"tokens" | "cuSeqlens" | "textEnds", Tensor>;
+
+function drawingTensors(data: DataSet, drawings: readonly number[]): Record<string, HostTensor> {
+  const pixels = new Uint8Array(drawings.length * DRAWING_BYTES);
+  drawings.forEach((drawing, b) => {
+    copyDrawing(data, drawing, pixels, b);
+  });
+  return imageTensors(pixels, plainView(drawings.length));
+}
+
+function nameTensors(names: readonly string[], vocabulary: Vocabulary): Record<string, HostTensor> {
+  return Object.fromEntries(
+    Object.entries(packTexts(names, vocabulary)).map(([name, data]) => [
+      name,
+      new HostTensor("i32", [data.length], data),
+    ]),
+  );
+}
+
+/** Embeds items in batches. → f32 [items, E] */
+async function encode<Item>(
   device: Device,
-  model: ClipModel,
-  data: DataSet,
-  drawings: readonly number[],
-): Promise<Float32Array> {
-  const encode = compileByShape(device, (inputs) => ({
-    embedding: model.image.encode(viewImages(inputs, model.image.imageSize)),
-  }));
-  try {
-    return await inBatches(drawings, async (part) => {
-      const pixels = new Uint8Array(part.length * DRAWING_BYTES);
-      part.forEach((drawing, b) => {
-        copyDrawing(data, drawing, pixels, b);
-      });
-      return (await encode(imageInputs(pixels, plainView(part.length)))).embedding;
-    });
-  } finally {
-    encode.dispose();
-  }
-}
-
-/** Names, without a prompt around them → f32 [N, E], unit length. */
-async function encodeNames(
-  device: Device,
-  model: ClipModel,
-  names: readonly string[],
-  vocabulary: Vocabulary,
-): Promise<Float32Array> {
-  const encode = compileByShape(device, (inputs) => ({ embedding: model.text.encode(captionsOf(inputs)) }));
-  try {
-    return await inBatches(names, async (part) => {
-      const tokens = part.map((name) => vocabulary.encode(name));
-      return (await encode(textInputs(packText(tokens, TEXT_BUCKET)))).embedding;
-    });
-  } finally {
-    encode.dispose();
-  }
-}
-
-/** The rows that `encode` gives for each part, one after another. */
-async function inBatches<Item>(
   items: readonly Item[],
-  encode: (part: readonly Item[]) => Promise<HostTensor>,
+  tensorsOf: (part: readonly Item[]) => Record<string, HostTensor>,
+  body: (tensors: Record<string, Tensor>) => Tensor,
 ): Promise<Float32Array> {
-  const rows: Float32Array[] = [];
-  for (let start = 0; start < items.length; start += BATCH) {
-    rows.push((await encode(items.slice(start, start + BATCH))).toFloat32());
+  const program = compileByShape(device, (tensors) => ({ embeddings: body(tensors) }));
+  try {
+    const parts: HostTensor[] = [];
+    for (let start = 0; start < items.length; start += BATCH) {
+      parts.push((await program(tensorsOf(items.slice(start, start + BATCH)))).embeddings);
+    }
+    return Float32Array.from(parts.flatMap((part) => [...part.toFloat32()]));
+  } finally {
+    program.dispose();
   }
-  return Float32Array.from(rows.flatMap((part) => [...part]));
 }

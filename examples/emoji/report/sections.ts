@@ -117,6 +117,13 @@ ${right} of these ${examples.length} are right.</p>
 <div class="pictures">${pictures.join("")}</div>`;
 }
 
+/** Where the hyperparameters come from. */
+const CHOICES: Record<DemoResult["purpose"], string> = {
+  test: "Hyperparameters were chosen on another style and other held-out concepts (<code>--validate</code>), with this style hidden as well.",
+  validation:
+    "This is a validation run, to choose hyperparameters by: the style and the concepts of the test itself are neither trained on nor looked at.",
+};
+
 /** How the scores came about, in words, and everything needed to repeat them. */
 export function protocolSection(result: DemoResult): string {
   const { metrics } = result;
@@ -154,7 +161,7 @@ Flags and skin-tone variants are left out.</p>
 <p><b>Test A</b> shows the model every drawing of ${style}, none of which was trained on, and asks for its name out of all ${thousands(metrics.names)}. Most of those names were
 seen with other drawings: this measures generalisation to a new style. <b>Test B</b> takes the ${metrics.unseenNames} concepts that were held out in every style, and asks for the name out of
 those ${metrics.unseenNames}: neither the style nor the concept was seen, so this is zero-shot classification proper. Images are shown as they are, names without a prompt around them; the highest cosine wins,
-and a tie counts as wrong. Hyperparameters were chosen on another style and other held-out concepts (<code>--validate</code>), with this style hidden as well.</p>
+and a tie counts as wrong. ${CHOICES[result.purpose]}</p>
 <dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd>${escapeHtml(value)}</dd>`).join("")}</dl>
 <p class="quiet" style="margin-top:16px">Art: ${escapeHtml(licences)}. Names and keywords: Unicode CLDR by way of emojibase.</p>`;
 }
