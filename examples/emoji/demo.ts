@@ -33,12 +33,12 @@ interface Experiment {
 
 /** Trains, tests, and writes `result.json` and `report.html`. */
 async function runDemo(options: DemoOptions, command: string): Promise<void> {
-  const experiment = await prepareExperiment(options);
-  const { split, recipe, vocabulary } = experiment;
-  const config = modelConfig(vocabulary.vocabularySize);
-  const model = new ClipModel(parseClipConfig(config), { type: recipe.dtype, init: "fan_in" });
   const device = await Device.open(options.device, { threads: options.threads });
   try {
+    const experiment = await prepareExperiment(options, device);
+    const { split, recipe, vocabulary } = experiment;
+    const config = modelConfig(vocabulary.vocabularySize);
+    const model = new ClipModel(parseClipConfig(config), { type: recipe.dtype, init: "fan_in" });
     const { history, seconds } = await train(device, model, experiment);
     const cosines = await testCosines(device, model, experiment.data, split, vocabulary);
     const facts = { ...experiment, config, cosines, seconds, command, device: device.info };
@@ -52,11 +52,11 @@ async function runDemo(options: DemoOptions, command: string): Promise<void> {
   }
 }
 
-async function prepareExperiment(options: DemoOptions): Promise<Experiment> {
+async function prepareExperiment(options: DemoOptions, device: Device): Promise<Experiment> {
   const data = await loadDataSet(CACHE, options.allStyles, (style) => say(`Drawing ${style.title}`));
   const split = splitDataSet(data, options.testStyle, options.validate ? "validation" : "test");
   say(describe(split));
-  const pixelBaseline = await cachedPixelBaseline(data, split, CACHE);
+  const pixelBaseline = await cachedPixelBaseline(device, data, split, CACHE);
   const vocabulary = Vocabulary.of(trainingTexts(data, split.train), clipTokenizer(), CONTEXT_LENGTH);
   return { data, split, pixelBaseline, recipe: recipeFor(options), vocabulary };
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Device } from "../../lib/device";
 import { type DataSet, DRAWING_BYTES, DRAWING_SIZE } from "./data_set";
 import { dotProducts } from "./similarity";
 import type { Split } from "./split";
@@ -24,7 +25,7 @@ const WHITE = 255;
  * What comparing pixels achieves: every test drawing is named after the training drawing it resembles most (cosine of
  * 16 x 16 RGB on white, training mean subtracted). No learning, and no use of the captions.
  */
-export function pixelBaseline(data: DataSet, split: Split): PixelBaseline {
+export async function pixelBaseline(device: Device, data: DataSet, split: Split): Promise<PixelBaseline> {
   const known = split.train.flatMap(({ concept, drawings }) =>
     drawings.map((drawing) => ({ concept, drawing })),
   );
@@ -39,7 +40,7 @@ export function pixelBaseline(data: DataSet, split: Split): PixelBaseline {
   const mean = meanRow(train);
   normalizeRows(train, mean);
   normalizeRows(test, mean);
-  const scores = dotProducts(test, train, WIDTH);
+  const scores = await dotProducts(device, test, train, WIDTH);
   const ranks = split.test.map(({ concept }, i) =>
     rankOfConcept(scores.subarray(i * known.length, (i + 1) * known.length), known, concept),
   );
@@ -54,6 +55,7 @@ export function pixelBaseline(data: DataSet, split: Split): PixelBaseline {
 
 /** The same, remembered in a file of `cacheFolder` that is named after the data and the split. */
 export async function cachedPixelBaseline(
+  device: Device,
   data: DataSet,
   split: Split,
   cacheFolder: string,
@@ -65,7 +67,7 @@ export async function cachedPixelBaseline(
   try {
     return JSON.parse(await readFile(file, "utf8")) as PixelBaseline;
   } catch {
-    const baseline = pixelBaseline(data, split);
+    const baseline = await pixelBaseline(device, data, split);
     await mkdir(dirname(file), { recursive: true });
     await writeFile(`${file}.${process.pid}`, JSON.stringify(baseline));
     await rename(`${file}.${process.pid}`, file);

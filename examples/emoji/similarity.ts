@@ -1,5 +1,6 @@
-/** Rows of `b` that are multiplied together with one row of `a` before moving on, so that `a` stays in registers. */
-const BLOCK = 4;
+import { compile, spec } from "../../lib/compile";
+import type { Device } from "../../lib/device";
+import { matmul } from "../../lib/ops/linear";
 
 /**
  * All dot products of the rows of two matrices.
@@ -8,47 +9,21 @@ const BLOCK = 4;
  * @param b f32 [n, width]
  * @returns f32 [m, n]
  */
-export function dotProducts(a: Float32Array, b: Float32Array, width: number): Float32Array {
-  const m = a.length / width;
-  const n = b.length / width;
-  const products = new Float32Array(m * n);
-  const whole = n - (n % BLOCK);
-  for (let j = 0; j < whole; j += BLOCK) {
-    for (let i = 0; i < m; i++) fourProducts(a, i * width, b, j * width, width, products, i * n + j);
-  }
-  for (let j = whole; j < n; j++) {
-    for (let i = 0; i < m; i++) products[i * n + j] = dot(a, i * width, b, j * width, width);
-  }
-  return products;
-}
-
-function fourProducts(
+export async function dotProducts(
+  device: Device,
   a: Float32Array,
-  aStart: number,
   b: Float32Array,
-  bStart: number,
   width: number,
-  out: Float32Array,
-  outStart: number,
-): void {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  for (let k = 0; k < width; k++) {
-    const x = a[aStart + k]!;
-    s0 += x * b[bStart + k]!;
-    s1 += x * b[bStart + width + k]!;
-    s2 += x * b[bStart + 2 * width + k]!;
-    s3 += x * b[bStart + 3 * width + k]!;
+): Promise<Float32Array> {
+  const rows = (matrix: Float32Array) => spec("f32", [matrix.length / width, width]);
+  const program = await compile(device, { a: rows(a), b: rows(b) }, (x) => ({
+    products: matmul(x.a, x.b, { transposeB: true }),
+  }));
+  try {
+    return (await program({ a, b })).products.toFloat32();
+  } finally {
+    program.dispose();
   }
-  out[outStart] = s0;
-  out[outStart + 1] = s1;
-  out[outStart + 2] = s2;
-  out[outStart + 3] = s3;
-}
-
-function dot(a: Float32Array, aStart: number, b: Float32Array, bStart: number, width: number): number {
-  let sum = 0;
-  for (let k = 0; k < width; k++) sum += a[aStart + k]! * b[bStart + k]!;
-  return sum;
 }
 
 /** The indices of the largest of `scores`, best first; of equal scores, the earlier. */

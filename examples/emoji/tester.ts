@@ -40,7 +40,7 @@ export async function testCosines(
     (part) => nameTensors(part, vocabulary),
     (tensors) => model.text.encode(tensors as Captions),
   );
-  return dotProducts(images, texts, model.config.embed_dim);
+  return dotProducts(device, images, texts, model.config.embed_dim);
 }
 
 type Captions = Record<"tokens" | "cuSeqlens" | "textEnds", Tensor>;

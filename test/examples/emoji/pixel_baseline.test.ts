@@ -3,28 +3,37 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cachedPixelBaseline, pixelBaseline } from "../../../examples/emoji/pixel_baseline";
 import { splitDataSet } from "../../../examples/emoji/split";
+import { Device } from "../../../lib/device";
 import { syntheticDataSet } from "./synthetic_data_set";
 
 const data = syntheticDataSet(160, ["noto", "twemoji", "emojione"]);
+let device: Device;
+beforeAll(async () => {
+  device = await Device.open("cpu", { threads: 1 });
+});
+afterAll(() => device.dispose());
+
 const split = splitDataSet(data, "twemoji", "test");
 
 describe("pixelBaseline", () => {
-  it("names every concept that other styles draw alike, and none that it was not shown", () => {
+  it("names every concept that other styles draw alike, and none that it was not shown", async () => {
     const seenShare = 60 / 160;
     const expected = { top1: seenShare, top5: seenShare, seenTop1: 1, seenTop5: 1 };
-    expect(pixelBaseline(data, split)).toEqual(expected);
+    expect(await pixelBaseline(device, data, split)).toEqual(expected);
   });
 
-  it("is at chance when the test drawings are another concept's", () => {
+  it("is at chance when the test drawings are another concept's", async () => {
     const pixels = Uint8Array.from(data.pixels, (value, i) => (i % 4 === 3 ? value : (i * 7919) % 251));
-    expect(pixelBaseline({ ...data, pixels }, split).seenTop1).toBeLessThan(0.3);
+    expect((await pixelBaseline(device, { ...data, pixels }, split)).seenTop1).toBeLessThan(0.3);
   });
 
   it("is read from its file the second time", async () => {
     const folder = await mkdtemp(join(tmpdir(), "eva-clip-baseline-"));
-    const first = await cachedPixelBaseline(data, split, folder);
+    const first = await cachedPixelBaseline(device, data, split, folder);
     expect(await readdir(folder)).toHaveLength(1);
-    expect(await cachedPixelBaseline({ ...data, pixels: new Uint8Array() }, split, folder)).toEqual(first);
+    expect(await cachedPixelBaseline(device, { ...data, pixels: new Uint8Array() }, split, folder)).toEqual(
+      first,
+    );
     await rm(folder, { recursive: true });
   });
 });

@@ -1,7 +1,8 @@
 import { dotProducts, topIndices } from "../../../examples/emoji/similarity";
+import { Device } from "../../../lib/device";
 
 describe("dotProducts", () => {
-  it.each([1, 3, 4, 7])("multiplies every row by every one of %i rows", (rows) => {
+  it.each([1, 3, 4, 7])("multiplies every row by every one of %i rows", async (rows) => {
     const width = 3;
     const a = Float32Array.from({ length: 2 * width }, (_, i) => i + 1);
     const b = Float32Array.from({ length: rows * width }, (_, i) => (i % 5) - 2);
@@ -10,7 +11,12 @@ describe("dotProducts", () => {
         [0, 1, 2].reduce((sum, k) => sum + a[i * width + k]! * b[j * width + k]!, 0),
       ),
     );
-    expect([...dotProducts(a, b, width)]).toEqual(expected);
+    const device = await Device.open("cpu", { threads: 1 });
+    try {
+      expect([...(await dotProducts(device, a, b, width))]).toEqual(expected);
+    } finally {
+      await device.dispose();
+    }
   });
 });
 
