@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -96,8 +97,9 @@ class buffer {
   std::vector<std::byte> bytes_;
 };
 
-/// ‖actual - expected‖ / ‖expected‖
-inline double relative_error(const buffer& actual, const std::vector<double>& expected) {
+/// ‖actual - expected‖ / ‖expected‖, or / `least` where the expected is smaller than that.
+inline double relative_error(const buffer& actual, const std::vector<double>& expected,
+                             double least = 1e-30) {
   double difference = 0, norm = 0;
   for (int64_t i = 0; i < actual.size(); ++i) {
     const double e = expected[size_t(i)], d = double(actual[i]) - e;
@@ -105,7 +107,7 @@ inline double relative_error(const buffer& actual, const std::vector<double>& ex
     norm += e * e;
   }
   if (!(difference >= 0) || int64_t(expected.size()) != actual.size()) return INFINITY;
-  return std::sqrt(difference / (norm > 0 ? norm : 1));
+  return std::sqrt(difference) / std::max(least, std::sqrt(norm));
 }
 
 }  // namespace eva::test
