@@ -60,8 +60,9 @@ function isAlive(lock) {
 /** CMake itself notices changed sources and lists; only another output folder asks for a new configuration. */
 function isConfigured(folder, output) {
   const cache = join(folder, "CMakeCache.txt");
+  const generated = ["build.ninja", "Makefile"].some((file) => existsSync(join(folder, file)));
   return (
-    existsSync(cache) &&
+    generated &&
     readFileSync(cache, "utf8").includes(`CMAKE_LIBRARY_OUTPUT_DIRECTORY:UNINITIALIZED=${output}\n`)
   );
 }
