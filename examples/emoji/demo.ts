@@ -1,3 +1,4 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { clipTokenizer } from "../../lib/data/tokenizer";
 import { Device } from "../../lib/device";
@@ -16,7 +17,7 @@ import { Sampler, trainingTexts } from "./sampler";
 import { type Split, splitDataSet } from "./split";
 import { exampleLines, resultTable } from "./table";
 import { testCosines } from "./tester";
-import { parameterCounts, trainSteps } from "./trainer";
+import { parameterCounts, startTraining } from "./trainer";
 import { Vocabulary } from "./vocabulary";
 
 const CACHE = resolve(__dirname, "../../runs/cache/emoji");
@@ -39,7 +40,7 @@ async function runDemo(options: DemoOptions, command: string): Promise<void> {
     const { split, recipe, vocabulary } = experiment;
     const config = modelConfig(vocabulary.vocabularySize);
     const model = new ClipModel(parseClipConfig(config), { type: recipe.dtype, init: "fan_in" });
-    const { history, seconds } = await train(device, model, experiment);
+    const { history, seconds } = await trainModel(device, model, experiment, options.out);
     const cosines = await testCosines(device, model, experiment.data, split, vocabulary);
     const facts = { ...experiment, config, cosines, seconds, command, device: device.info };
     const { vocabularySize } = vocabulary;
@@ -62,21 +63,34 @@ async function prepareExperiment(options: DemoOptions, device: Device): Promise<
 }
 
 /** Trains the model under a progress bar. */
-async function train(
+async function trainModel(
   device: Device,
   model: ClipModel,
   { data, split, recipe, vocabulary }: Experiment,
+  out: string,
 ): Promise<{ history: History; seconds: number }> {
   const sampler = new Sampler(data, split.train, recipe);
   const history: History = { loss: [], accuracy: [], learningRate: [], scale: [] };
   const progress = new TrainingProgress(recipe.steps, recipe.batch, process.stderr);
-  const start = performance.now();
-  for await (const record of trainSteps(device, model, sampler, vocabulary, recipe)) {
-    for (const key of Object.keys(history) as (keyof History)[]) history[key].push(record[key]);
-    progress.update(record);
+  await startFolder(vocabulary, out);
+  const run = await startTraining(device, model, sampler, vocabulary, recipe, join(out, "checkpoints"));
+  for await (const event of run) {
+    if (event.type !== "step") continue;
+    history.loss.push(event.loss);
+    history.accuracy.push(event.imageAccuracy);
+    history.learningRate.push(event.schedule * recipe.learningRate);
+    history.scale.push(event.logitScale);
+    progress.update({ step: event.step, loss: event.loss, accuracy: event.imageAccuracy });
   }
   progress.finish();
-  return { history, seconds: (performance.now() - start) / 1000 };
+  return { history, seconds: (await run.result).seconds };
+}
+
+/** Clears the checkpoints of an earlier run, and keeps what the ids of this run's tokens stand for. */
+async function startFolder({ pieces, contextLength }: Vocabulary, out: string): Promise<void> {
+  await rm(join(out, "checkpoints"), { recursive: true, force: true });
+  await mkdir(out, { recursive: true });
+  await writeFile(join(out, "vocabulary.json"), JSON.stringify({ contextLength, pieces }));
 }
 
 function describe({ purpose, style, train, test, trainingStyles }: Split): string {
