@@ -63,6 +63,11 @@ export abstract class Optimizer {
     };
   }
 
+  /** The learning rate of the fastest parameter, before the schedule. */
+  get learningRate(): number {
+    return Math.max(...this.settings.learningRates);
+  }
+
   /**
    * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`: everything that a checkpoint needs besides
    * the step.

@@ -15,8 +15,8 @@ export interface StepEvent {
   /** Share of the batch's images, and of its texts, whose own partner scores highest. */
   readonly imageAccuracy: number;
   readonly textAccuracy: number;
-  /** The factor of warm-up and decay that scaled every group's learning rate. */
-  readonly schedule: number;
+  /** That of the fastest parameter at this step. */
+  readonly learningRate: number;
   /** e to the parameter, after the update. */
   readonly logitScale: number;
   /** Norm of all gradients before clipping. */

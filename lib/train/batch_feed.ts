@@ -1,0 +1,51 @@
+import { setImmediate } from "node:timers/promises";
+import type { Json } from "../data/dataset";
+import type { BatchStream, TrainingBatch } from "./batch_source";
+
+/** A batch, and the cursor just after it. */
+export interface FedBatch {
+  readonly batch: TrainingBatch;
+  readonly cursor: Json;
+}
+
+/** Takes batches from a stream one ahead: while the device runs a step, the next batch is made. */
+export class BatchFeed {
+  #next: Promise<FedBatch | undefined> | undefined;
+
+  constructor(private readonly stream: BatchStream) {}
+
+  /** Starts making a batch, once what was just given to the device is under way there. */
+  prepare(): void {
+    this.#next ??= setImmediate().then(() => this.#fetch());
+    // It is awaited when its turn comes; until then a failure must not count as unhandled.
+    this.#next.catch(() => undefined);
+  }
+
+  /** The next batch; undefined at the end of the data. Rejects with the signal's reason once it is aborted. */
+  async take(signal?: AbortSignal): Promise<FedBatch | undefined> {
+    const next = this.#next ?? this.#fetch();
+    this.#next = undefined;
+    if (!signal) return next;
+    signal.throwIfAborted();
+    let onAbort = () => undefined as void;
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+    try {
+      return await Promise.race([next, aborted]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Closes the stream. */
+  async close(): Promise<void> {
+    await this.stream.return?.();
+  }
+
+  async #fetch(): Promise<FedBatch | undefined> {
+    const { value, done } = await this.stream.next();
+    return done ? undefined : { batch: value, cursor: this.stream.state() };
+  }
+}

@@ -1,0 +1,40 @@
+import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { TrainEvent } from "./train_events";
+
+/** A JSON-lines record of a run: one object a step or evaluation. */
+export class MetricsFile {
+  private pending: string[] = [];
+
+  private constructor(private readonly path: string) {}
+
+  /** Opens the file; of an earlier run it keeps what came before `step`, so that a resumed run repeats nothing. */
+  static async open(path: string, step: number): Promise<MetricsFile> {
+    await mkdir(dirname(path), { recursive: true });
+    const before = step === 0 ? "" : await readFile(path, "utf8").catch(() => "");
+    const kept = before.split("\n").filter((line) => isBefore(line, step));
+    await writeFile(path, kept.map((line) => `${line}\n`).join(""));
+    return new MetricsFile(path);
+  }
+
+  add(event: TrainEvent): void {
+    if (event.type !== "step" && event.type !== "evaluate") return;
+    this.pending.push(`${JSON.stringify(event)}\n`);
+  }
+
+  /** Writes what was added. */
+  async flush(): Promise<void> {
+    const text = this.pending.join("");
+    this.pending = [];
+    if (text !== "") await appendFile(this.path, text);
+  }
+}
+
+/** A last line cut short by a crash is dropped with the rest. */
+function isBefore(line: string, step: number): boolean {
+  try {
+    return (JSON.parse(line) as { step: number }).step <= step;
+  } catch {
+    return false;
+  }
+}
