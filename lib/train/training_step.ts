@@ -1,4 +1,4 @@
-import { compileByShape } from "../compile";
+import { compileByShape, type Program } from "../compile";
 import type { Device } from "../device";
 import { EvaClipError } from "../errors";
 import { grad } from "../grad";
@@ -95,6 +95,11 @@ export class TrainingStep {
     };
   }
 
+  /** The programs compiled so far, for their statistics and profiles. */
+  async programs(): Promise<Program[]> {
+    return (await Promise.all([...this.#byDropout.values()].map((program) => program.programs()))).flat();
+  }
+
   dispose(): void {
     for (const program of this.#byDropout.values()) program.dispose();
     this.#byDropout.clear();
@@ -103,7 +108,8 @@ export class TrainingStep {
   private compile(patchDropout: number) {
     const { model, optimizer } = this;
     return compileByShape(this.device, (inputs) => {
-      const { tokens, cuSeqlens, textEnds, schedule, step, seed } = inputs as Record<string, Tensor> & StepInputs;
+      const { tokens, cuSeqlens, textEnds, schedule, step, seed } = inputs as Record<string, Tensor> &
+        StepInputs;
       const image = model.image.encode(this.recordImages(namedImageTensors(inputs)), { seed, patchDropout });
       const text = model.text.encode({ tokens, cuSeqlens, textEnds });
       const { loss, imageAccuracy, textAccuracy } = clipLoss(image, text, model.logitScale);
