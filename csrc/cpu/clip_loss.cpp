@@ -12,11 +12,11 @@ namespace {
 constexpr int64_t tile_rows = ops::clip_loss_tile_rows;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-/// The first `width` lanes of x, and `fill` in the others.
-vec only(vec x, whole, float) { return x; }
-vec only(vec x, int width, float fill) {
-  for (int lane = width; lane < lanes; ++lane) x[lane] = fill;
-  return x;
+/// Lane by lane the larger of `best` and the first `width` lanes of x.
+vec larger(vec best, vec x, whole) { return maximum(x, best); }
+vec larger(vec best, vec x, int width) {
+  for (int lane = width; lane < lanes; ++lane) x[lane] = best[lane];
+  return maximum(x, best);
 }
 
 /// Rows of the whole tiles and, where the batch does not divide, of the last one.
@@ -61,17 +61,13 @@ struct row_statistics {
 row_statistics row_softmax(const logits_tile& tile, int64_t i) {
   const float* logits = tile.row(i);
   vec best = broadcast(-infinity);
-  sweep(tile.batch, [&](int64_t j, auto width) {
-    const vec x = load(logits + j, width) * tile.scale;
-    best = maximum(only(x, width, -infinity), best);
-  });
+  sweep(tile.batch,
+        [&](int64_t j, auto width) { best = larger(best, load(logits + j, width) * tile.scale, width); });
   const float peak = reduce_max(best);
-  vec sum{};
-  sweep(tile.batch, [&](int64_t j, auto width) {
-    sum += only(exp(load(logits + j, width) * tile.scale - peak), width, 0);
-  });
+  const float sum = sum_over(
+      tile.batch, [&](int64_t j, auto width) { return exp(load(logits + j, width) * tile.scale - peak); });
   const float own = logits[tile.begin + i] * tile.scale;
-  return {peak + std::log(reduce_add(sum)), own, own >= peak};
+  return {peak + std::log(sum), own, own >= peak};
 }
 
 /// Carries the softmax of `width` columns from j on over the rows of one more tile (Milakov and Gimelshein
@@ -164,15 +160,14 @@ double gradient_row(const logits_tile& tile, int64_t i, float row_log_sum, const
   float* logits = tile.row(i);
   const int64_t diagonal = tile.begin + i;
   const float own = logits[diagonal] * tile.scale;
-  vec sum{};
-  sweep(tile.batch, [&](int64_t j, auto width) {
+  const float sum = sum_over(tile.batch, [&](int64_t j, auto width) {
     const vec s = load(logits + j, width) * tile.scale;
     const vec g = (exp(s - row_log_sum) + exp(s - load(column_log_sum + j, width))) * factor;
     store(logits + j, g * tile.scale, width);
-    sum += only(g * s, width, 0);
+    return g * s;
   });
   logits[diagonal] -= 2 * factor * tile.scale;
-  return double(reduce_add(sum)) - 2.0 * factor * own;
+  return double(sum) - 2.0 * factor * own;
 }
 
 }  // namespace

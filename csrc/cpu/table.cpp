@@ -5,6 +5,7 @@
 #include "cpu/clip_loss.h"
 #include "cpu/kernel.h"
 #include "cpu/linear.h"
+#include "cpu/optimizer.h"
 #include "ops/all_ops.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {

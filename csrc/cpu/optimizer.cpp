@@ -1,0 +1,233 @@
+#include "cpu/optimizer.h"
+
+#include <cmath>
+
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
+
+namespace eva::cpu::EVA_CLIP_ISA {
+namespace {
+
+/// Elements of a part: with its gradient and moments it stays in a core's L2 cache.
+constexpr int64_t part_size = 16384;
+/// Bytes of parameters in a group of LAMB: three times as much is read again from the last-level cache.
+constexpr int64_t group_bytes = int64_t(4) << 20;
+
+std::vector<tensor_part> cut(const tensors& list) {
+  std::vector<tensor_part> parts;
+  for (size_t i = 0; i < list.size(); ++i)
+    for (int64_t begin = 0, size = list[i].size(); begin < size; begin += part_size)
+      parts.push_back({i, begin, std::min(part_size, size - begin)});
+  return parts;
+}
+
+double square_sum(const float* x, int64_t count) {
+  // As many sums as let the compiler use whole vectors.
+  constexpr int64_t width = 16;
+  double sums[width]{};
+  int64_t i = 0;
+  for (; i + width <= count; i += width)
+    for (int64_t lane = 0; lane < width; ++lane) sums[lane] += double(x[i + lane]) * double(x[i + lane]);
+  for (; i < count; ++i) sums[0] += double(x[i]) * double(x[i]);
+  double total = 0;
+  for (double sum : sums) total += sum;
+  return total;
+}
+
+/// What all elements of an update share: g, m, v and the direction u as csrc/ops/optimizer.h defines them.
+struct moment_rule {
+  float clip, beta1, rest1, beta2, rest2, eps;
+  double correction1, correction2;  // 1 - β1ᵗ, 1 - β2ᵗ
+  float first_factor, second_factor;
+
+  /// `corrects`: whether u is made of bias-corrected moments.
+  template <class Args> moment_rule(const Args& a, bool corrects) {
+    const double norm = *a.norm.template as<float>(), step = *a.step.template as<int32_t>();
+    clip = a.clip_norm > 0 ? float(std::min(1.0, a.clip_norm / (norm + 1e-6))) : 1.0f;
+    beta1 = a.beta1;
+    beta2 = a.beta2;
+    rest1 = float(1.0 - double(beta1));
+    rest2 = float(1.0 - double(beta2));
+    eps = a.eps;
+    correction1 = 1.0 - std::pow(double(beta1), step);
+    correction2 = 1.0 - std::pow(double(beta2), step);
+    first_factor = corrects ? float(1.0 / correction1) : 1.0f;
+    second_factor = corrects ? float(1.0 / correction2) : 1.0f;
+  }
+
+  vec direction(vec m, vec v, vec p, float weight_decay) const {
+    return m * first_factor / (sqrt(v * second_factor) + eps) + weight_decay * p;
+  }
+};
+
+/// The memory of a part.
+struct part_view {
+  float *parameter, *first_moment, *second_moment;
+  const float* gradient;
+  int64_t count;
+
+  template <class Args> part_view(const Args& a, const tensor_part& part) : count(part.count) {
+    parameter = a.parameters[part.tensor].template as<float>() + part.begin;
+    gradient = a.gradients[part.tensor].template as<float>() + part.begin;
+    first_moment = a.first_moments[part.tensor].template as<float>() + part.begin;
+    second_moment = a.second_moments[part.tensor].template as<float>() + part.begin;
+  }
+
+  /// Updates the moments from element i on and returns u there; `p` are the parameters.
+  template <class Width>
+  vec advance(const moment_rule& rule, int64_t i, Width width, vec p, float weight_decay) const {
+    const vec g = load(gradient + i, width) * rule.clip;
+    const vec m = load(first_moment + i, width) * rule.beta1 + g * rule.rest1;
+    const vec v = load(second_moment + i, width) * rule.beta2 + g * g * rule.rest2;
+    store(first_moment + i, m, width);
+    store(second_moment + i, v, width);
+    return rule.direction(m, v, p, weight_decay);
+  }
+};
+
+}  // namespace
+
+plan<ops::global_norm>::plan(const ops::global_norm::args& a, context&)
+    : args_(a), parts_(cut(a.gradients)), sums_(parts_.size()) {}
+
+void plan<ops::global_norm>::run(context& c) {
+  parallel_items(c, int64_t(parts_.size()), [&](int64_t item, int) {
+    const tensor_part& part = parts_[size_t(item)];
+    sums_[size_t(item)] = square_sum(args_.gradients[part.tensor].as<float>() + part.begin, part.count);
+  });
+  double total = 0;
+  for (double sum : sums_) total += sum;
+  *args_.norm.as<float>() = float(std::sqrt(total));
+}
+
+plan<ops::lamb_update>::plan(const ops::lamb_update::args& a, context&)
+    : args_(a), parts_(cut(a.parameters)), sums_(parts_.size()) {
+  int64_t bytes = 0;
+  size_t part = 0;
+  for (size_t i = 0; i < a.parameters.size(); ++i) {
+    if (groups_.empty() || bytes + a.parameters[i].bytes() > group_bytes) {
+      groups_.push_back({i, i, part, part});
+      bytes = 0;
+    }
+    bytes += a.parameters[i].bytes();
+    while (part < parts_.size() && parts_[part].tensor == i) ++part;
+    groups_.back().end_tensor = i + 1;
+    groups_.back().end_part = part;
+  }
+}
+
+namespace {
+
+/// The first pass over a part: new moments, and the sums of p² and u².
+template <class Sums> Sums accumulate(const moment_rule& rule, const part_view& view, float weight_decay) {
+  // Short sums in single precision, added up in double.
+  constexpr int64_t block = 1024;
+  Sums sums{};
+  for (int64_t begin = 0; begin < view.count; begin += block) {
+    vec parameter_sum{}, update_sum{};
+    sweep(std::min(block, view.count - begin), [&](int64_t offset, auto width) {
+      const int64_t i = begin + offset;
+      const vec p = load(view.parameter + i, width);
+      const vec u = view.advance(rule, i, width, p, weight_decay);
+      parameter_sum += p * p;
+      update_sum += first_lanes(u * u, width);
+    });
+    sums.parameter += reduce_add(parameter_sum);
+    sums.update += reduce_add(update_sum);
+  }
+  return sums;
+}
+
+/// The second pass: p -= rate u, with u computed again from the new moments.
+void descend(const moment_rule& rule, const part_view& view, float weight_decay, float rate) {
+  sweep(view.count, [&](int64_t i, auto width) {
+    const vec p = load(view.parameter + i, width);
+    const vec m = load(view.first_moment + i, width), v = load(view.second_moment + i, width);
+    store(view.parameter + i, p - rate * rule.direction(m, v, p, weight_decay), width);
+  });
+}
+
+/// ‖p‖ / ‖u‖, 1 when either is 0.
+float trust_ratio(const ops::lamb_update::args& a, size_t i) {
+  const float* squares = a.partials.as<float>() + 2 * i;
+  if (a.adapt[i] == 0 || !(squares[0] > 0) || !(squares[1] > 0)) return 1;
+  const double ratio = std::sqrt(double(squares[0]) / double(squares[1]));
+  return float(a.variant == ops::lamb_variant::deepspeed ? std::clamp(ratio, 0.01, 10.0) : ratio);
+}
+
+}  // namespace
+
+void plan<ops::lamb_update>::add_up(const group& g) const {
+  float* const squares = args_.partials.as<float>();
+  size_t part = g.first_part;
+  for (size_t i = g.first_tensor; i < g.end_tensor; ++i) {
+    square_sums total{};
+    for (; part < g.end_part && parts_[part].tensor == i; ++part) {
+      total.parameter += sums_[part].parameter;
+      total.update += sums_[part].update;
+    }
+    squares[2 * i] = float(total.parameter);
+    squares[2 * i + 1] = float(total.update);
+  }
+}
+
+void plan<ops::lamb_update>::run(context& c) {
+  const ops::lamb_update::args& a = args_;
+  float* const ratios = a.trust_ratios.as<float>();
+  if (!std::isfinite(*a.norm.as<float>())) {
+    if (ratios) std::fill_n(ratios, a.trust_ratios.size(), 0.0f);
+    return;
+  }
+  const bool corrects = a.variant != ops::lamb_variant::deepspeed;
+  const moment_rule rule(a, corrects);
+  const double bias_factor = corrects ? 1.0 : std::sqrt(rule.correction2) / rule.correction1;
+  const double schedule = *a.schedule.as<float>();
+
+  for (const group& g : groups_) {
+    const auto part_count = int64_t(g.end_part - g.first_part);
+    parallel_items(c, part_count, [&](int64_t item, int) {
+      const size_t i = g.first_part + size_t(item);
+      const float weight_decay = a.weight_decays[parts_[i].tensor];
+      sums_[i] = accumulate<square_sums>(rule, part_view(a, parts_[i]), weight_decay);
+    });
+    add_up(g);
+    for (size_t i = g.first_tensor; i < g.end_tensor; ++i)
+      if (ratios) ratios[i] = trust_ratio(a, i);
+    parallel_items(c, part_count, [&](int64_t item, int) {
+      const tensor_part& part = parts_[g.first_part + size_t(item)];
+      const double rate =
+          schedule * a.learning_rates[part.tensor] * bias_factor * trust_ratio(a, part.tensor);
+      descend(rule, part_view(a, part), a.weight_decays[part.tensor], float(rate));
+    });
+  }
+}
+
+plan<ops::adamw_update>::plan(const ops::adamw_update::args& a, context&)
+    : args_(a), parts_(cut(a.parameters)) {}
+
+void plan<ops::adamw_update>::run(context& c) {
+  const ops::adamw_update::args& a = args_;
+  if (!std::isfinite(*a.norm.as<float>())) return;
+  const moment_rule rule(a, true);
+  const float schedule = *a.schedule.as<float>();
+  parallel_items(c, int64_t(parts_.size()), [&](int64_t item, int) {
+    const tensor_part& part = parts_[size_t(item)];
+    const part_view view(a, part);
+    const float rate = schedule * a.learning_rates[part.tensor];
+    const float weight_decay = a.weight_decays[part.tensor];
+    sweep(view.count, [&](int64_t i, auto width) {
+      const vec p = load(view.parameter + i, width);
+      store(view.parameter + i, p - rate * view.advance(rule, i, width, p, weight_decay), width);
+    });
+  });
+}
+
+template <> void run<ops::clamp_update>(const ops::clamp_update::args& a, context&) {
+  for (const tensor& parameter : a.parameters) {
+    float* p = parameter.as<float>();
+    // A NaN stays one.
+    for (int64_t i = 0; i < parameter.size(); ++i) p[i] = std::clamp(p[i], a.minimum, a.maximum);
+  }
+}
+
+}  // namespace eva::cpu::EVA_CLIP_ISA
