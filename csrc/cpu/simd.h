@@ -205,6 +205,16 @@ inline vec exp(vec x) {
   return ldexp(tail * (r * r) + r + 1.0f, n);
 }
 
+/// 2^x within 2 units in the last place; 0, subnormal and infinite results included (Moshier, Cephes, exp2f).
+inline vec exp2(vec x) {
+  x = minimum(broadcast(130.0f), maximum(broadcast(-152.0f), x));
+  constexpr float round = 0x1.8p23f;
+  const vec n = (x + round) - round;
+  return ldexp(polynomial(x - n, 1.535336188319500e-4f, 1.339887440266574e-3f, 9.618437357674640e-3f,
+                          5.550332471162809e-2f, 2.402264791363012e-1f, 6.931472028550421e-1f, 1.0f),
+               n);
+}
+
 /// ln x within 2 units in the last place; -infinity at 0, NaN below.
 inline vec log(vec x) {
   constexpr float infinity = std::numeric_limits<float>::infinity();

@@ -60,10 +60,9 @@ template <class T> class backward {
     for_each_query_block(s.length, [&](int64_t begin, int64_t end) {
       const int64_t rows = end - begin, keys = a_.causal ? end : s.length;
       for (int64_t i = 0; i < rows; ++i)
-        copy_token(b.queries.row(i), in.q.row(begin + i), head_dim_, scale, angles, begin + i, 1.0f);
+        copy_token(b.queries.row(i), in.q.row(begin + i), head_dim_, scale * log2_e, angles, begin + i, 1.0f);
       gradient_of_scores(s, head, b, begin, rows, keys);
       add_transposed_product(b.value_gradient, b.scores, b.out_gradient, keys, rows, head_dim_);
-      // The queries hold the scale already.
       add_transposed_product(b.key_gradient, b.score_gradient, b.queries, keys, rows, head_dim_);
       product(b.query_gradient, b.score_gradient, b.keys, rows, keys, head_dim_);
       for (int64_t i = 0; i < rows; ++i)
@@ -71,7 +70,8 @@ template <class T> class backward {
                    -1.0f);
     });
     for (int64_t i = 0; i < s.length; ++i) {
-      copy_token(gradient.k.row(i), b.key_gradient.row(i), head_dim_, 1.0f, angles, i, -1.0f);
+      // The queries held the scale and log2 e.
+      copy_token(gradient.k.row(i), b.key_gradient.row(i), head_dim_, 1.0f / log2_e, angles, i, -1.0f);
       scale_row(gradient.v.row(i), b.value_gradient.row(i), head_dim_, 1.0f);
     }
   }
@@ -100,7 +100,7 @@ template <class T> class backward {
     product(b.scores, b.queries, b.keys_transposed, rows, head_dim_, keys);
     product(b.score_gradient, b.out_gradient, b.values_transposed, rows, head_dim_, keys);
     for (int64_t i = 0; i < rows; ++i) {
-      const float log_sum = a_.log_sum.as<const float>()[(s.begin + begin + i) * a_.heads + head];
+      const float log_sum = log2_e * a_.log_sum.as<const float>()[(s.begin + begin + i) * a_.heads + head];
       softmax_gradient(b.scores.row(i), b.score_gradient.row(i), a_.causal ? begin + i + 1 : keys, keys,
                        log_sum, delta[i]);
     }

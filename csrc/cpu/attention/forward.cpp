@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 
 #include "cpu/attention/batch.h"
@@ -10,6 +11,7 @@ namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
 using op = ops::attention;
+using row_values = std::array<float, query_block>;
 
 struct buffers {
   buffers(carver& from, int64_t length, int64_t head_dim)
@@ -51,25 +53,40 @@ template <class T> class forward {
     const qkv_rows<const T> in(a_.qkv, s.begin, head, a_.heads);
     pack_transposed(b.keys_transposed, b.strip, in.k, s.length, head_dim_, angles);
     for (int64_t i = 0; i < s.length; ++i) scale_row(b.values.row(i), in.v.row(i), head_dim_, 1.0f);
-    const float scale = 1.0f / std::sqrt(float(head_dim_));
+    const float scale = log2_e / std::sqrt(float(head_dim_));
     for_each_query_block(s.length, [&](int64_t begin, int64_t end) {
       const int64_t rows = end - begin, keys = a_.causal ? end : s.length;
+      const auto seen = [&](int64_t i) { return a_.causal ? begin + i + 1 : keys; };
       for (int64_t i = 0; i < rows; ++i)
         copy_token(b.queries.row(i), in.q.row(begin + i), head_dim_, scale, angles, begin + i, 1.0f);
       product(b.scores, b.queries, b.keys_transposed, rows, head_dim_, keys);
-      softmax_scale divisors[query_block];
-      for (int64_t i = 0; i < rows; ++i)
-        divisors[i] = exponentiate(b.scores.row(i), a_.causal ? begin + i + 1 : keys, keys);
+      // In two loops, so that one row's work hides the latency of another's.
+      row_values peak, sum;
+      for (int64_t i = 0; i < rows; ++i) peak[i] = row_maximum(b.scores.row(i), seen(i));
+      for (int64_t i = 0; i < rows; ++i) sum[i] = exponentiate(b.scores.row(i), seen(i), keys, peak[i]);
       product(b.result, b.scores, b.values, rows, keys, head_dim_);
-      for (int64_t i = 0; i < rows; ++i) write(s.begin + begin + i, head, b.result.row(i), divisors[i]);
+      write_out(s.begin + begin, head, b.result, rows, sum);
+      write_log_sum(s.begin + begin, head, rows, peak, sum);
     });
   }
 
-  void write(int64_t row, int64_t head, const float* result, softmax_scale divisor) {
-    if (a_.out.data)
-      scale_row(a_.out.as<T>() + (row * a_.heads + head) * head_dim_, result, head_dim_, 1.0f / divisor.sum);
-    if (a_.log_sum.data)
-      a_.log_sum.as<float>()[row * a_.heads + head] = divisor.maximum + std::log(divisor.sum);
+  void write_out(int64_t first, int64_t head, matrix result, int64_t rows, const row_values& sum) {
+    if (a_.out.data == nullptr) return;
+    T* out = a_.out.as<T>() + (first * a_.heads + head) * head_dim_;
+    for (int64_t i = 0; i < rows; ++i)
+      scale_row(out + i * a_.heads * head_dim_, result.row(i), head_dim_, 1.0f / sum[i]);
+  }
+
+  void write_log_sum(int64_t first, int64_t head, int64_t rows, const row_values& peak,
+                     const row_values& sum) {
+    if (a_.log_sum.data == nullptr) return;
+    row_values result;
+    sweep(rows, [&](int64_t i, auto width) {
+      const vec natural = load(&peak[i], width) * (1.0f / log2_e) + log(load(&sum[i], width));
+      store(&result[i], natural, width);
+    });
+    float* log_sum = a_.log_sum.as<float>() + first * a_.heads + head;
+    for (int64_t i = 0; i < rows; ++i) log_sum[i * a_.heads] = result[i];
   }
 
   const op::args& a_;

@@ -15,43 +15,46 @@ inline vec first_lanes(vec x, int count, vec other) {
   return select(lane < broadcast(int32_t(count)), x, other);
 }
 
-/// What a row of scores was divided by: p = e^(s - maximum) / sum.
-struct softmax_scale {
-  float maximum, sum;
-};
+/// log2 e. Scores are kept in units of ln 2, because 2^x is cheaper than e^x.
+inline constexpr float log2_e = 1.44269504f;
 
-/// Turns a row of scores into p · sum in place: a query sees the first `seen` of its `columns` keys, the
-/// others get zero.
-inline softmax_scale exponentiate(float* row, int64_t seen, int64_t columns) {
+/// A query sees the first `seen` keys of its row of scores.
+inline float row_maximum(const float* row, int64_t seen) {
   const vec lowest = broadcast(-std::numeric_limits<float>::infinity());
   vec highest = lowest;
   sweep(seen, [&](int64_t i, auto width) {
     highest = maximum(first_lanes(load(row + i), width, lowest), highest);
   });
-  const float peak = reduce_max(highest);
+  return reduce_max(highest);
+}
+
+inline void clear_unseen(float* row, int64_t seen, int64_t columns) {
+  for (int64_t i = whole_vectors(seen); i < columns; i += lanes) store(row + i, vec{});
+}
+
+/// Turns a row of scores s into 2^(s - peak) in place, zero for keys that are not seen, and returns its sum.
+inline float exponentiate(float* row, int64_t seen, int64_t columns, float peak) {
   vec sum{};
   sweep(seen, [&](int64_t i, auto width) {
-    const vec p = first_lanes(exp(load(row + i) - peak), width, vec{});
+    const vec p = first_lanes(exp2(load(row + i) - peak), width, vec{});
     store(row + i, p);
     sum += p;
   });
-  for (int64_t i = (seen + lanes - 1) / lanes * lanes; i < columns; i += lanes) store(row + i, vec{});
-  return {peak, reduce_add(sum)};
+  clear_unseen(row, seen, columns);
+  return reduce_add(sum);
 }
 
-/// Turns a row of scores into p = e^(s - log_sum) and a row of its gradients dp into ds = p (dp - delta),
-/// in place.
+/// Turns a row of scores s into p = 2^(s - log_sum) and a row of gradients dp into ds = p (dp - delta), in
+/// place.
 inline void softmax_gradient(float* row, float* gradient, int64_t seen, int64_t columns, float log_sum,
                              float delta) {
   sweep(seen, [&](int64_t i, auto width) {
-    const vec p = first_lanes(exp(load(row + i) - log_sum), width, vec{});
+    const vec p = first_lanes(exp2(load(row + i) - log_sum), width, vec{});
     store(row + i, p);
     store(gradient + i, first_lanes(p * (load(gradient + i) - delta), width, vec{}));
   });
-  for (int64_t i = (seen + lanes - 1) / lanes * lanes; i < columns; i += lanes) {
-    store(row + i, vec{});
-    store(gradient + i, vec{});
-  }
+  clear_unseen(row, seen, columns);
+  clear_unseen(gradient, seen, columns);
 }
 
 }  // namespace eva::cpu::EVA_CLIP_ISA
