@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { Json } from "../data/dataset";
+import { abortable } from "./abortable";
 import type { BatchStream, TrainingBatch } from "./batch_source";
 
 /** A batch, and the cursor just after it. */
@@ -25,18 +26,7 @@ export class BatchFeed {
   async take(signal?: AbortSignal): Promise<FedBatch | undefined> {
     const next = this.#next ?? this.#fetch();
     this.#next = undefined;
-    if (!signal) return next;
-    signal.throwIfAborted();
-    let onAbort = () => undefined as void;
-    const aborted = new Promise<never>((_, reject) => {
-      onAbort = () => reject(signal.reason);
-      signal.addEventListener("abort", onAbort, { once: true });
-    });
-    try {
-      return await Promise.race([next, aborted]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    return abortable(next, signal);
   }
 
   /** Closes the stream. */

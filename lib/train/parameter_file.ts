@@ -80,11 +80,18 @@ async function valuesFor(file: SafetensorsFile, { name, dtype }: Parameter): Pro
  * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming missing, unknown and misshapen tensors;
  *   `ERR_EVACLIP_CHECKPOINT_CORRUPT` or `ERR_EVACLIP_IO` for the file itself
  */
-export async function readParameters(path: string, parameters: readonly Parameter[]): Promise<void> {
+export async function readParameters(
+  path: string,
+  parameters: readonly Parameter[],
+  signal?: AbortSignal,
+): Promise<void> {
   const file = await openSafetensors(path);
   try {
     checkTensors(file, parameters);
-    for (const parameter of parameters) await parameter.write(await valuesFor(file, parameter));
+    for (const parameter of parameters) {
+      signal?.throwIfAborted();
+      await parameter.write(await valuesFor(file, parameter));
+    }
   } finally {
     await file.close();
   }

@@ -20,6 +20,7 @@ const INCLUDES = {
 const LAYERS = [
   ["cli"],
   ["index"],
+  ["serve"],
   ["train", "eval"],
   ["models", "losses", "optim", "data"],
   ["nn"],

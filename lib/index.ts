@@ -1,0 +1,80 @@
+// The public names, nothing else.
+export {
+  type CompileOptions,
+  compile,
+  compileByShape,
+  type Program,
+  spec,
+  type TensorSpec,
+} from "./compile";
+export type { Batch, BatchSample, PackedText } from "./data/batch";
+export { centreCrop, type RandomCropOptions, randomResizedCrop } from "./data/crop";
+export type { Dataset, IndexedSource, Sample } from "./data/dataset";
+export { decodeImage, type ImageInput, preprocess, type RawImage } from "./data/image";
+export { openClassFolder, openImageFolder } from "./data/image_folder";
+export { indexedDataset } from "./data/indexed_dataset";
+export { createLoader, type Loader } from "./data/loader";
+export type { LoaderCursor } from "./data/loader_cursor";
+export type { ImageTransform, LoaderOptions, Skip } from "./data/loader_options";
+export { type ManifestOptions, openManifest } from "./data/manifest";
+export { packPadded, packText } from "./data/pack_text";
+export { ClipTokenizer, type Tokenizer, tokenize } from "./data/tokenizer";
+export { openWebDataset, type WebDatasetOptions } from "./data/webdataset";
+export { Device, type DeviceKind, type DeviceOptions } from "./device";
+export { EvaClipError } from "./errors";
+export { evaluateRetrieval, type RecallScores, type RetrievalResult } from "./eval/retrieval";
+export {
+  fillTemplates,
+  OPENAI_IMAGENET_TEMPLATES,
+  type PromptTemplates,
+  SIMPLE_IMAGENET_TEMPLATES,
+} from "./eval/templates";
+export {
+  type EvaluationOptions,
+  evaluateZeroShot,
+  type ZeroShotOptions,
+  type ZeroShotResult,
+} from "./eval/zero_shot";
+export { grad } from "./grad";
+export { HostTensor } from "./host_tensor";
+export { type ClipLoss, clipLoss } from "./losses/clip_loss";
+export { siglipLoss } from "./losses/siglip_loss";
+export { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./models/clip_config";
+export { ClipModel, type ClipModelOptions } from "./models/clip_model";
+export { type EvaClipName, evaClipConfig, evaClipNames } from "./models/eva_clip_configs";
+export type { DeviceInfo, DType, KernelTiming, ProgramStats } from "./native";
+export { initializeParameters } from "./nn/initialize_parameters";
+export * as ops from "./ops/all_ops";
+export { AdamW } from "./optim/adamw";
+export { Lamb, type LambOptions } from "./optim/lamb";
+export { Optimizer, type OptimizerOptions } from "./optim/optimizer";
+export {
+  type GroupSettings,
+  type ParameterRule,
+  parameterRules,
+  type TowerSettings,
+} from "./optim/parameter_groups";
+export { type Schedule, scheduleFactor, warmupCosine } from "./optim/schedule";
+export { type Initializer, Parameter } from "./parameter";
+export type { Classification, ClassifyOptions } from "./serve/classification";
+export { EvaClip, type MemoryInfo } from "./serve/eva_clip";
+export type {
+  CallOptions,
+  ConfigSource,
+  CreateOptions,
+  EncodeOptions,
+  LoadOptions,
+  ModelType,
+} from "./serve/eva_clip_options";
+export { apply, constant, type Operand, reshape, type Tensor } from "./tensor";
+export {
+  type BatchSource,
+  type BatchStream,
+  batchesByStep,
+  type TrainingBatch,
+} from "./train/batch_source";
+export { readCheckpoint, type TrainerState, writeCheckpoint } from "./train/checkpoint";
+export { allocateModel, initializeModel } from "./train/initialize";
+export { type TrainOptions, type TrainResult, TrainingRun, train } from "./train/train";
+export type { PatchDropout, TrainConfig } from "./train/train_config";
+export type { TrainEvent } from "./train/train_events";

@@ -1,0 +1,58 @@
+import type { Tokenizer } from "../data/tokenizer";
+import { Device, type DeviceKind } from "../device";
+import { EvaClipError } from "../errors";
+import type { ClipConfigInput } from "../models/clip_config";
+import type { InitScheme } from "../nn/initialization";
+
+export type ModelType = "f32" | "bf16";
+
+/** A published model's name, or a configuration in the JSON of the published files. */
+export type ConfigSource = string | ClipConfigInput;
+
+export interface OpenOptions {
+  /** Default `auto`. A `Device` that is open already is used, and stays open when the model is disposed. */
+  readonly device?: DeviceKind | Device;
+  /** Threads of the CPU. Default: as many as the process may use. */
+  readonly threads?: number;
+  /** The type of weights and activations. Default `f32`. */
+  readonly dtype?: ModelType;
+  /** Default CLIP's. */
+  readonly tokenizer?: Tokenizer;
+}
+
+export interface CreateOptions extends OpenOptions {
+  /** Chooses the initial weights. Default 0. */
+  readonly seed?: number;
+  /** How weights start: as published (the default), or by the width, which suits small models. */
+  readonly init?: InitScheme;
+}
+
+export interface LoadOptions extends OpenOptions {
+  /** For a bare weights file without a config.json beside it. */
+  readonly config?: ConfigSource;
+  readonly signal?: AbortSignal;
+}
+
+export interface CallOptions {
+  /** Ends the call: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface EncodeOptions extends CallOptions {
+  /** Give embeddings unit length. Default true. */
+  readonly normalize?: boolean;
+  /** Most samples encoded at a time. Default 32. */
+  readonly batchSize?: number;
+}
+
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a type that is not one of the two. */
+export function checkModelType(dtype: string): void {
+  if (dtype === "f32" || dtype === "bf16") return;
+  throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `dtype must be f32 or bf16, found ${dtype}`);
+}
+
+/** The device asked for, and whether it was opened for this call. */
+export async function openDevice({ device = "auto", threads }: OpenOptions): Promise<{ device: Device; owned: boolean }> {
+  if (device instanceof Device) return { device, owned: false };
+  return { device: await Device.open(device, threads === undefined ? {} : { threads }), owned: true };
+}
