@@ -97,6 +97,16 @@ class buffer {
   std::vector<std::byte> bytes_;
 };
 
+inline tensor view(std::vector<int32_t>& values, const shape& dims) {
+  return {dtype::i32, dims, values.data()};
+}
+inline tensor view(std::vector<uint8_t>& values, const shape& dims) {
+  return {dtype::u8, dims, values.data()};
+}
+
+/// What a computation on `type` may be off by, relative to its size.
+inline double tolerance(dtype type) { return type == dtype::f32 ? 2e-6 : 4e-3; }
+
 /// ‖actual - expected‖ / ‖expected‖, or / `least` where the expected is smaller than that.
 inline double relative_error(const buffer& actual, const std::vector<double>& expected,
                              double least = 1e-30) {
