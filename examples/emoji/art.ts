@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { EvaClipError } from "../../lib/errors";
+import { EvaClipError } from "../../lib";
 import { STYLES, type Style } from "./styles";
 
 const FOLDER = __dirname;

@@ -1,9 +1,4 @@
-import type { PackedText } from "../../lib/data/batch";
-import { packText } from "../../lib/data/pack_text";
-import { HostTensor } from "../../lib/host_tensor";
-import { affineSample } from "../../lib/ops/affine_sample";
-import type { Tensor } from "../../lib/tensor";
-import type { TrainingBatch } from "../../lib/train/batch_source";
+import { HostTensor, ops, type PackedText, packText, type Tensor, type TrainingBatch } from "../../lib";
 import type { Augmentation } from "./augment";
 import { DRAWING_SIZE } from "./data_set";
 import { IMAGE_SIZE } from "./recipe";
@@ -28,7 +23,7 @@ export function imageTensors(drawings: Uint8Array, views: Augmentation): Record<
 export function viewImages(tensors: Readonly<Record<string, Tensor>>): Tensor {
   const { drawings, transform, background, colour } = tensors;
   const views = { transform: transform!, background: background!, colour: colour! };
-  return affineSample(drawings!, { ...views, size: IMAGE_SIZE });
+  return ops.affineSample(drawings!, { ...views, size: IMAGE_SIZE });
 }
 
 export function packTexts(texts: readonly string[], vocabulary: Vocabulary): PackedText {

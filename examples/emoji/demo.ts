@@ -1,10 +1,6 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { clipTokenizer } from "../../lib/data/tokenizer";
-import { Device } from "../../lib/device";
-import { EvaClipError } from "../../lib/errors";
-import { parseClipConfig } from "../../lib/models/clip_config";
-import { ClipModel } from "../../lib/models/clip_model";
+import { ClipModel, ClipTokenizer, Device, EvaClipError, parseClipConfig } from "../../lib";
 import { type DataSet, loadDataSet } from "./data_set";
 import { type DemoOptions, parseOptions } from "./options";
 import { cachedPixelBaseline, type PixelBaseline } from "./pixel_baseline";
@@ -58,7 +54,7 @@ async function prepareExperiment(options: DemoOptions, device: Device): Promise<
   const split = splitDataSet(data, options.testStyle, options.validate ? "validation" : "test");
   say(describe(split));
   const pixelBaseline = await cachedPixelBaseline(device, data, split, CACHE);
-  const vocabulary = Vocabulary.of(trainingTexts(data, split.train), clipTokenizer(), CONTEXT_LENGTH);
+  const vocabulary = Vocabulary.of(trainingTexts(data, split.train), new ClipTokenizer(), CONTEXT_LENGTH);
   return { data, split, pixelBaseline, recipe: recipeFor(options), vocabulary };
 }
 
@@ -78,7 +74,7 @@ async function trainModel(
     if (event.type !== "step") continue;
     history.loss.push(event.loss);
     history.accuracy.push(event.imageAccuracy);
-    history.learningRate.push(event.schedule * recipe.learningRate);
+    history.learningRate.push(event.learningRate);
     history.scale.push(event.logitScale);
     progress.update({ step: event.step, loss: event.loss, accuracy: event.imageAccuracy });
   }

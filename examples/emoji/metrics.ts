@@ -1,4 +1,4 @@
-import { EvaClipError } from "../../lib/errors";
+import { EvaClipError } from "../../lib";
 
 /** A share of tests in which the right answer was first, or among the first 5 or 10. */
 export interface Recall {

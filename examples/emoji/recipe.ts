@@ -1,4 +1,4 @@
-import type { ClipConfigInput } from "../../lib/models/clip_config";
+import type { ClipConfigInput } from "../../lib";
 
 /** How a run trains. Chosen on the validation style (`--validate`). */
 export interface Recipe {

@@ -1,6 +1,5 @@
 import { availableParallelism, totalmem } from "node:os";
-import type { ClipConfigInput } from "../../lib/models/clip_config";
-import type { DeviceInfo } from "../../lib/native";
+import type { ClipConfigInput, DeviceInfo } from "../../lib";
 import type { DataSet } from "./data_set";
 import { type Metrics, metricsOf, type Recall } from "./metrics";
 import type { PixelBaseline } from "./pixel_baseline";

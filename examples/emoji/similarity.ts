@@ -1,6 +1,4 @@
-import { compile, spec } from "../../lib/compile";
-import type { Device } from "../../lib/device";
-import { matmul } from "../../lib/ops/linear";
+import { compile, type Device, ops, spec } from "../../lib";
 
 /**
  * All dot products of the rows of two matrices.
@@ -17,7 +15,7 @@ export async function dotProducts(
 ): Promise<Float32Array> {
   const rows = (matrix: Float32Array) => spec("f32", [matrix.length / width, width]);
   const program = await compile(device, { a: rows(a), b: rows(b) }, (x) => ({
-    products: matmul(x.a, x.b, { transposeB: true }),
+    products: ops.matmul(x.a, x.b, { transposeB: true }),
   }));
   try {
     return (await program({ a, b })).products.toFloat32();

@@ -1,5 +1,5 @@
+import { EvaClipError } from "../../lib";
 import { permute } from "../../lib/data/random";
-import { EvaClipError } from "../../lib/errors";
 import type { DataSet } from "./data_set";
 import { validationStyleFor } from "./styles";
 

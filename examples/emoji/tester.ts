@@ -1,8 +1,4 @@
-import { compileByShape } from "../../lib/compile";
-import type { Device } from "../../lib/device";
-import { HostTensor } from "../../lib/host_tensor";
-import type { ClipModel } from "../../lib/models/clip_model";
-import type { Tensor } from "../../lib/tensor";
+import { type ClipModel, compileByShape, type Device, HostTensor, type Tensor } from "../../lib";
 import { plainView } from "./augment";
 import { imageTensors, packTexts, viewImages } from "./batches";
 import { type DataSet, DRAWING_BYTES } from "./data_set";

@@ -1,12 +1,15 @@
-import type { Device } from "../../lib/device";
-import type { ClipModel } from "../../lib/models/clip_model";
-import { AdamW } from "../../lib/optim/adamw";
-import { Lamb } from "../../lib/optim/lamb";
-import type { Optimizer } from "../../lib/optim/optimizer";
-import { parameterRules } from "../../lib/optim/parameter_groups";
-import { batchesByStep } from "../../lib/train/batch_source";
-import { initializeModel } from "../../lib/train/initialize";
-import { type TrainingRun, train } from "../../lib/train/train";
+import {
+  AdamW,
+  batchesByStep,
+  type ClipModel,
+  type Device,
+  initializeModel,
+  Lamb,
+  type Optimizer,
+  parameterRules,
+  type TrainingRun,
+  train,
+} from "../../lib";
 import { trainingBatch, viewImages } from "./batches";
 import type { Recipe } from "./recipe";
 import type { Sampler } from "./sampler";

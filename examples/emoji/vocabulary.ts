@@ -1,5 +1,4 @@
-import type { Tokenizer } from "../../lib/data/tokenizer";
-import { EvaClipError } from "../../lib/errors";
+import { EvaClipError, type Tokenizer } from "../../lib";
 
 /** Id of every piece that training never showed; also what packed batches are filled up with. */
 export const UNKNOWN = 0;

@@ -5,8 +5,8 @@ import {
   curveSection,
   type Example,
   exampleSection,
-  headline,
   type History,
+  headline,
   protocolSection,
   resultSection,
 } from "./sections";
