@@ -43,6 +43,34 @@ struct patch_rows {
   }
 };
 
+/// y = x Wᵀ + b with sums in double precision. The first product of a tower is its longest sum in single
+/// precision and a hundredth of its work, and every later layer amplifies its rounding.
+struct patch_projection {
+  static constexpr auto name = "patch_projection";
+  struct args {
+    tensor x;       // [..., K] f32
+    tensor weight;  // [N, K] f32
+    tensor bias;    // [N] f32, optional
+    tensor y;       // [..., N] f32
+  };
+  static constexpr auto fields = std::tuple{input{"x", &args::x}, input{"weight", &args::weight},
+                                            optional_input{"bias", &args::bias}, output{"y", &args::y}};
+  static void infer(args& a) {
+    expect_type(name, "x", a.x, dtype::f32);
+    expect_rank(name, "x", a.x, 1, 8);
+    expect_type(name, "weight", a.weight, dtype::f32);
+    expect_rank(name, "weight", a.weight, 2, 2);
+    const int64_t n = a.weight.dim(0);
+    expect_shape(name, "weight", a.weight, {n, a.x.columns()});
+    if (a.bias.present()) {
+      expect_type(name, "bias", a.bias, dtype::f32);
+      expect_shape(name, "bias", a.bias, {n});
+    }
+    a.y = {dtype::f32, append(leading(a.x.dims), n)};
+  }
+  static double flops(const args& a) { return 2.0 * double(a.y.size()) * double(a.x.columns()); }
+};
+
 /// y[b, 0] = class_token + positions[0]; y[b, 1 + i] = x[b, i] + positions[1 + kept[b, i]].
 struct add_positions {
   static constexpr auto name = "add_positions";

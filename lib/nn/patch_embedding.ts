@@ -1,6 +1,6 @@
 import type { FloatType } from "../ops/elementwise";
 import { linear } from "../ops/linear";
-import { addPositions, patchRows } from "../ops/patch_embed";
+import { addPositions, patchProjection, patchRows } from "../ops/patch_embed";
 import { Parameter } from "../parameter";
 import { type Operand, reshape, type Tensor } from "../tensor";
 import { type Initialization, zeros } from "./initialization";
@@ -57,6 +57,7 @@ export class PatchEmbedding extends Module {
     const [width, , patchSize] = this.weight.shape as [number, number, number];
     const rows = patchRows(images, { patchSize, kept, type });
     const weight = reshape(this.weight, [width, 3 * patchSize * patchSize]);
-    return addPositions(linear(rows, [weight], [this.bias]), this.classToken, this.positions, kept);
+    const x = type === "f32" ? patchProjection(rows, weight, this.bias) : linear(rows, [weight], [this.bias]);
+    return addPositions(x, this.classToken, this.positions, kept);
   }
 }

@@ -33,6 +33,20 @@ export function patchRows(images: Operand, options: PatchRowsOptions): Tensor {
 }
 
 /**
+ * x Wᵀ + b with sums in double precision, for the first product of a tower, whose rounding every later layer
+ * amplifies. x [..., K] f32, weight [N, K] f32, bias [N] f32 or null → [..., N] f32
+ */
+export function patchProjection(x: Operand, weight: Operand, bias: Operand | null = null): Tensor {
+  const { y } = apply("patch_projection", { x, weight, bias }, {}, (dy) => {
+    const end = weight.shape[0]!;
+    const { dweight, dbias } = apply("linear_weight_gradient", { dy, x }, { begin: 0, end });
+    const { dx } = apply("linear_input_gradient", { dy, weights: [weight] });
+    return { x: dx, weight: dweight, bias: dbias };
+  });
+  return y!;
+}
+
+/**
  * Puts the class token before the patches and adds to each token the embedding of its place.
  * x [B, K, C], classToken C elements, positions [..., 1 + N, C], kept [B, K] i32 or all → [B, 1 + K, C]
  */
