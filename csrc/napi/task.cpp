@@ -22,12 +22,16 @@ struct task_queue::pending {
   }
 };
 
-task_queue::task_queue(Napi::Env env, std::shared_ptr<device> on)
-    : device_(std::move(on)), channel_(channel::New(env, "eva-clip device", 0, 1)) {
+task_queue::task_queue(Napi::Env env, std::shared_ptr<device> on) : device_(std::move(on)) {
+  const auto close = [open = channel_open_](Napi::Env, void*, std::nullptr_t*) { *open = false; };
+  channel_ = channel::New(env, "eva-clip device", 0, 1, nullptr, close, static_cast<void*>(nullptr));
   channel_.Unref(env);
 }
 
-task_queue::~task_queue() { channel_.Release(); }
+// An environment that ends closes the channel first, and then drops the objects that use it.
+task_queue::~task_queue() {
+  if (*channel_open_) channel_.Release();
+}
 
 Napi::Promise task_queue::run(Napi::Env env, task work) {
   const auto deferred = Napi::Promise::Deferred::New(env);

@@ -34,6 +34,7 @@ class task_queue {
 
   std::shared_ptr<device> device_;
   std::shared_ptr<int> unsettled_ = std::make_shared<int>(0);
+  std::shared_ptr<bool> channel_open_ = std::make_shared<bool>(true);
   channel channel_;
 };
 
