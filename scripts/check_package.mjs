@@ -12,7 +12,13 @@ const root = resolve(import.meta.dirname, "..");
 const MOST_BYTES = 100e6;
 const platform = `${process.platform}-${process.arch}`;
 const addonPath = `prebuilds/${platform}/eva-clip.node`;
-const REQUIRED = ["dist/index.js", "dist/index.mjs", "dist/index.d.ts", "dist/index.d.mts", "dist/cli/main.js"];
+const REQUIRED = [
+  "dist/index.js",
+  "dist/index.mjs",
+  "dist/index.d.ts",
+  "dist/index.d.mts",
+  "dist/cli/main.js",
+];
 /** npm compiles a package that has a binding.gyp, whatever its package.json says. */
 const UNWANTED = /^(binding\.gyp|test\/|build\/|runs\/|\.ci\/)/;
 
@@ -69,7 +75,15 @@ try {
   const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
   const types = ["--typeRoots", join(root, "node_modules", "@types"), "--types", "node"];
   const strictest = ["--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess"];
-  const target = ["--noEmit", "--module", "node16", "--target", "es2022", "--lib", "es2023,esnext.disposable"];
+  const target = [
+    "--noEmit",
+    "--module",
+    "node16",
+    "--target",
+    "es2022",
+    "--lib",
+    "es2023,esnext.disposable",
+  ];
   run(process.execPath, [tsc, ...target, ...strictest, ...types, "encode.mts"]);
   console.error("package: in order");
 } finally {

@@ -1,0 +1,17 @@
+// The same from an ES module; both get the same classes.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import * as everything from "eva-clip";
+import { EvaClip, EvaClipError, tokenize } from "eva-clip";
+
+const required = createRequire(import.meta.url)("eva-clip");
+assert.equal(EvaClip, required.EvaClip);
+assert.deepEqual(
+  Object.keys(everything)
+    .filter((name) => name !== "default" && name !== "module.exports")
+    .sort(),
+  Object.keys(required).sort(),
+);
+assert.equal(tokenize("a cat").length, 77);
+await assert.rejects(EvaClip.create("no such model"), EvaClipError);
+console.log(`import: ${Object.keys(required).length} names`);
