@@ -5,7 +5,7 @@ const sharp = require("sharp");
 const config = require("./small_model.json");
 
 async function main() {
-  const model = await EvaClip.create(config, { device: "cpu", init: "width" });
+  const model = await EvaClip.create(config, { device: "cpu", init: "fan_in" });
   const red = { create: { width: 40, height: 30, channels: 3, background: "#ff0000" } };
   const image = await model.encodeImage(await sharp(red).png().toBuffer());
   const text = await model.encodeText("a red rectangle");
