@@ -53,8 +53,8 @@ template <class T> class backward {
  private:
   void differentiate(const sequences::span& s, int64_t head, const buffers& b) {
     const rope_angles angles(a_, s.index);
-    const qkv_rows<const T> in(a_.qkv, s.begin, head, a_.heads);
-    const qkv_rows<T> gradient(a_.dqkv, s.begin, head, a_.heads);
+    const qkv_rows<const T> in(a_.qkv, s.begin, head, a_.heads, head_dim_);
+    const qkv_rows<T> gradient(a_.dqkv, s.begin, head, a_.heads, head_dim_);
     const float scale = 1.0f / std::sqrt(float(head_dim_));
     pack_keys_and_values(s, in, b, angles);
     for_each_query_block(s.length, [&](int64_t begin, int64_t end) {
@@ -91,12 +91,11 @@ template <class T> class backward {
   /// b.out_gradient.
   void gradient_of_scores(const sequences::span& s, int64_t head, const buffers& b, int64_t begin,
                           int64_t rows, int64_t keys) {
+    const head_rows<const T> dout(a_.dout, s.begin + begin, head * head_dim_, head_dim_);
+    const head_rows<const T> out(a_.out, s.begin + begin, head * head_dim_, head_dim_);
     float delta[query_block];
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t at = ((s.begin + begin + i) * a_.heads + head) * head_dim_;
-      delta[i] =
-          pack_out_gradient(b.out_gradient.row(i), a_.dout.as<const T>() + at, a_.out.as<const T>() + at);
-    }
+    for (int64_t i = 0; i < rows; ++i)
+      delta[i] = pack_out_gradient(b.out_gradient.row(i), dout.row(i), out.row(i));
     product(b.scores, b.queries, b.keys_transposed, rows, head_dim_, keys);
     product(b.score_gradient, b.out_gradient, b.values_transposed, rows, head_dim_, keys);
     for (int64_t i = 0; i < rows; ++i) {

@@ -50,7 +50,7 @@ template <class T> class forward {
  private:
   void attend(const sequences::span& s, int64_t head, const buffers& b) {
     const rope_angles angles(a_, s.index);
-    const qkv_rows<const T> in(a_.qkv, s.begin, head, a_.heads);
+    const qkv_rows<const T> in(a_.qkv, s.begin, head, a_.heads, head_dim_);
     pack_transposed(b.keys_transposed, b.strip, in.k, s.length, head_dim_, angles);
     for (int64_t i = 0; i < s.length; ++i) scale_row(b.values.row(i), in.v.row(i), head_dim_, 1.0f);
     const float scale = log2_e / std::sqrt(float(head_dim_));
@@ -72,9 +72,8 @@ template <class T> class forward {
 
   void write_out(int64_t first, int64_t head, matrix result, int64_t rows, const row_values& sum) {
     if (a_.out.data == nullptr) return;
-    T* out = a_.out.as<T>() + (first * a_.heads + head) * head_dim_;
-    for (int64_t i = 0; i < rows; ++i)
-      scale_row(out + i * a_.heads * head_dim_, result.row(i), head_dim_, 1.0f / sum[i]);
+    const head_rows<T> out(a_.out, first, head * head_dim_, head_dim_);
+    for (int64_t i = 0; i < rows; ++i) scale_row(out.row(i), result.row(i), head_dim_, 1.0f / sum[i]);
   }
 
   void write_log_sum(int64_t first, int64_t head, int64_t rows, const row_values& peak,

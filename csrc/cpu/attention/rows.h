@@ -10,24 +10,36 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 
 /// The rows of one head of one sequence in a tensor: q, k, v, out or a gradient of these.
-template <class T> struct head_rows {
-  T* data;
-  int64_t stride;
+template <class T> class head_rows {
+ public:
+  /// Of `head_dim` columns from `column` on, from row `first` of `t` on.
+  head_rows(const tensor& t, int64_t first, int64_t column, int64_t head_dim)
+      : data_(t.as<T>() + first * t.columns() + column), stride_(t.columns()), head_dim_(head_dim) {}
 
-  T* row(int64_t i) const { return data + i * stride; }
+  /// Row i. Asks for the next head's, which lies right behind it, to be brought nearer, because the rows of a
+  /// head are too far apart for the processor to foresee them.
+  T* row(int64_t i) const {
+    T* const begin = data_ + i * stride_;
+    constexpr int64_t line = 64 / sizeof(T);
+    constexpr int to_read = 0, into_second_level = 2;
+    for (int64_t j = head_dim_; j < 2 * head_dim_; j += line)
+      __builtin_prefetch(begin + j, to_read, into_second_level);
+    return begin;
+  }
+
+ private:
+  T* data_;
+  int64_t stride_, head_dim_;
 };
 
+/// Those of q, k and v in qkv or in its gradient, [rows, 3 H D].
 template <class T> struct qkv_rows {
   head_rows<T> q, k, v;
 
-  /// The rows from `begin` on of qkv or its gradient, [rows, 3 H D].
-  qkv_rows(const tensor& qkv, int64_t begin, int64_t head, int64_t heads) {
-    const int64_t columns = qkv.columns(), width = columns / 3;
-    T* first = qkv.as<T>() + begin * columns + head * (width / heads);
-    q = {first, columns};
-    k = {first + width, columns};
-    v = {first + 2 * width, columns};
-  }
+  qkv_rows(const tensor& qkv, int64_t first, int64_t head, int64_t heads, int64_t head_dim)
+      : q(qkv, first, head * head_dim, head_dim),
+        k(qkv, first, (heads + head) * head_dim, head_dim),
+        v(qkv, first, (2 * heads + head) * head_dim, head_dim) {}
 };
 
 /// Where each token of a sequence stands in the table of rotary angles (Su et al. 2021, RoFormer).
