@@ -249,16 +249,4 @@ inline vec tanh(vec x) {
   return select(absolute(x) < 0.625f, near_zero, far);
 }
 
-/// The error function within 2e-7: a rational minimax approximation on -4 … 4, outside of which it is ±1.
-inline vec erf(vec x) {
-  x = minimum(broadcast(4.0f), maximum(broadcast(-4.0f), x));
-  const vec square = x * x;
-  const vec above = polynomial(square, -2.72614225801306e-10f, 2.77068142495902e-08f, -2.10102402082508e-06f,
-                               -5.69250639462346e-05f, -7.34990630326855e-04f, -2.95459980854025e-03f,
-                               -1.60960333262415e-02f);
-  const vec below = polynomial(square, -1.45660718464996e-05f, -2.13374055278905e-04f, -1.68282697438203e-03f,
-                               -7.37332916720468e-03f, -1.42647390514189e-02f);
-  return x * above / below;
-}
-
 }  // namespace eva::cpu::EVA_CLIP_ISA
