@@ -1,5 +1,7 @@
 #include "cpu/linear.h"
 
+#include "cpu/activation.h"
+#include "cpu/column_sums.h"
 #include "cpu/parallel.h"
 #include "cpu/simd.h"
 
@@ -14,9 +16,9 @@ template <class T> T* offset(T* data, int64_t elements, dtype type) {
 vec activate(vec x, ops::activation activation) {
   switch (activation) {
     case ops::activation::gelu:
-      return 0.5f * x * (1.0f + erf(x * 0.70710678f));
+      return gelu(x);
     case ops::activation::quick_gelu:
-      return x * sigmoid(1.702f * x);
+      return quick_gelu(x);
     case ops::activation::none:
       return x;
   }
@@ -96,49 +98,30 @@ void plan<ops::linear_input_gradient>::run(context&) {
 
 namespace {
 
-/// Sums `count` columns of dy, a few vectors of them at a time so that the sums stay in registers.
-template <class T, int Vectors>
-void sum_columns(const T* dy, int64_t rows, int64_t row_stride, float* dbias) {
-  // Partial sums of this many rows, added up, round less than one long sum.
-  constexpr int64_t block = 256;
-  vec total[Vectors]{};
-  for (int64_t begin = 0; begin < rows; begin += block) {
-    vec part[Vectors]{};
-    for (int64_t row = begin; row < std::min(rows, begin + block); ++row)
-      for (int v = 0; v < Vectors; ++v) part[v] += load(dy + row * row_stride + v * lanes);
-    for (int v = 0; v < Vectors; ++v) total[v] += part[v];
-  }
-  for (int v = 0; v < Vectors; ++v) store(dbias + v * lanes, total[v]);
-}
-
-/// The columns that do not fill a vector.
-template <class T> void sum_rest(const T* dy, int64_t rows, int64_t row_stride, int width, float* dbias) {
-  vec total{};
-  for (int64_t row = 0; row < rows; ++row) total += load(dy + row * row_stride, width);
-  store(dbias, total, width);
-}
-
+/// dbias = the sums of the columns begin … end-1 of dy
 template <class T> void bias_gradient(const ops::linear_weight_gradient::args& a, const context& c) {
-  const int64_t rows = a.dy.rows(), stride = a.dy.columns(), count = a.end - a.begin;
+  const int64_t stride = a.dy.columns(), count = a.end - a.begin;
   const T* dy = a.dy.as<T>() + a.begin;
-  float* dbias = a.dbias.as<float>();
-  constexpr int vectors = 8;
-  constexpr int64_t chunk = vectors * lanes;
-  parallel_for(c, (count + chunk - 1) / chunk, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t column = begin * chunk; column < std::min(count, end * chunk);) {
-      const int64_t left = count - column;
-      if (left >= chunk) {
-        sum_columns<T, vectors>(dy + column, rows, stride, dbias + column);
-        column += chunk;
-      } else if (left >= lanes) {
-        sum_columns<T, 1>(dy + column, rows, stride, dbias + column);
-        column += lanes;
-      } else {
-        sum_rest(dy + column, rows, stride, int(left), dbias + column);
-        column += left;
-      }
+  const column_sums sums(c, count, 1);
+  // Four rows at a time: fewer steps through the sums, and fewer roundings.
+  const int64_t rows = a.dy.rows(), fours = rows / 4;
+  parallel_for(c, fours, 16, [&](int64_t first, int64_t last) {
+    float* mine = sums.mine(0);
+    for (int64_t four = first; four < last; ++four) {
+      const T* row = dy + four * 4 * stride;
+      sweep(count, [&](int64_t j, auto width) {
+        const vec upper = load(row + j, width) + load(row + stride + j, width);
+        const vec lower = load(row + 2 * stride + j, width) + load(row + 3 * stride + j, width);
+        store(mine + j, load(mine + j, width) + (upper + lower), width);
+      });
     }
   });
+  float* first_sums = sums.mine(0);
+  for (int64_t row = fours * 4; row < rows; ++row)
+    sweep(count, [&](int64_t j, auto width) {
+      store(first_sums + j, load(first_sums + j, width) + load(dy + row * stride + j, width), width);
+    });
+  sums.write(0, a.dbias.as<float>());
 }
 
 }  // namespace
