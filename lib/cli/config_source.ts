@@ -1,0 +1,10 @@
+import { type ConfigSource, EvaClipError } from "../index";
+import { readJson } from "../train/checkpoint";
+
+/** A model configuration given as a published name or the path of a JSON file. */
+export async function configFrom(source: string): Promise<ConfigSource> {
+  if (!source.endsWith(".json")) return source;
+  const json = await readJson(source);
+  if (typeof json === "object" && json !== null) return json as ConfigSource;
+  throw new EvaClipError("ERR_EVACLIP_INVALID_CONFIG", `${source} holds no configuration`, { path: source });
+}

@@ -1,0 +1,20 @@
+/** What the command's exit status says. */
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  noDevice: 3,
+  /** 128 + SIGINT; a checkpoint was saved. */
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** Errors that mean the command was given wrong arguments. */
+const USAGE_CODES = new Set(["ERR_EVACLIP_INVALID_ARGUMENT", "ERR_EVACLIP_UNKNOWN_MODEL"]);
+
+export function exitCodeOf(error: unknown): ExitCode {
+  const { code } = error as { code?: string };
+  if (code === "ERR_EVACLIP_NO_DEVICE") return EXIT.noDevice;
+  return code !== undefined && USAGE_CODES.has(code) ? EXIT.usage : EXIT.failure;
+}

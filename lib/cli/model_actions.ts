@@ -1,0 +1,99 @@
+import { readFile } from "node:fs/promises";
+import {
+  type Classification,
+  EvaClip,
+  EvaClipError,
+  OPENAI_IMAGENET_TEMPLATES,
+  type PromptTemplates,
+  SIMPLE_IMAGENET_TEMPLATES,
+} from "../index";
+import { configFrom } from "./config_source";
+import type { ClassifyFlags, EncodeFlags, ModelFlags } from "./model_commands";
+import { percent, printResult, say } from "./output";
+
+async function readText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((error: Error) => {
+    throw new EvaClipError("ERR_EVACLIP_IO", `cannot read ${path}: ${error.message}`, { path });
+  });
+}
+
+/** The lines of a file that are not blank. */
+export async function readLines(path: string): Promise<string[]> {
+  return (await readText(path))
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+}
+
+/** Prompt templates by name, or from a file. */
+export async function templatesFrom(source: string): Promise<PromptTemplates> {
+  if (source === "openai") return OPENAI_IMAGENET_TEMPLATES;
+  if (source === "simple") return SIMPLE_IMAGENET_TEMPLATES;
+  return readLines(source);
+}
+
+/** Loads the model a command was given, and says where it runs. */
+export async function loadModel(path: string, flags: ModelFlags): Promise<EvaClip> {
+  const { device, threads, precision, config } = flags;
+  const model = await EvaClip.load(path, {
+    device,
+    dtype: precision,
+    ...(threads !== undefined && { threads }),
+    ...(config !== undefined && { config: await configFrom(config) }),
+  });
+  const why = model.fallbackReason === undefined ? "" : ` (cuda: ${model.fallbackReason})`;
+  say(`${path}: ${model.setting}${why}`);
+  return model;
+}
+
+interface Embedding {
+  kind: "image" | "text";
+  input: string;
+  embedding: number[];
+}
+
+export async function encode(path: string, images: readonly string[], flags: EncodeFlags): Promise<void> {
+  if (images.length + flags.text.length === 0) {
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "nothing to encode: give images or --text");
+  }
+  await using model = await loadModel(path, flags);
+  const { batchSize } = flags;
+  const rows = [
+    ...(await model.encodeImage(images, { batchSize })),
+    ...(await model.encodeText(flags.text, { batchSize })),
+  ];
+  const embeddings = [...images, ...flags.text].map((input, i): Embedding => {
+    const kind = i < images.length ? "image" : "text";
+    return { kind, input, embedding: Array.from(rows[i]!) };
+  });
+  const result = { embedDim: model.embedDim, setting: model.setting, embeddings };
+  printResult(result, flags.json, () =>
+    embeddings.map(({ input, embedding }) => `${input}\t${embedding.join(" ")}`).join("\n"),
+  );
+}
+
+interface ClassifiedImage {
+  image: string;
+  labels: Classification[];
+}
+
+export async function classify(path: string, images: readonly string[], flags: ClassifyFlags): Promise<void> {
+  const fromFile = flags.labelsFile === undefined ? [] : await readLines(flags.labelsFile);
+  const labels = [...flags.labels, ...fromFile];
+  if (labels.length === 0) {
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "nothing to choose from: give --labels or --labels-file");
+  }
+  await using model = await loadModel(path, flags);
+  const { templates, topK } = flags;
+  const found = await model.classify(images, labels, {
+    topK,
+    ...(templates !== undefined && { templates: await templatesFrom(templates) }),
+  });
+  const results = images.map((image, i): ClassifiedImage => ({ image, labels: found[i]! }));
+  printResult({ setting: model.setting, results }, flags.json, () => results.map(describe).join("\n"));
+}
+
+function describe({ image, labels }: ClassifiedImage): string {
+  const lines = labels.map(({ label, probability }) => `  ${percent(probability).padStart(8)}  ${label}`);
+  return [image, ...lines].join("\n");
+}

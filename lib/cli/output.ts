@@ -1,0 +1,44 @@
+import { inspect } from "node:util";
+
+/** Results go to standard output, everything else to standard error. */
+export function printResult(result: unknown, json: boolean, text: (result: never) => string): void {
+  process.stdout.write(`${json ? JSON.stringify(result) : text(result as never)}\n`);
+}
+
+export function say(message: string): void {
+  process.stderr.write(`${message}\n`);
+}
+
+/** One line for people, with the stable code; what is no error of ours is shown whole. */
+export function describeError(error: unknown): string {
+  const { code, message } = error as { code?: string; message?: string };
+  if (typeof code === "string" && typeof message === "string") return `error: ${message} (${code})`;
+  return `error: ${inspect(error)}`;
+}
+
+/** What `--json` prints in place of a result. */
+export function errorDocument(error: unknown): unknown {
+  const { code, message, details } = error as { code?: string; message?: string; details?: unknown };
+  return { error: { code: code ?? "ERR_EVACLIP_INTERNAL", message: message ?? String(error), details } };
+}
+
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(2)} %`;
+}
+
+/** 86192640 → "86.2 M" */
+export function count(number: number): string {
+  const units = [
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ] as const;
+  const [size, unit] = units.find(([least]) => number >= least) ?? [1, ""];
+  return size === 1 ? String(number) : `${(number / size).toFixed(1)} ${unit}`;
+}
+
+/** Names and values in two columns. */
+export function columns(rows: readonly (readonly [string, unknown])[]): string {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+}

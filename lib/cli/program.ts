@@ -1,0 +1,48 @@
+import { Command, CommanderError } from "commander";
+import { addDoctorCommand } from "./doctor_command";
+import { addEvaluateCommand } from "./evaluate_command";
+import { EXIT, type ExitCode, exitCodeOf } from "./exit_code";
+import { addInspectCommand } from "./inspect_command";
+import { addClassifyCommand, addEncodeCommand } from "./model_commands";
+import { describeError, errorDocument, say } from "./output";
+import { packageVersion } from "./package_version";
+import { addTrainCommand } from "./train_command";
+
+/** What a command's action settles with; nothing means that all went well. */
+export type Finish = (code: ExitCode) => void;
+
+/** The command line; `finish` is told of an exit status that is neither success nor an error. */
+function buildProgram(finish: Finish): Command {
+  const program = new Command("eva-clip")
+    .description("Train and use EVA-CLIP models")
+    .version(packageVersion)
+    .showSuggestionAfterError()
+    .showHelpAfterError("(add --help for the options)")
+    .exitOverride();
+  addTrainCommand(program, finish);
+  addEvaluateCommand(program);
+  addEncodeCommand(program);
+  addClassifyCommand(program);
+  addInspectCommand(program);
+  addDoctorCommand(program, finish);
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  return program;
+}
+
+/** Runs the command line and returns the exit status. */
+export async function runCli(words: readonly string[]): Promise<ExitCode> {
+  let code: ExitCode = EXIT.ok;
+  const program = buildProgram((status) => {
+    code = status;
+  });
+  try {
+    await program.parseAsync(words, { from: "user" });
+    return code;
+  } catch (error) {
+    // Commander has printed its own message, or the help or version that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    say(describeError(error));
+    if (words.includes("--json")) process.stdout.write(`${JSON.stringify(errorDocument(error))}\n`);
+    return exitCodeOf(error);
+  }
+}

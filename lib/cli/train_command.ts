@@ -1,0 +1,142 @@
+import { type Command, Option } from "commander";
+import {
+  addDatasetFlags,
+  addDeviceFlags,
+  addPrecisionFlag,
+  type DatasetFlags,
+  type DeviceFlags,
+  type Precision,
+  positive,
+  real,
+  share,
+  whole,
+} from "./flags";
+import type { Finish } from "./program";
+
+export interface TrainFlags extends DeviceFlags, DatasetFlags {
+  model: string;
+  pretrained?: string;
+  init: "published" | "fan_in";
+  trainData: string;
+  trainNumSamples?: number;
+  datasetResampled: boolean;
+  workers?: number;
+  batchSize: number;
+  epochs: number;
+  steps?: number;
+  opt: "adamw" | "lamb";
+  lambVariant: "paper" | "apex" | "deepspeed";
+  lr: number;
+  visualLr?: number;
+  textLr?: number;
+  wd: number;
+  visualWd?: number;
+  textWd?: number;
+  ld: number;
+  visualLd?: number;
+  textLd?: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  gradClipNorm?: number;
+  warmup?: number;
+  lrScheduler: "cosine" | "const" | "const-cooldown";
+  epochsCooldown?: number;
+  skipScheduler: boolean;
+  forcePatchDropout?: number;
+  undroppedEnd: number;
+  precision: Precision;
+  seed: number;
+  valData?: string;
+  valFrequency: number;
+  imagenetVal?: string;
+  zeroshotFrequency: number;
+  logs: string;
+  name?: string;
+  resume?: string;
+  saveFrequency: number;
+  saveSteps?: number;
+  keepLast?: number;
+  logEveryNSteps: number;
+}
+
+function addModelAndData(command: Command): void {
+  command
+    .requiredOption("--train-data <path>", "manifest, folder or shards such as 'train-{0000..0099}.tar'")
+    .requiredOption("--model <name|file>", "a published model's name, or a JSON configuration")
+    .option("--pretrained <path>", "start from a model's weights")
+    .addOption(
+      new Option("--init <scheme>", "how other weights start: as published, or by the width, for small models")
+        .choices(["published", "fan_in"])
+        .default("published"),
+    )
+    .option("--train-num-samples <n>", "samples of an epoch, where the data set does not say", positive)
+    .option("--dataset-resampled", "draw shards with replacement", false)
+    .option("--workers <n>", "images decoded at once (default: twice the cores)", positive)
+    .option("--val-data <path>", "images with captions, for retrieval")
+    .option("--val-frequency <n>", "epochs between retrieval evaluations", positive, 1)
+    .option("--imagenet-val <folder>", "one folder of images a class, for zero-shot classification")
+    .option("--zeroshot-frequency <n>", "epochs between zero-shot evaluations", positive, 1);
+  addDatasetFlags(command);
+}
+
+function addOptimization(command: Command): void {
+  command
+    .option("--batch-size <n>", "samples of a step", positive, 64)
+    .option("--epochs <n>", "passes over the data", positive, 32)
+    .option("--steps <n>", "updates of the whole run, instead of --epochs", positive)
+    .addOption(new Option("--opt <name>", "optimizer").choices(["adamw", "lamb"]).default("adamw"))
+    .addOption(
+      new Option("--lamb-variant <name>", "which LAMB").choices(["paper", "apex", "deepspeed"]).default("apex"),
+    )
+    .option("--lr <x>", "learning rate; of the logit scale, and of towers without their own", real, 5e-4)
+    .option("--visual-lr <x>", "learning rate of the image tower", real)
+    .option("--text-lr <x>", "learning rate of the text tower", real)
+    .option("--wd <x>", "weight decay", real, 0.05)
+    .option("--visual-wd <x>", "weight decay of the image tower", real)
+    .option("--text-wd <x>", "weight decay of the text tower", real)
+    .option("--ld <x>", "layer-wise decay of the learning rate", share, 1)
+    .option("--visual-ld <x>", "layer-wise decay in the image tower", share)
+    .option("--text-ld <x>", "layer-wise decay in the text tower", share)
+    .option("--beta1 <x>", "decay of the first moment", share, 0.9)
+    .option("--beta2 <x>", "decay of the second moment", share, 0.98)
+    .option("--eps <x>", "added to the root of the second moment", real, 1e-6)
+    .option("--grad-clip-norm <x>", "scale gradients down to this global norm (default: do not)", real)
+    .option("--warmup <n>", "steps of warm-up (default: 2000, at most a tenth of the run)", whole)
+    .addOption(
+      new Option("--lr-scheduler <name>", "how the learning rate changes")
+        .choices(["cosine", "const", "const-cooldown"])
+        .default("cosine"),
+    )
+    .option("--epochs-cooldown <n>", "last epochs, in which const-cooldown falls", positive)
+    .option("--skip-scheduler", "keep the learning rate after the warm-up", false)
+    .option("--force-patch-dropout <x>", "share of patches to drop (default: the configuration's)", share)
+    .option("--undropped-end <x>", "last share of the run, which drops no patches", share, 0)
+    .option("--seed <n>", "chooses weights, order, crops and patches", whole, 0);
+}
+
+function addRun(command: Command): void {
+  command
+    .option("--logs <folder>", "where runs are kept", "./logs")
+    .option("--name <name>", "the run's folder in --logs (default: the time)")
+    .option("--resume <path>", "go on from a checkpoint; `latest` is the newest of this --name")
+    .option("--save-frequency <n>", "epochs between checkpoints", positive, 1)
+    .option("--save-steps <n>", "steps between checkpoints, instead of --save-frequency", positive)
+    .option("--keep-last <n>", "checkpoints to keep (default: all)", positive)
+    .option("--log-every-n-steps <n>", "steps between lines of progress outside a terminal", positive, 10);
+  addDeviceFlags(command);
+}
+
+export function addTrainCommand(program: Command, finish: Finish): void {
+  const command = program
+    .command("train")
+    .description("train a model on images and captions; flags have open_clip's names");
+  addModelAndData(command);
+  addOptimization(command);
+  addPrecisionFlag(command);
+  addRun(command);
+  command.action(async (flags: TrainFlags) => {
+    const { runTraining } = require("./train_action") as typeof import("./train_action");
+    finish(await runTraining(flags));
+  });
+}
