@@ -74,7 +74,7 @@ function makeOptimizer(model: ClipModel, flags: TrainFlags): Optimizer {
   return flags.opt === "lamb" ? new Lamb(rules, { ...options, variant: flags.lambVariant }) : new AdamW(rules, options);
 }
 
-function scheduleFrom(flags: TrainFlags, { steps, stepsPerEpoch }: Length): Omit<Schedule, "totalSteps"> {
+function scheduleFrom(flags: TrainFlags, { steps, stepsPerEpoch }: Length): Partial<Omit<Schedule, "totalSteps">> {
   return {
     kind: flags.skipScheduler ? "const" : flags.lrScheduler,
     warmupSteps: flags.warmup ?? Math.min(DEFAULT_WARMUP, Math.floor(steps / 10)),

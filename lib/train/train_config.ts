@@ -25,7 +25,7 @@ export interface TrainConfig {
   /** Updates of the whole run, those before a resume included. */
   readonly steps: number;
   /** Default: half a cosine over all steps without warm-up. */
-  readonly schedule?: Omit<Schedule, "totalSteps">;
+  readonly schedule?: Partial<Omit<Schedule, "totalSteps">>;
   /** Default: the model's own configuration at every step. */
   readonly patchDropout?: PatchDropout;
   /** Chooses the patches that are dropped. Default 0. */

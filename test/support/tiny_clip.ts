@@ -1,0 +1,84 @@
+import { packText } from "../../lib/data/pack_text";
+import { CounterRandom } from "../../lib/data/random";
+import type { Tokenizer } from "../../lib/data/tokenizer";
+import type { Device } from "../../lib/device";
+import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_config";
+import { ClipModel } from "../../lib/models/clip_model";
+import { AdamW } from "../../lib/optim/adamw";
+import { Lamb } from "../../lib/optim/lamb";
+import type { Optimizer } from "../../lib/optim/optimizer";
+import { parameterRules } from "../../lib/optim/parameter_groups";
+import type { TrainingBatch } from "../../lib/train/batch_source";
+import { initializeModel } from "../../lib/train/initialize";
+
+/** An EVA-02 small enough for a step of a few milliseconds. */
+export const tinyConfig: ClipConfigInput = {
+  embed_dim: 16,
+  vision_cfg: {
+    image_size: 16,
+    layers: 2,
+    width: 32,
+    head_width: 16,
+    patch_size: 4,
+    mlp_ratio: 2,
+    eva_model_name: "tiny",
+    rope: true,
+    naiveswiglu: true,
+    subln: true,
+    patch_dropout: 0.5,
+  },
+  text_cfg: { context_length: 8, vocab_size: 32, width: 16, heads: 2, layers: 1 },
+};
+
+export const START = 30;
+export const END = 31;
+
+/** One id a letter, for captions of small words. */
+export const tinyTokenizer: Tokenizer = {
+  vocabularySize: 32,
+  encode: (caption, contextLength = 8) => [
+    START,
+    ...[...caption].slice(0, contextLength - 2).map((letter) => 1 + (letter.charCodeAt(0) % 28)),
+    END,
+  ],
+};
+
+/** A batch that is a function of its number: images of one colour and captions that go with them. */
+export function tinyBatch(number: number, size = 8): TrainingBatch {
+  const random = new CounterRandom(7, number);
+  const classes = Array.from({ length: size }, () => random.below(20));
+  const images = new Uint8Array(size * 16 * 16 * 3);
+  classes.forEach((label, b) => {
+    const colour = new CounterRandom(11, label);
+    const rgb = [colour.below(200), colour.below(200), colour.below(200)];
+    for (let i = 0; i < 16 * 16 * 3; i++) images[b * 16 * 16 * 3 + i] = rgb[i % 3]! + random.below(40);
+  });
+  const captions = classes.map((label) => [START, 1 + label, END]);
+  return { size, images, ...packText(captions, 16) };
+}
+
+export interface TinyOptions {
+  optimizer?: "adamw" | "lamb";
+  seed?: number;
+  learningRate?: number;
+}
+
+/** A model with initial weights and an optimizer for it. */
+export async function tinyTraining(
+  device: Device,
+  options: TinyOptions = {},
+): Promise<{ model: ClipModel; optimizer: Optimizer }> {
+  const { optimizer = "adamw", seed = 1, learningRate = 1e-3 } = options;
+  const model = new ClipModel(parseClipConfig(tinyConfig), { init: "fan_in" });
+  await initializeModel(model, device, { seed });
+  const tower = { learningRate, weightDecay: 0.05, layerDecay: 0.9 };
+  const rules = parameterRules(model.parameters(), { image: tower, text: tower, other: tower });
+  return { model, optimizer: optimizer === "lamb" ? new Lamb(rules) : new AdamW(rules, { clipNorm: 1 }) };
+}
+
+/** Every parameter's bits, to compare exactly. */
+export async function contentOf(parameters: readonly { name: string; read(): Promise<{ data: ArrayLike<number> }> }[]) {
+  const content: Record<string, number[]> = {};
+  for (const parameter of parameters) content[parameter.name] = Array.from((await parameter.read()).data);
+  return content;
+}
