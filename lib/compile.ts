@@ -114,6 +114,14 @@ function unknownInput(name: string, known: string[]): never {
   );
 }
 
+/** What compileByShape returns: programs that are made as they are needed. */
+export interface ShapedProgram<Out extends Outputs = Outputs> {
+  (inputs: Record<string, HostTensor>): Promise<ProgramResults<Out>>;
+  /** The programs kept at this moment. */
+  programs(): Promise<Program<Specs, Out>[]>;
+  dispose(): void;
+}
+
 /**
  * A program for every combination of input shapes, recorded and compiled when it is first seen: packed text has a new
  * length with every bucket. At most `maxPrograms` are kept; the one unused longest goes first.
@@ -122,7 +130,7 @@ export function compileByShape<Out extends Outputs>(
   device: Device,
   body: (inputs: Record<string, Tensor>) => Out,
   { maxPrograms = 64, ...options }: CompileOptions & { maxPrograms?: number } = {},
-): ((inputs: Record<string, HostTensor>) => Promise<ProgramResults<Out>>) & { dispose(): void } {
+): ShapedProgram<Out> {
   const programs = new Map<string, Promise<Program<Specs, Out>>>();
   const forget = (key: string) => {
     void programs.get(key)?.then(
@@ -141,11 +149,11 @@ export function compileByShape<Out extends Outputs>(
     programs.set(key, program); // the newest last
     program.catch(() => programs.delete(key));
     if (programs.size > maxPrograms) forget(programs.keys().next().value!);
-    return (await program)(
-      Object.fromEntries(Object.entries(inputs).map(([name, { data }]) => [name, data])),
-    );
+    const data = Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, tensor.data]));
+    return (await program)(data);
   };
   return Object.assign(run, {
+    programs: () => Promise.all(programs.values()),
     dispose: () => {
       for (const key of [...programs.keys()]) forget(key);
     },

@@ -23,6 +23,8 @@ template <class T> void fill(const ops::random_fill::args& a, size_t i, const co
   const tensor& parameter = a.parameters[i];
   const auto stream = uint32_t(int64_t(i) + a.first), seed = uint32_t(a.seed);
   parallel_for(c, parameter.size(), 4096, [&](int64_t begin, int64_t end) {
+    if (a.deviations[i] == 0)
+      return std::fill(parameter.as<T>() + begin, parameter.as<T>() + end, T(a.means[i]));
     for (int64_t e = begin; e < end; ++e) {
       double z = 0;
       for (uint32_t draw = 0;; ++draw) {

@@ -1,0 +1,201 @@
+// One training step (forward, backward, LAMB) of EVA02-CLIP-B/16 and of the demo's model, against PyTorch on the same
+// cores: the two take turns, so that both see the same neighbours, and medians are compared.
+//   npm run bench -- train_step [--model b16,demo] [--precision f32,bf16] [--rounds 7] [--profile] [--json]
+// The peer needs PyTorch, timm and a C++ compiler for Python's `python3`, or for EVA_CLIP_PEER_PYTHON.
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { modelConfig } from "../examples/emoji/recipe";
+import { packText } from "../lib/data/pack_text";
+import { CounterRandom } from "../lib/data/random";
+import { Device } from "../lib/device";
+import { type ClipConfig, parseClipConfig } from "../lib/models/clip_config";
+import { ClipModel } from "../lib/models/clip_model";
+import { evaClipConfig } from "../lib/models/eva_clip_configs";
+import { AdamW } from "../lib/optim/adamw";
+import { Lamb } from "../lib/optim/lamb";
+import { parameterRules } from "../lib/optim/parameter_groups";
+import type { TrainingBatch } from "../lib/train/batch_source";
+import { initializeModel } from "../lib/train/initialize";
+import { TrainingStep } from "../lib/train/training_step";
+import { Peer } from "./peer";
+import { measurePeak, printProfile } from "./profile";
+
+interface Case {
+  name: string;
+  peerModel: string;
+  peerOptimizer: string;
+  config: ClipConfig;
+  batch: number;
+  meanLength: number;
+  lamb: boolean;
+}
+
+const cases: Record<string, Case> = {
+  b16: {
+    name: "EVA02-CLIP-B/16, batch 16, 50 % dropping, LAMB",
+    peerModel: "B16",
+    peerOptimizer: "flat",
+    config: evaClipConfig("EVA02-CLIP-B-16"),
+    batch: 16,
+    meanLength: 18,
+    lamb: true,
+  },
+  demo: {
+    name: "the demo's model, batch 128, 50 % dropping, AdamW",
+    peerModel: "demo",
+    peerOptimizer: "adamw",
+    config: parseClipConfig(modelConfig(4096)),
+    batch: 128,
+    meanLength: 6,
+    lamb: false,
+  },
+};
+
+/** PyTorch's forms: its defaults, and the strongest that we know. */
+const peerForms = {
+  f32: ["f32 eager", "f32 eager, oneDNN", "f32 compiled, oneDNN"],
+  bf16: ["bf16 autocast eager", "bf16 weights compiled"],
+} as const;
+
+/** Caption lengths as data sets have them: log-normal around the mean, start and end of text included. */
+function captionLengths({ batch, meanLength }: Case, longest: number): number[] {
+  const random = new CounterRandom(1);
+  return Array.from({ length: batch }, () => {
+    const normal = Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
+    return Math.min(longest, Math.max(3, Math.round(meanLength * Math.exp(0.45 * normal - 0.1))));
+  });
+}
+
+function syntheticBatch(chosen: Case, model: ClipModel, lengths: readonly number[]): TrainingBatch {
+  const { vocab_size: vocabulary } = model.config.text_cfg;
+  const random = new CounterRandom(2);
+  const captions = lengths.map((length) =>
+    Int32Array.from({ length }, (_, i) => (i === length - 1 ? vocabulary - 1 : random.below(vocabulary - 2))),
+  );
+  const images = new Uint8Array(chosen.batch * model.image.imageSize ** 2 * 3);
+  for (let i = 0; i < images.length; i++) images[i] = random.below(256);
+  return { images, size: chosen.batch, ...packText(captions, 64) };
+}
+
+interface Ours {
+  form: string;
+  step(): Promise<number>;
+  training: TrainingStep;
+  dispose(): void;
+}
+
+async function prepare(device: Device, chosen: Case, type: "f32" | "bf16", lengths: number[]): Promise<Ours> {
+  const model = new ClipModel(chosen.config, { type });
+  await initializeModel(model, device, { seed: 1 });
+  const group = { learningRate: 1e-4, weightDecay: 0.05 };
+  const rules = parameterRules(model.parameters(), { image: group, text: group, other: group });
+  const options = { clipNorm: 1 };
+  const optimizer = chosen.lamb ? new Lamb(rules, options) : new AdamW(rules, options);
+  await optimizer.allocate(device);
+  const training = new TrainingStep(device, model, optimizer);
+  const batch = syntheticBatch(chosen, model, lengths);
+  let count = 0;
+  const step = async () => {
+    const start = performance.now();
+    await training.run(batch, { step: count++, schedule: 1, seed: 0, patchDropout: 0.5 });
+    return (performance.now() - start) / 1e3;
+  };
+  for (let i = 0; i < 2; i++) await step();
+  const dispose = () => {
+    training.dispose();
+    optimizer.dispose();
+    for (const parameter of model.parameters()) parameter.dispose();
+  };
+  return { form: `ours ${type}`, step, training, dispose };
+}
+
+async function startPeer(
+  chosen: Case,
+  forms: readonly string[],
+  lengths: readonly number[],
+  threads: number,
+) {
+  try {
+    return await Peer.start("train_step.py", [
+      ...["--model", chosen.peerModel, "--optimizer", chosen.peerOptimizer],
+      ...["--lengths", lengths.join(","), "--forms", forms.join(";"), "--threads", String(threads)],
+    ]);
+  } catch (error) {
+    console.error(`no peer: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+
+async function measure(
+  chosen: Case,
+  precision: "f32" | "bf16",
+  rounds: number,
+  threads: number,
+  profile: boolean,
+) {
+  const device = await Device.open("cpu", { threads });
+  const longest = chosen.config.text_cfg.context_length;
+  const lengths = captionLengths(chosen, longest);
+  const forms = peerForms[precision];
+  const started = await startPeer(chosen, forms, lengths, threads);
+  const ours = await prepare(device, chosen, precision, lengths);
+  const seconds = new Map<string, number[]>([ours.form, ...forms].map((form) => [form, []]));
+  for (let round = 0; round < rounds; round++) {
+    seconds.get(ours.form)!.push(await ours.step());
+    if (started) for (const form of forms) seconds.get(form)!.push(await started.peer.step(form));
+  }
+  started?.peer.stop();
+  if (profile) await printProfile(ours.training.programs(), ours.step, measurePeak(threads));
+  ours.dispose();
+  await device.dispose();
+  const ourMedian = median(seconds.get(ours.form)!);
+  return [...seconds]
+    .filter(([, values]) => values.length > 0)
+    .map(([form, values]) => ({
+      case: chosen.name,
+      form,
+      milliseconds: median(values) * 1e3,
+      samplesPerSecond: chosen.batch / median(values),
+      ratio: median(values) / ourMedian,
+      torch: started?.version,
+      threads,
+    }));
+}
+
+async function main(): Promise<void> {
+  const { values: options } = parseArgs({
+    options: {
+      model: { type: "string", default: "b16,demo" },
+      precision: { type: "string", default: "f32,bf16" },
+      rounds: { type: "string", default: "7" },
+      threads: { type: "string", default: String(availableParallelism()) },
+      profile: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+    },
+  });
+  for (const model of options.model.split(",")) {
+    for (const precision of options.precision.split(",") as ("f32" | "bf16")[]) {
+      const chosen = cases[model];
+      if (!chosen || !(precision in peerForms)) throw new Error(`no case ${model} ${precision}`);
+      const rows = await measure(
+        chosen,
+        precision,
+        Number(options.rounds),
+        Number(options.threads),
+        options.profile,
+      );
+      for (const row of rows) {
+        if (options.json) console.log(JSON.stringify(row));
+        else {
+          const { form, milliseconds, samplesPerSecond, ratio } = row;
+          const speed = `${milliseconds.toFixed(1).padStart(9)} ms ${samplesPerSecond.toFixed(1).padStart(9)} samples/s`;
+          console.log(`${row.case}  ${form.padEnd(24)} ${speed}   ours is ${ratio.toFixed(2)} x`);
+        }
+      }
+    }
+  }
+}
+
+void main();
