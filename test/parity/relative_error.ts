@@ -1,4 +1,4 @@
-/** ‖actual - expected‖ / ‖expected‖, or ‖actual‖ where nothing is expected. */
+/** ‖actual - expected‖ / ‖expected‖, or ‖actual‖ where nothing is expected; infinite where something is not finite. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) {
     throw new Error(`compared ${actual.length} numbers with ${expected.length}`);
@@ -9,7 +9,8 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
     difference += (actual[i]! - expected[i]!) ** 2;
     norm += expected[i]! ** 2;
   }
-  return Math.sqrt(norm === 0 ? difference : difference / norm);
+  const error = Math.sqrt(norm === 0 ? difference : difference / norm);
+  return Number.isNaN(error) ? Number.POSITIVE_INFINITY : error;
 }
 
 /** The largest error of a group, and what it belongs to. */
@@ -20,6 +21,6 @@ export interface Worst {
 
 export function worst(errors: Iterable<readonly [name: string, error: number]>): Worst {
   let found: Worst = { error: 0, name: "" };
-  for (const [name, error] of errors) if (!(error <= found.error)) found = { error, name };
+  for (const [name, error] of errors) if (error > found.error || found.name === "") found = { error, name };
   return found;
 }
