@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Device } from "../../lib/device";
+import { Device } from "../../lib";
 import { readFixture } from "./fixture";
 import { failures } from "./parity";
 import { runFixture } from "./run_fixture";

@@ -1,6 +1,6 @@
 // Compares models in the format of test/fixtures with the numbers of the published code:
 // npm run parity -- FILE…
-import { Device } from "../../lib/device";
+import { Device } from "../../lib";
 import { readFixture } from "./fixture";
 import type { Worst } from "./relative_error";
 import { type Parity, runFixture } from "./run_fixture";

@@ -1,17 +1,20 @@
-import { compile, spec } from "../../lib/compile";
-import { packPadded } from "../../lib/data/pack_text";
-import type { Device } from "../../lib/device";
-import { grad } from "../../lib/grad";
-import { clipLoss } from "../../lib/losses/clip_loss";
-import { parseClipConfig } from "../../lib/models/clip_config";
-import { ClipModel } from "../../lib/models/clip_model";
-import { exp, multiply } from "../../lib/ops/elementwise";
-import { matmul } from "../../lib/ops/linear";
-import { Lamb } from "../../lib/optim/lamb";
-import { type GroupSettings, parameterRules } from "../../lib/optim/parameter_groups";
-import { warmupCosine } from "../../lib/optim/schedule";
-import type { Parameter } from "../../lib/parameter";
-import type { Tensor } from "../../lib/tensor";
+import {
+  ClipModel,
+  clipLoss,
+  compile,
+  type Device,
+  type GroupSettings,
+  grad,
+  Lamb,
+  ops,
+  type Parameter,
+  packPadded,
+  parameterRules,
+  parseClipConfig,
+  spec,
+  type Tensor,
+  warmupCosine,
+} from "../../lib";
 import { type Fixture, type FixtureOptimizer, tensorOf, tensorsBelow } from "./fixture";
 import { relativeError, type Worst, worst } from "./relative_error";
 
@@ -91,12 +94,12 @@ async function compareOutputs(
 }
 
 function evaluation(model: ClipModel, x: Inputs): Record<string, Tensor> {
-  const logits = matmul(model.image.encode(x.images), model.text.encode(x), { transposeB: true });
+  const logits = ops.matmul(model.image.encode(x.images), model.text.encode(x), { transposeB: true });
   const training = trainingPass(model, x);
   return {
     "eval/image_features": model.image.features(x.images),
     "eval/text_features": model.text.features(x),
-    "eval/logits_per_image": multiply(logits, exp(model.logitScale)),
+    "eval/logits_per_image": ops.multiply(logits, ops.exp(model.logitScale)),
     "train/image_features": training.image,
     "train/text_features": training.text,
   };
