@@ -18,6 +18,7 @@ template <class Args> void check_attention(const char* op, const Args& a) {
     expect_rank(op, "qkv", a.qkv, 2, 2);
     expect_type(op, "cu_seqlens", a.cu_seqlens, dtype::i32);
     expect_rank(op, "cu_seqlens", a.cu_seqlens, 1, 1);
+    expect(a.cu_seqlens.size() > 0, op, "cu_seqlens must have an entry more than there are sequences");
     expect(!a.rope.present(), op, "rope needs a dense batch");
   } else {
     expect_rank(op, "qkv", a.qkv, 3, 3);
