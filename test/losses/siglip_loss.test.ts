@@ -25,7 +25,7 @@ function reference(x: Float32Array): number {
 describe("siglipLoss", () => {
   let device: Device;
   beforeAll(async () => {
-    device = await Device.open("cpu");
+    device = await Device.open("cpu", { threads: 1 });
   });
   afterAll(() => device.dispose());
 

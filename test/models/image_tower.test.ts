@@ -45,7 +45,7 @@ describe("image towers", () => {
   let device: Device;
   const models: ClipModel[] = [];
   beforeAll(async () => {
-    device = await Device.open("cpu");
+    device = await Device.open("cpu", { threads: 1 });
   });
   afterAll(async () => {
     for (const parameter of models.flatMap((model) => model.parameters())) parameter.dispose();

@@ -41,7 +41,7 @@ describe("the text tower", () => {
   let device: Device;
   const { text } = new ClipModel(config);
   beforeAll(async () => {
-    device = await Device.open("cpu");
+    device = await Device.open("cpu", { threads: 1 });
     for (const parameter of text.parameters()) parameter.allocate(device);
     await initializeParameters(device, text.parameters(), 7);
   });

@@ -9,7 +9,7 @@ const fixtures = ["eva02_b", "eva01_g", "eva02_e", "eva01_b_layerscale", "openai
 describe("parity with the published code", () => {
   let device: Device;
   beforeAll(async () => {
-    device = await Device.open("cpu");
+    device = await Device.open("cpu", { threads: 1 });
   });
   afterAll(() => device.dispose());
 

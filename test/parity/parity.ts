@@ -39,7 +39,7 @@ async function main(paths: readonly string[]): Promise<number> {
     process.stderr.write("usage: npm run parity -- FILE…\n");
     return 2;
   }
-  await using device = await Device.open("cpu");
+  await using device = await Device.open("cpu", { threads: 1 });
   let failed = 0;
   for (const path of paths) {
     try {
