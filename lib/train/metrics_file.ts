@@ -1,5 +1,6 @@
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { writeError } from "./checkpoint";
 import type { TrainEvent } from "./train_events";
 
 /** A JSON-lines record of a run: one object a step or evaluation. */
@@ -10,10 +11,14 @@ export class MetricsFile {
 
   /** Opens the file; of an earlier run it keeps what came before `step`, so that a resumed run repeats nothing. */
   static async open(path: string, step: number): Promise<MetricsFile> {
-    await mkdir(dirname(path), { recursive: true });
     const before = step === 0 ? "" : await readFile(path, "utf8").catch(() => "");
     const kept = before.split("\n").filter((line) => isBefore(line, step));
-    await writeFile(path, kept.map((line) => `${line}\n`).join(""));
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, kept.map((line) => `${line}\n`).join(""));
+    } catch (error) {
+      throw writeError(path, error);
+    }
     return new MetricsFile(path);
   }
 
@@ -26,7 +31,10 @@ export class MetricsFile {
   async flush(): Promise<void> {
     const text = this.pending.join("");
     this.pending = [];
-    if (text !== "") await appendFile(this.path, text);
+    if (text === "") return;
+    await appendFile(this.path, text).catch((error: unknown) => {
+      throw writeError(this.path, error);
+    });
   }
 }
 
