@@ -1,0 +1,180 @@
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { runCli } from "../../lib/cli/program";
+
+// The words of the tokenizer are CLIP's, so its whole vocabulary is there; everything else is as small as it can be.
+const config = {
+  embed_dim: 16,
+  vision_cfg: { image_size: 16, layers: 1, width: 32, head_width: 16, patch_size: 8, eva_model_name: "tiny" },
+  text_cfg: { context_length: 16, width: 8, heads: 1, layers: 1 },
+};
+const COLOURS = { red: [220, 20, 20], green: [20, 220, 20], blue: [20, 20, 220], white: [240, 240, 240] };
+
+let folder: string;
+const path = (...names: string[]) => join(folder, ...names);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "eva-clip-cli-"));
+  await writeFile(path("tiny.json"), JSON.stringify(config));
+  const lines = ["filepath,title"];
+  for (const [name, [r, g, b]] of Object.entries(COLOURS)) {
+    await mkdir(path("classes", name), { recursive: true });
+    for (let i = 0; i < 4; i++) {
+      const background = { r: r!, g: g!, b: b! - 5 * i };
+      const image = sharp({ create: { width: 20, height: 18, channels: 3, background } });
+      await image.png().toFile(path("classes", name, `${i}.png`));
+      lines.push(`classes/${name}/${i}.png,a ${name} square`);
+    }
+  }
+  await writeFile(path("data.csv"), `${lines.join("\n")}\n`);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Runs the command line in this process. */
+async function run(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  const written = { out: "", err: "" };
+  const take = (into: "out" | "err") => (text: unknown) => {
+    written[into] += String(text);
+    return true;
+  };
+  const spies = [
+    jest.spyOn(process.stdout, "write").mockImplementation(take("out")),
+    jest.spyOn(process.stderr, "write").mockImplementation(take("err")),
+  ];
+  try {
+    return { code: await runCli(words), ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+const trainWords = (name: string, ...more: string[]) => [
+  ...["train", "--train-data", path("data.csv"), "--model", path("tiny.json"), "--init", "fan_in"],
+  ...["--batch-size", "8", "--lr", "2e-3", "--logs", path("logs"), "--name", name, "--device", "cpu"],
+  ...["--threads", "2", "--json", ...more],
+];
+
+test("doctor says what there is and why CUDA is not", async () => {
+  const { code, out } = await run("doctor", "--json");
+  expect(code).toBe(0);
+  const report = JSON.parse(out) as Record<string, { available?: boolean; reason?: string }>;
+  expect(report.cpu).toMatchObject({ available: true, info: { kind: "cpu" } });
+  expect(report.cuda!.available === true || report.cuda!.reason).toBeTruthy();
+  expect((await run("doctor")).out).toMatch(/^package +eva-clip/);
+});
+
+test("trains, resumes, evaluates, classifies, encodes and inspects", async () => {
+  const first = await run(...trainWords("all", "--steps", "4", "--val-data", path("data.csv")));
+  expect(first).toMatchObject({ code: 0 });
+  expect(JSON.parse(first.out)).toMatchObject({ reason: "finished", step: 4, samplesSeen: 32 });
+  expect(first.err).toContain("image_to_text_R@1");
+  expect(first.err).toContain("retrieval among 16 images");
+  expect((await readdir(path("logs", "all"))).sort()).toEqual(["checkpoints", "metrics.jsonl", "params.json"]);
+
+  const resumed = await run(...trainWords("all", "--steps", "6", "--resume", "latest"));
+  expect(JSON.parse(resumed.out)).toMatchObject({ step: 6, samplesSeen: 48 });
+  const metrics = (await readFile(path("logs", "all", "metrics.jsonl"), "utf8")).trim().split("\n");
+  const steps = metrics.map((line) => JSON.parse(line) as { type: string; step: number });
+  expect(steps.filter(({ type }) => type === "step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+
+  const model = path("logs", "all", "checkpoints");
+  const use = ["--device", "cpu", "--threads", "2"];
+  const evaluated = await run("evaluate", model, "--imagenet-val", path("classes"), "--templates", "simple", ...use);
+  expect(evaluated.code).toBe(0);
+  expect(evaluated.out).toMatch(/zero-shot on 16 images: top-1 .*protocol: zero-shot classification, 4 classes, 7 prompts/s);
+
+  const image = path("classes", "red", "0.png");
+  const classified = await run("classify", model, image, "--json", ...use, "--labels", "red", "green");
+  const { results } = JSON.parse(classified.out) as { results: { image: string; labels: { label: string }[] }[] };
+  expect(results).toHaveLength(1);
+  expect(results[0]!.labels.map(({ label }) => label).sort()).toEqual(["green", "red"]);
+
+  const encoded = await run("encode", model, image, "--json", ...use, "--text", "a red square");
+  const { embeddings } = JSON.parse(encoded.out) as { embeddings: { kind: string; embedding: number[] }[] };
+  expect(embeddings.map(({ kind }) => kind)).toEqual(["image", "text"]);
+  for (const { embedding } of embeddings) expect(Math.hypot(...embedding)).toBeCloseTo(1, 5);
+
+  const inspected = await run("inspect", model, "--json");
+  expect(JSON.parse(inspected.out)).toMatchObject({ step: 6, config: { embed_dim: 16 } });
+});
+
+test("a published model is inspected by its name", async () => {
+  const { out } = await run("inspect", "EVA02-CLIP-B-16", "--json");
+  expect(JSON.parse(out)).toMatchObject({ name: "EVA02-CLIP-B-16", parameters: 149_691_137 });
+});
+
+test("LAMB, groups by tower, bf16 and a cooldown", async () => {
+  const flags = ["--opt", "lamb", "--lamb-variant", "deepspeed", "--visual-lr", "1e-3", "--text-ld", "0.75"];
+  const more = ["--precision", "amp_bf16", "--lr-scheduler", "const-cooldown", "--grad-clip-norm", "5"];
+  const { code, out } = await run(...trainWords("lamb", "--steps", "2", ...flags, ...more, "--warmup", "1"));
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toMatchObject({ step: 2 });
+});
+
+describe("errors", () => {
+  test.each([
+    ["an unknown option", ["doctor", "--fast"], 2, "unknown option '--fast'"],
+    ["an unknown command", ["trian"], 2, "Did you mean train?"],
+    ["a missing option", ["train"], 2, "required option '--train-data"],
+    ["a number that is none", ["encode", "m", "--batch-size", "many"], 2, "It must be a number"],
+    ["a choice that is none", ["encode", "m", "--device", "tpu"], 2, "Allowed choices are auto, cpu, cuda"],
+    ["a type that is none", ["encode", "m", "--precision", "fp8"], 2, "It must be one of f32"],
+    ["nothing to encode", ["encode", "m"], 2, "nothing to encode"],
+    ["nothing to evaluate on", ["evaluate", "m"], 2, "nothing to evaluate on"],
+    ["an unknown model", ["inspect", "EVA-99"], 2, "there is no model EVA-99"],
+    ["a missing model", ["encode", "nowhere", "--text", "x"], 1, "cannot open nowhere"],
+  ])("%s", async (_, words, code, message) => {
+    const found = await run(...words);
+    expect(found.code).toBe(code);
+    expect(found.err).toContain(message);
+    expect(found.out).toBe("");
+  });
+
+  test("no device", async () => {
+    const words = ["train", "--train-data", path("data.csv"), "--model", path("tiny.json"), "--device", "cuda", "--json"];
+    const { code, out } = await run(...words);
+    expect(code).toBe(3);
+    expect(JSON.parse(out)).toMatchObject({ error: { code: "ERR_EVACLIP_NO_DEVICE" } });
+  });
+
+  test("data that are not there, a batch that is too large, latest without a name", async () => {
+    const missing = trainWords("missing").map((word) => (word === path("data.csv") ? path("no.csv") : word));
+    expect(await run(...missing)).toMatchObject({ code: 1, err: expect.stringContaining("no.csv") });
+    const large = await run(...trainWords("large", "--batch-size", "64"));
+    expect(large).toMatchObject({ code: 2, err: expect.stringContaining("more than the 16 samples") });
+    const nameless = trainWords("x", "--resume", "latest").filter((word) => word !== "--name" && word !== "x");
+    expect(await run(...nameless)).toMatchObject({ code: 2, err: expect.stringContaining("--name") });
+  });
+});
+
+test("help goes to standard output and is no error", async () => {
+  const { code, out } = await run("train", "--help");
+  expect(code).toBe(0);
+  for (const flag of ["--csv-img-key", "--grad-clip-norm", "--force-patch-dropout", "--visual-ld", "--save-frequency"]) {
+    expect(out).toContain(flag);
+  }
+});
+
+test("SIGINT saves a checkpoint and exits with 130", async () => {
+  const words = trainWords("interrupted", "--steps", "100000", "--log-every-n-steps", "1");
+  const main = join(__dirname, "..", "..", "lib", "cli", "main.ts");
+  const child = spawn(process.execPath, ["-r", "ts-node/register/transpile-only", main, ...words], {
+    cwd: join(__dirname, "..", ".."),
+  });
+  let out = "";
+  child.stdout.on("data", (text) => (out += text));
+  let interrupted = false;
+  child.stderr.on("data", (text) => {
+    if (interrupted || !String(text).includes("step 2/")) return;
+    interrupted = true;
+    child.kill("SIGINT");
+  });
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  expect(code).toBe(130);
+  const result = JSON.parse(out) as { reason: string; checkpoint: string };
+  expect(result.reason).toBe("stopped");
+  expect(await readdir(result.checkpoint)).toContain("model.safetensors");
+});
