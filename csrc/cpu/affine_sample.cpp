@@ -1,70 +1,80 @@
 #include "ops/affine_sample.h"
 
-#include <cmath>
-
 #include "cpu/kernel.h"
 #include "cpu/parallel.h"
+#include "cpu/simd.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
-/// Red, green, blue times alpha, and alpha, all in 0 … 1: one vector of four on every processor.
-using colour [[gnu::vector_size(16)]] = float;
-
-struct source_image {
-  const uint8_t* pixels;
-  int64_t height, width;
-
-  colour at(int64_t x, int64_t y) const {
-    if (x < 0 || y < 0 || x >= width || y >= height) return colour{};
-    const uint8_t* p = pixels + (y * width + x) * 4;
-    const float alpha = float(p[3]) * (1.0f / 255);
-    const float weight = alpha * (1.0f / 255);
-    return colour{float(p[0]) * weight, float(p[1]) * weight, float(p[2]) * weight, alpha};
-  }
-
-  /// Bilinear between the four pixels around (x, y), in pixels from the centre of the first.
-  colour sample(float x, float y) const {
-    const float left = std::floor(x), top = std::floor(y);
-    const float fx = x - left, fy = y - top;
-    const auto ix = int64_t(left), iy = int64_t(top);
-    const colour upper = at(ix, iy) * (1 - fx) + at(ix + 1, iy) * fx;
-    const colour lower = at(ix, iy + 1) * (1 - fx) + at(ix + 1, iy + 1) * fx;
-    return upper * (1 - fy) + lower * fy;
-  }
+/// Colours of as many pixels as a vector holds: red, green and blue times alpha, and alpha, in 0 … 1.
+struct colours {
+  vec channel[4];
 };
 
-/// The map from premultiplied colour to the finished channel, column by column: out = r·m0 + g·m1 + b·m2 +
-/// α·m3 + rest.
-struct colour_map {
-  colour columns[4];
-  colour background;
+class source_image {
+ public:
+  source_image(const uint32_t* pixels, int64_t height, int64_t width)
+      : pixels_(pixels), height_(int32_t(height)), width_(int32_t(width)) {}
 
-  colour_map(const float* matrix, const float* back) {
-    background = colour{back[0], back[1], back[2], 0};
-    for (int k = 0; k < 4; ++k) columns[k] = colour{matrix[k], matrix[4 + k], matrix[8 + k], 0};
-    columns[3] -= background;
+  /// Bilinear between the four pixels around each (x, y), in pixels from the centre of the first.
+  colours sample(vec x, vec y) const {
+    // Two pixels outside is as far as any distance, and NaN: nothing is read there.
+    x = minimum(maximum(x, broadcast(-2.0f)), broadcast(float(width_ + 1)));
+    y = minimum(maximum(y, broadcast(-2.0f)), broadcast(float(height_ + 1)));
+    // The conversion cuts towards zero, which is down for positive numbers.
+    const ivec left = __builtin_convertvector(x + 2.0f, ivec) - 2,
+               top = __builtin_convertvector(y + 2.0f, ivec) - 2;
+    const vec fx = x - __builtin_convertvector(left, vec), fy = y - __builtin_convertvector(top, vec);
+    colours sum{};
+    add(sum, left, top, (1 - fx) * (1 - fy));
+    add(sum, left + 1, top, fx * (1 - fy));
+    add(sum, left, top + 1, (1 - fx) * fy);
+    add(sum, left + 1, top + 1, fx * fy);
+    for (vec& channel : sum.channel) channel *= 1.0f / 255;
+    return sum;
   }
-  colour operator()(colour p) const {
-    return columns[0] * p[0] + columns[1] * p[1] + columns[2] * p[2] + columns[3] * p[3] + background;
+
+ private:
+  /// Adds the pixels (x, y) times `weight`; those outside the image are zero.
+  void add(colours& sum, ivec x, ivec y, vec weight) const {
+    const ivec inside = (x >= 0) & (x < width_) & (y >= 0) & (y < height_);
+    const uvec rgba = gather(pixels_, inside & (y * width_ + x));
+    const vec alpha = select(inside, weight, vec{}) * byte(rgba, 24);
+    for (int k = 0; k < 3; ++k) sum.channel[k] += alpha * (1.0f / 255) * byte(rgba, 8 * k);
+    sum.channel[3] += alpha;
   }
+  static vec byte(uvec word, int shift) { return __builtin_convertvector(ivec((word >> shift) & 255u), vec); }
+
+  const uint32_t* pixels_;  // red in the lowest byte
+  int32_t height_, width_;
 };
 
-uint8_t to_byte(float channel) { return uint8_t(std::min(std::max(channel, 0.0f), 1.0f) * 255.0f + 0.5f); }
+/// sum_k matrix[k] p_k + matrix[3] α + background (1 - α), in bytes.
+ivec finished(const colours& p, const float* matrix, float background) {
+  vec value = p.channel[3] * (matrix[3] - background) + background;
+  for (int k = 0; k < 3; ++k) value += p.channel[k] * matrix[k];
+  value = minimum(maximum(value, vec{}), broadcast(1.0f));
+  return __builtin_convertvector(value * 255.0f + 0.5f, ivec);
+}
 
-void draw(const source_image& image, const float* theta, const colour_map& map, int64_t size, uint8_t* out) {
-  const float half_width = 0.5f * float(image.width), half_height = 0.5f * float(image.height);
+void draw(const source_image& image, const float* theta, float half_width, float half_height,
+          const float* matrix, const float* background, int64_t size, uint8_t* out) {
+  const float step = 2 / float(size);
+  const vec lane = __builtin_convertvector(lane_numbers(), vec);
   for (int64_t row = 0; row < size; ++row) {
-    const float v = float(2 * row + 1) / float(size) - 1;
-    for (int64_t column = 0; column < size; ++column, out += 3) {
-      const float u = float(2 * column + 1) / float(size) - 1;
-      const float x = (theta[0] * u + theta[1] * v + theta[2] + 1) * half_width - 0.5f;
-      const float y = (theta[3] * u + theta[4] * v + theta[5] + 1) * half_height - 0.5f;
-      // Positions far outside, and NaN, must not reach the conversion to integers.
-      const bool near = x > -2 && y > -2 && x < float(image.width + 1) && y < float(image.height + 1);
-      const colour mapped = map(near ? image.sample(x, y) : colour{});
-      for (int channel = 0; channel < 3; ++channel) out[channel] = to_byte(mapped[channel]);
-    }
+    const float v = (float(row) + 0.5f) * step - 1;
+    sweep(size, [&](int64_t column, int width) {
+      const vec u = (lane + (float(column) + 0.5f)) * step - 1;
+      const vec x = (theta[0] * u + (theta[1] * v + theta[2] + 1)) * half_width - 0.5f;
+      const vec y = (theta[3] * u + (theta[4] * v + theta[5] + 1)) * half_height - 0.5f;
+      const colours p = image.sample(x, y);
+      uint8_t* pixel = out + (row * size + column) * 3;
+      for (int channel = 0; channel < 3; ++channel) {
+        const ivec bytes = finished(p, matrix + 4 * channel, background[channel]);
+        for (int i = 0; i < width; ++i) pixel[3 * i + channel] = uint8_t(bytes[i]);
+      }
+    });
   }
 }
 
@@ -74,9 +84,10 @@ template <> void run<ops::affine_sample>(const ops::affine_sample::args& a, cont
   const int64_t height = a.images.dim(1), width = a.images.dim(2);
   parallel_for(c, a.images.dim(0), 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      const source_image image{a.images.as<uint8_t>() + b * height * width * 4, height, width};
-      const colour_map map(a.colour.as<float>() + b * 12, a.background.as<float>() + b * 3);
-      draw(image, a.transform.as<float>() + b * 6, map, a.size, a.y.as<uint8_t>() + b * a.size * a.size * 3);
+      const source_image image(a.images.as<uint32_t>() + b * height * width, height, width);
+      draw(image, a.transform.as<float>() + b * 6, 0.5f * float(width), 0.5f * float(height),
+           a.colour.as<float>() + b * 12, a.background.as<float>() + b * 3, a.size,
+           a.y.as<uint8_t>() + b * a.size * a.size * 3);
     }
   });
 }

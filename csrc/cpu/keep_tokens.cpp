@@ -45,11 +45,11 @@ template <class T> void drop_paths(const ops::drop_path::args& a, const context&
   const auto seed = uint32_t(a.seed.as<int32_t>()[0]), step = uint32_t(a.seed.as<int32_t>()[1]);
   const int64_t samples = a.x.dim(0), size = samples == 0 ? 0 : a.x.size() / samples;
   const T* residual = a.residual.present() ? a.residual.as<T>() : nullptr;
-  const uint64_t threshold = uint64_t(double(a.rate) * 4294967296.0);
+  const double threshold = double(a.rate) * 0x1p32;
   parallel_for(c, samples, 1, [&](int64_t begin, int64_t end) {
     for (int64_t sample = begin; sample < end; ++sample) {
       const uint32_t word = philox({uint32_t(a.stream), uint32_t(sample), step, 0}, {seed, path_key})[0];
-      const float factor = word < threshold ? 0.0f : 1.0f / (1.0f - a.rate);
+      const float factor = double(word) < threshold ? 0.0f : 1.0f / (1.0f - a.rate);
       const int64_t first = sample * size;
       sweep(size, [&](int64_t i, auto width) {
         vec y = load(a.x.as<T>() + first + i, width) * factor;

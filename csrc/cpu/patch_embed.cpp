@@ -24,7 +24,11 @@ int64_t patch_of(const tensor& kept, int64_t b, int64_t i) {
 
 /// One line of a patch from interleaved bytes: P pixels of one channel.
 template <class T> void copy_line(const uint8_t* pixels, float factor, float offset, T* y, int64_t size) {
-  for (int64_t x = 0; x < size; ++x) y[x] = T(float(pixels[3 * x]) * factor + offset);
+  sweep(size, [&](int64_t x, auto width) {
+    float bytes[lanes]{};
+    for (int i = 0; i < width; ++i) bytes[i] = float(pixels[3 * (x + i)]);
+    store(y + x, load(bytes) * factor + offset, width);
+  });
 }
 
 template <class T> void copy_line(const float* pixels, T* y, int64_t size) {

@@ -1,38 +1,63 @@
 #include "ops/random_fill.h"
 
-#include <cmath>
-#include <numbers>
-
 #include "core/philox.h"
 #include "cpu/kernel.h"
 #include "cpu/parallel.h"
+#include "cpu/simd.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
 constexpr uint32_t fill_key = 0x66696c6c;
 
-/// One standard normal deviate: from words 0 and 1 of a draw the uniforms u = (word 0 + 1) / 2³² in (0, 1]
-/// and v = word 1 / 2³² in [0, 1), and sqrt(-2 ln u) cos(2 π v), in double (Box and Muller 1958).
-double deviate(std::array<uint32_t, 4> words) {
-  const double u = (double(words[0]) + 1) * 0x1p-32, v = double(words[1]) * 0x1p-32;
-  return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
+/// cos(2 π v) for v in 0 … 1: the sine of the rest to a quarter turn, by its Taylor series.
+vec cosine_of_turn(vec v) {
+  const vec t = 0.25f - absolute(v - select(v > 0.5f, broadcast(1.0f), vec{})), square = t * t;
+  return t * polynomial(square, 3.8199526f, -15.094643f, 42.058694f, -76.705860f, 81.605249f, -41.341702f,
+                        6.2831853f);
 }
+
+/// Standard normal deviates from two words each.
+vec deviates(uvec first, uvec second) {
+  const vec u = (__builtin_convertvector(first >> 9, vec) + 0.5f) * 0x1p-23f;
+  const vec v = __builtin_convertvector(second >> 8, vec) * 0x1p-24f;
+  return sqrt(-2.0f * log(u)) * cosine_of_turn(v);
+}
+
+/// Where the random numbers of one parameter come from.
+struct normal_source {
+  uint32_t stream, seed;
+  float cut;
+
+  /// The deviates of elements e, e + 1, …; lanes beyond the cut draw again.
+  vec operator()(int64_t e) const {
+    uvec first{}, second{};
+    ivec wanting = broadcast(int32_t(-1));
+    for (uint32_t draw = 0;; ++draw) {
+      for (int lane = 0; lane < lanes; ++lane) {
+        if (!wanting[lane]) continue;
+        const int64_t element = e + lane;
+        const auto words =
+            philox({uint32_t(element), stream, draw, uint32_t(element >> 32)}, {seed, fill_key});
+        first[lane] = words[0];
+        second[lane] = words[1];
+      }
+      const vec z = deviates(first, second);
+      if (cut <= 0 || reduce_max(absolute(z)) <= cut) return z;
+      wanting = absolute(z) > cut;
+    }
+  }
+};
 
 template <class T> void fill(const ops::random_fill::args& a, size_t i, const context& c) {
   const tensor& parameter = a.parameters[i];
-  const auto stream = uint32_t(int64_t(i) + a.first), seed = uint32_t(a.seed);
-  parallel_for(c, parameter.size(), 4096, [&](int64_t begin, int64_t end) {
-    if (a.deviations[i] == 0)
-      return std::fill(parameter.as<T>() + begin, parameter.as<T>() + end, T(a.means[i]));
-    for (int64_t e = begin; e < end; ++e) {
-      double z = 0;
-      for (uint32_t draw = 0;; ++draw) {
-        z = deviate(philox({uint32_t(e), stream, draw, uint32_t(e >> 32)}, {seed, fill_key}));
-        if (a.cut <= 0 || std::abs(z) <= double(a.cut)) break;
-      }
-      parameter.as<T>()[e] = T(float(double(a.means[i]) + double(a.deviations[i]) * z));
-    }
+  const float mean = a.means[i], deviation = a.deviations[i];
+  const normal_source normal{uint32_t(int64_t(i) + a.first), uint32_t(a.seed), a.cut};
+  parallel_for(c, parameter.size(), 1024, [&](int64_t begin, int64_t end) {
+    T* y = parameter.as<T>() + begin;
+    if (deviation == 0) return void(std::fill_n(y, end - begin, T(mean)));
+    sweep(end - begin,
+          [&](int64_t e, auto width) { store(y + e, mean + deviation * normal(begin + e), width); });
   });
 }
 

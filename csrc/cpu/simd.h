@@ -41,7 +41,8 @@ inline ivec broadcast(int32_t value) { return ivec{} + value; }
 inline vec select(ivec mask, vec yes, vec no) { return mask ? yes : no; }
 
 // What the vector extensions do not express, for each instruction set. `maximum` and `minimum` give b where
-// either is NaN; `ldexp` is x 2^n for any n, a whole number.
+// either is NaN; `ldexp` is x 2^n for any n, a whole number;
+// `gather` reads p[index] lane by lane.
 #if defined(__AVX512F__)
 // Masked forms with every lane on are the plain instructions, without GCC 12's false warnings about those.
 inline constexpr __mmask16 all_lanes = 0xffff;
@@ -52,6 +53,9 @@ inline vec ldexp(vec x, vec n) { return _mm512_maskz_scalef_ps(all_lanes, x, n);
 inline __mmask16 first(int count) { return __mmask16((1u << count) - 1); }
 inline vec load(const float* p, int count) { return _mm512_maskz_loadu_ps(first(count), p); }
 inline void store(float* p, vec x, int count) { _mm512_mask_storeu_ps(p, first(count), x); }
+inline uvec gather(const uint32_t* p, ivec index) {
+  return uvec(_mm512_mask_i32gather_epi32(__m512i{}, all_lanes, __m512i(index), p, 4));
+}
 #else
 /// 2^n for n in -126 … 127.
 inline vec power_of_two(ivec n) { return std::bit_cast<vec>((n + 127) << 23); }
@@ -67,6 +71,9 @@ inline vec sqrt(vec x) { return _mm256_sqrt_ps(x); }
 inline __m256i first(int count) { return __m256i(ivec{0, 1, 2, 3, 4, 5, 6, 7} < broadcast(int32_t(count))); }
 inline vec load(const float* p, int count) { return _mm256_maskload_ps(p, first(count)); }
 inline void store(float* p, vec x, int count) { _mm256_maskstore_ps(p, first(count), x); }
+inline uvec gather(const uint32_t* p, ivec index) {
+  return uvec(_mm256_i32gather_epi32(reinterpret_cast<const int*>(p), __m256i(index), 4));
+}
 #else
 #if defined(__SSE2__)
 inline vec maximum(vec a, vec b) { return _mm_max_ps(a, b); }
@@ -87,6 +94,11 @@ inline vec load(const float* p, int count) {
 }
 inline void store(float* p, vec x, int count) {
   for (int i = 0; i < count; ++i) p[i] = x[i];
+}
+inline uvec gather(const uint32_t* p, ivec index) {
+  uvec words;
+  for (int i = 0; i < lanes; ++i) words[i] = p[index[i]];
+  return words;
 }
 #endif
 #endif
@@ -132,12 +144,16 @@ template <class Body> inline void sweep(int64_t count, const Body& body) {
   if (i < count) body(i, int(count - i));
 }
 
+/// 0, 1, 2, …
+inline ivec lane_numbers() {
+  return []<size_t... I>(std::index_sequence<I...>) { return ivec{int32_t(I)...}; }
+  (std::make_index_sequence<lanes>());
+}
+
 /// x in the first lanes, zero behind them.
 inline vec first_lanes(vec x, whole) { return x; }
 inline vec first_lanes(vec x, int count) {
-  const ivec lane = []<size_t... I>(std::index_sequence<I...>) { return ivec{int32_t(I)...}; }
-  (std::make_index_sequence<lanes>());
-  return select(lane < broadcast(int32_t(count)), x, vec{});
+  return select(lane_numbers() < broadcast(int32_t(count)), x, vec{});
 }
 
 /// Lane i of the result is lane i + Shift of x, around the end.

@@ -4,10 +4,11 @@
 
 namespace eva::ops {
 
-/// Fills parameters with normal deviates (Box and Muller 1958) from Philox 4x32-10, each tensor i with
-/// standard deviation deviations[i], cut at ± cut standard deviations by drawing again (cut 0: not cut).
-/// Element e of tensor i uses counter (low word of e, i + first, draw, high word of e), key (seed,
-/// 0x66696c6c), and is the same on every backend.
+/// Fills parameters with normal deviates from Philox 4x32-10: element e of tensor i is means[i] +
+/// deviations[i] z. A draw of z takes words 0 and 1 at counter (low word of e, i + first, draw, high word of
+/// e), key (seed, 0x66696c6c); with u = (word 0 >> 9 + 1/2) / 2²³ and v = (word 1 >> 8) / 2²⁴,
+/// z = sqrt(-2 ln u) cos(2 π v) (Box and Muller 1958). Draws 0, 1, … are made until |z| <= cut; cut 0 takes
+/// the first. Every backend draws the same numbers, up to the rounding of its functions.
 struct random_fill {
   static constexpr auto name = "random_fill";
   struct args {

@@ -1,0 +1,60 @@
+// Initial weights: the definition in ops/random_fill.h, and that the numbers are normal.
+#include "ops/random_fill.h"
+
+#include <numbers>
+
+#include "core/philox.h"
+#include "op_test.h"
+
+namespace eva::test {
+namespace {
+
+/// The deviate of element e of stream i, in double.
+double reference(uint32_t e, uint32_t stream, uint32_t seed, double cut) {
+  for (uint32_t draw = 0;; ++draw) {
+    const auto words = philox({e, stream, draw, 0}, {seed, 0x66696c6c});
+    const double u = (double(words[0] >> 9) + 0.5) * 0x1p-23, v = double(words[1] >> 8) * 0x1p-24;
+    const double z = std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
+    if (cut == 0 || std::abs(z) <= cut) return z;
+  }
+}
+
+void test_values(backend& on, float cut, const std::string& isa) {
+  buffer first(dtype::f32, {3, 1001}), second(dtype::bf16, {77}), constant(dtype::f32, {5}, 8);
+  run<ops::random_fill>(on, {{first, second, constant}, {0.02f, 1.5f, 0}, {0, 3, -1}, cut, 42, 10});
+  std::vector<double> expected, narrow;
+  for (uint32_t e = 0; e < 3003; ++e) expected.push_back(double(0.02f) * reference(e, 10, 42, cut));
+  for (uint32_t e = 0; e < 77; ++e) narrow.push_back(3 + 1.5 * reference(e, 11, 42, cut));
+  check(relative_error(first, expected) < 2e-6, "random_fill, " + isa);
+  check(relative_error(second, narrow) < 4e-3, "random_fill bf16, " + isa);
+  check(constant == buffer(dtype::f32, {5}, -1), "random_fill without deviation, " + isa);
+}
+
+void test_moments(backend& on, const std::string& isa) {
+  const int64_t count = 200000;
+  for (const float cut : {0.0f, 2.0f}) {
+    buffer x(dtype::f32, {count});
+    run<ops::random_fill>(on, {{x}, {1}, {0}, cut, 1, 0});
+    double mean = 0, square = 0, largest = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      mean += x[i] / double(count);
+      square += double(x[i]) * x[i] / double(count);
+      largest = std::max(largest, std::abs(double(x[i])));
+    }
+    // Cutting at 2 standard deviations leaves a variance of 1 - 4 φ(2) / (2 Φ(2) - 1).
+    check(std::abs(mean) < 0.01, "mean of random_fill, " + isa);
+    check(std::abs(square - (cut == 0 ? 1 : 0.7737)) < 0.01, "variance of random_fill, " + isa);
+    check(cut == 0 ? largest > 3.5 : largest <= 2, "range of random_fill, " + isa);
+  }
+}
+
+}  // namespace
+}  // namespace eva::test
+
+int main() {
+  using namespace eva::test;
+  return on_each_instruction_set(2, [](eva::backend& on, const std::string& isa) {
+    for (const float cut : {0.0f, 2.0f}) test_values(on, cut, isa);
+    test_moments(on, isa);
+  });
+}
