@@ -1,6 +1,15 @@
 import { EvaClipError } from "./errors";
 import { elementCount } from "./host_tensor";
-import { apply, constant, type Fields, Graph, type Operand, type Step, type Tensor } from "./tensor";
+import {
+  apply,
+  constant,
+  type Fields,
+  Graph,
+  type Operand,
+  type Step,
+  type TakePending,
+  type Tensor,
+} from "./tensor";
 
 /**
  * The gradients of the scalar `loss` with respect to each of `of`, recorded into the same graph. Only what leads from
@@ -24,7 +33,13 @@ export function grad(loss: Tensor, of: readonly Operand[]): Tensor[] {
   for (const step of steps.reverse()) {
     if (!Object.values(step.outputs).some((output) => gradients.has(output))) continue;
     if (!tensorsOf(step.inputs).some((input) => wanted.has(input))) continue;
-    for (const [input, gradient] of inputGradients(step, gradients)) {
+    const takePending = (operand: Operand) => {
+      const input = graph.resolve(operand);
+      const pending = wanted.has(input) ? gradients.get(input) : undefined;
+      gradients.delete(input);
+      return pending;
+    };
+    for (const [input, gradient] of inputGradients(step, gradients, takePending)) {
       if (!wanted.has(input)) continue;
       const sum = gradients.get(input);
       gradients.set(input, sum ? apply("add", { a: sum, b: gradient }).y! : gradient);
@@ -57,14 +72,18 @@ function dependents(roots: readonly Tensor[], steps: readonly Step[]): Set<Tenso
 }
 
 /** What one step passes back: pairs of an input and its gradient. */
-function inputGradients(step: Step, gradients: ReadonlyMap<Tensor, Tensor>): [Tensor, Tensor][] {
+function inputGradients(
+  step: Step,
+  gradients: ReadonlyMap<Tensor, Tensor>,
+  takePending: TakePending,
+): [Tensor, Tensor][] {
   const dy = step.primary && gradients.get(step.primary);
   const flowing = Object.values(step.outputs).filter((output) => gradients.has(output)).length;
   if (!step.gradient || !dy || flowing > 1) {
     const what = step.gradient ? "a gradient only through its first output" : "no gradient rule";
     throw new EvaClipError("ERR_EVACLIP_NO_GRADIENT", `${step.op} has ${what}`, { op: step.op });
   }
-  const given = step.gradient(dy, step.outputs);
+  const given = step.gradient(dy, step.outputs, takePending);
   return Object.entries(given).flatMap(([field, value]) => {
     const inputs = step.inputs[field];
     const [tensors, parts] = Array.isArray(inputs) ? [inputs, value as Tensor[]] : [[inputs], [value]];

@@ -21,8 +21,18 @@ type Entry<T> = T | null | undefined;
 /** An op's tensors by field name; a list field has an array. */
 export type Fields<T> = Record<string, Entry<T> | readonly Entry<T>[]>;
 
-/** From the gradient of an op's first output to the gradients of its inputs, by field name. */
-export type GradientRule = (dy: Tensor, outputs: Record<string, Tensor>) => Fields<Tensor>;
+/** What the other uses of an operand have passed back so far. Who asks for it must add it to its own gradient. */
+export type TakePending = (operand: Operand) => Tensor | undefined;
+
+/**
+ * From the gradient of an op's first output to the gradients of its inputs, by field name. A rule whose kernel can add
+ * on the way takes the operand's pending gradient with `takePending`; otherwise the sum is an op of its own.
+ */
+export type GradientRule = (
+  dy: Tensor,
+  outputs: Record<string, Tensor>,
+  takePending: TakePending,
+) => Fields<Tensor>;
 
 /** One recorded op, kept for the gradient walk. */
 export interface Step {

@@ -18,9 +18,10 @@ export function layerNorm(
   options: LayerNormOptions = {},
 ): Tensor {
   const { eps = 1e-6, residual } = options;
-  const { y } = apply("layer_norm", { x, weight, bias, residual }, { eps }, (dy, { mean, rstd }) => {
-    const { dx, dweight, dbias } = apply("layer_norm_backward", { dy, x, weight, mean, rstd });
-    return { x: dx, weight: dweight, bias: dbias, residual: dy };
+  const inputs = { x, weight, bias, residual };
+  const { y } = apply("layer_norm", inputs, { eps }, (dy, { mean, rstd }, takePending) => {
+    const backward = apply("layer_norm_backward", { dy, x, weight, mean, rstd, residual: takePending(x) });
+    return { x: backward.dx, weight: backward.dweight, bias: backward.dbias, residual: dy };
   });
   return y!;
 }
