@@ -23,14 +23,12 @@ template <class Body> void for_rows(const context& c, int64_t rows, int64_t colu
 }
 
 /// Sum of `count` elements, in blocks whose sums are added in double.
-template <class T> float sum_of(const T* x, int64_t count) {
-  constexpr int64_t block = 4096;
+template <class T> float total_of(const T* x, int64_t count) {
+  constexpr int64_t block = 2048;
   double total = 0;
-  for (int64_t begin = 0; begin < count; begin += block) {
-    vec part{};
-    sweep(std::min(block, count - begin), [&](int64_t i, auto width) { part += load(x + begin + i, width); });
-    total += double(reduce_add(part));
-  }
+  for (int64_t begin = 0; begin < count; begin += block)
+    total += double(sum_over(std::min(block, count - begin),
+                             [&](int64_t i, auto width) { return load(x + begin + i, width); }));
   return float(total);
 }
 
@@ -52,7 +50,7 @@ template <> void run<ops::sum_leading>(const ops::sum_leading::args& a, context&
   const int64_t columns = a.y.size(), rows = columns == 0 ? 0 : a.x.size() / columns;
   for_element_type(a.x.type, [&]<class T>(T*) {
     if (columns == 1)
-      *a.y.as<float>() = sum_of(a.x.as<T>(), rows);
+      *a.y.as<float>() = total_of(a.x.as<T>(), rows);
     else
       sum_columns(a.x.as<T>(), rows, columns, a.y.as<float>(), c);
   });
@@ -62,7 +60,7 @@ template <> void run<ops::sum_last>(const ops::sum_last::args& a, context& c) {
   const int64_t columns = a.x.columns();
   for_element_type(a.x.type, [&]<class T>(T*) {
     for_rows(c, a.y.size(), columns,
-             [&](int64_t row) { a.y.as<float>()[row] = sum_of(a.x.as<T>() + row * columns, columns); });
+             [&](int64_t row) { a.y.as<float>()[row] = total_of(a.x.as<T>() + row * columns, columns); });
   });
 }
 

@@ -56,7 +56,7 @@ export async function checkGradients(
     Object.entries(inputs).map(([name, { dtype, shape }]) => [name, spec(dtype, shape)]),
   );
   const data = Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, tensor.data]));
-  let projection = new Float32Array();
+  let projection: Float32Array = new Float32Array();
   const program = await compile(device, specs, (x) => {
     const y = body(x);
     projection = noise(
@@ -67,7 +67,9 @@ export async function checkGradients(
       sum(multiply(y, constant(projection, y.shape))),
       names.map((name) => x[name]!),
     );
-    return { y, ...Object.fromEntries(names.map((name, i) => [`d ${name}`, gradients[i]!])) };
+    const outputs: Record<string, Tensor> = { y };
+    for (const [i, name] of names.entries()) outputs[`d ${name}`] = gradients[i]!;
+    return outputs;
   });
 
   const results = await program(data);
