@@ -77,7 +77,9 @@ export async function tinyTraining(
 }
 
 /** Every parameter's bits, to compare exactly. */
-export async function contentOf(parameters: readonly { name: string; read(): Promise<{ data: ArrayLike<number> }> }[]) {
+export async function contentOf(
+  parameters: readonly { name: string; read(): Promise<{ data: ArrayLike<number> }> }[],
+) {
   const content: Record<string, number[]> = {};
   for (const parameter of parameters) content[parameter.name] = Array.from((await parameter.read()).data);
   return content;

@@ -1,0 +1,25 @@
+// Starts workers that train, two at a time, and ends them in the middle; then trains no more and says so.
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+
+const ROUNDS = 3;
+
+/** The third step of a worker, and its end after it was told to. */
+async function trainAndTerminate(): Promise<number> {
+  const worker = new Worker(join(__dirname, "train_forever.ts"), {
+    execArgv: ["-r", "ts-node/register/transpile-only"],
+  });
+  await new Promise<void>((resolve, reject) => {
+    worker.on("message", (step) => step >= 3 && resolve());
+    worker.on("error", reject);
+    worker.on("exit", (code) => reject(new Error(`the worker ended by itself with ${code}`)));
+  });
+  return worker.terminate();
+}
+
+async function main(): Promise<void> {
+  for (let round = 0; round < ROUNDS; round++) await Promise.all([trainAndTerminate(), trainAndTerminate()]);
+  process.stdout.write("all ended\n");
+}
+
+void main();

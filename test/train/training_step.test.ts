@@ -1,0 +1,66 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { Device } from "../../lib/device";
+import { TrainingStep } from "../../lib/train/training_step";
+import { tinyBatch, tinyTraining } from "../support/tiny_clip";
+
+let device: Device;
+beforeAll(async () => {
+  device = await Device.open("cpu", { threads: 1 });
+});
+afterAll(() => device.dispose());
+
+/** Bytes in memory after everything unreachable has been collected. */
+function residentBytes(): number {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  collect();
+  return process.memoryUsage().rss;
+}
+
+test("a steady step allocates nothing: arena and resident memory stay as they are", async () => {
+  const { model, optimizer } = await tinyTraining(device);
+  await optimizer.allocate(device);
+  const step = new TrainingStep(device, model, optimizer);
+  const batches = Array.from({ length: 4 }, (_, i) => tinyBatch(i));
+  const run = async (from: number, to: number) => {
+    for (let i = from; i < to; i++) {
+      await step.run(batches[i % 4]!, { step: i, schedule: 1, seed: 0, patchDropout: 0.5 });
+    }
+  };
+  await run(0, 100);
+  const [{ arenaBytes }, resident] = [await device.memory(), residentBytes()];
+  await run(100, 500);
+  expect((await device.memory()).arenaBytes).toBe(arenaBytes);
+  expect(residentBytes() - resident).toBeLessThan(4 * 2 ** 20);
+  step.dispose();
+  optimizer.dispose();
+});
+
+test("a shape or a rate of dropping that is new makes a new program; known ones are kept", async () => {
+  const { model, optimizer } = await tinyTraining(device);
+  await optimizer.allocate(device);
+  const step = new TrainingStep(device, model, optimizer);
+  const time = { step: 0, schedule: 0, seed: 3 };
+  const whole = await step.run(tinyBatch(0), { ...time, patchDropout: 0 });
+  const dropped = await step.run(tinyBatch(0), { ...time, patchDropout: 0.5 });
+  const fewer = await step.run(tinyBatch(0, 5), { ...time, patchDropout: 0 });
+  expect(dropped.loss).not.toBe(whole.loss);
+  expect(fewer.loss).not.toBe(whole.loss);
+  // With a factor of 0 nothing has changed: the same batch gives the same numbers.
+  expect(await step.run(tinyBatch(0), { ...time, patchDropout: 0 })).toEqual(whole);
+  expect(await step.run(tinyBatch(0), { ...time, patchDropout: 0.5 })).toEqual(dropped);
+  step.dispose();
+  optimizer.dispose();
+});
+
+test("dropping none of the patches equals not dropping", async () => {
+  const { model, optimizer } = await tinyTraining(device);
+  await optimizer.allocate(device);
+  const step = new TrainingStep(device, model, optimizer);
+  const none = await step.run(tinyBatch(1), { step: 0, schedule: 0, seed: 3, patchDropout: 0 });
+  const other = await step.run(tinyBatch(1), { step: 5, schedule: 0, seed: 9, patchDropout: 0 });
+  expect(other).toEqual(none);
+  step.dispose();
+  optimizer.dispose();
+});
