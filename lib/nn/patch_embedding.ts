@@ -57,7 +57,8 @@ export class PatchEmbedding extends Module {
     const [width, , patchSize] = this.weight.shape as [number, number, number];
     const rows = patchRows(images, { patchSize, kept, type });
     const weight = reshape(this.weight, [width, 3 * patchSize * patchSize]);
-    const x = type === "f32" ? patchProjection(rows, weight, this.bias) : linear(rows, [weight], [this.bias]);
+    const isSingle = type === "f32" && weight.dtype === "f32";
+    const x = isSingle ? patchProjection(rows, weight, this.bias) : linear(rows, [weight], [this.bias]);
     return addPositions(x, this.classToken, this.positions, kept);
   }
 }
