@@ -27,7 +27,12 @@ export async function evaluate(path: string, flags: EvaluateFlags): Promise<void
     const templates = await templatesFrom(flags.templates);
     const classes = classnames === undefined ? undefined : await readLines(classnames);
     const dataset = await openClassFolder(imagenetVal);
-    const options = { batchSize, templates, onProgress: countProgress("images"), ...(classes && { classes }) };
+    const options = {
+      batchSize,
+      templates,
+      onProgress: countProgress("images"),
+      ...(classes && { classes }),
+    };
     results.push(await evaluateZeroShot(model, dataset, options));
   }
   if (valData !== undefined) {

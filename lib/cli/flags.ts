@@ -43,7 +43,9 @@ export function addDeviceFlags(command: Command): Command {
   const { EVA_CLIP_DEVICE = "auto" } = process.env;
   return command
     .addOption(
-      new Option("--device <kind>", "where to compute").choices(["auto", "cpu", "cuda"]).default(EVA_CLIP_DEVICE),
+      new Option("--device <kind>", "where to compute")
+        .choices(["auto", "cpu", "cuda"])
+        .default(EVA_CLIP_DEVICE),
     )
     .option("--threads <n>", "threads of the CPU", positive)
     .option("--json", "print one JSON document", false);

@@ -40,7 +40,9 @@ function sizeOf(tensors: readonly { shape: readonly number[] }[]): number {
 async function inspectFolder(path: string): Promise<Inspection> {
   const folder = await findCheckpoint(path);
   if (folder === undefined) {
-    throw new EvaClipError("ERR_EVACLIP_IO", `${path} holds neither ${MODEL_FILE} nor a latest file`, { path });
+    throw new EvaClipError("ERR_EVACLIP_IO", `${path} holds neither ${MODEL_FILE} nor a latest file`, {
+      path,
+    });
   }
   const has = (file: string) => stat(join(folder, file)).then(Boolean, () => false);
   return {
@@ -72,7 +74,8 @@ async function inspectAny(target: string): Promise<Inspection> {
 }
 
 function describe(inspection: Inspection): string {
-  const { path, name, step, parameters, imageParameters, textParameters, tensors, config, metadata } = inspection;
+  const { path, name, step, parameters, imageParameters, textParameters, tensors, config, metadata } =
+    inspection;
   const facts: [string, unknown][] = [];
   if (path !== undefined) facts.push(["file", path]);
   if (name !== undefined) facts.push(["model", name]);

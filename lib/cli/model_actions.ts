@@ -81,7 +81,10 @@ export async function classify(path: string, images: readonly string[], flags: C
   const fromFile = flags.labelsFile === undefined ? [] : await readLines(flags.labelsFile);
   const labels = [...flags.labels, ...fromFile];
   if (labels.length === 0) {
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "nothing to choose from: give --labels or --labels-file");
+    throw new EvaClipError(
+      "ERR_EVACLIP_INVALID_ARGUMENT",
+      "nothing to choose from: give --labels or --labels-file",
+    );
   }
   await using model = await loadModel(path, flags);
   const { templates, topK } = flags;

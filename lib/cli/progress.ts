@@ -5,7 +5,14 @@ import { say } from "./output";
 type StepEvent = Extract<TrainEvent, { type: "step" }>;
 
 /** What a step was like, on one line. */
-function describeStep({ loss, learningRate, logitScale, gradientNorm, samplesPerSecond, dataWaitMs }: StepEvent) {
+function describeStep({
+  loss,
+  learningRate,
+  logitScale,
+  gradientNorm,
+  samplesPerSecond,
+  dataWaitMs,
+}: StepEvent) {
   return (
     `loss ${loss.toFixed(4)} lr ${learningRate.toExponential(2)} scale ${logitScale.toFixed(2)} ` +
     `grad norm ${gradientNorm.toFixed(2)} ${samplesPerSecond.toFixed(1)} samples/s data wait ${dataWaitMs.toFixed(0)} ms`
@@ -44,7 +51,11 @@ export class TrainingProgress {
   private start(step: number): void {
     if (!process.stderr.isTTY) return;
     this.bar = new SingleBar(
-      { format: "{bar} {value}/{total} {eta_formatted} left, {what}", hideCursor: true, clearOnComplete: false },
+      {
+        format: "{bar} {value}/{total} {eta_formatted} left, {what}",
+        hideCursor: true,
+        clearOnComplete: false,
+      },
       Presets.shades_classic,
     );
     this.bar.start(this.steps, step, { what: "" });

@@ -71,10 +71,15 @@ function makeOptimizer(model: ClipModel, flags: TrainFlags): Optimizer {
     other: { learningRate: lr, weightDecay: wd },
   });
   const options = { beta1, beta2, eps, clipNorm: gradClipNorm ?? 0 };
-  return flags.opt === "lamb" ? new Lamb(rules, { ...options, variant: flags.lambVariant }) : new AdamW(rules, options);
+  return flags.opt === "lamb"
+    ? new Lamb(rules, { ...options, variant: flags.lambVariant })
+    : new AdamW(rules, options);
 }
 
-function scheduleFrom(flags: TrainFlags, { steps, stepsPerEpoch }: Length): Partial<Omit<Schedule, "totalSteps">> {
+function scheduleFrom(
+  flags: TrainFlags,
+  { steps, stepsPerEpoch }: Length,
+): Partial<Omit<Schedule, "totalSteps">> {
   return {
     kind: flags.skipScheduler ? "const" : flags.lrScheduler,
     warmupSteps: flags.warmup ?? Math.min(DEFAULT_WARMUP, Math.floor(steps / 10)),
@@ -171,7 +176,11 @@ async function prepare(flags: TrainFlags, device: Device, folder: string) {
       undroppedEnd: flags.undroppedEnd,
     },
     seed,
-    checkpoint: { directory: join(folder, "checkpoints"), every, ...(keepLast !== undefined && { keepLast }) },
+    checkpoint: {
+      directory: join(folder, "checkpoints"),
+      every,
+      ...(keepLast !== undefined && { keepLast }),
+    },
     metricsFile: join(folder, "metrics.jsonl"),
     ...(evaluate && { evaluate }),
   };
@@ -179,7 +188,12 @@ async function prepare(flags: TrainFlags, device: Device, folder: string) {
 }
 
 /** The run's settings, as open_clip's params.txt, printed and kept. */
-async function recordSettings(folder: string, flags: TrainFlags, config: TrainConfig, device: Device): Promise<void> {
+async function recordSettings(
+  folder: string,
+  flags: TrainFlags,
+  config: TrainConfig,
+  device: Device,
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "params.json"), `${JSON.stringify(flags, null, 2)}\n`);
   const parameters = config.model.parameters().reduce((sum, { size }) => sum + size, 0);
@@ -190,14 +204,24 @@ async function recordSettings(folder: string, flags: TrainFlags, config: TrainCo
       ["model", `${flags.model}, ${count(parameters)} parameters, ${flags.precision}`],
       ["device", `${kind}: ${name}, ${instructionSet}, ${threads} threads`],
       ["steps", `${config.steps} of ${flags.batchSize} samples`],
-      ["optimizer", `${flags.opt} lr ${flags.lr} wd ${flags.wd} betas ${flags.beta1}, ${flags.beta2} eps ${flags.eps}`],
+      [
+        "optimizer",
+        `${flags.opt} lr ${flags.lr} wd ${flags.wd} betas ${flags.beta1}, ${flags.beta2} eps ${flags.eps}`,
+      ],
       ["schedule", JSON.stringify(config.schedule)],
       ["patch dropout", JSON.stringify(config.patchDropout)],
     ]),
   );
 }
 
-function describeResult({ reason, step, samplesSeen, samplesPerSecond, loss, checkpoint }: TrainResult): string {
+function describeResult({
+  reason,
+  step,
+  samplesSeen,
+  samplesPerSecond,
+  loss,
+  checkpoint,
+}: TrainResult): string {
   return columns([
     ["ended", reason],
     ["step", step],

@@ -66,7 +66,10 @@ function addModelAndData(command: Command): void {
     .requiredOption("--model <name|file>", "a published model's name, or a JSON configuration")
     .option("--pretrained <path>", "start from a model's weights")
     .addOption(
-      new Option("--init <scheme>", "how other weights start: as published, or by the width, for small models")
+      new Option(
+        "--init <scheme>",
+        "how other weights start: as published, or by the width, for small models",
+      )
         .choices(["published", "fan_in"])
         .default("published"),
     )
@@ -87,7 +90,9 @@ function addOptimization(command: Command): void {
     .option("--steps <n>", "updates of the whole run, instead of --epochs", positive)
     .addOption(new Option("--opt <name>", "optimizer").choices(["adamw", "lamb"]).default("adamw"))
     .addOption(
-      new Option("--lamb-variant <name>", "which LAMB").choices(["paper", "apex", "deepspeed"]).default("apex"),
+      new Option("--lamb-variant <name>", "which LAMB")
+        .choices(["paper", "apex", "deepspeed"])
+        .default("apex"),
     )
     .option("--lr <x>", "learning rate; of the logit scale, and of towers without their own", real, 5e-4)
     .option("--visual-lr <x>", "learning rate of the image tower", real)

@@ -50,7 +50,10 @@ export async function zeroShotWeights(
   signal?: AbortSignal,
 ): Promise<Rows> {
   if (classes.length === 0 || templates.length === 0) {
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "classification needs at least one class and one template");
+    throw new EvaClipError(
+      "ERR_EVACLIP_INVALID_ARGUMENT",
+      "classification needs at least one class and one template",
+    );
   }
   const weights: Float32Array[] = [];
   for (let start = 0; start < classes.length; start += CLASSES_AT_ONCE) {
@@ -79,7 +82,11 @@ export function rankOf(scores: Float32Array, own: number): number {
 }
 
 /** The batches of a whole data set in its own order, under the evaluation transform. */
-export function evaluationLoader(dataset: Dataset, imageSize: number, { batchSize, signal }: EvaluationOptions) {
+export function evaluationLoader(
+  dataset: Dataset,
+  imageSize: number,
+  { batchSize, signal }: EvaluationOptions,
+) {
   return createLoader(dataset, {
     batchSize: batchSize ?? DEFAULT_BATCH,
     imageSize,

@@ -30,7 +30,12 @@ export function scheduleFactor(step: number, schedule: Schedule): number {
 }
 
 /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for an unknown kind, or counts that are not 0 or more. */
-export function checkSchedule({ kind = "cosine", warmupSteps, totalSteps, cooldownSteps = 0 }: Schedule): void {
+export function checkSchedule({
+  kind = "cosine",
+  warmupSteps,
+  totalSteps,
+  cooldownSteps = 0,
+}: Schedule): void {
   if (!["cosine", "const", "const-cooldown"].includes(kind)) {
     throw invalid(`kind must be cosine, const or const-cooldown, found ${kind}`);
   }

@@ -194,10 +194,14 @@ export class EvaClip implements Encoder, AsyncDisposable {
     const each = 3 * this.imageSize ** 2;
     if (!(holds("f32", pixels) || holds("u8", pixels)) || pixels.length !== batch * each) {
       const expected = `a Float32Array [${batch}, 3, ${this.imageSize}, ${this.imageSize}] or a Uint8Array of as many elements`;
-      throw new EvaClipError("ERR_EVACLIP_SHAPE", `encodePixels takes ${expected}, got ${pixels.length} elements`, {
-        expected: batch * each,
-        actual: pixels.length,
-      });
+      throw new EvaClipError(
+        "ERR_EVACLIP_SHAPE",
+        `encodePixels takes ${expected}, got ${pixels.length} elements`,
+        {
+          expected: batch * each,
+          actual: pixels.length,
+        },
+      );
     }
     return this.#inParts(batch, options, (start, size) =>
       this.#programs.image(pixels.subarray(start * each, (start + size) * each), size),
@@ -210,7 +214,9 @@ export class EvaClip implements Encoder, AsyncDisposable {
    */
   async encodeTokens(tokens: Int32Array, batch: number, options: EncodeOptions = {}): Promise<Float32Array> {
     const rows = tokenRows(tokens, batch, this.model.text);
-    return this.#inParts(batch, options, (start, size) => this.#programs.text(rows.slice(start, start + size)));
+    return this.#inParts(batch, options, (start, size) =>
+      this.#programs.text(rows.slice(start, start + size)),
+    );
   }
 
   /**
@@ -236,7 +242,11 @@ export class EvaClip implements Encoder, AsyncDisposable {
    * The labels that fit an image best, by prompts made of them; for several images a list of each. Best first.
    * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` without labels, or for a template without `{}`
    */
-  async classify(image: ImageInput, labels: readonly string[], options?: ClassifyOptions): Promise<Classification[]>;
+  async classify(
+    image: ImageInput,
+    labels: readonly string[],
+    options?: ClassifyOptions,
+  ): Promise<Classification[]>;
   async classify(
     images: readonly ImageInput[],
     labels: readonly string[],
@@ -266,7 +276,10 @@ export class EvaClip implements Encoder, AsyncDisposable {
     const bytes = { f32: 4, bf16: 2, i32: 4, u8: 1 };
     const parameters = this.model.parameters();
     return {
-      parameterBytes: parameters.reduce((sum, { dtype, shape }) => sum + bytes[dtype] * elementCount(shape), 0),
+      parameterBytes: parameters.reduce(
+        (sum, { dtype, shape }) => sum + bytes[dtype] * elementCount(shape),
+        0,
+      ),
       ...(await this.#use(() => this.processor.memory())),
     };
   }
@@ -317,7 +330,9 @@ export class EvaClip implements Encoder, AsyncDisposable {
 
   /** Rows of a matrix, as views. */
   #split(rows: Float32Array, columns = this.embedDim): Float32Array[] {
-    return Array.from({ length: rows.length / columns }, (_, i) => rows.subarray(i * columns, (i + 1) * columns));
+    return Array.from({ length: rows.length / columns }, (_, i) =>
+      rows.subarray(i * columns, (i + 1) * columns),
+    );
   }
 
   #stack(vectors: Vectors): Float32Array {
@@ -325,7 +340,10 @@ export class EvaClip implements Encoder, AsyncDisposable {
     const wrong = list.find((vector) => vector.length === 0 || vector.length % this.embedDim !== 0);
     if (wrong || list.length === 0) {
       const found = wrong ? `${wrong.length} numbers` : "none";
-      throw new EvaClipError("ERR_EVACLIP_SHAPE", `vectors have ${this.embedDim} numbers each, found ${found}`);
+      throw new EvaClipError(
+        "ERR_EVACLIP_SHAPE",
+        `vectors have ${this.embedDim} numbers each, found ${found}`,
+      );
     }
     return list.length === 1 ? list[0]! : stackRows(list, this.embedDim);
   }

@@ -52,7 +52,10 @@ export function checkModelType(dtype: string): void {
 }
 
 /** The device asked for, and whether it was opened for this call. */
-export async function openDevice({ device = "auto", threads }: OpenOptions): Promise<{ device: Device; owned: boolean }> {
+export async function openDevice({
+  device = "auto",
+  threads,
+}: OpenOptions): Promise<{ device: Device; owned: boolean }> {
   if (device instanceof Device) return { device, owned: false };
   return { device: await Device.open(device, threads === undefined ? {} : { threads }), owned: true };
 }

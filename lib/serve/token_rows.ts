@@ -40,13 +40,20 @@ function checkRow(row: Int32Array, caption: number, vocabulary: number): void {
  * @param tokens [batch, L], row-major, L at most the context length
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the caption, the place and what was expected
  */
-export function tokenRows(tokens: Int32Array, batch: number, { contextLength, vocabulary }: TokenLimits): Int32Array[] {
+export function tokenRows(
+  tokens: Int32Array,
+  batch: number,
+  { contextLength, vocabulary }: TokenLimits,
+): Int32Array[] {
   const length = tokens.length / batch;
   if (!Number.isInteger(batch) || batch < 1 || !Number.isInteger(length) || length < 1) {
     throw invalid(`${tokens.length} tokens do not make ${batch} rows`, { tokens: tokens.length, batch });
   }
   if (length > contextLength) {
-    throw invalid(`rows of ${length} tokens are longer than the context of ${contextLength}`, { length, contextLength });
+    throw invalid(`rows of ${length} tokens are longer than the context of ${contextLength}`, {
+      length,
+      contextLength,
+    });
   }
   return Array.from({ length: batch }, (_, b) => {
     const row = tokens.subarray(b * length, (b + 1) * length);

@@ -14,7 +14,11 @@ function isMatrix({ name, shape }: Parameter): boolean {
 }
 
 /** Gives the parameters memory on `device`; their content is undefined. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY`. */
-export function allocateModel(model: ClipModel, device: Device, { dtype = "f32" }: AllocateOptions = {}): void {
+export function allocateModel(
+  model: ClipModel,
+  device: Device,
+  { dtype = "f32" }: AllocateOptions = {},
+): void {
   const allocated: Parameter[] = [];
   try {
     for (const parameter of model.parameters()) {

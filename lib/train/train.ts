@@ -121,7 +121,10 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
       const state = await readCheckpoint(folder, { model, optimizer });
       if (state.seed !== seed) {
         const message = `${folder} belongs to a run with another seed: expected ${seed}, found ${state.seed}`;
-        throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_MISMATCH", message, { path: folder, seed: state.seed });
+        throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_MISMATCH", message, {
+          path: folder,
+          seed: state.seed,
+        });
       }
       this.#state = state;
       this.#lastCheckpoint = { path: folder, step: state.step };

@@ -73,7 +73,8 @@ export function checkConfig(config: TrainConfig): void {
   expectInteger("evaluate.every", evaluate?.every, 1);
   expectShare("patchDropout.rate", patchDropout?.rate);
   expectShare("patchDropout.undroppedEnd", patchDropout?.undroppedEnd);
-  if (seed !== undefined && (seed | 0) !== seed) throw invalid(`seed must be a 32-bit integer, found ${seed}`);
+  if (seed !== undefined && (seed | 0) !== seed)
+    throw invalid(`seed must be a 32-bit integer, found ${seed}`);
   checkSchedule(scheduleOf({ steps, ...(schedule && { schedule }) }));
   const wrong = model.parameters().find(({ allocated, dtype }) => !allocated || dtype !== "f32");
   if (wrong) throw invalid(`the model needs f32 parameters on the device, and ${wrong.name} has none`);

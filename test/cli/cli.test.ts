@@ -72,7 +72,11 @@ test("trains, resumes, evaluates, classifies, encodes and inspects", async () =>
   expect(JSON.parse(first.out)).toMatchObject({ reason: "finished", step: 4, samplesSeen: 32 });
   expect(first.err).toContain("image_to_text_R@1");
   expect(first.err).toContain("retrieval among 16 images");
-  expect((await readdir(path("logs", "all"))).sort()).toEqual(["checkpoints", "metrics.jsonl", "params.json"]);
+  expect((await readdir(path("logs", "all"))).sort()).toEqual([
+    "checkpoints",
+    "metrics.jsonl",
+    "params.json",
+  ]);
 
   const resumed = await run(...trainWords("all", "--steps", "6", "--resume", "latest"));
   expect(JSON.parse(resumed.out)).toMatchObject({ step: 6, samplesSeen: 48 });
@@ -82,13 +86,25 @@ test("trains, resumes, evaluates, classifies, encodes and inspects", async () =>
 
   const model = path("logs", "all", "checkpoints");
   const use = ["--device", "cpu", "--threads", "2"];
-  const evaluated = await run("evaluate", model, "--imagenet-val", path("classes"), "--templates", "simple", ...use);
+  const evaluated = await run(
+    "evaluate",
+    model,
+    "--imagenet-val",
+    path("classes"),
+    "--templates",
+    "simple",
+    ...use,
+  );
   expect(evaluated.code).toBe(0);
-  expect(evaluated.out).toMatch(/zero-shot on 16 images: top-1 .*protocol: zero-shot classification, 4 classes, 7 prompts/s);
+  expect(evaluated.out).toMatch(
+    /zero-shot on 16 images: top-1 .*protocol: zero-shot classification, 4 classes, 7 prompts/s,
+  );
 
   const image = path("classes", "red", "0.png");
   const classified = await run("classify", model, image, "--json", ...use, "--labels", "red", "green");
-  const { results } = JSON.parse(classified.out) as { results: { image: string; labels: { label: string }[] }[] };
+  const { results } = JSON.parse(classified.out) as {
+    results: { image: string; labels: { label: string }[] }[];
+  };
   expect(results).toHaveLength(1);
   expect(results[0]!.labels.map(({ label }) => label).sort()).toEqual(["green", "red"]);
 
@@ -134,7 +150,16 @@ describe("errors", () => {
   });
 
   test("no device", async () => {
-    const words = ["train", "--train-data", path("data.csv"), "--model", path("tiny.json"), "--device", "cuda", "--json"];
+    const words = [
+      "train",
+      "--train-data",
+      path("data.csv"),
+      "--model",
+      path("tiny.json"),
+      "--device",
+      "cuda",
+      "--json",
+    ];
     const { code, out } = await run(...words);
     expect(code).toBe(3);
     expect(JSON.parse(out)).toMatchObject({ error: { code: "ERR_EVACLIP_NO_DEVICE" } });
@@ -145,7 +170,9 @@ describe("errors", () => {
     expect(await run(...missing)).toMatchObject({ code: 1, err: expect.stringContaining("no.csv") });
     const large = await run(...trainWords("large", "--batch-size", "64"));
     expect(large).toMatchObject({ code: 2, err: expect.stringContaining("more than the 16 samples") });
-    const nameless = trainWords("x", "--resume", "latest").filter((word) => word !== "--name" && word !== "x");
+    const nameless = trainWords("x", "--resume", "latest").filter(
+      (word) => word !== "--name" && word !== "x",
+    );
     expect(await run(...nameless)).toMatchObject({ code: 2, err: expect.stringContaining("--name") });
   });
 });
@@ -153,7 +180,13 @@ describe("errors", () => {
 test("help goes to standard output and is no error", async () => {
   const { code, out } = await run("train", "--help");
   expect(code).toBe(0);
-  for (const flag of ["--csv-img-key", "--grad-clip-norm", "--force-patch-dropout", "--visual-ld", "--save-frequency"]) {
+  for (const flag of [
+    "--csv-img-key",
+    "--grad-clip-norm",
+    "--force-patch-dropout",
+    "--visual-ld",
+    "--save-frequency",
+  ]) {
     expect(out).toContain(flag);
   }
 });

@@ -12,7 +12,10 @@ const encoder: Encoder & { calls: number } = {
   calls: 0,
   encodePixels: async (pixels, batch) => {
     const each = pixels.length / batch;
-    return Float32Array.from({ length: batch * EMBED }, (_, i) => pixels[Math.floor(i / EMBED) * each + (i % EMBED)]!);
+    return Float32Array.from(
+      { length: batch * EMBED },
+      (_, i) => pixels[Math.floor(i / EMBED) * each + (i % EMBED)]!,
+    );
   },
   encodeText: async (captions) => captions.map((text) => Float32Array.from(text.split(" ").map(Number))),
   products: async (a, b) => {
@@ -75,7 +78,12 @@ test("every caption of an image is right, in both directions", async () => {
     at: (i) => ({
       key: String(i),
       read: async () => ({
-        image: { data: Uint8Array.from({ length: 4 * 4 * 3 }, (_, at) => colours[i]![at % 3]!), width: 4, height: 4, channels: 3 },
+        image: {
+          data: Uint8Array.from({ length: 4 * 4 * 3 }, (_, at) => colours[i]![at % 3]!),
+          width: 4,
+          height: 4,
+          channels: 3,
+        },
         captions: [colours[i]!.join(" "), "0.1 0.1 0.1"],
       }),
     }),

@@ -67,9 +67,17 @@ test("ranks count ties to the left", () => {
 });
 
 test.each([
-  ["a sample without a class", () => evaluateZeroShot(encoder, dataset([0, undefined, 1])), "ERR_EVACLIP_DATA"],
+  [
+    "a sample without a class",
+    () => evaluateZeroShot(encoder, dataset([0, undefined, 1])),
+    "ERR_EVACLIP_DATA",
+  ],
   ["no classes", () => zeroShotWeights(encoder, [], ["{}"]), "ERR_EVACLIP_INVALID_ARGUMENT"],
-  ["a template without a place", () => zeroShotWeights(encoder, ["red"], ["a"]), "ERR_EVACLIP_INVALID_ARGUMENT"],
+  [
+    "a template without a place",
+    () => zeroShotWeights(encoder, ["red"], ["a"]),
+    "ERR_EVACLIP_INVALID_ARGUMENT",
+  ],
 ])("%s is an error", async (_, run, code) => {
   await expect(run()).rejects.toMatchObject({ code });
 });

@@ -1,8 +1,34 @@
 import { toBfloat16, toFloat32 } from "../../lib/io/float_conversion";
 
 test("half precision: zero, subnormals, one, the largest, infinities, not a number", async () => {
-  const bits = Uint16Array.of(0, 0x8000, 1, 0x03ff, 0x0400, 0x3c00, 0xc000, 0x3555, 0x7bff, 0x7c00, 0xfc00, 0x7e00);
-  const expected = [0, -0, 2 ** -24, 1023 * 2 ** -24, 2 ** -14, 1, -2, 0.333251953125, 65504, Infinity, -Infinity, NaN];
+  const bits = Uint16Array.of(
+    0,
+    0x8000,
+    1,
+    0x03ff,
+    0x0400,
+    0x3c00,
+    0xc000,
+    0x3555,
+    0x7bff,
+    0x7c00,
+    0xfc00,
+    0x7e00,
+  );
+  const expected = [
+    0,
+    -0,
+    2 ** -24,
+    1023 * 2 ** -24,
+    2 ** -14,
+    1,
+    -2,
+    0.333251953125,
+    65504,
+    Infinity,
+    -Infinity,
+    NaN,
+  ];
   expect(Array.from(await toFloat32(bits, "F16"))).toEqual(expected);
 });
 

@@ -10,7 +10,13 @@ beforeAll(async () => {
 afterAll(() => device.dispose());
 
 /** AdamW as the paper writes it, in double precision. */
-function reference(values: number[], gradients: number[][], rate: number, decay: number, clip: number): number[] {
+function reference(
+  values: number[],
+  gradients: number[][],
+  rate: number,
+  decay: number,
+  clip: number,
+): number[] {
   const [beta1, beta2, eps] = [0.9, 0.98, 1e-6];
   const p = [...values];
   const m = values.map(() => 0);

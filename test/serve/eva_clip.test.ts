@@ -63,7 +63,10 @@ test("text and tokens agree, a caption does not depend on its neighbours, and un
     expectClose(fromTokens.subarray(i * 16, (i + 1) * 16), row);
     expectClose(await model.encodeText(captions[i]!), row);
     const raw = await model.encodeText(captions[i]!, { normalize: false });
-    expectClose(raw.map((value) => value / norm(raw)), row);
+    expectClose(
+      raw.map((value) => value / norm(raw)),
+      row,
+    );
   }
 });
 
@@ -94,7 +97,9 @@ test("similarity of two vectors is a number, of lists a row each", async () => {
   const rows = await model.similarity([a!, b!], [b!, a!, b!]);
   expectClose(rows[0]!, [cosine, 1, cosine]);
   expectClose(rows[1]!, [1, cosine, 1]);
-  await expect(model.similarity(a!, new Float32Array(3))).rejects.toMatchObject({ code: "ERR_EVACLIP_SHAPE" });
+  await expect(model.similarity(a!, new Float32Array(3))).rejects.toMatchObject({
+    code: "ERR_EVACLIP_SHAPE",
+  });
 });
 
 test("classification: shares that add up, best first", async () => {
@@ -104,7 +109,9 @@ test("classification: shares that add up, best first", async () => {
   expect(found.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 6);
   expect([...found].sort((a, b) => b.score - a.score)).toEqual(found);
   expect(await model.classify(pictures, labels, { topK: 1 })).toHaveLength(3);
-  await expect(model.classify(pictures[0]!, [])).rejects.toMatchObject({ code: "ERR_EVACLIP_INVALID_ARGUMENT" });
+  await expect(model.classify(pictures[0]!, [])).rejects.toMatchObject({
+    code: "ERR_EVACLIP_INVALID_ARGUMENT",
+  });
 });
 
 test("save and load give the same embeddings; bf16 gives nearly the same", async () => {
@@ -114,7 +121,10 @@ test("save and load give the same embeddings; bf16 gives nearly the same", async
   const expected = await model.encodeImage(pictures[0]!);
   await using loaded = await EvaClip.load(directory, options);
   expect(await loaded.encodeImage(pictures[0]!)).toEqual(expected);
-  await using file = await EvaClip.load(join(directory, "model.safetensors"), { ...options, config: tinyConfig });
+  await using file = await EvaClip.load(join(directory, "model.safetensors"), {
+    ...options,
+    config: tinyConfig,
+  });
   expect(await file.encodeImage(pictures[0]!)).toEqual(expected);
   await using half = await EvaClip.load(directory, { ...options, dtype: "bf16" });
   expect(half.dtype).toBe("bf16");
@@ -144,14 +154,22 @@ describe("errors", () => {
 
   test.each([
     ["too few pixels", () => model.encodePixels(new Float32Array(5), 1), "ERR_EVACLIP_SHAPE"],
-    ["pixels of another type", () => model.encodePixels(new Int32Array(768) as never, 1), "ERR_EVACLIP_SHAPE"],
+    [
+      "pixels of another type",
+      () => model.encodePixels(new Int32Array(768) as never, 1),
+      "ERR_EVACLIP_SHAPE",
+    ],
     ["a batch size of 0", () => model.encodeText(["a"], { batchSize: 0 }), "ERR_EVACLIP_INVALID_ARGUMENT"],
     ["tokens without an end", () => model.encodeTokens(new Int32Array(8), 1), "ERR_EVACLIP_INVALID_ARGUMENT"],
     ["a missing image", () => model.encodeImage("nowhere.png"), "ERR_EVACLIP_DATA"],
     ["a missing path", () => EvaClip.load(join(__dirname, "nowhere")), "ERR_EVACLIP_IO"],
     ["a folder without a model", () => EvaClip.load(__dirname), "ERR_EVACLIP_IO"],
     ["an unknown name", () => EvaClip.create("EVA-99", options), "ERR_EVACLIP_UNKNOWN_MODEL"],
-    ["an unknown type", () => EvaClip.create(tinyConfig, { ...options, dtype: "f16" as never }), "ERR_EVACLIP_INVALID_ARGUMENT"],
+    [
+      "an unknown type",
+      () => EvaClip.create(tinyConfig, { ...options, dtype: "f16" as never }),
+      "ERR_EVACLIP_INVALID_ARGUMENT",
+    ],
     ["no CUDA", () => EvaClip.create(tinyConfig, { ...options, device: "cuda" }), "ERR_EVACLIP_NO_DEVICE"],
   ])("%s", async (_, call, wanted) => {
     await expect(call()).rejects.toThrow(code(wanted));
@@ -183,7 +201,10 @@ describe("errors", () => {
     await expect(model.classify(pictures[0]!, ["a"], { signal })).rejects.toBe(reason);
     await expect(EvaClip.load(folder, { signal })).rejects.toBe(reason);
     const controller = new AbortController();
-    const encoding = model.encodeText(Array.from({ length: 64 }, () => "cat"), { batchSize: 1, signal: controller.signal });
+    const encoding = model.encodeText(
+      Array.from({ length: 64 }, () => "cat"),
+      { batchSize: 1, signal: controller.signal },
+    );
     setImmediate(() => controller.abort(reason));
     await expect(encoding).rejects.toBe(reason);
   });

@@ -19,7 +19,12 @@ test("takes what the tokenizer gives, and wants CLIP's own end of text there", (
 });
 
 test.each([
-  ["an id beyond the vocabulary", [30, 32, 31], 1, /caption 0: token ids are from 0 to 31, found 32 at place 1/],
+  [
+    "an id beyond the vocabulary",
+    [30, 32, 31],
+    1,
+    /caption 0: token ids are from 0 to 31, found 32 at place 1/,
+  ],
   ["a negative id", [30, -1, 31], 1, /found -1/],
   ["only padding", [30, 31, 0, 0], 2, /caption 1 does not hold an end of text/],
   ["more after the end", [30, 31, 4, 0], 1, /after the end of text at place 1.*found 4 at place 2/],
@@ -27,6 +32,8 @@ test.each([
   ["no rows", [], 0, /do not make 0 rows/],
   ["rows beyond the context", [30, 1, 1, 1, 1, 1, 31], 1, /longer than the context of 6/],
 ])("refuses %s", (_, tokens, batch, message) => {
-  expect(() => rows(tokens, batch)).toThrow(expect.objectContaining({ code: "ERR_EVACLIP_INVALID_ARGUMENT" }));
+  expect(() => rows(tokens, batch)).toThrow(
+    expect.objectContaining({ code: "ERR_EVACLIP_INVALID_ARGUMENT" }),
+  );
   expect(() => rows(tokens, batch)).toThrow(message);
 });

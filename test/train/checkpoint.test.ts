@@ -18,7 +18,13 @@ import {
 } from "../../lib/train/checkpoint";
 import { contentOf, tinyTraining } from "../support/tiny_clip";
 
-const state: TrainerState = { version: 1, step: 12, samplesSeen: 96, seed: 3, cursor: { epoch: 1, position: [2] } };
+const state: TrainerState = {
+  version: 1,
+  step: 12,
+  samplesSeen: 96,
+  seed: 3,
+  cursor: { epoch: 1, position: [2] },
+};
 
 let device: Device;
 let folder: string;
@@ -82,7 +88,9 @@ test("a full disk: a clear error, nothing half-written, and the checkpoint befor
     const handle = await open(...given);
     if (String(given[0]).includes(OPTIMIZER_FILE)) {
       handle.write = () =>
-        Promise.reject(Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" }));
+        Promise.reject(
+          Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" }),
+        );
     }
     return handle;
   });
@@ -109,7 +117,11 @@ describe("a checkpoint that does not fit", () => {
     const copy = join(folder, `${name}-copy`);
     await cp(path, copy, { recursive: true });
     const all = await Promise.all(
-      model.parameters().map(async (parameter) => tensor(parameter.name, parameter.shape, (await parameter.read()).data as Float32Array)),
+      model
+        .parameters()
+        .map(async (parameter) =>
+          tensor(parameter.name, parameter.shape, (await parameter.read()).data as Float32Array),
+        ),
     );
     const tensors = new Map(all.map((entry) => [entry.name, entry]));
     change(tensors);
@@ -137,7 +149,9 @@ describe("a checkpoint that does not fit", () => {
   });
 
   test("a tensor too many is named", async () => {
-    const path = await changed("extra", (tensors) => tensors.set("more", tensor("more", [1], Float32Array.of(1))));
+    const path = await changed("extra", (tensors) =>
+      tensors.set("more", tensor("more", [1], Float32Array.of(1))),
+    );
     expect(await mismatch(path)).toContain("unknown more");
   });
 

@@ -63,7 +63,8 @@ async function outcome(
   return { events, content, ...(error !== undefined && { error }) };
 }
 
-const losses = ({ events }: Outcome) => events.flatMap((event) => (event.type === "step" ? [event.loss] : []));
+const losses = ({ events }: Outcome) =>
+  events.flatMap((event) => (event.type === "step" ? [event.loss] : []));
 const types = ({ events }: Outcome) => events.map(({ type }) => type);
 
 test("learns: the loss falls well below that of guessing", async () => {
@@ -85,26 +86,31 @@ test.each(["adamw", "lamb"] as const)("the same seed twice gives the same bits (
   expect(losses(other)).not.toEqual(losses(first));
 });
 
-test.each(["adamw", "lamb"] as const)("stopped and resumed equals not stopped, bit for bit (%s)", async (optimizer) => {
-  const whole = await outcome({ steps: 8 }, {}, { optimizer });
-  const directory = join(folder, `resume-${optimizer}`);
-  const metricsFile = join(directory, "metrics.jsonl");
-  const config = { steps: 8, checkpoint: { directory }, metricsFile };
-  const first = await outcome(config, {}, { optimizer }, (event, run) => {
-    if (event.type === "step" && event.step === 3) run.stop();
-  });
-  expect(first.events.at(-1)).toEqual({ type: "end", reason: "stopped", step: expect.any(Number) });
-  const stopped = losses(first).length;
-  expect(stopped).toBeGreaterThanOrEqual(3);
-  expect(stopped).toBeLessThan(8);
+test.each(["adamw", "lamb"] as const)(
+  "stopped and resumed equals not stopped, bit for bit (%s)",
+  async (optimizer) => {
+    const whole = await outcome({ steps: 8 }, {}, { optimizer });
+    const directory = join(folder, `resume-${optimizer}`);
+    const metricsFile = join(directory, "metrics.jsonl");
+    const config = { steps: 8, checkpoint: { directory }, metricsFile };
+    const first = await outcome(config, {}, { optimizer }, (event, run) => {
+      if (event.type === "step" && event.step === 3) run.stop();
+    });
+    expect(first.events.at(-1)).toEqual({ type: "end", reason: "stopped", step: expect.any(Number) });
+    const stopped = losses(first).length;
+    expect(stopped).toBeGreaterThanOrEqual(3);
+    expect(stopped).toBeLessThan(8);
 
-  const second = await outcome(config, { resume: "latest" }, { optimizer, seed: 99 });
-  expect(second.events[0]).toMatchObject({ type: "start", step: stopped });
-  expect([...losses(first), ...losses(second)]).toEqual(losses(whole));
-  expect(second.content).toEqual(whole.content);
-  const lines = (await readFile(metricsFile, "utf8")).trim().split("\n");
-  expect(lines.map((line) => (JSON.parse(line) as { step: number }).step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-});
+    const second = await outcome(config, { resume: "latest" }, { optimizer, seed: 99 });
+    expect(second.events[0]).toMatchObject({ type: "start", step: stopped });
+    expect([...losses(first), ...losses(second)]).toEqual(losses(whole));
+    expect(second.content).toEqual(whole.content);
+    const lines = (await readFile(metricsFile, "utf8")).trim().split("\n");
+    expect(lines.map((line) => (JSON.parse(line) as { step: number }).step)).toEqual([
+      1, 2, 3, 4, 5, 6, 7, 8,
+    ]);
+  },
+);
 
 test("a run needs the seed of the checkpoint it goes on from", async () => {
   const directory = join(folder, "seed");
@@ -114,7 +120,10 @@ test("a run needs the seed of the checkpoint it goes on from", async () => {
 });
 
 test("resume: latest begins anew, with a warning, where there is nothing", async () => {
-  const found = await outcome({ steps: 1, checkpoint: { directory: join(folder, "none") } }, { resume: "latest" });
+  const found = await outcome(
+    { steps: 1, checkpoint: { directory: join(folder, "none") } },
+    { resume: "latest" },
+  );
   expect(types(found)).toEqual(["warning", "start", "step", "checkpoint", "end"]);
 });
 
