@@ -6,7 +6,8 @@ one step and prints {"seconds": ...}: the benchmark alternates it with ours, so 
 With matmul "medium" PyTorch sends f32 products to oneDNN instead of MKL: on AVX-512 processors without AMX the arithmetic stays f32
 (error 4e-7) and on AMD it can be much faster. The script starts itself again with malloc settings that stop the page faults of big activations."""
 import copy
-from common import *
+from optimizers import *
+from towers import *
 
 ENV = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # form: implementation, mode, precision, f32 matmul setting, attention
