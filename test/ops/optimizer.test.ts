@@ -1,0 +1,142 @@
+import { compile, spec } from "../../lib/compile";
+import { Device } from "../../lib/device";
+import {
+  adamwUpdate,
+  clampUpdate,
+  globalNorm,
+  lambUpdate,
+  type UpdateSettings,
+} from "../../lib/ops/optimizer";
+import { Parameter } from "../../lib/parameter";
+import { constant } from "../../lib/tensor";
+import { dot, noise, relativeError } from "../support/numbers";
+
+let device: Device;
+beforeAll(async () => {
+  device = await Device.open("cpu", { threads: 2 });
+});
+afterAll(() => device.dispose());
+
+async function parameterOf(shape: number[], data: Float32Array): Promise<Parameter> {
+  const parameter = new Parameter("p", shape);
+  parameter.allocate(device);
+  await parameter.write(data);
+  return parameter;
+}
+
+// From one value to more than one thread's share of work.
+const SHAPES = [[], [3], [64, 33], [2730, 16], [300, 1000]];
+const sizes = SHAPES.map((shape) => shape.reduce((product, dim) => product * dim, 1));
+const settings: UpdateSettings = {
+  learningRates: [0.01, 0.02, 0.03, 0.01, 0.02],
+  weightDecays: [0, 0.05, 0.1, 0, 0.05],
+  beta1: 0.9,
+  beta2: 0.98,
+  eps: 1e-6,
+  clipNorm: 1,
+};
+
+/** One tensor's three steps in double precision, following csrc/ops/optimizer.h. */
+function reference(
+  start: Float32Array,
+  gradients: Float32Array[],
+  norms: number[],
+  i: number,
+  lamb: boolean,
+) {
+  const { beta1, beta2, eps, clipNorm } = settings;
+  const [p, m, v] = [
+    Float64Array.from(start),
+    new Float64Array(start.length),
+    new Float64Array(start.length),
+  ];
+  gradients.forEach((gradient, t) => {
+    const clip = Math.min(1, clipNorm / (norms[t]! + 1e-6));
+    const u = p.map((value, j) => {
+      const g = gradient[j]! * clip;
+      m[j] = beta1 * m[j]! + (1 - beta1) * g;
+      v[j] = beta2 * v[j]! + (1 - beta2) * g * g;
+      const direction = m[j]! / (1 - beta1 ** (t + 1)) / (Math.sqrt(v[j]! / (1 - beta2 ** (t + 1))) + eps);
+      return direction + settings.weightDecays[i]! * value;
+    });
+    const ratio = lamb ? Math.sqrt(dot(p, p) / dot(u, u)) : 1;
+    for (let j = 0; j < p.length; j++) p[j]! -= 0.5 * settings.learningRates[i]! * ratio * u[j]!;
+  });
+  return p;
+}
+
+async function threeSteps(lamb: boolean, poison = false) {
+  const starts = sizes.map((size, i) => noise(size, i + 1));
+  const zeros = sizes.map((size) => new Float32Array(size));
+  const parameters = await Promise.all(SHAPES.map((shape, i) => parameterOf(shape, starts[i]!)));
+  const firstMoments = await Promise.all(SHAPES.map((shape, i) => parameterOf(shape, zeros[i]!)));
+  const secondMoments = await Promise.all(SHAPES.map((shape, i) => parameterOf(shape, zeros[i]!)));
+  const names = SHAPES.map((_, i) => `g${i}`);
+  const specs = Object.fromEntries(names.map((name, i) => [name, spec("f32", SHAPES[i]!)]));
+  const program = await compile(device, { ...specs, step: spec("i32", []) }, (x) => {
+    const gradients = names.map((name) => x[name as keyof typeof x]);
+    const norm = globalNorm(gradients);
+    const inputs = {
+      parameters,
+      gradients,
+      firstMoments,
+      secondMoments,
+      norm,
+      schedule: constant(0.5),
+      step: x.step,
+    };
+    if (lamb) lambUpdate(inputs, { ...settings, adapt: SHAPES.map(() => 1), variant: "paper" });
+    else adamwUpdate(inputs, settings);
+    return { norm };
+  });
+  const gradients = [0, 1, 2].map((t) => sizes.map((size, i) => noise(size, 10 + 10 * t + i)));
+  if (poison) for (const all of gradients) all[3]![5] = Number.NaN;
+  const norms: number[] = [];
+  for (const [t, all] of gradients.entries()) {
+    const data = Object.fromEntries(names.map((name, i) => [name, all[i]!]));
+    norms.push((await program({ ...data, step: Int32Array.of(t + 1) } as never)).norm.item());
+  }
+  const found = await Promise.all(parameters.map((parameter) => parameter.read()));
+  const moments = await Promise.all(firstMoments.map((moment) => moment.read()));
+  program.dispose();
+  for (const parameter of [...parameters, ...firstMoments, ...secondMoments]) parameter.dispose();
+  return { starts, gradients, norms, found, moments };
+}
+
+test("the global norm is that of all values", async () => {
+  const { gradients, norms } = await threeSteps(false);
+  const expected = Math.sqrt(gradients[0]!.reduce((sum, values) => sum + dot(values, values), 0));
+  expect(Math.abs(norms[0]! / expected - 1)).toBeLessThan(1e-6);
+});
+
+test.each([
+  ["AdamW", false],
+  ["LAMB", true],
+])("%s over tensors of every size", async (_, lamb) => {
+  const { starts, gradients, norms, found } = await threeSteps(lamb);
+  starts.forEach((start, i) => {
+    const ofTensor = gradients.map((all) => all[i]!);
+    expect(relativeError(found[i]!.data, reference(start, ofTensor, norms, i, lamb))).toBeLessThan(2e-6);
+  });
+});
+
+test.each([
+  ["AdamW", false],
+  ["LAMB", true],
+])("%s changes nothing when a gradient is not a number", async (_, lamb) => {
+  const { starts, norms, found, moments } = await threeSteps(lamb, true);
+  expect(norms.every(Number.isNaN)).toBe(true);
+  found.forEach((parameter, i) => expect(parameter.data).toEqual(starts[i]!));
+  moments.forEach((moment) => expect(moment.data.every((value) => value === 0)).toBe(true));
+});
+
+test("clamp", async () => {
+  const parameter = await parameterOf([4], Float32Array.of(-1, 0.5, 9, 4));
+  const program = await compile(device, {}, () => {
+    clampUpdate([parameter], 0, 4);
+    return {};
+  });
+  await program({});
+  expect([...(await parameter.read()).data]).toEqual([0, 0.5, 4, 4]);
+  parameter.dispose();
+});
