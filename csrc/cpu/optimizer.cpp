@@ -2,24 +2,27 @@
 
 #include <cmath>
 
-#include "cpu/parallel.h"
 #include "cpu/simd.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
-namespace {
 
-/// Elements of a part: with its gradient and moments it stays in a core's L2 cache.
-constexpr int64_t part_size = 16384;
-/// Bytes of parameters in a group of LAMB: three times as much is read again from the last-level cache.
-constexpr int64_t group_bytes = int64_t(4) << 20;
-
-std::vector<tensor_part> cut(const tensors& list) {
-  std::vector<tensor_part> parts;
-  for (size_t i = 0; i < list.size(); ++i)
+tensor_parts::tensor_parts(const tensors& list, const context& c) {
+  // With its gradient and moments such a part stays in a core's L2 cache.
+  constexpr int64_t part_size = 16384;
+  int64_t total = 0, before = 0;
+  for (size_t i = 0; i < list.size(); ++i) {
+    total += list[i].size();
     for (int64_t begin = 0, size = list[i].size(); begin < size; begin += part_size)
-      parts.push_back({i, begin, std::min(part_size, size - begin)});
-  return parts;
+      parts_.push_back({i, begin, std::min(part_size, size - begin)});
+  }
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    while (before * c.threads >= total * int64_t(first_.size())) first_.push_back(i);
+    before += parts_[i].count;
+  }
+  first_.resize(size_t(c.threads) + 1, parts_.size());
 }
+
+namespace {
 
 double square_sum(const float* x, int64_t count) {
   // As many sums as let the compiler use whole vectors.
@@ -66,7 +69,7 @@ struct part_view {
   const float* gradient;
   int64_t count;
 
-  template <class Args> part_view(const Args& a, const tensor_part& part) : count(part.count) {
+  template <class Args> part_view(const Args& a, const tensor_parts::part& part) : count(part.count) {
     parameter = a.parameters[part.tensor].template as<float>() + part.begin;
     gradient = a.gradients[part.tensor].template as<float>() + part.begin;
     first_moment = a.first_moments[part.tensor].template as<float>() + part.begin;
@@ -87,34 +90,21 @@ struct part_view {
 
 }  // namespace
 
-plan<ops::global_norm>::plan(const ops::global_norm::args& a, context&)
-    : args_(a), parts_(cut(a.gradients)), sums_(parts_.size()) {}
+plan<ops::global_norm>::plan(const ops::global_norm::args& a, context& c)
+    : args_(a), parts_(a.gradients, c), sums_(parts_.size()) {}
 
 void plan<ops::global_norm>::run(context& c) {
-  parallel_items(c, int64_t(parts_.size()), [&](int64_t item, int) {
-    const tensor_part& part = parts_[size_t(item)];
-    sums_[size_t(item)] = square_sum(args_.gradients[part.tensor].as<float>() + part.begin, part.count);
+  parts_.for_each(c, [&](size_t i) {
+    const tensor_parts::part& part = parts_[i];
+    sums_[i] = square_sum(args_.gradients[part.tensor].as<float>() + part.begin, part.count);
   });
   double total = 0;
   for (double sum : sums_) total += sum;
   *args_.norm.as<float>() = float(std::sqrt(total));
 }
 
-plan<ops::lamb_update>::plan(const ops::lamb_update::args& a, context&)
-    : args_(a), parts_(cut(a.parameters)), sums_(parts_.size()) {
-  int64_t bytes = 0;
-  size_t part = 0;
-  for (size_t i = 0; i < a.parameters.size(); ++i) {
-    if (groups_.empty() || bytes + a.parameters[i].bytes() > group_bytes) {
-      groups_.push_back({i, i, part, part});
-      bytes = 0;
-    }
-    bytes += a.parameters[i].bytes();
-    while (part < parts_.size() && parts_[part].tensor == i) ++part;
-    groups_.back().end_tensor = i + 1;
-    groups_.back().end_part = part;
-  }
-}
+plan<ops::lamb_update>::plan(const ops::lamb_update::args& a, context& c)
+    : args_(a), parts_(a.parameters, c), sums_(parts_.size()) {}
 
 namespace {
 
@@ -157,61 +147,54 @@ float trust_ratio(const ops::lamb_update::args& a, size_t i) {
 
 }  // namespace
 
-void plan<ops::lamb_update>::add_up(const group& g) const {
+void plan<ops::lamb_update>::add_up() const {
   float* const squares = args_.partials.as<float>();
-  size_t part = g.first_part;
-  for (size_t i = g.first_tensor; i < g.end_tensor; ++i) {
+  size_t part = 0;
+  for (size_t i = 0; i < args_.parameters.size(); ++i) {
     square_sums total{};
-    for (; part < g.end_part && parts_[part].tensor == i; ++part) {
+    for (; part < parts_.size() && parts_[part].tensor == i; ++part) {
       total.parameter += sums_[part].parameter;
       total.update += sums_[part].update;
     }
     squares[2 * i] = float(total.parameter);
     squares[2 * i + 1] = float(total.update);
+    if (args_.trust_ratios.data) args_.trust_ratios.as<float>()[i] = trust_ratio(args_, i);
   }
 }
 
 void plan<ops::lamb_update>::run(context& c) {
   const ops::lamb_update::args& a = args_;
-  float* const ratios = a.trust_ratios.as<float>();
   if (!std::isfinite(*a.norm.as<float>())) {
-    if (ratios) std::fill_n(ratios, a.trust_ratios.size(), 0.0f);
+    // Nothing moves.
+    if (a.trust_ratios.data) std::fill_n(a.trust_ratios.as<float>(), a.trust_ratios.size(), 0.0f);
     return;
   }
   const bool corrects = a.variant != ops::lamb_variant::deepspeed;
   const moment_rule rule(a, corrects);
   const double bias_factor = corrects ? 1.0 : std::sqrt(rule.correction2) / rule.correction1;
   const double schedule = *a.schedule.as<float>();
-
-  for (const group& g : groups_) {
-    const auto part_count = int64_t(g.end_part - g.first_part);
-    parallel_items(c, part_count, [&](int64_t item, int) {
-      const size_t i = g.first_part + size_t(item);
-      const float weight_decay = a.weight_decays[parts_[i].tensor];
-      sums_[i] = accumulate<square_sums>(rule, part_view(a, parts_[i]), weight_decay);
-    });
-    add_up(g);
-    for (size_t i = g.first_tensor; i < g.end_tensor; ++i)
-      if (ratios) ratios[i] = trust_ratio(a, i);
-    parallel_items(c, part_count, [&](int64_t item, int) {
-      const tensor_part& part = parts_[g.first_part + size_t(item)];
-      const double rate =
-          schedule * a.learning_rates[part.tensor] * bias_factor * trust_ratio(a, part.tensor);
-      descend(rule, part_view(a, part), a.weight_decays[part.tensor], float(rate));
-    });
-  }
+  parts_.for_each(c, [&](size_t i) {
+    const tensor_parts::part& part = parts_[i];
+    sums_[i] = accumulate<square_sums>(rule, part_view(a, part), a.weight_decays[part.tensor]);
+  });
+  add_up();
+  parts_.for_each(c, [&](size_t i) {
+    const tensor_parts::part& part = parts_[i];
+    const double rate = schedule * a.learning_rates[part.tensor] * bias_factor * trust_ratio(a, part.tensor);
+    descend(rule, part_view(a, part), a.weight_decays[part.tensor], float(rate));
+  });
 }
 
-plan<ops::adamw_update>::plan(const ops::adamw_update::args& a, context&)
-    : args_(a), parts_(cut(a.parameters)) {}
+plan<ops::adamw_update>::plan(const ops::adamw_update::args& a, context& c)
+    : args_(a), parts_(a.parameters, c) {}
 
 void plan<ops::adamw_update>::run(context& c) {
   const ops::adamw_update::args& a = args_;
   if (!std::isfinite(*a.norm.as<float>())) return;
   const moment_rule rule(a, true);
   const float schedule = *a.schedule.as<float>();
-  parallel_items(c, int64_t(parts_.size()), [&](int64_t item, int) {
-    const tensor_part& part = parts_[size_t(item)];
+  parts_.for_each(c, [&](size_t n) {
+    const tensor_parts::part& part = parts_[n];
     const part_view view(a, part);
     const float rate = schedule * a.learning_rates[part.tensor];
     const float weight_decay = a.weight_decays[part.tensor];

@@ -3,16 +3,36 @@
 #include <vector>
 
 #include "cpu/kernel.h"
+#include "cpu/parallel.h"
 #include "ops/optimizer.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// A part of one of many tensors. All tensors of an update are cut into such parts, which the threads take as
-/// they come free, so that hundreds of small tensors cost no more than a large one. A sum over tensors is
-/// summed part by part, in the same order for any number of threads.
-struct tensor_part {
-  size_t tensor;
-  int64_t begin, count;
+/// Many tensors cut into parts of at most a fixed size, so that hundreds of small tensors cost no more than a
+/// large one. What is summed part by part has the same bits for any number of threads.
+class tensor_parts {
+ public:
+  struct part {
+    size_t tensor;
+    int64_t begin, count;
+  };
+
+  tensor_parts(const tensors& list, const context& c);
+
+  size_t size() const { return parts_.size(); }
+  const part& operator[](size_t i) const { return parts_[i]; }
+
+  /// Calls body(i) for each part, always on the same thread: what another core has just written is slow to
+  /// get, and each pass and step comes back to the same memory.
+  template <class Body> void for_each(const context& c, const Body& body) const {
+    parallel_for(c, int64_t(first_.size()) - 1, 1, [&](int64_t begin, int64_t end) {
+      for (size_t i = first_[size_t(begin)]; i < first_[size_t(end)]; ++i) body(i);
+    });
+  }
+
+ private:
+  std::vector<part> parts_;
+  std::vector<size_t> first_;  // part of each thread, which have equal numbers of elements; then the end
 };
 
 template <> struct plan<ops::global_norm> {
@@ -21,7 +41,7 @@ template <> struct plan<ops::global_norm> {
 
  private:
   const ops::global_norm::args& args_;
-  std::vector<tensor_part> parts_;
+  tensor_parts parts_;
   std::vector<double> sums_;  // of each part
 };
 
@@ -30,20 +50,15 @@ template <> struct plan<ops::lamb_update> {
   void run(context& c);
 
  private:
-  /// Tensors that are updated together, small enough for the second pass to find them in the cache.
-  struct group {
-    size_t first_tensor, end_tensor, first_part, end_part;
-  };
   struct square_sums {
     double parameter, update;
   };
 
-  /// Adds the sums of a group's parts up to those of its tensors.
-  void add_up(const group& g) const;
+  /// Adds the sums of the parts up to those of their tensors.
+  void add_up() const;
 
   const ops::lamb_update::args& args_;
-  std::vector<tensor_part> parts_;
-  std::vector<group> groups_;
+  tensor_parts parts_;
   std::vector<square_sums> sums_;  // of each part
 };
 
@@ -53,7 +68,7 @@ template <> struct plan<ops::adamw_update> {
 
  private:
   const ops::adamw_update::args& args_;
-  std::vector<tensor_part> parts_;
+  tensor_parts parts_;
 };
 
 }  // namespace eva::cpu::EVA_CLIP_ISA
