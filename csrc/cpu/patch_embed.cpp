@@ -1,5 +1,7 @@
 #include "ops/patch_embed.h"
 
+#include <vector>
+
 #include "cpu/kernel.h"
 #include "cpu/parallel.h"
 #include "cpu/simd.h"
@@ -23,12 +25,8 @@ int64_t patch_of(const tensor& kept, int64_t b, int64_t i) {
 }
 
 /// One line of a patch from interleaved bytes: P pixels of one channel.
-template <class T> void copy_line(const uint8_t* pixels, float factor, float offset, T* y, int64_t size) {
-  sweep(size, [&](int64_t x, auto width) {
-    float bytes[lanes]{};
-    for (int i = 0; i < width; ++i) bytes[i] = float(pixels[3 * (x + i)]);
-    store(y + x, load(bytes) * factor + offset, width);
-  });
+void copy_line(const uint8_t* pixels, float factor, float offset, float* y, int64_t size) {
+  for (int64_t x = 0; x < size; ++x) y[x] = float(pixels[3 * x]) * factor + offset;
 }
 
 template <class T> void copy_line(const float* pixels, T* y, int64_t size) {
@@ -39,7 +37,7 @@ template <class T> struct patch_reader {
   const ops::patch_rows::args& a;
   int64_t side = a.images.dim(2), size = a.patch_size, grid = side / size;
 
-  void bytes(int64_t b, int64_t patch, T* y) const {
+  void bytes(int64_t b, int64_t patch, float* y) const {
     const int64_t top = patch / grid * size, left = patch % grid * size;
     for (size_t channel = 0; channel < 3; ++channel) {
       const float factor = 1 / (255 * a.std[channel]), offset = -a.mean[channel] / a.std[channel];
@@ -48,6 +46,13 @@ template <class T> struct patch_reader {
         copy_line(a.images.as<uint8_t>() + 3 * pixel + channel, factor, offset, y, size);
       }
     }
+  }
+  /// In f32 first: lines are short, and a row is one long run to round.
+  void bytes(int64_t b, int64_t patch, bf16* y) const {
+    thread_local std::vector<float> row;
+    row.resize(size_t(a.y.columns()));
+    bytes(b, patch, row.data());
+    sweep(a.y.columns(), [&](int64_t i, auto width) { store(y + i, load(row.data() + i, width), width); });
   }
 
   void floats(int64_t b, int64_t patch, T* y) const {
