@@ -240,7 +240,9 @@ inline vec log(vec x) {
   const ivec tiny = x < std::numeric_limits<float>::min();
   const vec scaled = select(tiny, x * 0x1p25f, x);
   // x = m 2^e with m in sqrt(1/2) … sqrt(2).
-  const ivec bits = std::bit_cast<ivec>(scaled) - std::bit_cast<int32_t>(0x1.6a09e6p-1f);
+  const uvec shifted =
+      std::bit_cast<uvec>(scaled) - std::bit_cast<uint32_t>(0x1.6a09e6p-1f);  // wraps below 0
+  const ivec bits = std::bit_cast<ivec>(shifted);
   const vec e = __builtin_convertvector(bits >> 23, vec) - select(tiny, broadcast(25.0f), vec{});
   const vec m = std::bit_cast<vec>((bits & 0x7fffff) + std::bit_cast<int32_t>(0x1.6a09e6p-1f)) - 1.0f;
   const vec square = m * m;
