@@ -71,6 +71,7 @@ export {
   type BatchSource,
   type BatchStream,
   batchesByStep,
+  batchesOf,
   type TrainingBatch,
 } from "./train/batch_source";
 export { readCheckpoint, type TrainerState, writeCheckpoint } from "./train/checkpoint";

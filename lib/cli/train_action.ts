@@ -3,8 +3,8 @@ import { join } from "node:path";
 import {
   AdamW,
   type BatchSource,
+  batchesOf,
   ClipModel,
-  createLoader,
   type Dataset,
   Device,
   EvaClip,
@@ -13,7 +13,6 @@ import {
   evaluateZeroShot,
   initializeModel,
   Lamb,
-  type LoaderCursor,
   openClassFolder,
   type Optimizer,
   parameterRules,
@@ -90,21 +89,17 @@ function scheduleFrom(
 function dataSource(dataset: Dataset, model: ClipModel, flags: TrainFlags): BatchSource {
   let skips = 0;
   const { batchSize, seed, workers } = flags;
-  return {
-    open: (cursor) =>
-      createLoader(dataset, {
-        batchSize,
-        seed,
-        imageSize: model.image.imageSize,
-        contextLength: model.text.contextLength,
-        ...(workers !== undefined && { concurrency: workers }),
-        ...(cursor !== undefined && { cursor: cursor as unknown as LoaderCursor }),
-        onSkip: ({ message }) => {
-          if (++skips <= SHOWN_SKIPS) say(`skipped: ${message}`);
-          if (skips === SHOWN_SKIPS) say("more skipped samples are counted, not shown");
-        },
-      }) as unknown as ReturnType<BatchSource["open"]>,
-  };
+  return batchesOf(dataset, {
+    batchSize,
+    seed,
+    imageSize: model.image.imageSize,
+    contextLength: model.text.contextLength,
+    ...(workers !== undefined && { concurrency: workers }),
+    onSkip: ({ message }) => {
+      if (++skips <= SHOWN_SKIPS) say(`skipped: ${message}`);
+      if (skips === SHOWN_SKIPS) say("more skipped samples are counted, not shown");
+    },
+  });
 }
 
 /** Evaluations by the names of their flags, each when its epochs are over and at the end of the run. */

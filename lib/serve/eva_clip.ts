@@ -24,15 +24,13 @@ import {
 } from "./eva_clip_options";
 import { findModel, resolveConfig, saveModel } from "./model_files";
 import { tokenRows } from "./token_rows";
+import { splitRows, stackVectors, type Vectors } from "./vectors";
 
 export interface MemoryInfo {
   readonly parameterBytes: number;
   /** Of the memory that all programs of the device share. */
   readonly arenaBytes: number;
 }
-
-/** Vectors of E numbers: one, several in a list, or several one after another. */
-export type Vectors = Float32Array | readonly Float32Array[];
 
 /** A model on a device, ready to embed images and captions. Calls may overlap; the device runs them in order. */
 export class EvaClip implements Encoder, AsyncDisposable {
@@ -160,7 +158,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
       await Promise.all(images.slice(start, start + size).map(decode));
       return this.#programs.image(pixels, size);
     });
-    return this.#split(rows);
+    return splitRows(rows, this.embedDim);
   }
 
   /**
@@ -178,7 +176,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
       const captions = input.slice(start, start + size);
       return this.#programs.text(captions.map((text) => this.tokenizer.encode(text, this.contextLength)));
     };
-    return this.#split(await this.#inParts(input.length, options, encode));
+    return splitRows(await this.#inParts(input.length, options, encode), this.embedDim);
   }
 
   /**
@@ -226,11 +224,12 @@ export class EvaClip implements Encoder, AsyncDisposable {
   async similarity(a: Float32Array, b: Float32Array, options?: CallOptions): Promise<number>;
   async similarity(a: Vectors, b: Vectors, options?: CallOptions): Promise<Float32Array[]>;
   async similarity(a: Vectors, b: Vectors, { signal }: CallOptions = {}): Promise<number | Float32Array[]> {
-    const [rows, others] = [this.#stack(a), this.#stack(b)];
+    const rows = stackVectors(a, this.embedDim);
+    const others = stackVectors(b, this.embedDim);
     const products = await abortable(this.products(rows, others), signal);
     const columns = others.length / this.embedDim;
     const single = [a, b].every((given) => !Array.isArray(given) && given.length === this.embedDim);
-    return single ? products[0]! : this.#split(products, columns);
+    return single ? products[0]! : splitRows(products, columns);
   }
 
   /** a [N, E] times the transpose of b [M, E] → [N, M] */
@@ -264,7 +263,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     const features = await this.encodeImage(input as readonly ImageInput[], call);
     const scores = await this.products(stackRows(features, this.embedDim), weights);
     const scale = Math.exp((await this.#use(() => this.model.logitScale.read())).item());
-    return this.#split(scores, labels.length).map((row) => rankLabels(row, labels, scale).slice(0, topK));
+    return splitRows(scores, labels.length).map((row) => rankLabels(row, labels, scale).slice(0, topK));
   }
 
   /** Writes model.safetensors and config.json, which `load` reads. @throws EvaClipError `ERR_EVACLIP_DISK_FULL`, `ERR_EVACLIP_IO` */
@@ -326,25 +325,5 @@ export class EvaClip implements Encoder, AsyncDisposable {
     encode: (start: number, size: number) => Promise<Embeddings>,
   ): Promise<Float32Array> {
     return this.#use(() => encodeInParts(count, this.embedDim, options, encode));
-  }
-
-  /** Rows of a matrix, as views. */
-  #split(rows: Float32Array, columns = this.embedDim): Float32Array[] {
-    return Array.from({ length: rows.length / columns }, (_, i) =>
-      rows.subarray(i * columns, (i + 1) * columns),
-    );
-  }
-
-  #stack(vectors: Vectors): Float32Array {
-    const list = Array.isArray(vectors) ? (vectors as readonly Float32Array[]) : [vectors as Float32Array];
-    const wrong = list.find((vector) => vector.length === 0 || vector.length % this.embedDim !== 0);
-    if (wrong || list.length === 0) {
-      const found = wrong ? `${wrong.length} numbers` : "none";
-      throw new EvaClipError(
-        "ERR_EVACLIP_SHAPE",
-        `vectors have ${this.embedDim} numbers each, found ${found}`,
-      );
-    }
-    return list.length === 1 ? list[0]! : stackRows(list, this.embedDim);
   }
 }

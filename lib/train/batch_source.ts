@@ -1,5 +1,8 @@
 import type { PackedText } from "../data/batch";
-import type { Json } from "../data/dataset";
+import type { Dataset, Json } from "../data/dataset";
+import { createLoader } from "../data/loader";
+import type { LoaderCursor } from "../data/loader_cursor";
+import type { LoaderOptions } from "../data/loader_options";
 import { EvaClipError } from "../errors";
 import type { HostTensor } from "../host_tensor";
 
@@ -30,6 +33,21 @@ export function batchesByStep(make: (step: number) => TrainingBatch | Promise<Tr
       return {
         next: async () => ({ done: false, value: await make(step++) }),
         state: () => step,
+      };
+    },
+  };
+}
+
+/** The batches of a data set, decoded, augmented and tokenised by a loader. */
+export function batchesOf(dataset: Dataset, options: Omit<LoaderOptions, "cursor">): BatchSource {
+  return {
+    open: (cursor) => {
+      const from = cursor === undefined ? {} : { cursor: cursor as unknown as LoaderCursor };
+      const loader = createLoader(dataset, { ...options, ...from });
+      return {
+        next: () => loader.next(),
+        return: () => loader.return(),
+        state: () => loader.state() as unknown as Json,
       };
     },
   };

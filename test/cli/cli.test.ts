@@ -54,7 +54,7 @@ async function run(...words: string[]): Promise<{ code: number; out: string; err
 const trainWords = (name: string, ...more: string[]) => [
   ...["train", "--train-data", path("data.csv"), "--model", path("tiny.json"), "--init", "fan_in"],
   ...["--batch-size", "8", "--lr", "2e-3", "--logs", path("logs"), "--name", name, "--device", "cpu"],
-  ...["--threads", "2", "--json", ...more],
+  ...["--threads", "1", "--json", ...more],
 ];
 
 test("doctor says what there is and why CUDA is not", async () => {
@@ -85,7 +85,7 @@ test("trains, resumes, evaluates, classifies, encodes and inspects", async () =>
   expect(steps.filter(({ type }) => type === "step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
 
   const model = path("logs", "all", "checkpoints");
-  const use = ["--device", "cpu", "--threads", "2"];
+  const use = ["--device", "cpu", "--threads", "1"];
   const evaluated = await run(
     "evaluate",
     model,

@@ -7,7 +7,7 @@ import { EvaClip } from "../../lib/serve/eva_clip";
 import { batchParts } from "../../lib/serve/encoder_programs";
 import { START, tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
-const options = { device: "cpu", threads: 2, tokenizer: tinyTokenizer, init: "fan_in" } as const;
+const options = { device: "cpu", threads: 1, tokenizer: tinyTokenizer, init: "fan_in" } as const;
 const pictures = ["image_rgb_tall.png", "image_gray.png", "image_rgb_wide.png"].map((name) =>
   join(__dirname, "..", "fixtures", name),
 );

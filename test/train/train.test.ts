@@ -1,18 +1,19 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { indexedDataset } from "../../lib/data/indexed_dataset";
 import { Device } from "../../lib/device";
 import { HostTensor } from "../../lib/host_tensor";
-import { batchesByStep, type TrainingBatch } from "../../lib/train/batch_source";
+import { batchesByStep, batchesOf, type TrainingBatch } from "../../lib/train/batch_source";
 import { type TrainOptions, train } from "../../lib/train/train";
 import type { TrainConfig } from "../../lib/train/train_config";
 import type { TrainEvent } from "../../lib/train/train_events";
-import { contentOf, type TinyOptions, tinyBatch, tinyTraining } from "../support/tiny_clip";
+import { contentOf, type TinyOptions, tinyBatch, tinyTokenizer, tinyTraining } from "../support/tiny_clip";
 
 let device: Device;
 let folder: string;
 beforeAll(async () => {
-  device = await Device.open("cpu", { threads: 2 });
+  device = await Device.open("cpu", { threads: 1 });
   folder = await mkdtemp(join(tmpdir(), "eva-clip-train-"));
 });
 afterAll(async () => {
@@ -33,7 +34,7 @@ async function outcome(
   tiny: TinyOptions = {},
   onEvent: (event: TrainEvent, run: ReturnType<typeof train>) => void = () => undefined,
 ): Promise<Outcome> {
-  const { model, optimizer } = await tinyTraining(device, tiny);
+  const { model, optimizer } = await tinyTraining(config.device ?? device, tiny);
   const run = train(
     {
       device,
@@ -86,6 +87,13 @@ test.each(["adamw", "lamb"] as const)("the same seed twice gives the same bits (
   expect(losses(other)).not.toEqual(losses(first));
 });
 
+test("and so it does on two threads", async () => {
+  await using two = await Device.open("cpu", { threads: 2 });
+  const first = await outcome({ device: two });
+  const second = await outcome({ device: two });
+  expect(second.content).toEqual(first.content);
+});
+
 test.each(["adamw", "lamb"] as const)(
   "stopped and resumed equals not stopped, bit for bit (%s)",
   async (optimizer) => {
@@ -111,6 +119,35 @@ test.each(["adamw", "lamb"] as const)(
     ]);
   },
 );
+
+test("with a loader, too: order, crops and captions go on where they were", async () => {
+  const dataset = indexedDataset({
+    size: 40,
+    at: (i) => ({
+      key: String(i),
+      read: async () => ({
+        image: {
+          data: Uint8Array.from({ length: 24 * 20 * 3 }, (_, at) => (i * 37 + at * 11) % 256),
+          width: 24,
+          height: 20,
+          channels: 3,
+        },
+        captions: [`one ${i}`, `two ${i}`],
+      }),
+    }),
+  });
+  const loading = { batchSize: 8, imageSize: 16, contextLength: 8, textBucket: 16, seed: 3 };
+  const data = batchesOf(dataset, { ...loading, tokenizer: tinyTokenizer });
+  const whole = await outcome({ data, steps: 8 });
+  const config = { data, steps: 8, checkpoint: { directory: join(folder, "loader") } };
+  const first = await outcome(config, {}, {}, (event, run) => {
+    if (event.type === "step" && event.step === 6) run.stop(); // in the second epoch
+  });
+  const second = await outcome(config, { resume: "latest" }, { seed: 99 });
+  expect(losses(first).length).toBeLessThan(8);
+  expect([...losses(first), ...losses(second)]).toEqual(losses(whole));
+  expect(second.content).toEqual(whole.content);
+});
 
 test("a run needs the seed of the checkpoint it goes on from", async () => {
   const directory = join(folder, "seed");
@@ -197,6 +234,8 @@ test("data that end, and data that fail", async () => {
     for (let step = 0; step < 3; step++) yield tinyBatch(step);
   }
   expect((await outcome({ data: three() })).events.at(-1)).toMatchObject({ reason: "data_ended", step: 3 });
+  const plain = await outcome({ data: three(), steps: 2, checkpoint: { directory: join(folder, "plain") } });
+  expect(plain.events.at(-1)).toMatchObject({ reason: "finished" });
   const broken = batchesByStep((step) => {
     if (step === 2) throw new Error("the disk is gone");
     return tinyBatch(step);
