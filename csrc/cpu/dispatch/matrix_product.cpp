@@ -25,7 +25,7 @@ matrix_layout transposed(matrix_layout m) {
 
 namespace {
 
-// In DNNL_ARG order: source, weights, destination, bias, the operand of the first post-op that takes one.
+// Indices of what a product reads and writes.
 enum operand : size_t { a, b, c, bias, addend, operands };
 
 const dnnl::engine& engine() {
@@ -133,7 +133,7 @@ struct matrix_product::prepared {
   explicit prepared(const product_form& requested);
   void run(std::array<void*, operands> addresses);
 
-  /// The operand's place in the f32 copy of the product, after those before it.
+  /// Replaces the addresses of bf16 operands by those of f32 copies in `memory`, filled where they are read.
   void convert_in(std::array<void*, operands>& addresses, std::byte* memory);
 
   std::array<matrix_layout, operands> layouts;
