@@ -24,7 +24,7 @@ struct clip_loss {
     tensor image_accuracy;  // [] f32: share of images whose own text scores highest
     tensor text_accuracy;   // [] f32
     tensor tile;            // [min(B, 256), B] f32
-    tensor column_state;    // [3, B] f32: running maximum, sum, and best score of each column
+    tensor column_state;    // [3, B] f32: running maximum and sum, and score of its own pair, of each column
   };
   static constexpr auto fields = std::tuple{input{"image", &args::image},
                                             input{"text", &args::text},
