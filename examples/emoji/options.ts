@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { DEFAULT_STEPS } from "./recipe";
@@ -29,7 +30,7 @@ export function parseOptions(argv: readonly string[]): DemoOptions {
         .default(DEFAULT_TEST_STYLE),
     )
     .option("--seed <n>", "seed of initial weights, batches and augmentation", wholeNumber(0), 0)
-    .option("--steps <n>", "training steps of 128 images", wholeNumber(1), DEFAULT_STEPS)
+    .option("--steps <n>", "training steps of 256 images", wholeNumber(1), DEFAULT_STEPS)
     .addOption(new Option("--optimizer <name>", "optimizer").choices(["adamw", "lamb"]).default("adamw"))
     .option(
       "--validate",
@@ -37,7 +38,9 @@ export function parseOptions(argv: readonly string[]): DemoOptions {
       false,
     )
     .addOption(
-      new Option("--dtype <type>", "type of the activations").choices(["f32", "bf16"]).default("f32"),
+      new Option("--dtype <type>", "type of the activations; bf16 where the processor multiplies it")
+        .choices(["f32", "bf16"])
+        .default(multipliesBf16() ? "bf16" : "f32"),
     )
     .addOption(
       new Option("--device <name>", "where to compute").choices(["cpu", "cuda", "auto"]).default("cpu"),
@@ -47,6 +50,15 @@ export function parseOptions(argv: readonly string[]): DemoOptions {
     .option("--out <folder>", "where the result and the report go", "runs/demo")
     .allowExcessArguments(false);
   return command.parse([...argv], { from: "user" }).opts<DemoOptions>();
+}
+
+/** Whether the processor has bf16 products, which are twice as fast as those of f32. */
+function multipliesBf16(): boolean {
+  try {
+    return /\b(avx512_bf16|amx_bf16)\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
+  } catch {
+    return false;
+  }
 }
 
 function wholeNumber(lowest: number): (text: string) => number {
