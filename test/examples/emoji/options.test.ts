@@ -9,7 +9,7 @@ describe("parseOptions", () => {
       steps: DEFAULT_STEPS,
       optimizer: "adamw",
       validate: false,
-      dtype: "f32",
+      dtype: expect.stringMatching(/^(f32|bf16)$/),
       out: "runs/demo",
     });
   });
