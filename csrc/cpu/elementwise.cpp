@@ -1,23 +1,15 @@
 #include "ops/elementwise.h"
 
 #include "cpu/activation.h"
+#include "cpu/element_type.h"
 #include "cpu/kernel.h"
 #include "cpu/parallel.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
-/// Elements worth a thread: fewer of the functions that cost more than memory does.
+/// Elements worth a thread.
 constexpr int64_t grain = 8192;
-
-/// Calls body with a null pointer of the element type of each float tensor.
-template <class Body> void for_element_types(dtype type, const Body& body) {
-  type == dtype::f32 ? body(static_cast<float*>(nullptr)) : body(static_cast<bf16*>(nullptr));
-}
-template <class Body> void for_element_types(dtype first, dtype second, const Body& body) {
-  for_element_types(first,
-                    [&]<class A>(A* a) { for_element_types(second, [&]<class B>(B* b) { body(a, b); }); });
-}
 
 /// y = f(x)
 template <class Function> void map(const tensor& x, const tensor& y, const context& c, const Function& f) {

@@ -10,9 +10,7 @@ namespace {
 constexpr int64_t grain_rows = 32;
 
 template <class T> float dot(const T* a, const T* b, int64_t count) {
-  vec sum{};
-  sweep(count, [&](int64_t i, auto width) { sum += load(a + i, width) * load(b + i, width); });
-  return reduce_add(sum);
+  return sum_over(count, [&](int64_t i, auto width) { return load(a + i, width) * load(b + i, width); });
 }
 
 template <class T> void normalize(const ops::l2_normalize::args& a, const context& c) {

@@ -2,17 +2,13 @@
 
 #include <cstring>
 
+#include "cpu/element_type.h"
 #include "cpu/kernel.h"
 #include "cpu/parallel.h"
 #include "cpu/simd.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
-
-/// Calls body with a null pointer of the element type of a float tensor.
-template <class Body> void for_element_type(dtype type, const Body& body) {
-  type == dtype::f32 ? body(static_cast<float*>(nullptr)) : body(static_cast<bf16*>(nullptr));
-}
 
 /// Calls body(row) for every row, threads taking enough rows to be worth waking.
 template <class Body> void for_rows(const context& c, int64_t rows, int64_t columns, const Body& body) {
@@ -98,16 +94,9 @@ struct exponential_sum {
         for (int lane = 0; lane < width; ++lane) highest[lane] = std::max(highest[lane], value[lane]);
     });
     const float largest = reduce_max(highest);
-    vec sum{};
-    float rest = 0;
-    sweep(count, [&](int64_t i, auto width) {
-      const vec e = exp(load(x + i, width) - largest);
-      if constexpr (std::is_same_v<decltype(width), whole>)
-        sum += e;
-      else
-        for (int lane = 0; lane < width; ++lane) rest += e[lane];
-    });
-    return {largest, reduce_add(sum) + rest};
+    const float sum =
+        sum_over(count, [&](int64_t i, auto width) { return exp(load(x + i, width) - largest); });
+    return {largest, sum};
   }
 };
 
@@ -132,9 +121,8 @@ void softmax_backward_rows(const Args& a, const context& c, const Weight& weight
       const T* dy = a.dy.template as<T>() + row * columns;
       const T* y = a.y.template as<T>() + row * columns;
       T* dx = a.dx.template as<T>() + row * columns;
-      vec sum{};
-      sweep(columns, [&](int64_t i, auto width) { sum += load(dy + i, width) * weight(load(y + i, width)); });
-      const float total = reduce_add(sum);
+      const float total = sum_over(
+          columns, [&](int64_t i, auto width) { return load(dy + i, width) * weight(load(y + i, width)); });
       sweep(columns, [&](int64_t i, auto width) {
         store(dx + i, row_of(load(dy + i, width), load(y + i, width), total), width);
       });

@@ -18,7 +18,7 @@ float* row_scratch(int64_t floats) {
   return memory.data();
 }
 
-template <class T> void gated(const T* x, int64_t hidden, T* h) {
+template <class X, class H> void gated(const X* x, int64_t hidden, H* h) {
   sweep(hidden, [&](int64_t i, auto width) {
     const vec gate = load(x + i, width);
     store(h + i, gate * sigmoid(gate) * load(x + hidden + i, width), width);
@@ -29,10 +29,7 @@ template <class T> void gated(const T* x, int64_t hidden, T* h) {
 template <class T> void gated_norm(const ops::swiglu::args& a, int64_t row, int64_t hidden) {
   const T* x = a.x.as<T>() + row * 2 * hidden;
   float* h = row_scratch(hidden);
-  sweep(hidden, [&](int64_t i, auto width) {
-    const vec gate = load(x + i, width);
-    store(h + i, gate * sigmoid(gate) * load(x + hidden + i, width), width);
-  });
+  gated(x, hidden, h);
   const row_statistics s = statistics_of(h, hidden, a.eps);
   if (a.mean.data) a.mean.as<float>()[row] = s.mean;
   if (a.rstd.data) a.rstd.as<float>()[row] = s.rstd;
