@@ -11,7 +11,7 @@ describe("assembleResult", () => {
       seed: 5,
       steps: 40,
       seconds: 8,
-      samplesPerSecond: (40 * 128) / 8,
+      samplesPerSecond: (40 * 256) / 8,
       styleTop1: 0.5,
       chance: 1 / 150,
       unseenChance: 1 / 100,
