@@ -25,7 +25,7 @@ run("cmake", ["--build", "--preset", "asan"]);
 run("ctest", ["--preset", "asan"]);
 
 const asanRuntime = execFileSync("c++", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
-const jest = createRequire(import.meta.url).resolve("jest/bin/jest.js");
+const jest = createRequire(import.meta.url).resolve("jest/bin/jest");
 const options = ["--runInBand", "--testTimeout=600000", `--testNamePattern=^(?!.*${MEASURES_MEMORY})`];
 run(process.execPath, [jest, ...options, ...patterns], {
   LD_PRELOAD: asanRuntime,
