@@ -138,7 +138,8 @@ void convert_elements(const Napi::CallbackInfo& info) {
     const int64_t count = from.bytes / size_of(from_type);
     if (count * size_of(from_type) != from.bytes || count * size_of(to_type) != to.bytes)
       throw argument_error("the two arrays do not have the same number of elements");
-    io::conversion(from_type, to_type)(from.data, size_of(from_type), count, to.data);
+    const io::convert_run convert = io::conversion(from_type, to_type);
+    if (count > 0) convert(from.data, size_of(from_type), count, to.data);
   });
 }
 
