@@ -14,8 +14,8 @@ const run = (command, args, env = {}) => {
   if (status !== 0) process.exit(status ?? 1);
 };
 
-/** Every kernel through its op's test, training with checkpoints, and environments that end amid work. */
-const DEFAULT_PATTERNS = ["test/ops/", "test/train/", "test/runtime/"];
+/** Every kernel through its op's test, files sound and damaged, training with checkpoints, environments that end amid work. */
+const DEFAULT_PATTERNS = ["test/ops/", "test/io/", "test/parameter", "test/train/", "test/runtime/"];
 /** AddressSanitizer holds freed memory back, so the process grows whatever the code does. */
 const MEASURES_MEMORY = "resident memory";
 const patterns = process.argv.length > 2 ? process.argv.slice(2) : DEFAULT_PATTERNS;
