@@ -6,7 +6,7 @@ import type { InitScheme } from "../nn/initialization";
 
 export type ModelType = "f32" | "bf16";
 
-/** A published model's name, or a configuration in the JSON of the published files. */
+/** A published model's name or another it is known by, or a configuration in the JSON of the published files. */
 export type ConfigSource = string | ClipConfigInput;
 
 export interface OpenOptions {

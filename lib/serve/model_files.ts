@@ -3,14 +3,14 @@ import { dirname, join } from "node:path";
 import { EvaClipError } from "../errors";
 import { type ClipConfig, parseClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
-import { evaClipConfig } from "../models/eva_clip_configs";
+import { modelConfig } from "../models/known_models";
 import { CONFIG_FILE, findCheckpoint, MODEL_FILE, readJson, writeError } from "../train/checkpoint";
 import { writeParameters } from "../train/parameter_file";
 import type { ConfigSource } from "./eva_clip_options";
 
 /** @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` or `ERR_EVACLIP_INVALID_CONFIG` */
 export function resolveConfig(source: ConfigSource): ClipConfig {
-  return typeof source === "string" ? evaClipConfig(source) : parseClipConfig(source);
+  return typeof source === "string" ? modelConfig(source) : parseClipConfig(source);
 }
 
 /** The weights and the configuration that a path stands for. */
