@@ -29,6 +29,7 @@ const visionConfig = z.object({
   hidden_act: activation.optional(),
   layer_norm_eps: z.number().optional(),
   q_bias: z.boolean().default(true),
+  use_rms_norm: z.boolean().default(false),
   post_layernorm: z.boolean().nullable().default(false),
   use_sub_ln: z.boolean().default(false),
   use_swiglu_mlp: z.boolean().default(false),
@@ -115,6 +116,7 @@ function evaFields(vision: z.output<typeof visionConfig>): Partial<ClipConfigInp
   return {
     eva_model_name: "eva-clip",
     qkv_bias: vision.q_bias,
+    use_rms_norm: vision.use_rms_norm,
     postnorm: vision.post_layernorm ?? false,
     subln: vision.use_sub_ln,
     naiveswiglu: vision.use_swiglu_mlp,

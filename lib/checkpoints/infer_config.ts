@@ -1,5 +1,5 @@
 import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../models/clip_config";
-import { evaClipConfig, evaClipNames } from "../models/eva_clip_configs";
+import { publishedModels } from "../models/published_models";
 import { type ConfigFields, checkActivation, invalidConfig, mlpRatio, withFields } from "./config_fields";
 import type { StoredLayout } from "./layout";
 import { factsOfConfig, factsOfTensors, type ShapeFacts, type StoredShapes } from "./shape_facts";
@@ -21,7 +21,7 @@ interface NamedConfig {
 }
 
 function knownConfigs(): NamedConfig[] {
-  return evaClipNames.map((name) => ({ name, config: evaClipConfig(name) }));
+  return publishedModels.map(({ name, config }) => ({ name, config: parseClipConfig(config) }));
 }
 
 /** A configuration, and the published models that have it. */
@@ -156,6 +156,7 @@ class Composition {
     return {
       eva_model_name: kin?.eva_model_name ?? "eva-clip",
       qkv_bias: image.qkvBias,
+      use_rms_norm: image.rmsNorm,
       subln: image.subNorm,
       naiveswiglu: image.swiglu,
       postnorm: this.tell("vision_cfg.postnorm", stated.postnorm, isEva02 ? false : kin?.postnorm),

@@ -1,5 +1,5 @@
 import { EvaClipError } from "../errors";
-import type { StoredTensor, TensorSource } from "../io/tensor_source";
+import { isFloatDtype, type StoredTensor, type TensorSource } from "../io/tensor_source";
 import type { ClipModel } from "../models/clip_model";
 import type { Parameter } from "../parameter";
 import {
@@ -42,7 +42,6 @@ export interface LoadPlan {
   readonly unfilled: readonly Parameter[];
 }
 
-const FLOAT_TYPES: readonly string[] = ["F64", "F32", "F16", "BF16"];
 const SHOWN_NAMES = 5;
 
 /** Whether a list holds a name, or what the name ends with after a dot. */
@@ -164,7 +163,7 @@ function assign(
   let resizing: Resizing | undefined;
   tensors.forEach(({ dtype, shape }, i) => {
     const name = place.names[i]!;
-    if (!FLOAT_TYPES.includes(dtype)) mismatch.notFloat.push(`${name} (${dtype})`);
+    if (!isFloatDtype(dtype)) mismatch.notFloat.push(`${name} (${dtype})`);
     if (sameShape(shape, expected)) return;
     const isPlain = tensors.length === 1 && !place.transpose;
     resizing = isPlain ? resizingOf(parameter.name, expected, shape) : undefined;

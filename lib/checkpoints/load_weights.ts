@@ -1,4 +1,4 @@
-import { toBfloat16 } from "../io/float_conversion";
+import { toBfloat16 } from "../io/half_precision";
 import { readFloat32, type TensorSource } from "../io/tensor_source";
 import type { ClipModel } from "../models/clip_model";
 import type { Parameter } from "../parameter";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type ClipConfig, type ClipConfigInput, isEva } from "../models/clip_config";
-import { evaClipConfig } from "../models/eva_clip_configs";
+import { modelConfig } from "../models/known_models";
 import { invalidConfig } from "./config_fields";
 
 /** timm's EVA-CLIP image towers, and a published model that has each (open_clip/model_configs/EVA0*.json). */
@@ -43,7 +43,7 @@ export function fromOpenClipConfig(json: unknown, path: string): ClipConfigInput
       { path, known },
     );
   }
-  const { vision_cfg } = evaClipConfig(TIMM_TOWERS[name as keyof typeof TIMM_TOWERS]);
+  const { vision_cfg } = modelConfig(TIMM_TOWERS[name as keyof typeof TIMM_TOWERS]);
   return { ...rest, vision_cfg } as unknown as ClipConfigInput;
 }
 
@@ -59,7 +59,7 @@ function towerFacts(vision: ClipConfig["vision_cfg"]): string {
 export function timmNameOf({ vision_cfg }: ClipConfig): string | undefined {
   const towers = Object.entries(TIMM_TOWERS);
   return towers.find(
-    ([, model]) => towerFacts(evaClipConfig(model).vision_cfg) === towerFacts(vision_cfg),
+    ([, model]) => towerFacts(modelConfig(model).vision_cfg) === towerFacts(vision_cfg),
   )?.[0];
 }
 

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { readJson } from "../io/json_file";
 import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../models/clip_config";
-import { evaClipConfig } from "../models/eva_clip_configs";
+import { modelConfig } from "../models/known_models";
 import { type ConfigFields, checkActivation, withFields } from "./config_fields";
 import { fromHuggingFaceConfig, isHuggingFaceConfig } from "./hugging_face_config";
 import { archiveActivation, inferConfig } from "./infer_config";
@@ -13,7 +13,7 @@ import { fromOpenClipConfig, isOpenClipConfig } from "./open_clip_config";
 export const CONFIG_FILE = "config.json";
 export const OPEN_CLIP_CONFIG_FILE = "open_clip_config.json";
 
-/** A published model's name, or a configuration in the JSON of the published files. */
+/** A published model's name or another it is known by, or a configuration in the JSON of the published files. */
 export type ConfigSource = string | ClipConfigInput;
 
 export interface ConfigStatement {
@@ -88,8 +88,7 @@ export async function resolveConfig(
   stored: StoredLayout,
   { config: given, quickGelu }: ConfigStatement = {},
 ): Promise<ClipConfig> {
-  const whole =
-    typeof given === "string" ? evaClipConfig(given) : given && isWhole(given) ? given : undefined;
+  const whole = typeof given === "string" ? modelConfig(given) : given && isWhole(given) ? given : undefined;
   const fields: ConfigFields = whole === undefined ? ((given as ConfigFields | undefined) ?? {}) : {};
   checkActivation(source.path, quickGelu, fields.quick_gelu, "its configuration says so");
   const activation = quickGelu ?? fields.quick_gelu;

@@ -16,6 +16,7 @@ export interface ShapeFacts {
     readonly qkvBias: boolean;
     readonly subNorm: boolean;
     readonly swiglu: boolean;
+    readonly rmsNorm: boolean;
     readonly layerScale: boolean;
     /** The mean of the tokens is pooled, not the class token. */
     readonly poolsMean: boolean;
@@ -43,6 +44,7 @@ export function factsOfConfig(config: ClipConfig): ShapeFacts {
       qkvBias: vision.qkv_bias,
       subNorm: vision.subln,
       swiglu: vision.naiveswiglu,
+      rmsNorm: vision.use_rms_norm,
       layerScale: Boolean(vision.ls_init_value),
       poolsMean: vision.global_average_pool || vision.pool_type === "avg",
     },
@@ -138,6 +140,7 @@ function imageFacts(shapes: NamedShapes, path: string): ShapeFacts["image"] {
     qkvBias: !isEva || shapes.has(`${blocks}.0.attn.q_bias`),
     subNorm,
     swiglu,
+    rmsNorm: isEva && !shapes.has(`${blocks}.0.norm1.bias`),
     layerScale: shapes.has(`${blocks}.0.gamma_1`),
     poolsMean: shapes.has("visual.fc_norm.weight"),
   };

@@ -1,6 +1,4 @@
-import { toBfloat16, toFloat32 } from "../io/float_conversion";
-import { toFloat16 } from "../io/half_precision";
-import type { TensorArray } from "../io/safetensors";
+import { fromBfloat16, toBfloat16, toFloat16 } from "../io/half_precision";
 
 /** The types that weights are written in. */
 export type WeightType = "f32" | "bf16" | "f16";
@@ -13,9 +11,9 @@ export async function toWeightType(
   values: Float32Array | Uint16Array,
   type: WeightType,
 ): Promise<Float32Array | Uint16Array> {
-  const own = values instanceof Float32Array ? "f32" : "bf16";
-  if (own === type) return values;
-  const floats = await toFloat32(values as TensorArray, STORED_TYPES[own]);
+  const isSingle = values instanceof Float32Array;
+  if (type === (isSingle ? "f32" : "bf16")) return values;
+  const floats = isSingle ? values : await fromBfloat16(values);
   if (type === "f32") return floats;
   return type === "bf16" ? toBfloat16(floats) : toFloat16(floats);
 }

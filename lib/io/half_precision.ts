@@ -31,14 +31,41 @@ function halfFromBits(bits: number): number {
   return sign | ((magnitude - BIAS_DIFFERENCE + 0xfff + isOdd) >>> 13);
 }
 
-/** The IEEE half-precision patterns nearest to 32-bit values, a part at a time. */
-export async function toFloat16(floats: Float32Array): Promise<Uint16Array> {
-  const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
-  const halves = new Uint16Array(floats.length);
-  for (let start = 0; start < halves.length; start += CHUNK) {
-    const end = Math.min(halves.length, start + CHUNK);
-    for (let i = start; i < end; i++) halves[i] = halfFromBits(bits[i]!);
-    if (end < halves.length) await setImmediate();
+/** The bfloat16 nearest to a number given by its 32 bits, ties to even; not-a-number stays one. */
+function bfloatFromBits(bits: number): number {
+  const isNan = (bits & 0x7fffffff) > 0x7f800000;
+  return isNan ? (bits >>> 16) | 0x40 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+/** Applies `convert` to the bits of every element, a part at a time. */
+async function convertBits<T extends Uint16Array | Uint32Array>(
+  from: Uint16Array | Uint32Array,
+  to: T,
+  convert: (bits: number) => number,
+): Promise<T> {
+  for (let start = 0; start < to.length; start += CHUNK) {
+    const end = Math.min(to.length, start + CHUNK);
+    for (let i = start; i < end; i++) to[i] = convert(from[i]!);
+    if (end < to.length) await setImmediate();
   }
-  return halves;
+  return to;
+}
+
+const bitsOf = (floats: Float32Array) => new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
+
+/** The IEEE half-precision patterns nearest to 32-bit values. */
+export async function toFloat16(floats: Float32Array): Promise<Uint16Array> {
+  return convertBits(bitsOf(floats), new Uint16Array(floats.length), halfFromBits);
+}
+
+/** The bfloat16 patterns nearest to 32-bit values. */
+export async function toBfloat16(floats: Float32Array): Promise<Uint16Array> {
+  return convertBits(bitsOf(floats), new Uint16Array(floats.length), bfloatFromBits);
+}
+
+/** The values of bfloat16 patterns. */
+export async function fromBfloat16(words: Uint16Array): Promise<Float32Array> {
+  const floats = new Float32Array(words.length);
+  await convertBits(words, bitsOf(floats), (bits) => bits << 16);
+  return floats;
 }

@@ -11,7 +11,7 @@ import { openTensors } from "../io/open_tensors";
 import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, parseClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
-import { evaClipConfig } from "../models/eva_clip_configs";
+import { modelConfig } from "../models/known_models";
 import { initializeParameters } from "../nn/initialize_parameters";
 import { findCheckpoint, MODEL_FILE } from "../train/checkpoint";
 import { allocateModel } from "../train/initialize";
@@ -19,7 +19,7 @@ import type { ModelType } from "./eva_clip_options";
 
 /** @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` or `ERR_EVACLIP_INVALID_CONFIG` */
 export function configOf(source: ConfigSource): ClipConfig {
-  return typeof source === "string" ? evaClipConfig(source) : parseClipConfig(source);
+  return typeof source === "string" ? modelConfig(source) : parseClipConfig(source);
 }
 
 /**
