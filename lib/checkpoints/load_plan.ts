@@ -98,7 +98,8 @@ export function planLoad(
   options: LoadWeightsOptions = {},
 ): LoadPlan {
   const { towers = "both", skip = [] } = options;
-  const rules = layout.rules(namingOf(model.config, storedText));
+  const naming = namingOf(model.config, storedText);
+  const rules = layout.rules(naming);
   const mismatch = new Mismatch();
   const assignments: Assignment[] = [];
   const parameters: ParameterOrigin[] = [];
@@ -127,7 +128,12 @@ export function planLoad(
   const derived = rest.filter(isDerived);
   const others = rest.filter((name) => !isDerived(name));
   const foreign = layout.foreign ?? [];
-  const unused = others.filter((name) => foreign.includes(name) || mayStay(name, rules, { towers, skip }));
+  // The file's image tower may be of another family than the model's, when only the text tower is wanted.
+  const image = layout.imageFamily((name) => source.tensors.has(name));
+  const fileRules = layout.rules({ ...naming, image });
+  const unused = others.filter(
+    (name) => foreign.includes(name) || mayStay(name, fileRules, { towers, skip }),
+  );
   mismatch.unexpected.push(...others.filter((name) => !unused.includes(name)));
   mismatch.check(source.path);
 
