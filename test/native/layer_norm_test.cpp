@@ -15,8 +15,8 @@ struct problem {
 };
 
 std::string describe(const problem& p, const std::string& isa) {
-  return (p.rms ? "rms, " : "") + isa + ", [" + std::to_string(p.rows) + ", " + std::to_string(p.columns) + "] " +
-         std::string(to_string(p.type)) + (p.residual ? ", residual" : "");
+  return (p.rms ? "rms, " : "") + isa + ", [" + std::to_string(p.rows) + ", " + std::to_string(p.columns) +
+         "] " + std::string(to_string(p.type)) + (p.residual ? ", residual" : "");
 }
 
 struct row_moments {
@@ -39,7 +39,8 @@ void test_layer_norm(backend& on, const problem& p, const std::string& what) {
   buffer weight(dtype::f32, {p.columns}, random, 1), bias(dtype::f32, {p.columns}, random, 1);
   buffer mean(dtype::f32, {p.rows}), rstd(dtype::f32, {p.rows});
   ops::layer_norm::args a{
-      x, weight, p.rms ? tensor{} : bias, p.residual ? tensor(residual) : tensor{}, y, mean, rstd, 1e-5f, !p.rms};
+      x,     weight, p.rms ? tensor{} : bias, p.residual ? tensor(residual) : tensor{}, y, mean, rstd,
+      1e-5f, !p.rms};
   run<ops::layer_norm>(on, a);
 
   std::vector<double> expected, means, rstds;
@@ -88,15 +89,9 @@ void test_backward(backend& on, const problem& p, const std::string& what) {
                              (p.residual ? residual[at] : 0);
     }
   }
-  ops::layer_norm_backward::args a{dy,
-                                   x,
-                                   weight,
-                                   p.rms ? tensor{} : mean,
-                                   rstd,
-                                   p.residual ? tensor(residual) : tensor{},
-                                   dx,
-                                   dweight,
-                                   dbias};
+  ops::layer_norm_backward::args a{
+      dy, x,       weight, p.rms ? tensor{} : mean, rstd, p.residual ? tensor(residual) : tensor{},
+      dx, dweight, dbias};
   run<ops::layer_norm_backward>(on, a);
   check(relative_error(dx, expected) < tolerance(p.type), "layer_norm dx, " + what);
   check(relative_error(dweight, weights) < 4e-6, "layer_norm dweight, " + what);
