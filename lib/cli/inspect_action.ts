@@ -2,15 +2,9 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { EvaClipError } from "../errors";
 import { ClipModel, modelConfig } from "../index";
+import { readJson } from "../io/json_file";
 import { openSafetensors } from "../io/safetensors";
-import {
-  CONFIG_FILE,
-  findCheckpoint,
-  MODEL_FILE,
-  readJson,
-  readTrainerState,
-  STATE_FILE,
-} from "../train/checkpoint";
+import { CONFIG_FILE, findCheckpoint, MODEL_FILE, readTrainerState, STATE_FILE } from "../train/checkpoint";
 import { columns, count, printResult } from "./output";
 
 interface Inspection {
