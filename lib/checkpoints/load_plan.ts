@@ -98,7 +98,11 @@ export function planLoad(
   options: LoadWeightsOptions = {},
 ): LoadPlan {
   const { towers = "both", skip = [] } = options;
-  const rules = layout.rules(namingOf(model.config, storedText));
+  const naming = namingOf(model.config, storedText);
+  const rules = layout.rules(naming);
+  // What is left in the file is of the file's family, which may be another than the model's.
+  const image = layout.imageFamily((name) => source.tensors.has(name));
+  const rulesOfFile = image === naming.image ? rules : layout.rules({ ...naming, image });
   const mismatch = new Mismatch();
   const assignments: Assignment[] = [];
   const parameters: ParameterOrigin[] = [];
@@ -127,7 +131,9 @@ export function planLoad(
   const derived = rest.filter(isDerived);
   const others = rest.filter((name) => !isDerived(name));
   const foreign = layout.foreign ?? [];
-  const unused = others.filter((name) => foreign.includes(name) || mayStay(name, rules, { towers, skip }));
+  const unused = others.filter(
+    (name) => foreign.includes(name) || mayStay(name, rulesOfFile, { towers, skip }),
+  );
   mismatch.unexpected.push(...others.filter((name) => !unused.includes(name)));
   mismatch.check(source.path);
 

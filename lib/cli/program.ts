@@ -4,8 +4,8 @@ import { addEvaluateCommand } from "./evaluate_command";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit_code";
 import { addInspectCommand } from "./inspect_command";
 import { addClassifyCommand, addEncodeCommand } from "./model_commands";
-import { describeError, errorDocument, say } from "./output";
 import { addModelsCommand } from "./models_command";
+import { describeError, errorDocument, say } from "./output";
 import { packageVersion } from "./package_version";
 import { addTrainCommand } from "./train_command";
 
