@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { addConvertCommand } from "./convert_command";
 import { addDoctorCommand } from "./doctor_command";
 import { addEvaluateCommand } from "./evaluate_command";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit_code";
@@ -25,6 +26,7 @@ function buildProgram(finish: Finish): Command {
   addEncodeCommand(program);
   addClassifyCommand(program);
   addInspectCommand(program);
+  addConvertCommand(program);
   addModelsCommand(program);
   addDoctorCommand(program, finish);
   for (const command of program.commands) command.copyInheritedSettings(program);

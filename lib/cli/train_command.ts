@@ -175,8 +175,8 @@ export function addTrainCommand(program: Command, finish: Finish): void {
   const command = program
     .command("train")
     .description("train a model on images and captions; flags have open_clip's names");
-  addModel(command);
   addData(command);
+  addModel(command);
   addOptimization(command);
   addPrecisionFlag(command);
   addRun(command);

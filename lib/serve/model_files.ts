@@ -1,9 +1,10 @@
-import type { StoredLayout } from "../checkpoints/layout";
+import { isDerived, type StoredLayout } from "../checkpoints/layout";
 import { planLoad } from "../checkpoints/load_plan";
 import type { LoadReport } from "../checkpoints/load_report";
 import { carryOutLoad } from "../checkpoints/load_weights";
 import { recogniseLayout } from "../checkpoints/recognise_layout";
 import { type ConfigSource, type ConfigStatement, resolveConfig } from "../checkpoints/resolve_config";
+import { STORED_TYPES, type WeightType } from "../checkpoints/weight_type";
 import type { Device } from "../device";
 import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, parseClipConfig } from "../models/clip_config";
@@ -41,6 +42,15 @@ export class ModelFile implements AsyncDisposable {
       await source.close();
       throw error;
     }
+  }
+
+  /** The type of all its weights; f32, which holds any other, where they differ. */
+  get weightType(): WeightType {
+    const weights = [...this.source.tensors].filter(([name]) => !isDerived(name));
+    const types = new Set(weights.map(([, { dtype }]) => dtype));
+    const [type] = types.size === 1 ? types : [];
+    const found = (["bf16", "f16"] as const).find((candidate) => STORED_TYPES[candidate] === type);
+    return found ?? "f32";
   }
 
   /** Gives the parameters memory on `device` and the file's values. Nothing is taken when the file does not fit. */
