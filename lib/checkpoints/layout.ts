@@ -31,8 +31,8 @@ export interface Rule {
 /** One way to name and arrange the tensors of a CLIP model in a file. */
 export interface Layout {
   readonly name: LayoutName;
-  /** Names that every file of this layout has when it holds the tower. */
-  readonly landmarks: { readonly image?: readonly string[]; readonly text?: readonly string[] };
+  /** Names that every file of this layout has when it holds the tower; of a text tower, one list or another. */
+  readonly landmarks: { readonly image: readonly string[]; readonly texts?: readonly (readonly string[])[] };
   /** The family of the image tower of a file that has these names. */
   imageFamily(has: (name: string) => boolean): Naming["image"];
   rules(naming: Naming): readonly Rule[];

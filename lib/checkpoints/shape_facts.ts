@@ -1,7 +1,7 @@
 import type { ClipConfig } from "../models/clip_config";
 import { hiddenWidth, invalidConfig } from "./config_fields";
 import { type Naming, parameterOf, placeOf, type Rule, type StoredLayout } from "./layout";
-import { gridOf, significant } from "./resizing";
+import { gridOf } from "./resizing";
 
 /** What the names and shapes of a model's tensors tell of its configuration. */
 export interface ShapeFacts {
@@ -95,7 +95,7 @@ class NamedShapes {
       );
     }
     const first = place.transpose ? shapes[0]!.toReversed() : shapes[0]!;
-    return significant([first[0]! * shapes.length, ...first.slice(1)]);
+    return shapes.length === 1 ? first : [first[0]! * shapes.length, ...first.slice(1)];
   }
 
   /** How many blocks there are below a name. */
@@ -120,7 +120,7 @@ function imageFacts(shapes: NamedShapes, path: string): ShapeFacts["image"] {
   const { swiglu, separate: subNorm } = shapes.naming;
   const patches = shapes.shape(isEva ? "visual.patch_embed.proj.weight" : "visual.conv1.weight");
   const [width, patchSize] = [patches[0]!, patches[3]!];
-  const rows = shapes.shape(isEva ? "visual.pos_embed" : "visual.positional_embedding")[0]!;
+  const rows = shapes.shape(isEva ? "visual.pos_embed" : "visual.positional_embedding").at(-2) ?? 0;
   const grid = gridOf(rows);
   if (grid === undefined) {
     throw invalidConfig(

@@ -74,7 +74,7 @@ export const huggingFace: Layout = {
   name: "hugging_face",
   landmarks: {
     image: [`${IMAGE}.embeddings.class_embedding`, `${IMAGE}.embeddings.position_embedding.weight`],
-    text: [`${TEXT}.embeddings.token_embedding.weight`, `${TEXT}.final_layer_norm.weight`],
+    texts: [[`${TEXT}.embeddings.token_embedding.weight`, `${TEXT}.final_layer_norm.weight`]],
   },
   // Only the plain towers have a norm before the first block.
   imageFamily: (has) => (has(`${IMAGE}.pre_layrnorm.weight`) ? "clip" : "eva"),
