@@ -80,6 +80,18 @@ std::vector<To> convert(stored_dtype from, const std::vector<From>& values, stor
   return result;
 }
 
+/// Makes subnormal operands and results count as zero, as a device's thread does.
+class flushed_subnormals {
+ public:
+#if defined(__x86_64__)
+  flushed_subnormals() { _mm_setcsr(before_ | 0x8040); }
+  ~flushed_subnormals() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_ = _mm_getcsr();
+#endif
+};
+
 bool is_nan16(uint16_t bits, uint16_t infinity) { return (bits & 0x7fff) > infinity; }
 
 void every_half_and_bf16_becomes_its_single() {
@@ -135,18 +147,6 @@ std::vector<double> hard_values() {
   }
   return values;
 }
-
-/// Makes subnormal operands and results count as zero, as a device's thread does.
-class flushed_subnormals {
- public:
-#if defined(__x86_64__)
-  flushed_subnormals() { _mm_setcsr(before_ | 0x8040); }
-  ~flushed_subnormals() { _mm_setcsr(before_); }
-
- private:
-  unsigned before_ = _mm_getcsr();
-#endif
-};
 
 void rounding_is_to_the_nearest() {
   const auto doubles = hard_values();
