@@ -1,13 +1,16 @@
-import { toBfloat16 } from "../io/half_precision";
 import { readFloat32, type TensorSource } from "../io/tensor_source";
 import type { ClipModel } from "../models/clip_model";
+import { native } from "../native";
 import type { Parameter } from "../parameter";
 import { type Assignment, type LoadPlan, type LoadWeightsOptions, planLoad } from "./load_plan";
 import type { LoadReport } from "./load_report";
 import { recogniseLayout } from "./recognise_layout";
 
 async function write(parameter: Parameter, values: Float32Array): Promise<void> {
-  await parameter.write(parameter.dtype === "bf16" ? await toBfloat16(values) : values);
+  if (parameter.dtype === "f32") return parameter.write(values);
+  const words = new Uint16Array(values.length);
+  native.convertElements(values, "F32", words, "BF16");
+  await parameter.write(words);
 }
 
 async function carryOut({ parameter, tensors, transpose, resizing }: Assignment): Promise<void> {

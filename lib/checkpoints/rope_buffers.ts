@@ -1,7 +1,7 @@
 import type { TensorToWrite } from "../io/safetensors";
 import type { ClipConfig } from "../models/clip_config";
 import { ropeTable } from "../nn/rope";
-import { STORED_TYPES, toWeightType, type WeightType } from "./weight_type";
+import { STORED_TYPES, type WeightType } from "./weight_type";
 
 /**
  * Cosines (0) or sines (1) of every place of the grid, as EVA-CLIP keeps them: the first half of a head's dimensions turns
@@ -31,7 +31,8 @@ export function ropeBuffers({ vision_cfg: vision }: ClipConfig, type: WeightType
       name: `${module}.rope.freqs_${name}`,
       shape: [grid * grid, headDim],
       dtype: STORED_TYPES[type],
-      data: () => toWeightType(gridTable(axis, grid, headDim, part as 0 | 1), type),
+      from: "F32" as const,
+      data: () => gridTable(axis, grid, headDim, part as 0 | 1),
     })),
   );
 }

@@ -13,7 +13,7 @@ import { layouts } from "./layouts/all_layouts";
 import { toOpenClipConfig } from "./open_clip_config";
 import { CONFIG_FILE, OPEN_CLIP_CONFIG_FILE } from "./resolve_config";
 import { ropeBuffers } from "./rope_buffers";
-import { STORED_TYPES, toWeightType, type WeightType } from "./weight_type";
+import { STORED_TYPES, type WeightType } from "./weight_type";
 
 export interface WriteWeightsOptions {
   /** Default the layout whose names the model has: `eva_clip`, or `openai` for a plain image tower. */
@@ -58,12 +58,11 @@ async function storedValues(
   parameter: Parameter,
   { names, transpose }: Place,
   index: number,
-  type: WeightType,
 ): Promise<Float32Array | Uint16Array> {
   const whole = (await parameter.read()).data as Float32Array | Uint16Array;
   const share = whole.length / names.length;
   const part = whole.subarray(index * share, (index + 1) * share);
-  return toWeightType(transpose ? transposed(part, parameter.shape[1]!) : part, type);
+  return transpose ? transposed(part, parameter.shape[1]!) : part;
 }
 
 function transposed<T extends Float32Array | Uint16Array>(values: T, columns: number): T {
@@ -79,13 +78,14 @@ function tensorsToWrite(model: ClipModel, layout: Layout, dtype: WeightType | un
   const rules = layout.rules(namingOf(model.config));
   return model.parameters().flatMap((parameter) => {
     const place = placeOf(parameter.name, rules)!;
-    const type = dtype ?? (parameter.dtype === "bf16" ? "bf16" : "f32");
+    const own = parameter.dtype === "bf16" ? "bf16" : "f32";
     const shape = storedShape(parameter.shape, place);
     return place.names.map((name, i) => ({
       name,
       shape,
-      dtype: STORED_TYPES[type],
-      data: () => storedValues(parameter, place, i, type),
+      dtype: STORED_TYPES[dtype ?? own],
+      from: STORED_TYPES[own],
+      data: () => storedValues(parameter, place, i),
     }));
   });
 }
