@@ -17,11 +17,17 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 /** A safetensors file of a published model whose zeros take no room on the disk. */
-async function writeHollow(file: string, name: string): Promise<void> {
+async function writeHollow(
+  file: string,
+  name: string,
+  rename: (name: string) => string | undefined = (key) => key,
+): Promise<void> {
   let end = 0;
   const header: Record<string, unknown> = {};
   for (const parameter of new ClipModel(modelConfig(name)).parameters()) {
-    header[parameter.name] = {
+    const stored = rename(parameter.name);
+    if (stored === undefined) continue;
+    header[stored] = {
       dtype: "F16",
       shape: parameter.shape,
       data_offsets: [end, end + 2 * parameter.size],
@@ -84,6 +90,18 @@ test("weights that do not tell their activation: both models, and what to state"
   const stated = await inspected(path("b.safetensors"), "--quick-gelu");
   expect(stated).toMatchObject({ models: ["ViT-B-32-quickgelu"], config: { quick_gelu: true } });
   expect(await inspected(path("b.safetensors"), "--no-quick-gelu")).toMatchObject({ models: ["ViT-B-32"] });
+});
+
+test("a tower alone: which published models have it", async () => {
+  const file = path("mim.safetensors");
+  await writeHollow(file, "EVA01-CLIP-g-14", (name) => /^visual\.(?!head)(.*)$/.exec(name)?.[1]);
+  expect(await inspected(file)).toMatchObject({
+    layout: "eva_mim",
+    models: [],
+    imageTowerOf: ["EVA01-CLIP-g-14", "EVA01-CLIP-g-14-plus"],
+  });
+  const { out } = await captureCli("inspect", file);
+  expect(out).toMatch(/^image tower of +EVA01-CLIP-g-14 or EVA01-CLIP-g-14-plus$/m);
 });
 
 test("tensors of something else are listed, and why they are no model", async () => {
