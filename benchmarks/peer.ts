@@ -55,3 +55,38 @@ export class Peer {
     }
   }
 }
+
+/** PyTorch's forms of a training step: its defaults, and the strongest that we know. */
+export const peerForms = {
+  f32: ["f32 eager", "f32 eager, oneDNN", "f32 compiled, oneDNN"],
+  bf16: ["bf16 autocast eager", "bf16 weights compiled"],
+} as const;
+
+/** What a training peer trains. */
+export interface PeerTraining {
+  /** A name in benchmarks/peers/towers.py. */
+  model: string;
+  /** A name in benchmarks/peers/optimizers.py. */
+  optimizer: string;
+  /** Of the captions of a batch, in tokens. */
+  lengths: readonly number[];
+  forms: readonly string[];
+  threads: number;
+}
+
+/** Starts a peer that trains; undefined, and a line that says why, where there is none. */
+export async function startTrainingPeer(
+  script: string,
+  { model, optimizer, lengths, forms, threads }: PeerTraining,
+  more: readonly string[] = [],
+): Promise<{ peer: Peer; version: string } | undefined> {
+  try {
+    return await Peer.start(script, [
+      ...["--model", model, "--optimizer", optimizer, "--lengths", lengths.join(",")],
+      ...["--forms", forms.join(";"), "--threads", String(threads), ...more],
+    ]);
+  } catch (error) {
+    console.error(`no peer: ${(error as Error).message}`);
+    return undefined;
+  }
+}

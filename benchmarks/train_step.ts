@@ -17,7 +17,8 @@ import { parameterRules } from "../lib/optim/parameter_groups";
 import type { TrainingBatch } from "../lib/train/batch_source";
 import { initializeModel } from "../lib/train/initialize";
 import { TrainingStep } from "../lib/train/training_step";
-import { Peer } from "./peer";
+import { compare, printRows } from "./comparison";
+import { peerForms, startTrainingPeer } from "./peer";
 import { measurePeak, printProfile } from "./profile";
 
 interface Case {
@@ -50,12 +51,6 @@ const cases: Record<string, Case> = {
     lamb: false,
   },
 };
-
-/** PyTorch's forms: its defaults, and the strongest that we know. */
-const peerForms = {
-  f32: ["f32 eager", "f32 eager, oneDNN", "f32 compiled, oneDNN"],
-  bf16: ["bf16 autocast eager", "bf16 weights compiled"],
-} as const;
 
 /** Caption lengths as data sets have them: log-normal around the mean, start and end of text included. */
 function captionLengths({ batch, meanLength }: Case, longest: number): number[] {
@@ -109,25 +104,6 @@ async function prepare(device: Device, chosen: Case, type: "f32" | "bf16", lengt
   return { form: `ours ${type}`, step, training, dispose };
 }
 
-async function startPeer(
-  chosen: Case,
-  forms: readonly string[],
-  lengths: readonly number[],
-  threads: number,
-) {
-  try {
-    return await Peer.start("train_step.py", [
-      ...["--model", chosen.peerModel, "--optimizer", chosen.peerOptimizer],
-      ...["--lengths", lengths.join(","), "--forms", forms.join(";"), "--threads", String(threads)],
-    ]);
-  } catch (error) {
-    console.error(`no peer: ${(error as Error).message}`);
-    return undefined;
-  }
-}
-
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
-
 async function measure(
   chosen: Case,
   precision: "f32" | "bf16",
@@ -139,7 +115,13 @@ async function measure(
   const longest = chosen.config.text_cfg.context_length;
   const lengths = captionLengths(chosen, longest);
   const forms = peerForms[precision];
-  const started = await startPeer(chosen, forms, lengths, threads);
+  const started = await startTrainingPeer("train_step.py", {
+    model: chosen.peerModel,
+    optimizer: chosen.peerOptimizer,
+    lengths,
+    forms,
+    threads,
+  });
   const ours = await prepare(device, chosen, precision, lengths);
   const seconds = new Map<string, number[]>([ours.form, ...forms].map((form) => [form, []]));
   for (let round = 0; round < rounds; round++) {
@@ -150,18 +132,7 @@ async function measure(
   if (profile) await printProfile(ours.training.programs(), ours.step, measurePeak(threads));
   ours.dispose();
   await device.dispose();
-  const ourMedian = median(seconds.get(ours.form)!);
-  return [...seconds]
-    .filter(([, values]) => values.length > 0)
-    .map(([form, values]) => ({
-      case: chosen.name,
-      form,
-      milliseconds: median(values) * 1e3,
-      samplesPerSecond: chosen.batch / median(values),
-      ratio: median(values) / ourMedian,
-      torch: started?.version,
-      threads,
-    }));
+  return compare(seconds, { case: chosen.name, torch: started?.version, threads, batch: chosen.batch });
 }
 
 async function main(): Promise<void> {
@@ -186,14 +157,7 @@ async function main(): Promise<void> {
         Number(options.threads),
         options.profile,
       );
-      for (const row of rows) {
-        if (options.json) console.log(JSON.stringify(row));
-        else {
-          const { form, milliseconds, samplesPerSecond, ratio } = row;
-          const speed = `${milliseconds.toFixed(1).padStart(9)} ms ${samplesPerSecond.toFixed(1).padStart(9)} samples/s`;
-          console.log(`${row.case}  ${form.padEnd(24)} ${speed}   ours is ${ratio.toFixed(2)} x`);
-        }
-      }
+      printRows(rows, options.json);
     }
   }
 }

@@ -22,7 +22,8 @@ FORMS = {
 SHARED = {}
 
 
-def form(a, lengths):
+def form(a, lengths, images=None):
+    """A training step in the form `a.form`. images(): makes the batch anew in each step; without it one random batch is used again and again."""
     impl, mode, prec, mm, attn = FORMS[a.form]
     dt, c = torch.bfloat16 if prec == "bf16" else torch.float32, CFG[a.model]
     if dt not in SHARED:
@@ -35,14 +36,16 @@ def form(a, lengths):
     if attn == "math":
         vis.math = True
         for b in m.text.blocks: b.math = True
-    img = torch.randn(len(lengths), 3, c["img"], c["img"], generator=torch.Generator().manual_seed(0)).to(dt)
+    if images is None:
+        img = torch.randn(len(lengths), 3, c["img"], c["img"], generator=torch.Generator().manual_seed(0))
+        images = lambda: img
     ls = o.master(m.logit_scale)
 
     def step():
         torch.set_float32_matmul_precision(mm)
         t = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=prec == "autocast"):
-            l = loss(vis(img), run_text(pad, pk, tb), m.logit_scale)
+            l = loss(vis(images().to(dt)), run_text(pad, pk, tb), m.logit_scale)
         l.backward()
         if a.optimizer != "flat": torch.nn.utils.clip_grad_norm_(m.parameters(), 1.0)
         o.step()
@@ -53,16 +56,20 @@ def form(a, lengths):
     return step
 
 
-if __name__ == "__main__":
-    a = args(__doc__, model="B16", lengths="", forms="f32 eager", threads=2, optimizer="flat")
+def serve(doc, images=None, **extra):
+    """Prepares the forms of the command line, then answers each line of standard input with the seconds of one step of the form it names."""
+    a = args(doc, model="B16", lengths="", forms="f32 eager", threads=2, optimizer="flat", **extra)
     if "MALLOC_MMAP_MAX_" not in os.environ:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ENV})
     torch.set_num_threads(a.threads)
-    steps = {}
+    lengths, steps = torch.tensor([int(n) for n in a.lengths.split(",")]), {}
     for name in a.forms.split(";"):
         a.form = name
-        steps[name] = form(a, torch.tensor([int(n) for n in a.lengths.split(",")]))
+        steps[name] = form(a, lengths, images(a, len(lengths)) if images else None)
         for _ in range(2): steps[name]()
     print(json.dumps(dict(ready=list(steps), torch=torch.__version__, threads=a.threads)), flush=True)
     for line in sys.stdin:
         print(json.dumps(dict(seconds=steps[line.strip()]())), flush=True)
+
+
+if __name__ == "__main__": serve(__doc__)
