@@ -1,4 +1,4 @@
-// The demo's training as a whole (drawings, captions, augmentation, forward, backward, AdamW) against PyTorch on the same
+// The demo's training as a whole (drawings, captions, augmentation, forward, backward, LAMB) against PyTorch on the same
 // cores. The two take turns, a few dozen steps each, and medians of the turns are compared.
 //   npm run bench -- demo_training [--precision f32,bf16] [--rounds 5] [--steps 40] [--json]
 // The peer needs PyTorch, timm and a C++ compiler for Python's `python3`, or for EVA_CLIP_PEER_PYTHON.
@@ -33,7 +33,7 @@ async function prepare(precision: "f32" | "bf16", steps: number): Promise<Work> 
   const data = await loadDataSet(resolve(__dirname, "../runs/cache/emoji"), false, () => undefined);
   const { train } = splitDataSet(data, DEFAULT_TEST_STYLE, "test");
   const vocabulary = Vocabulary.of(trainingTexts(data, train), new ClipTokenizer(), CONTEXT_LENGTH);
-  const chosen = recipeFor({ seed: 0, steps: steps + WARMUP_STEPS, optimizer: "adamw", dtype: precision });
+  const chosen = recipeFor({ seed: 0, steps: steps + WARMUP_STEPS, optimizer: "lamb", dtype: precision });
   // Nearly all of the demo's steps drop half of the patches; so do all of these.
   const recipe = { ...chosen, undropped: 0 };
   const drawings = train.reduce((total, concept) => total + concept.drawings.length, 0);
@@ -67,7 +67,7 @@ async function measure(precision: "f32" | "bf16", rounds: number, steps: number,
   const { cuSeqlens } = trainingBatch(work.sampler, work.vocabulary, 0);
   const lengths = Array.from({ length: batch }, (_, b) => cuSeqlens[b + 1]! - cuSeqlens[b]!);
   const forms = peerForms[precision];
-  const training = { model: "demo", optimizer: "adamw", lengths, forms, threads };
+  const training = { model: "demo", optimizer: "flat", lengths, forms, threads };
   const { drawings, recipe } = work;
   const started = await startTrainingPeer("demo_training.py", training, [
     ...["--drawings", String(drawings), "--augment", String(recipe.augment)],

@@ -9,7 +9,7 @@ export interface DemoOptions {
   testStyle: string;
   seed: number;
   steps: number;
-  optimizer: "adamw" | "lamb";
+  optimizer: "lamb" | "adamw";
   validate: boolean;
   dtype: "f32" | "bf16";
   device: "cpu" | "cuda" | "auto";
@@ -31,7 +31,7 @@ export function parseOptions(argv: readonly string[]): DemoOptions {
     )
     .option("--seed <n>", "seed of initial weights, batches and augmentation", wholeNumber(0), 0)
     .option("--steps <n>", "training steps of 256 images", wholeNumber(1), DEFAULT_STEPS)
-    .addOption(new Option("--optimizer <name>", "optimizer").choices(["adamw", "lamb"]).default("adamw"))
+    .addOption(new Option("--optimizer <name>", "optimizer").choices(["lamb", "adamw"]).default("lamb"))
     .option(
       "--validate",
       "hide the test style as well and score another one, to choose hyperparameters",

@@ -77,27 +77,37 @@ export function towerOf(name: string): Tower {
   return name.startsWith("visual.") ? "image" : "text";
 }
 
-const segments = (name: string) => (name === "" ? [] : name.split("."));
+const split = (name: string) => (name === "" ? [] : name.split("."));
 
-/** What `name` becomes when the front that `from` describes is replaced by `to`; undefined when it does not fit. */
-function rename(name: string, from: string, to: string): string | undefined {
-  const parts = segments(name);
-  const pattern = segments(from);
-  let block: string | undefined;
-  const fits = pattern.every((segment, i) => {
-    if (segment !== "*") return parts[i] === segment;
-    block = parts[i];
-    return block !== undefined && /^\d+$/.test(block);
-  });
-  if (!fits) return undefined;
-  const front = segments(to).map((segment) => (segment === "*" ? block! : segment));
+/** The segments of the patterns of rules, which are few and are asked for with every name. */
+const patternSegments = new Map<string, readonly string[]>();
+
+function segmentsOf(pattern: string): readonly string[] {
+  const known = patternSegments.get(pattern);
+  if (known !== undefined) return known;
+  const segments = split(pattern);
+  patternSegments.set(pattern, segments);
+  return segments;
+}
+
+/** What a name becomes when the front that `from` describes is replaced by `to`; undefined when it does not fit. */
+function rename(parts: readonly string[], from: string, to: string): string | undefined {
+  const pattern = segmentsOf(from);
+  let block = "";
+  for (const [i, segment] of pattern.entries()) {
+    const part = parts[i];
+    if (segment === "*" && part !== undefined && /^\d+$/.test(part)) block = part;
+    else if (segment !== part) return undefined;
+  }
+  const front = segmentsOf(to).map((segment) => (segment === "*" ? block : segment));
   return [...front, ...parts.slice(pattern.length)].join(".");
 }
 
 /** Where a parameter of the model stands in a file; undefined when the layout has no place for it. */
 export function placeOf(name: string, rules: readonly Rule[]): Place | undefined {
+  const parts = split(name);
   for (const { ours, stored, transpose = false, rank } of rules) {
-    const names = [stored].flat().map((target) => rename(name, ours, target));
+    const names = [stored].flat().map((target) => rename(parts, ours, target));
     if (names[0] !== undefined) return { names: names as string[], transpose, rank };
   }
   return undefined;
@@ -105,9 +115,10 @@ export function placeOf(name: string, rules: readonly Rule[]): Place | undefined
 
 /** The parameter that a tensor of a file is, or is a share of; undefined when the layout knows no such name. */
 export function parameterOf(stored: string, rules: readonly Rule[]): string | undefined {
+  const parts = split(stored);
   for (const rule of rules) {
     for (const pattern of [rule.stored].flat()) {
-      const name = rename(stored, pattern, rule.ours);
+      const name = rename(parts, pattern, rule.ours);
       if (name !== undefined) return name;
     }
   }

@@ -7,7 +7,7 @@ describe("parseOptions", () => {
       testStyle: "twemoji",
       seed: 0,
       steps: DEFAULT_STEPS,
-      optimizer: "adamw",
+      optimizer: "lamb",
       validate: false,
       dtype: expect.stringMatching(/^(f32|bf16)$/),
       out: "runs/demo",
@@ -15,12 +15,13 @@ describe("parseOptions", () => {
   });
 
   it("reads every option", () => {
-    const argv = "--test-style noto --seed 7 --steps 50 --optimizer lamb --validate --dtype bf16 --threads 1";
+    const argv =
+      "--test-style noto --seed 7 --steps 50 --optimizer adamw --validate --dtype bf16 --threads 1";
     expect(parseOptions(argv.split(" "))).toMatchObject({
       testStyle: "noto",
       seed: 7,
       steps: 50,
-      optimizer: "lamb",
+      optimizer: "adamw",
       validate: true,
       dtype: "bf16",
       threads: 1,
