@@ -2,7 +2,13 @@ import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../model
 import { publishedModels } from "../models/published_models";
 import { type ConfigFields, checkActivation, invalidConfig, mlpRatio, withFields } from "./config_fields";
 import type { StoredLayout } from "./layout";
-import { factsOfConfig, factsOfTensors, type ShapeFacts, type StoredShapes } from "./shape_facts";
+import {
+  factsOfConfig,
+  factsOfTensors,
+  imageFactsOfTensors,
+  type ShapeFacts,
+  type StoredShapes,
+} from "./shape_facts";
 
 type VisionInput = ClipConfigInput["vision_cfg"];
 
@@ -60,6 +66,16 @@ function sameFacts(a: ShapeFacts, b: ShapeFacts): boolean {
 /** The names of the published models that a configuration is one of. */
 export function publishedNamesOf(config: ClipConfig): string[] {
   return modelNames(config, knownConfigs());
+}
+
+/**
+ * The names of the published models whose image tower has the shapes of the one in a file.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it holds none
+ */
+export function publishedImageTowersOf(tensors: StoredShapes, stored: StoredLayout, path: string): string[] {
+  const facts = JSON.stringify(imageFactsOfTensors(tensors, stored, path));
+  const alike = knownConfigs().filter(({ config }) => JSON.stringify(factsOfConfig(config).image) === facts);
+  return alike.map(({ name }) => name);
 }
 
 /** The published models that a configuration is one of: models of the same shapes may differ in their activation. */

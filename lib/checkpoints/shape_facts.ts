@@ -147,6 +147,18 @@ function imageFacts(shapes: NamedShapes, path: string): ShapeFacts["image"] {
 }
 
 /**
+ * What the names and shapes of a file tell of its image tower.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it holds none
+ */
+export function imageFactsOfTensors(
+  tensors: StoredShapes,
+  stored: StoredLayout,
+  path: string,
+): ShapeFacts["image"] {
+  return imageFacts(new NamedShapes(path, tensors, stored), path);
+}
+
+/**
  * What the names and shapes of a file tell of its model's configuration.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it holds no whole model
  */

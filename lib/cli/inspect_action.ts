@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { publishedNamesOf } from "../checkpoints/infer_config";
+import { publishedImageTowersOf, publishedNamesOf } from "../checkpoints/infer_config";
 import { isDerived } from "../checkpoints/layout";
 import {
   type ClipConfig,
@@ -26,6 +26,8 @@ interface Identity {
   layout?: LayoutName;
   /** The published models that it may be. */
   models: readonly string[];
+  /** Of a file that is no whole model: the published models with this image tower. */
+  imageTowerOf?: readonly string[];
   config?: ClipConfig;
   imageParameters?: number;
   textParameters?: number;
@@ -66,19 +68,29 @@ function withConfig(config: ClipConfig): Omit<Identity, "layout" | "unknown"> {
   return { models: publishedNamesOf(config), config, imageParameters: image, textParameters: text };
 }
 
-/** Of a file that does not tell its activation: the published models with either. */
-function candidates(source: TensorSource, stored: StoredLayout): string[] {
-  return [false, true].flatMap((quickGelu) => {
-    try {
-      return inferConfig(source.tensors, stored, { quick_gelu: quickGelu }).models;
-    } catch {
-      return [];
-    }
-  });
-}
-
 const isCode = (error: unknown, code: string): error is EvaClipError =>
   error instanceof EvaClipError && error.code === code;
+
+/** What an inference gives; undefined where the file does not tell. */
+function told<T>(infer: () => T): T | undefined {
+  try {
+    return infer();
+  } catch (error) {
+    if (isCode(error, "ERR_EVACLIP_INVALID_CONFIG")) return undefined;
+    throw error;
+  }
+}
+
+/** What can be told of a file whose configuration is not known: a field is untold, or a tower is not there. */
+function partialIdentity(source: TensorSource, stored: StoredLayout): Omit<Identity, "layout" | "unknown"> {
+  const { tensors, path } = source;
+  const models = [false, true].flatMap(
+    (quickGelu) => told(() => inferConfig(tensors, stored, { quick_gelu: quickGelu }).models) ?? [],
+  );
+  if (models.length > 0) return { models };
+  const imageTowerOf = told(() => publishedImageTowersOf(tensors, stored, path));
+  return { models, ...(imageTowerOf && { imageTowerOf }) };
+}
 
 async function identify(source: TensorSource, flags: InspectFlags): Promise<Identity> {
   let stored: StoredLayout;
@@ -93,7 +105,7 @@ async function identify(source: TensorSource, flags: InspectFlags): Promise<Iden
     return { layout, ...withConfig(await resolveConfig(source, stored, await statementFrom(flags))) };
   } catch (error) {
     if (!isCode(error, "ERR_EVACLIP_INVALID_CONFIG")) throw error;
-    return { layout, models: candidates(source, stored), unknown: error.message };
+    return { layout, ...partialIdentity(source, stored), unknown: error.message };
   }
 }
 
@@ -132,7 +144,7 @@ async function inspectAny(target: string, flags: InspectFlags): Promise<Inspecti
 
 function describe(inspection: Inspection): string {
   const { path, format, layout, models, step, parameters, imageParameters, textParameters } = inspection;
-  const { dtypes, tensors, config, metadata = {}, unknown } = inspection;
+  const { imageTowerOf, dtypes, tensors, config, metadata = {}, unknown } = inspection;
   const facts: [string, unknown][] = [];
   const tell = (name: string, value: unknown) => {
     if (value !== undefined) facts.push([name, value]);
@@ -141,6 +153,7 @@ function describe(inspection: Inspection): string {
   tell("format", format);
   tell("layout", layout);
   tell("model", models.length > 0 ? models.join(" or ") : "none of those published");
+  tell("image tower of", imageTowerOf && (imageTowerOf.join(" or ") || "none of those published"));
   tell("unknown", unknown);
   tell("step", step);
   tell("parameters", `${parameters} (${count(parameters)})`);

@@ -1,6 +1,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { LayoutName } from "../../lib/checkpoints/layout";
+import { writeWeights } from "../../lib/checkpoints/write_weights";
 import { Device } from "../../lib/device";
 import { writeSafetensors } from "../../lib/io/safetensors";
 import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_config";
@@ -9,6 +11,7 @@ import { resizePatches, resizePositions } from "../../lib/nn/interpolate";
 import { initializeModel } from "../../lib/train/initialize";
 import { loadPretrained, type Pretrained } from "../../lib/train/pretrained";
 import { tinyConfig } from "../support/tiny_clip";
+import { type TinyName, tinyModel } from "../support/tiny_models";
 
 const { vision_cfg: vision, text_cfg: text } = tinyConfig;
 /** The head of masked-image modelling, which EVA's own towers come with. */
@@ -172,6 +175,44 @@ describe("a masked-image-modelling tower and a text tower of OpenAI", () => {
     });
     const shorter = await started(configWith({}, { context_length: 5 }));
     expect(shorter.values.get(positions)).toEqual(trained.subarray(0, 5 * 16));
+  });
+});
+
+describe("a tower out of another program's whole model", () => {
+  /** The parameters of a tower that the file filled, by their values. */
+  async function started(from: TinyName, layout: LayoutName, to: TinyName, tower: "image" | "text") {
+    const source = tinyModel(from);
+    const model = tinyModel(to);
+    open.push(source, model);
+    await initializeModel(source, device, { seed: 1 });
+    await initializeModel(model, device, { seed: 2 });
+    const file = path(`${from}-${layout}`);
+    await writeWeights(file, source, { layout });
+    const report = await loadPretrained(model, { [tower]: { path: file, activation: "any" } });
+    return { report, source: await valuesOf(source), values: await valuesOf(model) };
+  }
+
+  test.each(["openai", "hugging_face"] as const)("the text tower of a plain CLIP, %s", async (layout) => {
+    const { report, source, values } = await started("plain", layout, "eva02", "text");
+    const loaded = report.parameters.filter(({ origin }) => origin === "loaded").map(({ name }) => name);
+    expect(loaded.sort()).toEqual(
+      [...values.keys()].filter((name) => /^text\.(?!text_projection)/.test(name)).sort(),
+    );
+    for (const name of loaded) expect(values.get(name)).toEqual(source.get(name.slice("text.".length)));
+  });
+
+  test.each(["eva_clip", "open_clip"] as const)("the image tower of an EVA-CLIP, %s", async (layout) => {
+    const { report, source, values } = await started("eva02", layout, "eva02", "image");
+    const loaded = report.parameters.filter(({ origin }) => origin === "loaded").map(({ name }) => name);
+    expect(loaded.sort()).toEqual([...values.keys()].filter((name) => /^visual\.(?!head)/.test(name)).sort());
+    for (const name of loaded) expect(values.get(name)).toEqual(source.get(name));
+  });
+
+  test("an image tower of another family fits no parameter", async () => {
+    await expect(started("plain", "openai", "eva02", "image")).rejects.toMatchObject({
+      code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
+      message: expect.stringContaining("visual.cls_token"),
+    });
   });
 });
 
