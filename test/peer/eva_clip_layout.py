@@ -36,3 +36,20 @@ def model_state(module):
     """All tensors of a CustomTextCLIP under EVA-CLIP's keys; the text tower's are the same."""
     rest = {key: value for key, value in module.state_dict().items() if not key.startswith("visual.")}
     return {**{f"visual.{key}": value for key, value in tower_state(module.visual.trunk).items()}, **rest}
+
+
+def to_open_clip(state, trunk):
+    """
+    The tensors of an EVA-CLIP file under open_clip's keys, its image tower as timm reads it. Raises when the tables of
+    rotary positions are not timm's.
+    """
+    tower = checkpoint_filter_fn(dict(state), trunk)
+    tables = {key: value for key, value in state.items() if "rope." in key}
+    if trunk.rope is not None:
+        sine, cosine = trunk.rope.pos_embed.chunk(2, -1)
+        for key, value in tables.items():
+            torch.testing.assert_close(value.float(), cosine if key.endswith("cos") else sine, rtol=0.01, atol=0.01)
+        if len(tables) != 2 * (1 + len(trunk.blocks)):
+            raise ValueError(f"{len(tables)} tables of rotary positions")
+    rest = {key: value for key, value in state.items() if not key.startswith("visual.")}
+    return {**{f"visual.trunk.{key}": value for key, value in tower.items()}, **rest}

@@ -25,6 +25,11 @@ class Family:
     def image_size(self):
         return self.config["vision_cfg"]["image_size"]
 
+    def build_open_clip(self):
+        """The class that open_clip uses for it, which for transformers' models is another one."""
+        is_hugging_face = "text_config" in self.library_config
+        return open_clip.CLIP(**self.config) if is_hugging_face else self.build()
+
     def create(self):
         """The same weights at every call."""
         module = self.build()
@@ -33,11 +38,11 @@ class Family:
 
 
 def trunk_family(
-    name, published, *, width, heads, mlp_ratio, image=48, patch=16, fields=None, trunk=None, head_bias=True
+    name, published, *, width, heads, mlp_ratio, image=48, patch=16, layers=2, fields=None, trunk=None, head_bias=True
 ):
     """A published open_clip model with a timm tower, at reduced size. `fields` are eva-clip's, `trunk` timm's."""
     library_config = {**open_clip.get_model_config(published), "embed_dim": EMBED_DIM, "text_cfg": TEXT}
-    size = dict(img_size=image, patch_size=patch, embed_dim=width, depth=2, num_heads=heads, mlp_ratio=mlp_ratio)
+    size = dict(img_size=image, patch_size=patch, embed_dim=width, depth=layers, num_heads=heads, mlp_ratio=mlp_ratio)
     reduced = partial(timm.create_model, **size, **(trunk or {}))
 
     def build():
@@ -49,17 +54,17 @@ def trunk_family(
         return module
 
     vision = dict(
-        image_size=image, layers=2, width=width, head_width=width // heads, mlp_ratio=mlp_ratio, patch_size=patch,
+        image_size=image, layers=layers, width=width, head_width=width // heads, mlp_ratio=mlp_ratio, patch_size=patch,
         eva_model_name=f"eva-clip-{name}", **(fields or {}),
     )
     config = dict(embed_dim=EMBED_DIM, vision_cfg=vision, text_cfg=TEXT)
     return Family(name, build, config, library_config)
 
 
-def vit_family(name, published, *, width, image, custom_text=False):
+def vit_family(name, published, *, width, image, layers=2, custom_text=False):
     """A published open_clip vision transformer in OpenAI's layout, at reduced size; `custom_text` puts it below `text.`."""
     library_config = {**open_clip.get_model_config(published), "embed_dim": EMBED_DIM, "text_cfg": TEXT}
-    vision = {**library_config["vision_cfg"], "layers": 2, "width": width, "image_size": image}
+    vision = {**library_config["vision_cfg"], "layers": layers, "width": width, "image_size": image}
     library_config["vision_cfg"] = vision
     model_class = open_clip.CustomTextCLIP if custom_text else open_clip.CLIP
     build = partial(model_class, **library_config)
@@ -135,3 +140,17 @@ TRANSFORMERS = [
     transformers_family("hf_openai", activation="quick_gelu", width=128, heads=2, hidden=512, eos_token_id=2),
     transformers_family("hf_laion", activation="gelu", width=160, heads=2, hidden=640, eos_token_id=95),
 ]
+
+# Of the published widths, which with the shapes tell what a file without a configuration leaves out: how wide heads are,
+# and rotary positions.
+PUBLISHED_WIDTHS = [
+    trunk_family("eva02_b_width", "EVA02-B-16", width=768, heads=12, mlp_ratio=EVA02_MLP, layers=1, fields=EVA02),
+    trunk_family("eva01_g_width", "EVA01-g-14", width=1408, heads=16, mlp_ratio=4.3637, image=42, patch=14, layers=1),
+    trunk_family("eva02_e_width", "EVA02-E-14", width=1792, heads=16, mlp_ratio=15360 / 1792, image=42, patch=14, layers=1),
+]
+PUBLISHED_VIT_WIDTHS = [
+    vit_family("vit_h_14_width", "ViT-H-14", width=1280, image=42, layers=1),
+    vit_family("vit_bigg_14_width", "ViT-bigG-14", width=1664, image=42, layers=1),
+]
+
+BY_NAME = {family.name: family for family in TRUNKS + WITHOUT_LIBRARY + VITS + TRANSFORMERS}

@@ -41,31 +41,52 @@ class Writer:
             self.features[dtype] = path
         return str(self.features[dtype].relative_to(self.folder.parent))
 
-    def add(self, name, save, *, dtype=torch.float32, states_model=True):
-        """`save` gets a path to write a file to, or to make a folder of, and returns what is to be loaded."""
+    def add(self, name, save, *, dtype=torch.float32, source=False, **stated):
+        """
+        `save` gets a path to write a file to, or to make a folder of, and returns what is to be loaded. `stated` is what
+        the loader has to be told.
+        """
         path = save(self.folder / name)
         case = dict(
             name=f"{self.family.name}/{name}",
             family=self.family.name,
             path=str(path.relative_to(self.folder.parent)),
             expected=self.expected(dtype),
+            source=source,
+            **stated,
         )
-        if not states_model:
-            case["config"] = self.family.config
         self.cases.append(case)
 
 
 def write_trunk(writer):
     """open_clip's model with a timm tower, in open_clip's layout and in EVA-CLIP's."""
     module, family = writer.module, writer.family
-    writer.add("open_clip", lambda path: formats.open_clip_folder(path, module, family), states_model=False)
-    write_eva_clip(writer)
+    folder = lambda path: formats.open_clip_folder(path, module, family)
+    writer.add("open_clip", folder, source=True, config=family.config)
+    writer.add("fp16.pt", eva_clip_fp16(module), dtype=torch.float16, config=family.config)
+
+
+def eva_clip_fp16(module):
+    """EVA-CLIP's published files are bare fp16 tensors."""
+    halves = formats.cast(eva_clip_layout.model_state(module), torch.float16)
+    return lambda path: formats.pt(path, halves)
 
 
 def write_eva_clip(writer):
-    """EVA-CLIP's published files are bare fp16 tensors."""
-    halves = formats.cast(eva_clip_layout.model_state(writer.module), torch.float16)
-    writer.add("fp16.pt", lambda path: formats.pt(path, halves), dtype=torch.float16, states_model=False)
+    """Models that only EVA-CLIP's own layout is used for."""
+    config = writer.family.config
+    writer.add("fp16.pt", eva_clip_fp16(writer.module), dtype=torch.float16, source=True, config=config)
+
+
+def write_bare_eva_clip(writer):
+    writer.add("bare.pt", eva_clip_fp16(writer.module), dtype=torch.float16)
+
+
+def write_bare_vit(writer):
+    """open_clip's weights without a configuration, which do not tell the activation."""
+    halves = formats.cast(writer.module.state_dict(), torch.float16)
+    bare = lambda path: formats.safetensors_file(path, halves)
+    writer.add("bare.safetensors", bare, dtype=torch.float16, quickGelu=writer.family.config.get("quick_gelu", False))
 
 
 def write_pt_variants(writer):
@@ -86,12 +107,12 @@ def write_pt_variants(writer):
         ),
     }
     for name, (dtype, save) in variants.items():
-        writer.add(name, save, dtype=dtype, states_model=False)
+        writer.add(name, save, dtype=dtype, config=writer.family.config)
 
 
 def write_vit(writer):
     module, family = writer.module, writer.family
-    writer.add("open_clip", lambda path: formats.open_clip_folder(path, module, family))
+    writer.add("open_clip", lambda path: formats.open_clip_folder(path, module, family), source=True)
     writer.add("open_clip_bin", lambda path: formats.open_clip_folder(path, module, family, safe=False))
 
 
@@ -100,13 +121,13 @@ def write_openai(writer):
     family = writer.family
     halves = formats.cast(writer.module.state_dict(), torch.float16)
     script = family.create()
-    writer.add("openai.pt", lambda path: formats.openai(path, halves, family), dtype=torch.float16, states_model=False)
-    writer.add("script.pt", lambda path: formats.torch_script(path, script, writer.inputs, family), states_model=False)
+    writer.add("openai.pt", lambda path: formats.openai(path, halves, family), dtype=torch.float16)
+    writer.add("script.pt", lambda path: formats.torch_script(path, script, writer.inputs, family))
 
 
 def write_transformers(writer):
     module = writer.module
-    writer.add("safetensors", lambda path: formats.transformers_folder(path, module))
+    writer.add("safetensors", lambda path: formats.transformers_folder(path, module), source=True)
     writer.add("safetensors_sharded", lambda path: formats.transformers_folder(path, module, shard="300KB"))
     writer.add("bin", lambda path: formats.transformers_bin(path, module))
     writer.add("bin_sharded", lambda path: formats.transformers_bin(path, module, shard="300KB"))
@@ -120,6 +141,8 @@ def main(folder, *names):
         (families.WITHOUT_LIBRARY, write_eva_clip),
         (families.VITS, write_vit),
         (families.TRANSFORMERS, write_transformers),
+        (families.PUBLISHED_WIDTHS, write_bare_eva_clip),
+        (families.PUBLISHED_VIT_WIDTHS, write_bare_vit),
     ]
     extra = {"eva02_b": write_pt_variants, "vit_b_32_quickgelu": write_openai}
     for group, write in groups:
