@@ -2,49 +2,62 @@ import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EvaClipError } from "../errors";
+import { native } from "../native";
+import { MappedFile } from "./mapped_file";
+import { layoutTensors, parseHeader, type TensorInfo } from "./safetensors_header";
 import {
-  layoutTensors,
-  parseHeader,
+  type FloatDtype,
+  isFloatDtype,
+  rowMajorStrides,
+  type StoredTensor,
   TENSOR_ARRAYS,
-  type TensorEntry,
-  type TensorInfo,
-} from "./safetensors_header";
+  type TensorSource,
+} from "./tensor_source";
 
 const LENGTH_BYTES = 8;
 /** The format's own limit. */
 const GREATEST_HEADER_BYTES = 100_000_000;
 const WRITE_CHUNK_BYTES = 16 * 1024 * 1024;
+/** Elements converted before the event loop gets its turn. */
+const CONVERTED_CHUNK = 1 << 20;
 
 /** Values of a tensor; bf16 and f16 are their 16-bit patterns. */
-export type TensorArray = Float32Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array;
+export type TensorArray = InstanceType<(typeof TENSOR_ARRAYS)[keyof typeof TENSOR_ARRAYS]>;
 
-/** A tensor to write; `data` may be a function that is called when its turn comes, so that not all are held at once. */
+/** A tensor to write, stored as `dtype`. */
 export interface TensorToWrite extends TensorInfo {
   readonly name: string;
+  /** May be a function, which is called when the tensor's turn comes, so that not all are held at once. */
   readonly data: ArrayBufferView | (() => ArrayBufferView | Promise<ArrayBufferView>);
+  /** What `data` holds, if not `dtype`: it is rounded to the nearest, ties to even; beyond the largest, infinity. */
+  readonly from?: FloatDtype;
 }
 
-/** An open safetensors file. Tensors are read one at a time, each into memory of its own. */
-export class SafetensorsFile implements AsyncDisposable {
+/** An open safetensors file. */
+export class SafetensorsFile implements TensorSource {
+  readonly format = "safetensors";
+
   constructor(
-    readonly path: string,
     readonly metadata: Readonly<Record<string, string>>,
-    readonly tensors: ReadonlyMap<string, TensorEntry>,
-    private readonly file: FileHandle,
-    private readonly dataStart: number,
+    readonly tensors: ReadonlyMap<string, StoredTensor>,
+    private readonly file: MappedFile,
   ) {}
 
-  /** The values of one tensor. Throws ERR_EVACLIP_CHECKPOINT_CORRUPT when there is none of that name. */
+  get path(): string {
+    return this.file.path;
+  }
+
+  /** A copy of one tensor's values as they are stored. Throws ERR_EVACLIP_CHECKPOINT_CORRUPT when there is none of that name. */
   async read(name: string): Promise<TensorArray> {
-    const entry = this.tensors.get(name);
-    if (entry === undefined) throw corrupt(this.path, `has no tensor "${name}"`, { tensor: name });
-    const bytes = new Uint8Array(entry.end - entry.begin);
-    await readFully(this.file, bytes, this.dataStart + entry.begin, this.path, `tensor "${name}"`);
-    return new TENSOR_ARRAYS[entry.dtype](bytes.buffer);
+    const tensor = this.tensors.get(name);
+    if (tensor === undefined) throw corrupt(this.path, `has no tensor "${name}"`, { tensor: name });
+    const elements = TENSOR_ARRAYS[tensor.dtype];
+    const size = tensor.shape.reduce((product, dim) => product * dim, elements.BYTES_PER_ELEMENT);
+    return new elements(this.file.bytes(tensor.offset, tensor.offset + size).buffer as ArrayBuffer);
   }
 
   async close(): Promise<void> {
-    await this.file.close();
+    this.file.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -59,27 +72,28 @@ export class SafetensorsFile implements AsyncDisposable {
  *   ERR_EVACLIP_IO when the file cannot be opened
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const file = await open(path, "r").catch((error: Error) => {
-    throw new EvaClipError("ERR_EVACLIP_IO", `cannot open ${path}: ${error.message}`, { path });
-  });
+  const file = await MappedFile.open(path);
   try {
-    const fileBytes = (await file.stat()).size;
+    const fileBytes = file.size;
     if (fileBytes < LENGTH_BYTES) throw corrupt(path, `is ${fileBytes} bytes long, too short for a header`);
-    const length = new Uint8Array(LENGTH_BYTES);
-    await readFully(file, length, 0, path, "the header length");
+    const length = file.bytes(0, LENGTH_BYTES);
     const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
     if (headerBytes > Math.min(GREATEST_HEADER_BYTES, fileBytes - LENGTH_BYTES)) {
       throw corrupt(path, `claims a header of ${headerBytes} bytes in a file of ${fileBytes}`);
     }
-    const header = new Uint8Array(headerBytes);
-    await readFully(file, header, LENGTH_BYTES, path, "the header");
     const dataStart = LENGTH_BYTES + headerBytes;
-    const { metadata, tensors } = parseHeader(header, fileBytes - dataStart, (problem, details) =>
-      corrupt(path, problem, details),
+    const header = parseHeader(
+      file.bytes(LENGTH_BYTES, dataStart),
+      fileBytes - dataStart,
+      (problem, details) => corrupt(path, problem, details),
     );
-    return new SafetensorsFile(path, metadata, tensors, file, dataStart);
+    const tensors = [...header.tensors].map(([name, { dtype, shape, begin }]): [string, StoredTensor] => [
+      name,
+      { dtype, shape, strides: rowMajorStrides(shape), file, offset: dataStart + begin },
+    ]);
+    return new SafetensorsFile(header.metadata, new Map(tensors), file);
   } catch (error) {
-    await file.close();
+    file.close();
     throw error;
   }
 }
@@ -105,7 +119,7 @@ export async function writeSafetensors(
       new DataView(length.buffer).setBigUint64(0, BigInt(header.length), true);
       await writeFully(file, length);
       await writeFully(file, header);
-      for (const tensor of order) await writeFully(file, await bytesOf(tensor));
+      for (const tensor of order) await writeTensor(file, tensor);
       await file.sync();
     } finally {
       await file.close();
@@ -118,22 +132,25 @@ export async function writeSafetensors(
   }
 }
 
-async function bytesOf(tensor: TensorToWrite & { bytes: number }): Promise<Uint8Array> {
+async function writeTensor(file: FileHandle, tensor: TensorToWrite): Promise<void> {
+  const { name, dtype, shape, from = dtype } = tensor;
   const view = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
-  if (view.byteLength !== tensor.bytes) {
-    const found = `expected ${tensor.bytes} bytes for ${tensor.dtype} [${tensor.shape}], found ${view.byteLength}`;
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `tensor "${tensor.name}": ${found}`, {
-      tensor: tensor.name,
-    });
+  const data = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const elements = shape.reduce((product, size) => product * size, 1);
+  const expected = elements * TENSOR_ARRAYS[from].BYTES_PER_ELEMENT;
+  const fail = (problem: string) =>
+    new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `tensor "${name}": ${problem}`, { tensor: name });
+  if (data.length !== expected) {
+    throw fail(`expected ${expected} bytes for ${from} [${shape}], found ${data.length}`);
   }
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-}
-
-async function readFully(file: FileHandle, into: Uint8Array, from: number, path: string, what: string) {
-  for (let done = 0; done < into.length; ) {
-    const { bytesRead } = await file.read(into, done, into.length - done, from + done);
-    if (bytesRead === 0) throw corrupt(path, `ends inside ${what}`);
-    done += bytesRead;
+  if (from === dtype) return writeFully(file, data);
+  if (!isFloatDtype(from) || !isFloatDtype(dtype)) throw fail(`${from} cannot be stored as ${dtype}`);
+  for (let first = 0; first < elements; first += CONVERTED_CHUNK) {
+    const count = Math.min(CONVERTED_CHUNK, elements - first);
+    const [width, stored] = [TENSOR_ARRAYS[from], TENSOR_ARRAYS[dtype]].map((type) => type.BYTES_PER_ELEMENT);
+    const converted = new Uint8Array(count * stored!);
+    native.convertElements(data.subarray(first * width!, (first + count) * width!), from, converted, dtype);
+    await writeFully(file, converted);
   }
 }
 
