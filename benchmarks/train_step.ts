@@ -4,13 +4,13 @@
 // The peer needs PyTorch, timm and a C++ compiler for Python's `python3`, or for EVA_CLIP_PEER_PYTHON.
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { modelConfig } from "../examples/emoji/recipe";
+import { modelConfig as emojiConfig } from "../examples/emoji/recipe";
 import { packText } from "../lib/data/pack_text";
 import { CounterRandom } from "../lib/data/random";
 import { Device } from "../lib/device";
 import { type ClipConfig, parseClipConfig } from "../lib/models/clip_config";
 import { ClipModel } from "../lib/models/clip_model";
-import { evaClipConfig } from "../lib/models/eva_clip_configs";
+import { modelConfig } from "../lib/models/known_models";
 import { AdamW } from "../lib/optim/adamw";
 import { Lamb } from "../lib/optim/lamb";
 import { parameterRules } from "../lib/optim/parameter_groups";
@@ -35,7 +35,7 @@ const cases: Record<string, Case> = {
     name: "EVA02-CLIP-B/16, batch 16, 50 % dropping, LAMB",
     peerModel: "B16",
     peerOptimizer: "flat",
-    config: evaClipConfig("EVA02-CLIP-B-16"),
+    config: modelConfig("EVA02-CLIP-B-16"),
     batch: 16,
     meanLength: 18,
     lamb: true,
@@ -44,7 +44,7 @@ const cases: Record<string, Case> = {
     name: "the demo's model, batch 128, 50 % dropping, AdamW",
     peerModel: "demo",
     peerOptimizer: "adamw",
-    config: parseClipConfig(modelConfig(4096)),
+    config: parseClipConfig(emojiConfig(4096)),
     batch: 128,
     meanLength: 6,
     lamb: false,

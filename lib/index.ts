@@ -1,4 +1,15 @@
 // The public names, nothing else.
+export type { ConfigFields } from "./checkpoints/config_fields";
+export { type InferredConfig, inferConfig } from "./checkpoints/infer_config";
+export type { LayoutName, StoredLayout } from "./checkpoints/layout";
+export { layoutNames } from "./checkpoints/layouts/all_layouts";
+export type { LoadWeightsOptions } from "./checkpoints/load_plan";
+export type { LoadReport, Origin, ParameterOrigin } from "./checkpoints/load_report";
+export { loadWeights } from "./checkpoints/load_weights";
+export { recogniseLayout } from "./checkpoints/recognise_layout";
+export { type ConfigSource, type ConfigStatement, resolveConfig } from "./checkpoints/resolve_config";
+export type { WeightType } from "./checkpoints/weight_type";
+export { type WriteWeightsOptions, writeWeights } from "./checkpoints/write_weights";
 export {
   type CompileOptions,
   compile,
@@ -41,7 +52,9 @@ export { type ClipLoss, clipLoss } from "./losses/clip_loss";
 export { siglipLoss } from "./losses/siglip_loss";
 export { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./models/clip_config";
 export { ClipModel, type ClipModelOptions } from "./models/clip_model";
-export { type EvaClipName, evaClipConfig, evaClipNames } from "./models/eva_clip_configs";
+export { type KnownModel, knownModels, modelConfig } from "./models/known_models";
+export type { PerTower } from "./models/model_cost";
+export type { ModelName, PublishedAccuracy } from "./models/published_models";
 export type { DeviceInfo, DType, KernelTiming, ProgramStats } from "./native";
 export { initializeParameters } from "./nn/initialize_parameters";
 export * as ops from "./ops/all_ops";
@@ -60,7 +73,6 @@ export type { Classification, ClassifyOptions } from "./serve/classification";
 export { EvaClip, type MemoryInfo } from "./serve/eva_clip";
 export type {
   CallOptions,
-  ConfigSource,
   CreateOptions,
   EncodeOptions,
   LoadOptions,

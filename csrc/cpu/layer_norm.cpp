@@ -13,17 +13,20 @@ int64_t grain_rows(int64_t columns) { return std::max<int64_t>(1, grain_elements
 
 template <class T> void normalize(const ops::layer_norm::args& a, const context& c) {
   const int64_t columns = a.x.columns();
-  const auto *weight = a.weight.as<float>(), *bias = a.bias.as<float>();
+  const auto* weight = a.weight.as<float>();
+  const float* bias = a.bias.present() ? a.bias.as<float>() : nullptr;
   parallel_for(c, a.x.rows(), grain_rows(columns), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const T* x = a.x.as<T>() + row * columns;
-      const row_statistics s = statistics_of(x, columns, a.eps);
+      const row_statistics s = a.centred ? statistics_of(x, columns, a.eps)  //
+                                         : uncentred_statistics_of(x, columns, a.eps);
       if (a.mean.data) a.mean.as<float>()[row] = s.mean;
       if (a.rstd.data) a.rstd.as<float>()[row] = s.rstd;
       if (a.y.data == nullptr) continue;
       T* y = a.y.as<T>() + row * columns;
       const auto normal = [&](int64_t i, auto width) {
-        return (load(x + i, width) - s.mean) * s.rstd * load(weight + i, width) + load(bias + i, width);
+        const vec scaled = (load(x + i, width) - s.mean) * s.rstd * load(weight + i, width);
+        return bias ? scaled + load(bias + i, width) : scaled;
       };
       if (a.residual.present()) {
         const T* residual = a.residual.as<T>() + row * columns;
@@ -50,7 +53,7 @@ template <class T, int Rows> struct row_block {
     for (int64_t r = 0; r < Rows; ++r) {
       dy[r] = a.dy.as<T>() + (first + r) * columns;
       x[r] = a.x.as<T>() + (first + r) * columns;
-      mean[r] = a.mean.as<float>()[first + r];
+      mean[r] = a.mean.present() ? a.mean.as<float>()[first + r] : 0.0f;
       rstd[r] = a.rstd.as<float>()[first + r];
     }
   }
@@ -84,12 +87,14 @@ void gather(const row_block<T, Rows>& block, const float* weight, int64_t column
   for (int r = 0; r < Rows; ++r) sums[r] = {reduce_add(g_sum[r]), reduce_add(g_normal_sum[r])};
 }
 
-/// dx = rstd (g - mean(g) - normal mean(g normal)) + residual, with g = dy weight.
+/// dx = rstd (g - mean(g) - normal mean(g normal)) + residual, with g = dy weight; without mean(g) where x was
+/// not centred.
 template <class T, int Rows>
-void write_row(const row_block<T, Rows>& block, int r, const float* weight, row_sums sums, const T* residual,
-               T* dx, int64_t columns) {
+void write_row(const row_block<T, Rows>& block, int r, const float* weight, row_sums sums, bool centred,
+               const T* residual, T* dx, int64_t columns) {
   const float mean = block.mean[r], rstd = block.rstd[r];
-  const float g_mean = sums.g / float(columns), g_normal_mean = sums.g_normal / float(columns);
+  const float g_mean = centred ? sums.g / float(columns) : 0.0f;
+  const float g_normal_mean = sums.g_normal / float(columns);
   const auto gradient = [&](int64_t i, auto width) {
     const vec normal = (load(block.x[r] + i, width) - mean) * rstd;
     return rstd * (load(block.dy[r] + i, width) * load(weight + i, width) - g_mean - normal * g_normal_mean);
@@ -116,7 +121,7 @@ template <class T> void normalize_backward(const ops::layer_norm_backward::args&
       for (int r = 0; r < Rows; ++r) {
         const int64_t first = (row + r) * columns;
         const T* residual = a.residual.present() ? a.residual.as<T>() + first : nullptr;
-        write_row(block, r, weight, sums[r], residual, a.dx.as<T>() + first, columns);
+        write_row(block, r, weight, sums[r], a.mean.present(), residual, a.dx.as<T>() + first, columns);
       }
     };
     int64_t row = begin;

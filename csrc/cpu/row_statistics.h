@@ -23,4 +23,13 @@ template <class T> row_statistics statistics_of(const T* x, int64_t columns, flo
   return {mean, 1.0f / std::sqrt(squares / float(columns) + eps)};
 }
 
+/// Of a row that is not centred: 1 / sqrt(mean of squares + eps), with the mean taken as zero.
+template <class T> row_statistics uncentred_statistics_of(const T* x, int64_t columns, float eps) {
+  const float squares = sum_over(columns, [&](int64_t i, auto width) {
+    const vec value = load(x + i, width);
+    return value * value;
+  });
+  return {0.0f, 1.0f / std::sqrt(squares / float(columns) + eps)};
+}
+
 }  // namespace eva::cpu::EVA_CLIP_ISA

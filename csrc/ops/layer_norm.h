@@ -4,29 +4,37 @@
 
 namespace eva::ops {
 
-/// y = (x - mean) rstd weight + bias (+ residual) over the last axis (Ba et al. 2016, section 3). The
-/// residual is what post-norm blocks add the normalised branch to.
+/// y = (x - mean) rstd weight + bias (+ residual) over the last axis (Ba et al. 2016, section 3). Not centred,
+/// the mean is taken as zero, which makes it RMS norm (Zhang and Sennrich 2019). The residual is what post-norm
+/// blocks add the normalised branch to.
 struct layer_norm {
   static constexpr auto name = "layer_norm";
   struct args {
     tensor x;         // [..., C]
     tensor weight;    // [C] f32
-    tensor bias;      // [C] f32
+    tensor bias;      // [C] f32, optional
     tensor residual;  // [..., C], x's type, optional
     tensor y;         // [..., C]
     tensor mean;      // [...] f32, kept for the backward pass
     tensor rstd;      // [...] f32
     float eps = 1e-6f;
+    bool centred = true;
   };
   static constexpr auto fields =
-      std::tuple{input{"x", &args::x},        input{"weight", &args::weight},
-                 input{"bias", &args::bias},  optional_input{"residual", &args::residual},
-                 output{"y", &args::y},       output{"mean", &args::mean},
-                 output{"rstd", &args::rstd}, attribute{"eps", &args::eps}};
+      std::tuple{input{"x", &args::x},
+                 input{"weight", &args::weight},
+                 optional_input{"bias", &args::bias},
+                 optional_input{"residual", &args::residual},
+                 output{"y", &args::y},
+                 output{"mean", &args::mean},
+                 output{"rstd", &args::rstd},
+                 attribute{"eps", &args::eps},
+                 attribute{"centred", &args::centred}};
   static void infer(args& a) {
     expect_float(name, "x", a.x);
     expect_rank(name, "x", a.x, 1, 8);
     for (auto [field, t] : {std::pair{"weight", &a.weight}, std::pair{"bias", &a.bias}}) {
+      if (!t->present()) continue;
       expect_shape(name, field, *t, {a.x.columns()});
       expect_type(name, field, *t, dtype::f32);
     }
@@ -46,7 +54,7 @@ struct layer_norm_backward {
     tensor dy;        // [..., C]
     tensor x;         // [..., C]
     tensor weight;    // [C] f32
-    tensor mean;      // [...] f32
+    tensor mean;      // [...] f32, absent when x was not centred
     tensor rstd;      // [...] f32
     tensor residual;  // [..., C], optional: another gradient of x, added to dx
     tensor dx;        // [..., C]
@@ -54,14 +62,18 @@ struct layer_norm_backward {
     tensor dbias;     // [C] f32
   };
   static constexpr auto fields =
-      std::tuple{input{"dy", &args::dy},         input{"x", &args::x},
-                 input{"weight", &args::weight}, input{"mean", &args::mean},
-                 input{"rstd", &args::rstd},     optional_input{"residual", &args::residual},
-                 output{"dx", &args::dx},        output{"dweight", &args::dweight},
+      std::tuple{input{"dy", &args::dy},
+                 input{"x", &args::x},
+                 input{"weight", &args::weight},
+                 optional_input{"mean", &args::mean},
+                 input{"rstd", &args::rstd},
+                 optional_input{"residual", &args::residual},
+                 output{"dx", &args::dx},
+                 output{"dweight", &args::dweight},
                  output{"dbias", &args::dbias}};
   static void infer(args& a) {
     expect_shape(name, "dy", a.dy, a.x.dims);
-    expect_shape(name, "mean", a.mean, leading(a.x.dims));
+    if (a.mean.present()) expect_shape(name, "mean", a.mean, leading(a.x.dims));
     if (a.residual.present()) expect_shape(name, "residual", a.residual, a.x.dims);
     a.dx = {a.x.type, a.x.dims};
     a.dweight = a.dbias = {dtype::f32, a.weight.dims};

@@ -1,5 +1,5 @@
 import { type ConfigSource, EvaClipError } from "../index";
-import { readJson } from "../train/checkpoint";
+import { readJson } from "../io/json_file";
 
 /** A model configuration given as a published name or the path of a JSON file. */
 export async function configFrom(source: string): Promise<ConfigSource> {

@@ -1,16 +1,10 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { EvaClipError } from "../errors";
-import { ClipModel, evaClipConfig } from "../index";
+import { ClipModel, modelConfig } from "../index";
+import { readJson } from "../io/json_file";
 import { openSafetensors } from "../io/safetensors";
-import {
-  CONFIG_FILE,
-  findCheckpoint,
-  MODEL_FILE,
-  readJson,
-  readTrainerState,
-  STATE_FILE,
-} from "../train/checkpoint";
+import { CONFIG_FILE, findCheckpoint, MODEL_FILE, readTrainerState, STATE_FILE } from "../train/checkpoint";
 import { columns, count, printResult } from "./output";
 
 interface Inspection {
@@ -54,7 +48,7 @@ async function inspectFolder(path: string): Promise<Inspection> {
 
 /** A published model by its name. */
 function inspectModel(name: string): Inspection {
-  const config = evaClipConfig(name);
+  const config = modelConfig(name);
   const model = new ClipModel(config);
   const tensors = model.parameters().map(({ name: key, shape }) => ({ name: key, dtype: "F32", shape }));
   return {

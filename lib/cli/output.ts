@@ -42,3 +42,13 @@ export function columns(rows: readonly (readonly [string, unknown])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
 }
+
+/** Rows under headings; numbers stand to the right. */
+export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = [headings, ...rows];
+  const widths = headings.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
+  const isNumber = headings.map((_, column) => rows.every((row) => /^(\d.*)?$/.test(row[column]!)));
+  const pad = (text: string, column: number) =>
+    isNumber[column] ? text.padStart(widths[column]!) : text.padEnd(widths[column]!);
+  return cells.map((row) => row.map(pad).join("  ").trimEnd()).join("\n");
+}

@@ -5,6 +5,7 @@ import { EXIT, type ExitCode, exitCodeOf } from "./exit_code";
 import { addInspectCommand } from "./inspect_command";
 import { addClassifyCommand, addEncodeCommand } from "./model_commands";
 import { describeError, errorDocument, say } from "./output";
+import { addModelsCommand } from "./models_command";
 import { packageVersion } from "./package_version";
 import { addTrainCommand } from "./train_command";
 
@@ -24,6 +25,7 @@ function buildProgram(finish: Finish): Command {
   addEncodeCommand(program);
   addClassifyCommand(program);
   addInspectCommand(program);
+  addModelsCommand(program);
   addDoctorCommand(program, finish);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;

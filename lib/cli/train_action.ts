@@ -13,6 +13,7 @@ import {
   evaluateZeroShot,
   initializeModel,
   Lamb,
+  loadWeights,
   openClassFolder,
   type Optimizer,
   parameterRules,
@@ -21,8 +22,7 @@ import {
   type TrainResult,
   train,
 } from "../index";
-import { findModel, resolveConfig } from "../serve/model_files";
-import { readParameters } from "../train/parameter_file";
+import { configOf, openWeights } from "../serve/model_files";
 import { configFrom } from "./config_source";
 import { EXIT, type ExitCode } from "./exit_code";
 import { openDataset } from "./open_dataset";
@@ -150,11 +150,11 @@ async function prepare(flags: TrainFlags, device: Device, folder: string) {
   });
   const length = lengthOf(flags, dataset);
   const { precision, init, seed, pretrained, keepLast } = flags;
-  const model = new ClipModel(resolveConfig(await configFrom(flags.model)), { type: precision, init });
+  const model = new ClipModel(configOf(await configFrom(flags.model)), { type: precision, init });
   await initializeModel(model, device, { seed });
   if (pretrained !== undefined) {
-    const { weights } = await findModel(pretrained, model.config);
-    await readParameters(weights, model.parameters());
+    await using weights = await openWeights(pretrained);
+    await loadWeights(model, weights);
   }
   const encoder = new EvaClip(model, device);
   const evaluate = await evaluation(flags, encoder, length);

@@ -21,7 +21,10 @@ const visionConfig = z.strictObject({
   drop_path_rate: rate.nullable().default(0),
   /** The first value of the layer scales; without it there are none. */
   ls_init_value: z.number().nullable().default(null),
+  /** Whether queries and values, and the head, have a bias. */
   qkv_bias: z.boolean().default(true),
+  /** RMS norm in the place of layer norm. */
+  use_rms_norm: z.boolean().default(false),
   postnorm: z.boolean().default(false),
   subln: z.boolean().default(false),
   naiveswiglu: z.boolean().default(false),
@@ -83,6 +86,10 @@ function conflicts({ vision_cfg: vision, text_cfg: text }: ClipConfig): string[]
       "vision_cfg.rope needs a head_width that is a multiple of 4",
     ],
     [
+      vision.use_rms_norm && vision.subln,
+      "vision_cfg.use_rms_norm and subln exclude each other: the inner norms are layer norms",
+    ],
+    [
       vision.global_average_pool && vision.pool_type === "avg",
       "vision_cfg.global_average_pool and pool_type avg exclude each other",
     ],
@@ -98,12 +105,14 @@ function evaFieldsOfPlainTower(vision: VisionConfig): string[] {
     "naiveswiglu",
     "rope",
     "postnorm",
+    "use_rms_norm",
     "global_average_pool",
     "ls_init_value",
     "drop_path_rate",
   ] as const;
   const set: string[] = fields.filter((field) => vision[field]);
   if (vision.pool_type === "avg") set.push("pool_type");
+  if (!vision.qkv_bias) set.push("qkv_bias");
   return set.map((field) => `vision_cfg.${field} needs an EVA image tower, named by eva_model_name`);
 }
 

@@ -1,10 +1,10 @@
-import { EvaClipError } from "../errors";
-import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./clip_config";
+import type { ClipConfigInput } from "./clip_config";
 
 type VisionInput = ClipConfigInput["vision_cfg"];
 type TextInput = ClipConfigInput["text_cfg"];
 
-const text = (width: number, layers: number): TextInput => ({
+/** A CLIP text tower; every published one has heads of 64. */
+export const clipText = (width: number, layers: number): TextInput => ({
   context_length: 77,
   vocab_size: 49408,
   width,
@@ -51,8 +51,32 @@ const eva02E: VisionInput = {
   postnorm: true,
 };
 
-/** The published EVA-CLIP configurations (EVA-CLIP/rei/eva_clip/model_configs, commit 5623d08). */
-const published = {
+const eva8b: VisionInput = {
+  image_size: 224,
+  layers: 32,
+  width: 4096,
+  head_width: 128,
+  mlp_ratio: 5,
+  patch_size: 14,
+  eva_model_name: "eva-clip-8b-14-x",
+  qkv_bias: false,
+  xattn: true,
+  use_rms_norm: true,
+};
+
+const eva18b: VisionInput = {
+  ...eva8b,
+  layers: 48,
+  width: 5120,
+  eva_model_name: "eva-clip-18b-14-x",
+  postnorm: true,
+};
+
+/**
+ * The published EVA-CLIP configurations (baaivision/EVA, commit 5623d08: EVA-CLIP/rei and EVA-CLIP-18B/shinji,
+ * eva_clip/model_configs).
+ */
+export const evaClipConfigs = {
   "EVA01-CLIP-B-16": {
     embed_dim: 512,
     vision_cfg: {
@@ -64,14 +88,14 @@ const published = {
       ls_init_value: 0.1,
       drop_path_rate: 0,
     },
-    text_cfg: text(512, 12),
+    text_cfg: clipText(512, 12),
   },
   "EVA01-CLIP-g-14": {
     embed_dim: 1024,
     vision_cfg: { ...eva01g, drop_path_rate: 0.4 },
-    text_cfg: text(768, 12),
+    text_cfg: clipText(768, 12),
   },
-  "EVA01-CLIP-g-14-plus": { embed_dim: 1024, vision_cfg: eva01g, text_cfg: text(1024, 24) },
+  "EVA01-CLIP-g-14-plus": { embed_dim: 1024, vision_cfg: eva01g, text_cfg: clipText(1024, 24) },
   "EVA02-CLIP-B-16": {
     embed_dim: 512,
     vision_cfg: {
@@ -82,34 +106,25 @@ const published = {
       patch_size: 16,
       eva_model_name: "eva-clip-b-16-X",
     },
-    text_cfg: text(512, 12),
+    text_cfg: clipText(512, 12),
   },
   "EVA02-CLIP-L-14": {
     embed_dim: 768,
     vision_cfg: { ...eva02L, image_size: 224, eva_model_name: "eva-clip-l-14" },
-    text_cfg: text(768, 12),
+    text_cfg: clipText(768, 12),
   },
   "EVA02-CLIP-L-14-336": {
     embed_dim: 768,
     vision_cfg: { ...eva02L, image_size: 336, eva_model_name: "eva-clip-l-14-336" },
-    text_cfg: text(768, 12),
+    text_cfg: clipText(768, 12),
   },
-  "EVA02-CLIP-bigE-14": { embed_dim: 1024, vision_cfg: eva02E, text_cfg: text(1024, 24) },
-  "EVA02-CLIP-bigE-14-plus": { embed_dim: 1024, vision_cfg: eva02E, text_cfg: text(1280, 32) },
+  "EVA02-CLIP-bigE-14": { embed_dim: 1024, vision_cfg: eva02E, text_cfg: clipText(1024, 24) },
+  "EVA02-CLIP-bigE-14-plus": { embed_dim: 1024, vision_cfg: eva02E, text_cfg: clipText(1280, 32) },
+  "EVA-CLIP-8B": { embed_dim: 1280, vision_cfg: eva8b, text_cfg: clipText(1280, 32) },
+  "EVA-CLIP-8B-plus": {
+    embed_dim: 1280,
+    vision_cfg: { ...eva8b, image_size: 448, eva_model_name: "eva-clip-8b-14-plus-x" },
+    text_cfg: clipText(1280, 32),
+  },
+  "EVA-CLIP-18B": { embed_dim: 1536, vision_cfg: eva18b, text_cfg: clipText(1280, 32) },
 } as const satisfies Record<string, ClipConfigInput>;
-
-export type EvaClipName = keyof typeof published;
-
-export const evaClipNames = Object.keys(published) as EvaClipName[];
-
-/**
- * The configuration of a published model.
- * @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` listing the names there are.
- */
-export function evaClipConfig(name: string): ClipConfig {
-  if (!Object.hasOwn(published, name)) {
-    const message = `there is no model ${name}; known are ${evaClipNames.join(", ")}`;
-    throw new EvaClipError("ERR_EVACLIP_UNKNOWN_MODEL", message, { name, known: evaClipNames });
-  }
-  return parseClipConfig(published[name as EvaClipName]);
-}

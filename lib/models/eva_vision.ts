@@ -6,7 +6,7 @@ import {
   type Initialization,
   type InitScheme,
 } from "../nn/initialization";
-import { LayerNorm } from "../nn/layer_norm";
+import { LayerNorm, type Norm, RmsNorm } from "../nn/layer_norm";
 import { Linear } from "../nn/linear";
 import { Mlp } from "../nn/mlp";
 import { PatchEmbedding } from "../nn/patch_embedding";
@@ -25,8 +25,9 @@ const PREFIX = "visual";
 const FAN_IN_POSITION_STD = 0.3;
 
 /**
- * EVA's image towers: EVA-01 (GELU MLP, layer scale), EVA-02 (rotary positions, SwiGLU, sub-LN) and EVA-02-E
- * (post-norm) (Fang et al. 2023; Sun et al. 2023, EVA-CLIP).
+ * EVA's image towers: EVA-01 (GELU MLP, layer scale), EVA-02 (rotary positions, SwiGLU, sub-LN), EVA-02-E
+ * (post-norm) and EVA-CLIP-8B and 18B (RMS norm, no bias in the projections to queries, keys, values and the shared
+ * space) (Fang et al. 2023; Sun et al. 2023, EVA-CLIP; Sun et al. 2024, EVA-CLIP-18B).
  */
 export class EvaVisionTower extends ImageTower {
   readonly imageSize: number;
@@ -34,7 +35,7 @@ export class EvaVisionTower extends ImageTower {
   readonly patchDropout: number;
   protected readonly embedding: PatchEmbedding;
   protected readonly blocks: readonly Block[];
-  private readonly norm: LayerNorm;
+  private readonly norm: Norm;
   private readonly projection: Linear; // [embedDim, width]
 
   constructor(
@@ -56,7 +57,7 @@ export class EvaVisionTower extends ImageTower {
     const shape = { imageSize: image_size, patchSize: patch_size, width, init };
     this.embedding = new PatchEmbedding(names, shape, [1]);
     this.blocks = Array.from({ length: layers }, (_, i) => evaBlock(i, config, init));
-    this.norm = new LayerNorm(`${PREFIX}.${poolsMean(config) ? "fc_norm" : "norm"}`, width, EPS);
+    this.norm = tokenNorm(`${PREFIX}.${poolsMean(config) ? "fc_norm" : "norm"}`, config);
     const head = { inputs: width, outputs: embedDim, init: init.head, bias: config.qkv_bias };
     this.projection = new Linear(`${PREFIX}.head`, head);
   }
@@ -88,6 +89,11 @@ function poolsMean({ global_average_pool, pool_type }: VisionConfig): boolean {
   return global_average_pool || pool_type === "avg";
 }
 
+/** The norm of a tower's tokens, at `name`. */
+function tokenNorm(name: string, { use_rms_norm, width }: VisionConfig): Norm {
+  return use_rms_norm ? new RmsNorm(name, width, EPS) : new LayerNorm(name, width, EPS);
+}
+
 function hiddenSize({ width, mlp_ratio }: VisionConfig): number {
   return Math.trunc(width * mlp_ratio);
 }
@@ -110,7 +116,7 @@ function evaBlock(index: number, config: VisionConfig, tower: Initialization): B
   return new Block({
     gamma1: layerScale("gamma_1"),
     gamma2: layerScale("gamma_2"),
-    norm1: new LayerNorm(`${name}.norm1`, width, EPS),
+    norm1: tokenNorm(`${name}.norm1`, config),
     attention: new EvaAttention(`${name}.attn`, {
       width,
       heads: width / head_width,
@@ -119,7 +125,7 @@ function evaBlock(index: number, config: VisionConfig, tower: Initialization): B
       subNorm: subln,
       eps: EPS,
     }),
-    norm2: new LayerNorm(`${name}.norm2`, width, EPS),
+    norm2: tokenNorm(`${name}.norm2`, config),
     mlp: config.naiveswiglu
       ? new SwiGlu(`${name}.mlp`, mlpShape, { subNorm: subln, eps: EPS })
       : new Mlp([`${name}.mlp.fc1`, `${name}.mlp.fc2`], mlpShape, "gelu"),

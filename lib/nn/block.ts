@@ -3,16 +3,16 @@ import { dropPath } from "../ops/keep_tokens";
 import type { Parameter } from "../parameter";
 import type { Operand, Tensor } from "../tensor";
 import type { AttentionContext, RowSelection, SelfAttention } from "./attention";
-import type { LayerNorm } from "./layer_norm";
+import type { Norm } from "./layer_norm";
 import { Module } from "./module";
 
 export interface BlockParts {
   /** [width], scales of the two branches; null: not scaled. */
   gamma1?: Parameter | null;
   gamma2?: Parameter | null;
-  norm1: LayerNorm;
+  norm1: Norm;
   attention: SelfAttention;
-  norm2: LayerNorm;
+  norm2: Norm;
   mlp: Module & { forward(x: Tensor, residual?: Tensor): Tensor };
   /** Norms come after their branch, not before it. */
   postNorm?: boolean;
@@ -30,12 +30,12 @@ export interface BlockContext extends AttentionContext {
 /** A branch of a block; it adds the residual itself when it is given one. */
 type Branch = (residual?: Tensor) => Tensor;
 
-/** A transformer block: x + γ₁ Attention(LN₁ x), then x + γ₂ MLP(LN₂ x); post-norm: x + γ₁ LN₁(Attention x), … */
+/** A transformer block: x + γ₁ Attention(N₁ x), then x + γ₂ MLP(N₂ x); post-norm: x + γ₁ N₁(Attention x), … */
 export class Block extends Module {
   private readonly gammas: readonly (Parameter | null)[];
-  private readonly norm1: LayerNorm;
+  private readonly norm1: Norm;
   private readonly attention: SelfAttention;
-  private readonly norm2: LayerNorm;
+  private readonly norm2: Norm;
   private readonly mlp: BlockParts["mlp"];
   private readonly postNorm: boolean;
   private readonly index: number;

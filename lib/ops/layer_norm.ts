@@ -25,3 +25,17 @@ export function layerNorm(
   });
   return y!;
 }
+
+/**
+ * RMS norm over the last axis, x weight / sqrt(mean(x²) + eps) (Zhang and Sennrich 2019), plus the residual when
+ * there is one. x [..., C], weight [C] f32 → [..., C]
+ */
+export function rmsNorm(x: Operand, weight: Operand, options: LayerNormOptions = {}): Tensor {
+  const { eps = 1e-6, residual } = options;
+  const attributes = { eps, centred: false };
+  const { y } = apply("layer_norm", { x, weight, residual }, attributes, (dy, { rstd }, takePending) => {
+    const backward = apply("layer_norm_backward", { dy, x, weight, rstd, residual: takePending(x) });
+    return { x: backward.dx, weight: backward.dweight, residual: dy };
+  });
+  return y!;
+}

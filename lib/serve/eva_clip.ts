@@ -1,3 +1,6 @@
+import type { LoadReport } from "../checkpoints/load_report";
+import type { ConfigSource } from "../checkpoints/resolve_config";
+import { writeWeights } from "../checkpoints/write_weights";
 import { decodeImage, type ImageInput } from "../data/image";
 import { clipTokenizer, type Tokenizer } from "../data/tokenizer";
 import type { Device } from "../device";
@@ -6,23 +9,12 @@ import { type Encoder, stackRows } from "../eval/encoder";
 import { zeroShotWeights } from "../eval/zero_shot";
 import { elementCount, holds } from "../host_tensor";
 import type { ClipConfig } from "../models/clip_config";
-import { ClipModel } from "../models/clip_model";
+import type { ClipModel } from "../models/clip_model";
 import { abortable } from "../train/abortable";
-import { allocateModel, initializeModel } from "../train/initialize";
-import { readParameters } from "../train/parameter_file";
 import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabels } from "./classification";
 import { encodeInParts, type Embeddings, EncoderPrograms } from "./encoder_programs";
-import {
-  type CallOptions,
-  checkModelType,
-  type ConfigSource,
-  type CreateOptions,
-  type EncodeOptions,
-  type LoadOptions,
-  type ModelType,
-  openDevice,
-} from "./eva_clip_options";
-import { findModel, resolveConfig, saveModel } from "./model_files";
+import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, ModelType } from "./eva_clip_options";
+import { createModel, loadModel, type WrapOptions } from "./open_model";
 import { tokenRows } from "./token_rows";
 import { splitRows, stackVectors, type Vectors } from "./vectors";
 
@@ -36,6 +28,8 @@ export interface MemoryInfo {
 export class EvaClip implements Encoder, AsyncDisposable {
   readonly config: ClipConfig;
   readonly tokenizer: Tokenizer;
+  /** What `load` made of the file. */
+  readonly loadReport: LoadReport | undefined;
   readonly #programs: EncoderPrograms;
   readonly #underWay = new Set<Promise<unknown>>();
   readonly #ownsModel: boolean;
@@ -49,10 +43,11 @@ export class EvaClip implements Encoder, AsyncDisposable {
   constructor(
     readonly model: ClipModel,
     private readonly processor: Device,
-    options: { tokenizer?: Tokenizer; owns?: "nothing" | "model" | "model and device" } = {},
+    options: WrapOptions = {},
   ) {
     this.config = model.config;
     this.tokenizer = options.tokenizer ?? clipTokenizer();
+    this.loadReport = options.loadReport;
     this.#ownsDevice = options.owns === "model and device";
     this.#ownsModel = options.owns === "model" || this.#ownsDevice;
     this.#programs = new EncoderPrograms(processor, model);
@@ -65,46 +60,20 @@ export class EvaClip implements Encoder, AsyncDisposable {
    *   `ERR_EVACLIP_OUT_OF_MEMORY`
    */
   static async create(config: ConfigSource, options: CreateOptions = {}): Promise<EvaClip> {
-    const { init = "published", seed = 0 } = options;
-    return EvaClip.#open(resolveConfig(config), options, { init }, (model, device, dtype) =>
-      initializeModel(model, device, { dtype, seed }),
-    );
+    const { model, device, ...rest } = await createModel(config, options);
+    return new EvaClip(model, device, rest);
   }
 
   /**
-   * A model from files: a checkpoint's folder, a folder of checkpoints (the latest is taken), or a .safetensors file.
+   * A model from files: a checkpoint's folder, a folder of checkpoints (the latest is taken), or the weights of another
+   * program, in any known layout, as a file, an index of shards, or a folder that holds one under its usual name.
    * @throws EvaClipError as `create`, and `ERR_EVACLIP_IO`, `ERR_EVACLIP_CHECKPOINT_CORRUPT`,
-   *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming the tensors
+   *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming the tensors; `ERR_EVACLIP_INVALID_CONFIG` naming what to state as `config`
+   *   or `quickGelu`
    */
   static async load(path: string, options: LoadOptions = {}): Promise<EvaClip> {
-    const { signal } = options;
-    signal?.throwIfAborted();
-    const { weights, config } = await findModel(path, options.config);
-    return EvaClip.#open(config, options, {}, async (model, device, dtype) => {
-      allocateModel(model, device, { dtype });
-      await readParameters(weights, model.parameters(), signal);
-    });
-  }
-
-  static async #open(
-    config: ClipConfig,
-    options: CreateOptions,
-    { init }: Pick<CreateOptions, "init">,
-    fill: (model: ClipModel, device: Device, dtype: ModelType) => Promise<void>,
-  ): Promise<EvaClip> {
-    const { dtype = "f32", tokenizer } = options;
-    checkModelType(dtype);
-    const model = new ClipModel(config, { type: dtype, ...(init && { init }) });
-    const { device, owned } = await openDevice(options);
-    try {
-      await fill(model, device, dtype);
-      const owns = owned ? "model and device" : "model";
-      return new EvaClip(model, device, { owns, ...(tokenizer && { tokenizer }) });
-    } catch (error) {
-      for (const parameter of model.parameters()) parameter.dispose();
-      if (owned) await device.dispose();
-      throw error;
-    }
+    const { model, device, ...rest } = await loadModel(path, options);
+    return new EvaClip(model, device, rest);
   }
 
   /** `cpu` or `cuda`. */
@@ -268,7 +237,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
 
   /** Writes model.safetensors and config.json, which `load` reads. @throws EvaClipError `ERR_EVACLIP_DISK_FULL`, `ERR_EVACLIP_IO` */
   async save(directory: string): Promise<void> {
-    await this.#use(() => saveModel(directory, this.model));
+    await this.#use(() => writeWeights(directory, this.model));
   }
 
   async memoryInfo(): Promise<MemoryInfo> {

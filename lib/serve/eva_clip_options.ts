@@ -1,13 +1,10 @@
+import type { ConfigStatement } from "../checkpoints/resolve_config";
 import type { Tokenizer } from "../data/tokenizer";
 import { Device, type DeviceKind } from "../device";
 import { EvaClipError } from "../errors";
-import type { ClipConfigInput } from "../models/clip_config";
 import type { InitScheme } from "../nn/initialization";
 
 export type ModelType = "f32" | "bf16";
-
-/** A published model's name, or a configuration in the JSON of the published files. */
-export type ConfigSource = string | ClipConfigInput;
 
 export interface OpenOptions {
   /** Default `auto`. A `Device` that is open already is used, and stays open when the model is disposed. */
@@ -27,9 +24,7 @@ export interface CreateOptions extends OpenOptions {
   readonly init?: InitScheme;
 }
 
-export interface LoadOptions extends OpenOptions {
-  /** For a bare weights file without a config.json beside it. */
-  readonly config?: ConfigSource;
+export interface LoadOptions extends OpenOptions, ConfigStatement {
   readonly signal?: AbortSignal;
 }
 

@@ -1,60 +1,79 @@
-import { mkdir, rename, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { EvaClipError } from "../errors";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { StoredLayout } from "../checkpoints/layout";
+import { planLoad } from "../checkpoints/load_plan";
+import type { LoadReport } from "../checkpoints/load_report";
+import { carryOutLoad } from "../checkpoints/load_weights";
+import { recogniseLayout } from "../checkpoints/recognise_layout";
+import { type ConfigSource, type ConfigStatement, resolveConfig } from "../checkpoints/resolve_config";
+import type { Device } from "../device";
+import { openTensors } from "../io/open_tensors";
+import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, parseClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
-import { evaClipConfig } from "../models/eva_clip_configs";
-import { CONFIG_FILE, findCheckpoint, MODEL_FILE, readJson, writeError } from "../train/checkpoint";
-import { writeParameters } from "../train/parameter_file";
-import type { ConfigSource } from "./eva_clip_options";
+import { modelConfig } from "../models/known_models";
+import { initializeParameters } from "../nn/initialize_parameters";
+import { findCheckpoint, MODEL_FILE } from "../train/checkpoint";
+import { allocateModel } from "../train/initialize";
+import type { ModelType } from "./eva_clip_options";
 
 /** @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` or `ERR_EVACLIP_INVALID_CONFIG` */
-export function resolveConfig(source: ConfigSource): ClipConfig {
-  return typeof source === "string" ? evaClipConfig(source) : parseClipConfig(source);
-}
-
-/** The weights and the configuration that a path stands for. */
-export interface ModelFiles {
-  readonly weights: string;
-  readonly config: ClipConfig;
+export function configOf(source: ConfigSource): ClipConfig {
+  return typeof source === "string" ? modelConfig(source) : parseClipConfig(source);
 }
 
 /**
- * Finds a model: a checkpoint's folder, a folder of checkpoints with a `latest` file, or a .safetensors file.
- * @throws EvaClipError `ERR_EVACLIP_IO` when there is none, `ERR_EVACLIP_INVALID_CONFIG` without a configuration
+ * Opens the weights that a path stands for: a checkpoint's folder, a folder of checkpoints with a `latest` file, or what
+ * `openTensors` opens.
+ * @throws EvaClipError `ERR_EVACLIP_IO` when there are none, `ERR_EVACLIP_CHECKPOINT_CORRUPT`
  */
-export async function findModel(path: string, given?: ConfigSource): Promise<ModelFiles> {
-  const found = await stat(path).catch((error: Error) => {
-    throw new EvaClipError("ERR_EVACLIP_IO", `cannot open ${path}: ${error.message}`, { path });
-  });
-  const folder = found.isDirectory() ? await findCheckpoint(path) : dirname(path);
-  if (folder === undefined) {
-    const message = `${path} holds no model: expected ${MODEL_FILE}, or a folder of checkpoints with a latest file`;
-    throw new EvaClipError("ERR_EVACLIP_IO", message, { path });
-  }
-  const weights = found.isDirectory() ? join(folder, MODEL_FILE) : path;
-  if (given !== undefined) return { weights, config: resolveConfig(given) };
-  const configPath = join(folder, CONFIG_FILE);
-  const hasConfig = await stat(configPath).then(
-    () => true,
+export async function openWeights(path: string): Promise<TensorSource> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
     () => false,
   );
-  if (!hasConfig) {
-    const message = `${path} has no ${CONFIG_FILE} beside it: give the model's name or configuration as config`;
-    throw new EvaClipError("ERR_EVACLIP_INVALID_CONFIG", message, { path });
-  }
-  return { weights, config: parseClipConfig(await readJson(configPath)) };
+  const checkpoint = isFolder ? await findCheckpoint(path) : undefined;
+  return openTensors(checkpoint === undefined ? path : join(checkpoint, MODEL_FILE));
 }
 
-/** Writes the weights and the configuration that `findModel` finds. @throws EvaClipError `ERR_EVACLIP_DISK_FULL`, `ERR_EVACLIP_IO` */
-export async function saveModel(directory: string, model: ClipModel): Promise<void> {
-  try {
-    await mkdir(directory, { recursive: true });
-    await writeParameters(join(directory, MODEL_FILE), model.parameters(), { format: "pt" });
-    const config = join(directory, CONFIG_FILE);
-    await writeFile(`${config}.tmp`, `${JSON.stringify(model.config, null, 2)}\n`);
-    await rename(`${config}.tmp`, config);
-  } catch (error) {
-    throw writeError(directory, error);
+/** An open file of weights, and what model they are of. */
+export class ModelFile implements AsyncDisposable {
+  private constructor(
+    private readonly source: TensorSource,
+    private readonly stored: StoredLayout,
+    readonly config: ClipConfig,
+  ) {}
+
+  /**
+   * Opens weights in any known layout, and finds out their configuration.
+   * @throws EvaClipError as `openWeights`, `ERR_EVACLIP_CHECKPOINT_MISMATCH` for an unknown layout,
+   *   `ERR_EVACLIP_INVALID_CONFIG` naming what has to be stated
+   */
+  static async open(path: string, statement: ConfigStatement = {}): Promise<ModelFile> {
+    const source = await openWeights(path);
+    try {
+      const stored = recogniseLayout(source.tensors.keys(), source.path);
+      return new ModelFile(source, stored, await resolveConfig(source, stored, statement));
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+  }
+
+  /** Gives the parameters memory on `device` and the file's values. Nothing is taken when the file does not fit. */
+  async fill(
+    model: ClipModel,
+    device: Device,
+    { dtype, signal }: { dtype: ModelType; signal?: AbortSignal | undefined },
+  ): Promise<LoadReport> {
+    const plan = planLoad(model, this.source, this.stored);
+    allocateModel(model, device, { dtype });
+    if (plan.unfilled.length > 0) await initializeParameters(device, plan.unfilled);
+    await carryOutLoad(plan, signal);
+    return plan.report;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.source.close();
   }
 }

@@ -1,8 +1,11 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
+import { CONFIG_FILE } from "../checkpoints/resolve_config";
 import type { Json } from "../data/dataset";
 import { EvaClipError } from "../errors";
+import { writeError } from "../io/file_error";
+import { readJson } from "../io/json_file";
 import type { ClipModel } from "../models/clip_model";
 import type { Optimizer } from "../optim/optimizer";
 import { readParameters, writeParameters } from "./parameter_file";
@@ -11,7 +14,7 @@ import { readParameters, writeParameters } from "./parameter_file";
 export const MODEL_FILE = "model.safetensors";
 export const OPTIMIZER_FILE = "optimizer.safetensors";
 export const STATE_FILE = "trainer_state.json";
-export const CONFIG_FILE = "config.json";
+export { CONFIG_FILE };
 
 /** Holds the name of the newest checkpoint in its folder. */
 const LATEST_FILE = "latest";
@@ -37,17 +40,6 @@ export interface CheckpointContent {
   readonly model: ClipModel;
   readonly optimizer: Optimizer;
   readonly state: TrainerState;
-}
-
-/** Turns a file-system error into one with a code of ours. */
-export function writeError(path: string, error: unknown): unknown {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (error instanceof EvaClipError || code === undefined) return error;
-  const full = code === "ENOSPC" || code === "EDQUOT";
-  const text = full
-    ? `no space left on the disk for ${path}; nothing of it was kept`
-    : `cannot write ${path}: ${message}`;
-  return new EvaClipError(full ? "ERR_EVACLIP_DISK_FULL" : "ERR_EVACLIP_IO", text, { path, cause: code });
 }
 
 async function writeDurably(path: string, text: string): Promise<void> {
@@ -159,18 +151,6 @@ export async function readTrainerState(folder: string): Promise<TrainerState> {
   if (parsed.success) return parsed.data as TrainerState;
   const problems = parsed.error.issues.map(({ path: field, message }) => `${field.join(".")}: ${message}`);
   throw corrupt(path, `is not the state of a run: ${problems.join("; ")}`);
-}
-
-/** The content of a JSON file. @throws EvaClipError `ERR_EVACLIP_IO` or, when it is not JSON, `ERR_EVACLIP_CHECKPOINT_CORRUPT`. */
-export async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, "utf8").catch((error: Error) => {
-    throw new EvaClipError("ERR_EVACLIP_IO", `cannot read ${path}: ${error.message}`, { path });
-  });
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw corrupt(path, `is not JSON: ${(error as Error).message}`);
-  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { writeError } from "./checkpoint";
+import { writeError } from "../io/file_error";
 import type { TrainEvent } from "./train_events";
 
 /** A JSON-lines record of a run: one object a step or evaluation. */

@@ -22,6 +22,7 @@ const LAYERS = [
   ["index"],
   ["serve"],
   ["train", "eval"],
+  ["checkpoints"],
   ["models", "losses", "optim", "data"],
   ["nn"],
   ["ops"],

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { runCli } from "../../lib/cli/program";
+import { captureCli as run } from "../support/run_cli";
 
 // The words of the tokenizer are CLIP's, so its whole vocabulary is there; everything else is as small as it can be.
 const config = {
@@ -32,24 +32,6 @@ beforeAll(async () => {
   await writeFile(path("data.csv"), `${lines.join("\n")}\n`);
 });
 afterAll(() => rm(folder, { recursive: true }));
-
-/** Runs the command line in this process. */
-async function run(...words: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const take = (into: "out" | "err") => (text: unknown) => {
-    written[into] += String(text);
-    return true;
-  };
-  const spies = [
-    jest.spyOn(process.stdout, "write").mockImplementation(take("out")),
-    jest.spyOn(process.stderr, "write").mockImplementation(take("err")),
-  ];
-  try {
-    return { code: await runCli(words), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 const trainWords = (name: string, ...more: string[]) => [
   ...["train", "--train-data", path("data.csv"), "--model", path("tiny.json"), "--init", "fan_in"],

@@ -1,6 +1,5 @@
 import type { EvaClipError } from "../../lib/errors";
 import { parseClipConfig } from "../../lib/models/clip_config";
-import { evaClipConfig } from "../../lib/models/eva_clip_configs";
 
 const small = {
   embed_dim: 32,
@@ -52,6 +51,13 @@ test.each([
     { ...small, vision_cfg: { rope: true } },
     /vision_cfg\.rope.*eva_model_name/,
   ],
+  [
+    "RMS norm with sub-norms",
+    { ...small, vision_cfg: { ...small.vision_cfg, use_rms_norm: true, subln: true } },
+    /use_rms_norm.*subln/,
+  ],
+  ["RMS norm in a plain tower", { ...small, vision_cfg: { use_rms_norm: true } }, /use_rms_norm.*eva_model/],
+  ["a plain tower without biases", { ...small, vision_cfg: { qkv_bias: false } }, /qkv_bias.*eva_model/],
   ["something else", "EVA02-CLIP-B-16", /object/],
 ])("refuses %s and names it", (_, json, message) => {
   const error = errorOf(json);
@@ -59,11 +65,34 @@ test.each([
   expect(error.message).toMatch(message);
 });
 
-test("an unknown model name lists the known ones", () => {
-  expect(() => evaClipConfig("EVA02-CLIP-B-61")).toThrow(
-    expect.objectContaining({
-      code: "ERR_EVACLIP_UNKNOWN_MODEL",
-      message: expect.stringContaining("EVA02-CLIP-B-16"),
-    }),
-  );
+test("accepts the published file of EVA-CLIP-18B as it is", () => {
+  const published = {
+    embed_dim: 1536,
+    vision_cfg: {
+      image_size: 224,
+      layers: 48,
+      width: 5120,
+      head_width: 128,
+      mlp_ratio: 5,
+      patch_size: 14,
+      eva_model_name: "eva-clip-18b-14-x",
+      drop_path_rate: 0,
+      qkv_bias: false,
+      xattn: true,
+      postnorm: true,
+      fusedLN: false,
+      use_rms_norm: true,
+    },
+    text_cfg: {
+      context_length: 77,
+      vocab_size: 49408,
+      width: 1280,
+      heads: 20,
+      layers: 32,
+      xattn: false,
+      fusedLN: false,
+    },
+  };
+  const { vision_cfg } = parseClipConfig(published);
+  expect(vision_cfg).toMatchObject({ use_rms_norm: true, qkv_bias: false, postnorm: true });
 });

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { openSafetensors } from "../../lib/io/safetensors";
 import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
-import { evaClipConfig } from "../../lib/models/eva_clip_configs";
+import { modelConfig } from "../../lib/models/known_models";
 import { parameterRules } from "../../lib/optim/parameter_groups";
 
 interface PublishedGroup {
@@ -36,7 +36,7 @@ test.each(["eva02_b", "eva01_b_layerscale", "eva02_e"])("%s has the published gr
 });
 
 test("EVA02-CLIP-B-16: the first layer learns 0.75^13 as fast as the head", () => {
-  const all = new ClipModel(evaClipConfig("EVA02-CLIP-B-16")).parameters();
+  const all = new ClipModel(modelConfig("EVA02-CLIP-B-16")).parameters();
   const rate = (key: string) =>
     parameterRules(all, settings).find(({ parameter }) => parameter.name === key)!.learningRate;
   expect(rate("visual.patch_embed.proj.weight")).toBeCloseTo(0.023757, 6);
@@ -48,7 +48,7 @@ test("EVA02-CLIP-B-16: the first layer learns 0.75^13 as fast as the head", () =
 });
 
 test("depth is counted over the whole model, even where only its end is trained", () => {
-  const all = new ClipModel(evaClipConfig("EVA02-CLIP-B-16")).parameters();
+  const all = new ClipModel(modelConfig("EVA02-CLIP-B-16")).parameters();
   const trained = all.filter(({ name }) => name.startsWith("visual.blocks.0."));
   for (const { learningRate } of parameterRules(all, settings, trained))
     expect(learningRate).toBeCloseTo(0.75 ** 12, 12);

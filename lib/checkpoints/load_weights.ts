@@ -1,0 +1,49 @@
+import { toBfloat16 } from "../io/half_precision";
+import { readFloat32, type TensorSource } from "../io/tensor_source";
+import type { ClipModel } from "../models/clip_model";
+import type { Parameter } from "../parameter";
+import { type Assignment, type LoadPlan, type LoadWeightsOptions, planLoad } from "./load_plan";
+import type { LoadReport } from "./load_report";
+import { recogniseLayout } from "./recognise_layout";
+
+async function write(parameter: Parameter, values: Float32Array): Promise<void> {
+  await parameter.write(parameter.dtype === "bf16" ? await toBfloat16(values) : values);
+}
+
+async function carryOut({ parameter, tensors, transpose, resizing }: Assignment): Promise<void> {
+  if (resizing) {
+    const current = resizing.keepsRows ? ((await parameter.read()).data as Float32Array) : undefined;
+    await write(parameter, resizing.apply(await readFloat32(tensors[0]!), current));
+    return;
+  }
+  const share = parameter.size / tensors.length;
+  await parameter.load(tensors.map((tensor, i) => ({ tensor, transpose, at: i * share })));
+}
+
+/** Fills the parameters, one at a time, each converted as it is read. */
+export async function carryOutLoad(plan: LoadPlan, signal?: AbortSignal): Promise<void> {
+  for (const assignment of plan.assignments) {
+    signal?.throwIfAborted();
+    await carryOut(assignment);
+  }
+}
+
+/**
+ * Fills a model's parameters, which must have storage, from a file in any known layout; everything is checked before the
+ * first is changed. Position embeddings, patch projections and contexts of another size are resized; parameters that
+ * the file does not fill keep what they hold.
+ *
+ * @returns what became of every parameter and tensor
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming tensors that are missing, unknown, or of another shape;
+ *   `ERR_EVACLIP_CHECKPOINT_CORRUPT` or `ERR_EVACLIP_IO` for the file itself
+ */
+export async function loadWeights(
+  model: ClipModel,
+  source: TensorSource,
+  options: LoadWeightsOptions = {},
+): Promise<LoadReport> {
+  const layout = recogniseLayout(source.tensors.keys(), source.path);
+  const plan = planLoad(model, source, layout, options);
+  await carryOutLoad(plan, options.signal);
+  return plan.report;
+}

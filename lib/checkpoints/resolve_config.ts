@@ -1,0 +1,109 @@
+import { stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { readJson } from "../io/json_file";
+import type { TensorSource } from "../io/tensor_source";
+import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../models/clip_config";
+import { modelConfig } from "../models/known_models";
+import { type ConfigFields, checkActivation, withFields } from "./config_fields";
+import { fromHuggingFaceConfig, isHuggingFaceConfig } from "./hugging_face_config";
+import { archiveActivation, inferConfig } from "./infer_config";
+import type { StoredLayout } from "./layout";
+import { fromOpenClipConfig, isOpenClipConfig } from "./open_clip_config";
+
+export const CONFIG_FILE = "config.json";
+export const OPEN_CLIP_CONFIG_FILE = "open_clip_config.json";
+
+/** A published model's name or another it is known by, or a configuration in the JSON of the published files. */
+export type ConfigSource = string | ClipConfigInput;
+
+export interface ConfigStatement {
+  /** The whole configuration, or, without `embed_dim`, fields that go before those of the file. */
+  readonly config?: ConfigSource | ConfigFields;
+  /** The activation of the text tower, and of a plain image tower. */
+  readonly quickGelu?: boolean;
+}
+
+/** Where a configuration was found. */
+interface Found {
+  readonly config: ClipConfigInput;
+  readonly where: string;
+}
+
+function isWhole(config: ClipConfigInput | ConfigFields): config is ClipConfigInput {
+  return config.embed_dim !== undefined;
+}
+
+async function jsonBeside(source: TensorSource, name: string): Promise<unknown> {
+  const path = join(dirname(source.path), name);
+  const isThere = await stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+  return isThere ? readJson(path) : undefined;
+}
+
+function isOwnConfig(json: unknown): json is ClipConfigInput {
+  return typeof json === "object" && json !== null && "vision_cfg" in json;
+}
+
+/** The configuration beside a file or in its metadata. A format that says nothing of QuickGELU means GELU. */
+async function findConfig(source: TensorSource, { layout }: StoredLayout): Promise<Found | undefined> {
+  const where = join(dirname(source.path), CONFIG_FILE);
+  const json = await jsonBeside(source, CONFIG_FILE);
+  if (layout.name === "hugging_face") {
+    if (!isHuggingFaceConfig(json)) return undefined;
+    const family = layout.imageFamily((name) => source.tensors.has(name));
+    return { config: fromHuggingFaceConfig(json, family, where), where };
+  }
+  if (isOwnConfig(json)) return { config: { quick_gelu: false, ...json }, where };
+  const openClip = await jsonBeside(source, OPEN_CLIP_CONFIG_FILE);
+  if (isOpenClipConfig(openClip)) {
+    const path = join(dirname(source.path), OPEN_CLIP_CONFIG_FILE);
+    return { config: { quick_gelu: false, ...fromOpenClipConfig(openClip, path) }, where: path };
+  }
+  return configInMetadata(source);
+}
+
+function configInMetadata({ path, metadata }: TensorSource): Found | undefined {
+  if (metadata.config === undefined) return undefined;
+  try {
+    const json: unknown = JSON.parse(metadata.config);
+    return isOwnConfig(json)
+      ? { config: { quick_gelu: false, ...json }, where: `the metadata of ${path}` }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The configuration of the model in a file: as stated, or from a config.json or open_clip_config.json beside it, its
+ * metadata, or its shapes.
+ *
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it cannot be told, naming the fields to state, or when what is
+ *   stated of the activation contradicts it; `ERR_EVACLIP_UNKNOWN_MODEL` for a name
+ */
+export async function resolveConfig(
+  source: TensorSource,
+  stored: StoredLayout,
+  { config: given, quickGelu }: ConfigStatement = {},
+): Promise<ClipConfig> {
+  const whole = typeof given === "string" ? modelConfig(given) : given && isWhole(given) ? given : undefined;
+  const fields: ConfigFields = whole === undefined ? ((given as ConfigFields | undefined) ?? {}) : {};
+  checkActivation(source.path, quickGelu, fields.quick_gelu, "its configuration says so");
+  const activation = quickGelu ?? fields.quick_gelu;
+  const stated = { ...fields, ...(activation !== undefined && { quick_gelu: activation }) };
+  const found = whole
+    ? { config: whole, where: "the configuration given" }
+    : await findConfig(source, stored);
+  if (found === undefined) return inferConfig(source.tensors, stored, stated, source.path).config;
+  checkActivation(source.path, activation, found.config.quick_gelu, `${found.where} says so`);
+  const config = parseClipConfig(withFields(found.config, stated));
+  checkActivation(
+    source.path,
+    config.quick_gelu,
+    archiveActivation(source.tensors),
+    "OpenAI trained with it",
+  );
+  return config;
+}

@@ -1,0 +1,28 @@
+import { readFile, rename, unlink, writeFile } from "node:fs/promises";
+import { EvaClipError } from "../errors";
+import { writeError } from "./file_error";
+
+/** The content of a JSON file. @throws EvaClipError `ERR_EVACLIP_IO` or, when it is not JSON, `ERR_EVACLIP_CHECKPOINT_CORRUPT`. */
+export async function readJson(path: string): Promise<unknown> {
+  const text = await readFile(path, "utf8").catch((error: Error) => {
+    throw new EvaClipError("ERR_EVACLIP_IO", `cannot read ${path}: ${error.message}`, { path });
+  });
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    const problem = `${path} is not JSON: ${(error as Error).message}`;
+    throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", problem, { path });
+  }
+}
+
+/** Writes a JSON file under a temporary name first, so that a reader sees the old one or the whole new one. */
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  const temporary = `${path}.tmp`;
+  try {
+    await writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`);
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw writeError(path, error);
+  }
+}

@@ -1,0 +1,27 @@
+import { captureCli } from "../support/run_cli";
+
+test("models lists sizes, cost and accuracy", async () => {
+  const { code, out } = await captureCli("models");
+  expect(code).toBe(0);
+  const line = out.split("\n").find((text) => text.startsWith("EVA02-CLIP-bigE-14-plus"));
+  expect(line).toMatch(/ 4\.4 G +694\.3 M +5\.0 G +2362\.19 +224 +82\.0 +laion2b_s9b_b144k$/);
+  expect(out).toContain("open_clip docs/openclip_results.csv; EVA-CLIP-18B");
+});
+
+test("models --json gives exact counts, other names and sources", async () => {
+  const { out } = await captureCli("models", "--json");
+  const models = JSON.parse(out) as { name: string }[];
+  expect(models.find(({ name }) => name === "EVA02-CLIP-B-16")).toMatchObject({
+    aliases: expect.arrayContaining(["EVA02-B-16", "eva02_base_patch16_clip_224"]),
+    parameters: { image: 86_263_040, text: 63_428_096, total: 149_691_137 },
+    imageSize: 224,
+    zeroShot: { top1: 74.72, weights: "merged2b_s8b_b131k", source: "open_clip docs/openclip_results.csv" },
+    config: { embed_dim: 512 },
+  });
+});
+
+test("a name that no model has leads to those near to it", async () => {
+  const { code, err } = await captureCli("inspect", "EVA02-CLIP-B-61");
+  expect(code).not.toBe(0);
+  expect(err).toMatch(/there is no model EVA02-CLIP-B-61; near to it are EVA02-CLIP-B-16.*UNKNOWN_MODEL/);
+});
