@@ -59,10 +59,10 @@ export class PickleCursor {
 
   string(count: number): string {
     const at = this.position;
+    const bytes = this.bytes(count);
     try {
-      return this.text.decode(this.bytes(count));
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
+      return this.text.decode(bytes);
+    } catch {
       throw this.fail("CORRUPT", `holds a string that is not UTF-8 at byte ${at} of its pickle`);
     }
   }
