@@ -18,8 +18,39 @@ export interface DeviceInfo {
   threads: number;
 }
 
+/** A file in the address space. */
+export interface NativeMappedFile {
+  readonly size: number;
+  /** A copy of the bytes from `begin` to `end`. */
+  bytes(begin: number, end: number): Uint8Array;
+  /** Fills `into` with a view's elements from the `first` on, in row-major order. */
+  read(view: NativeStoredView, first: number, into: Float32Array): void;
+  close(): void;
+}
+
+/** Types of stored elements that the addon converts. */
+export type NativeStoredDtype = "F64" | "F32" | "F16" | "BF16";
+
+/** A strided view of the elements in a file. */
+export interface NativeStoredView {
+  file: NativeMappedFile;
+  dtype: NativeStoredDtype;
+  /** The byte where element [0, …, 0] begins. */
+  offset: number;
+  shape: readonly number[];
+  /** In elements. */
+  strides: readonly number[];
+}
+
+/** What part of a parameter is filled from where. */
+export interface NativePiece extends NativeStoredView {
+  /** The first element of the parameter that it fills. */
+  at: number;
+}
+
 export interface NativeParameter {
   write(data: NativeArray): Promise<void>;
+  load(pieces: readonly NativePiece[]): Promise<void>;
   read(into: NativeArray): Promise<void>;
   dispose(): void;
 }
@@ -80,6 +111,14 @@ export interface NativeProgram {
 export interface Native {
   Device: new (options: { kind: string; threads: number; instructionSet: string }) => NativeDevice;
   Graph: new () => NativeGraph;
+  MappedFile: new (path: string) => NativeMappedFile;
+  /** Converts all elements of `from` into `to`, rounding to the nearest, ties to even. */
+  convertElements(
+    from: ArrayBufferView,
+    fromType: NativeStoredDtype,
+    to: ArrayBufferView,
+    toType: NativeStoredDtype,
+  ): void;
   setErrorFactory(make: (code: string, message: string, details: Record<string, string>) => Error): void;
   /** Of every op: its fields in order, as [name, kind]. */
   opFields(): Record<string, [string, string][]>;

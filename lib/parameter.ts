@@ -1,12 +1,60 @@
 import type { Device } from "./device";
 import { EvaClipError } from "./errors";
 import { allocateArray, elementCount, HostTensor, holds } from "./host_tensor";
-import type { DType, NativeArray, NativeParameter } from "./native";
+import { floatView, type StoredTensor, TENSOR_ARRAYS } from "./io/tensor_source";
+import type { DType, NativeArray, NativeParameter, NativePiece } from "./native";
 
 /** How a parameter starts: a constant, or normal deviates cut at ± `cut` standard deviations (0: not cut). */
 export type Initializer =
   | { kind: "constant"; value: number }
   | { kind: "normal"; std: number; mean?: number; cut?: number };
+
+/** What part of a parameter is filled from which stored tensor. */
+export interface TensorPiece {
+  readonly tensor: StoredTensor;
+  /** Swap the two dimensions. */
+  readonly transpose?: boolean;
+  /** Only these rows (first dimension, of the tensor as stored). */
+  readonly rows?: readonly [begin: number, end: number];
+  /** The first element of the parameter that it fills; default 0. */
+  readonly at?: number;
+}
+
+/** The rows and the transposition of a piece as a view of the file. */
+function nativePiece(
+  parameter: string,
+  { tensor, transpose = false, rows, at = 0 }: TensorPiece,
+): NativePiece {
+  const view = floatView(tensor);
+  const fail = (problem: string) => {
+    const message = `parameter ${parameter}: ${problem} of a stored tensor [${tensor.shape.join(", ")}]`;
+    return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { parameter });
+  };
+  let { offset } = view;
+  const shape = [...view.shape];
+  const strides = [...view.strides];
+  if (rows) {
+    const [begin, end] = rows;
+    const known = shape[0] ?? 0;
+    if (
+      !Number.isSafeInteger(begin) ||
+      !Number.isSafeInteger(end) ||
+      begin < 0 ||
+      begin > end ||
+      end > known
+    ) {
+      throw fail(`cannot take rows ${begin} to ${end}`);
+    }
+    offset += begin * strides[0]! * TENSOR_ARRAYS[view.dtype].BYTES_PER_ELEMENT;
+    shape[0] = end - begin;
+  }
+  if (transpose) {
+    if (shape.length !== 2) throw fail("cannot swap the two dimensions");
+    shape.reverse();
+    strides.reverse();
+  }
+  return { ...view, offset, shape, strides, at };
+}
 
 /**
  * A named tensor that training changes and checkpoints hold. It is declared by a module without memory, so that a
@@ -67,6 +115,17 @@ export class Parameter {
       );
     }
     await storage.write(data);
+  }
+
+  /**
+   * Fills the parts that `pieces` name straight from their files, converting, on the device's thread and in order with
+   * its other work. Everything is checked before the first element changes.
+   *
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a piece that leaves its file or this parameter, or is not
+   *   floating-point; `ERR_EVACLIP_IO` when a file has become shorter; `ERR_EVACLIP_DISPOSED` when it was closed
+   */
+  async load(pieces: readonly TensorPiece[]): Promise<void> {
+    await this.#require().load(pieces.map((piece) => nativePiece(this.name, piece)));
   }
 
   /** A copy of the content. */

@@ -2,13 +2,9 @@ import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EvaClipError } from "../errors";
-import {
-  layoutTensors,
-  parseHeader,
-  TENSOR_ARRAYS,
-  type TensorEntry,
-  type TensorInfo,
-} from "./safetensors_header";
+import { MappedFile } from "./mapped_file";
+import { layoutTensors, parseHeader, type TensorInfo } from "./safetensors_header";
+import { rowMajorStrides, type StoredTensor, TENSOR_ARRAYS, type TensorSource } from "./tensor_source";
 
 const LENGTH_BYTES = 8;
 /** The format's own limit. */
@@ -16,7 +12,7 @@ const GREATEST_HEADER_BYTES = 100_000_000;
 const WRITE_CHUNK_BYTES = 16 * 1024 * 1024;
 
 /** Values of a tensor; bf16 and f16 are their 16-bit patterns. */
-export type TensorArray = Float32Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array;
+export type TensorArray = InstanceType<(typeof TENSOR_ARRAYS)[keyof typeof TENSOR_ARRAYS]>;
 
 /** A tensor to write; `data` may be a function that is called when its turn comes, so that not all are held at once. */
 export interface TensorToWrite extends TensorInfo {
@@ -24,27 +20,31 @@ export interface TensorToWrite extends TensorInfo {
   readonly data: ArrayBufferView | (() => ArrayBufferView | Promise<ArrayBufferView>);
 }
 
-/** An open safetensors file. Tensors are read one at a time, each into memory of its own. */
-export class SafetensorsFile implements AsyncDisposable {
+/** An open safetensors file. */
+export class SafetensorsFile implements TensorSource {
+  readonly format = "safetensors";
+
   constructor(
-    readonly path: string,
     readonly metadata: Readonly<Record<string, string>>,
-    readonly tensors: ReadonlyMap<string, TensorEntry>,
-    private readonly file: FileHandle,
-    private readonly dataStart: number,
+    readonly tensors: ReadonlyMap<string, StoredTensor>,
+    private readonly file: MappedFile,
   ) {}
 
-  /** The values of one tensor. Throws ERR_EVACLIP_CHECKPOINT_CORRUPT when there is none of that name. */
+  get path(): string {
+    return this.file.path;
+  }
+
+  /** A copy of one tensor's values as they are stored. Throws ERR_EVACLIP_CHECKPOINT_CORRUPT when there is none of that name. */
   async read(name: string): Promise<TensorArray> {
-    const entry = this.tensors.get(name);
-    if (entry === undefined) throw corrupt(this.path, `has no tensor "${name}"`, { tensor: name });
-    const bytes = new Uint8Array(entry.end - entry.begin);
-    await readFully(this.file, bytes, this.dataStart + entry.begin, this.path, `tensor "${name}"`);
-    return new TENSOR_ARRAYS[entry.dtype](bytes.buffer);
+    const tensor = this.tensors.get(name);
+    if (tensor === undefined) throw corrupt(this.path, `has no tensor "${name}"`, { tensor: name });
+    const elements = TENSOR_ARRAYS[tensor.dtype];
+    const size = tensor.shape.reduce((product, dim) => product * dim, elements.BYTES_PER_ELEMENT);
+    return new elements(this.file.bytes(tensor.offset, tensor.offset + size).buffer as ArrayBuffer);
   }
 
   async close(): Promise<void> {
-    await this.file.close();
+    this.file.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -59,27 +59,28 @@ export class SafetensorsFile implements AsyncDisposable {
  *   ERR_EVACLIP_IO when the file cannot be opened
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const file = await open(path, "r").catch((error: Error) => {
-    throw new EvaClipError("ERR_EVACLIP_IO", `cannot open ${path}: ${error.message}`, { path });
-  });
+  const file = await MappedFile.open(path);
   try {
-    const fileBytes = (await file.stat()).size;
+    const fileBytes = file.size;
     if (fileBytes < LENGTH_BYTES) throw corrupt(path, `is ${fileBytes} bytes long, too short for a header`);
-    const length = new Uint8Array(LENGTH_BYTES);
-    await readFully(file, length, 0, path, "the header length");
+    const length = file.bytes(0, LENGTH_BYTES);
     const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
     if (headerBytes > Math.min(GREATEST_HEADER_BYTES, fileBytes - LENGTH_BYTES)) {
       throw corrupt(path, `claims a header of ${headerBytes} bytes in a file of ${fileBytes}`);
     }
-    const header = new Uint8Array(headerBytes);
-    await readFully(file, header, LENGTH_BYTES, path, "the header");
     const dataStart = LENGTH_BYTES + headerBytes;
-    const { metadata, tensors } = parseHeader(header, fileBytes - dataStart, (problem, details) =>
-      corrupt(path, problem, details),
+    const header = parseHeader(
+      file.bytes(LENGTH_BYTES, dataStart),
+      fileBytes - dataStart,
+      (problem, details) => corrupt(path, problem, details),
     );
-    return new SafetensorsFile(path, metadata, tensors, file, dataStart);
+    const tensors = [...header.tensors].map(([name, { dtype, shape, begin }]): [string, StoredTensor] => [
+      name,
+      { dtype, shape, strides: rowMajorStrides(shape), file, offset: dataStart + begin },
+    ]);
+    return new SafetensorsFile(header.metadata, new Map(tensors), file);
   } catch (error) {
-    await file.close();
+    file.close();
     throw error;
   }
 }
@@ -127,14 +128,6 @@ async function bytesOf(tensor: TensorToWrite & { bytes: number }): Promise<Uint8
     });
   }
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-}
-
-async function readFully(file: FileHandle, into: Uint8Array, from: number, path: string, what: string) {
-  for (let done = 0; done < into.length; ) {
-    const { bytesRead } = await file.read(into, done, into.length - done, from + done);
-    if (bytesRead === 0) throw corrupt(path, `ends inside ${what}`);
-    done += bytesRead;
-  }
 }
 
 async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {

@@ -1,19 +1,8 @@
 import { EvaClipError } from "../errors";
-
-/** The array each dtype is read into. */
-export const TENSOR_ARRAYS = {
-  F32: Float32Array,
-  I32: Int32Array,
-  I64: BigInt64Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-  U8: Uint8Array,
-} as const;
-
-export type TensorDtype = keyof typeof TENSOR_ARRAYS;
+import { type StoredDtype, TENSOR_ARRAYS } from "./tensor_source";
 
 export interface TensorInfo {
-  readonly dtype: TensorDtype;
+  readonly dtype: StoredDtype;
   readonly shape: readonly number[];
 }
 
@@ -60,7 +49,7 @@ function parseEntry(name: string, value: unknown, dataBytes: number, fail: Fail)
   if (!isSizeList(offsets) || offsets.length !== 2) {
     throw failTensor(`expected data_offsets [begin, end], found ${JSON.stringify(offsets)}`);
   }
-  const entry = { dtype: dtype as TensorDtype, shape, begin: offsets[0]!, end: offsets[1]! };
+  const entry = { dtype: dtype as StoredDtype, shape, begin: offsets[0]!, end: offsets[1]! };
   if (entry.begin > entry.end || entry.end > dataBytes) {
     throw failTensor(
       `its bytes ${entry.begin} to ${entry.end} are not inside the ${dataBytes} bytes of data`,

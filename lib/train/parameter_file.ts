@@ -1,8 +1,6 @@
 import { EvaClipError } from "../errors";
-import { toBfloat16, toFloat32 } from "../io/float_conversion";
-import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../io/safetensors";
-import type { TensorEntry } from "../io/safetensors_header";
-import type { NativeArray } from "../native";
+import { openSafetensors, writeSafetensors } from "../io/safetensors";
+import { isFloatDtype, type TensorSource } from "../io/tensor_source";
 import type { Parameter } from "../parameter";
 
 /** Tensors of published files that are derived from the configuration, and so are never read. */
@@ -37,7 +35,7 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
 }
 
 /** Throws ERR_EVACLIP_CHECKPOINT_MISMATCH unless the file holds exactly these parameters in these shapes. */
-function checkTensors(file: SafetensorsFile, parameters: readonly Parameter[]): void {
+function checkTensors(file: TensorSource, parameters: readonly Parameter[]): void {
   const expected = new Map(parameters.map((parameter) => [parameter.name, parameter]));
   const missing = [...expected.keys()].filter((name) => !file.tensors.has(name));
   const extra = [...file.tensors.keys()].filter((name) => !expected.has(name) && !DERIVED.test(name));
@@ -46,7 +44,10 @@ function checkTensors(file: SafetensorsFile, parameters: readonly Parameter[]): 
     if (!found || sameShape(found.shape, shape)) return [];
     return [`${name} (expected [${shape.join(", ")}], found [${found.shape.join(", ")}])`];
   });
-  const unreadable = [...expected.keys()].filter((name) => !isFloat(file.tensors.get(name)));
+  const unreadable = [...expected.keys()].filter((name) => {
+    const found = file.tensors.get(name);
+    return found && !isFloatDtype(found.dtype);
+  });
   const problems = [
     missing.length > 0 && `missing ${list(missing)}`,
     extra.length > 0 && `unknown ${list(extra)}`,
@@ -61,21 +62,9 @@ function checkTensors(file: SafetensorsFile, parameters: readonly Parameter[]): 
   );
 }
 
-function isFloat(entry: TensorEntry | undefined): boolean {
-  return !entry || ["F32", "F16", "BF16"].includes(entry.dtype);
-}
-
-async function valuesFor(file: SafetensorsFile, { name, dtype }: Parameter): Promise<NativeArray> {
-  const stored = file.tensors.get(name)!.dtype as "F32" | "F16" | "BF16";
-  const data = await file.read(name);
-  if (stored === "BF16" && dtype === "bf16") return data as Uint16Array;
-  const floats = await toFloat32(data, stored);
-  return dtype === "bf16" ? toBfloat16(floats) : floats;
-}
-
 /**
- * Fills parameters, which must have storage, from a file; everything is checked before the first is changed. 16-bit
- * tensors are converted.
+ * Fills parameters, which must have storage, from a file; everything is checked before the first is changed. Other
+ * floating-point types are converted.
  *
  * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming missing, unknown and misshapen tensors;
  *   `ERR_EVACLIP_CHECKPOINT_CORRUPT` or `ERR_EVACLIP_IO` for the file itself
@@ -85,14 +74,10 @@ export async function readParameters(
   parameters: readonly Parameter[],
   signal?: AbortSignal,
 ): Promise<void> {
-  const file = await openSafetensors(path);
-  try {
-    checkTensors(file, parameters);
-    for (const parameter of parameters) {
-      signal?.throwIfAborted();
-      await parameter.write(await valuesFor(file, parameter));
-    }
-  } finally {
-    await file.close();
+  await using file = await openSafetensors(path);
+  checkTensors(file, parameters);
+  for (const parameter of parameters) {
+    signal?.throwIfAborted();
+    await parameter.load([{ tensor: file.tensors.get(parameter.name)! }]);
   }
 }
