@@ -1,6 +1,6 @@
 import { EvaClipError } from "../errors";
 
-/** CORRUPT: damaged. UNSAFE: asks for something to be run. UNSUPPORTED: sound, but not of a kind that is read here. */
+/** CORRUPT: damaged. UNSAFE: asks for something to be run. UNSUPPORTED: sound, but of a kind that is not read. */
 export type CheckpointProblem = "CORRUPT" | "UNSAFE" | "UNSUPPORTED";
 
 /** A damaged file can hold names of any length, and messages quote them. */

@@ -41,7 +41,7 @@ const SIGNATURES: readonly Signature[] = [
     matches: (head, fileBytes) =>
       head.length > 8 && head[8] === 0x7b && head.readBigUInt64LE(0) <= BigInt(fileBytes - 8),
     kind: "UNSUPPORTED",
-    problem: "is a safetensors file: give it the name ending .safetensors",
+    problem: "is a safetensors file, not one of torch.save: open it as safetensors",
   },
   {
     matches: (head) => head.subarray(2, 2 + LEGACY_PICKLE.length).equals(LEGACY_PICKLE),
@@ -65,7 +65,7 @@ const SIGNATURES: readonly Signature[] = [
   },
 ];
 
-/** What a file is that does not begin as a ZIP archive does, from its first FORMAT_BYTES bytes; undefined for one that does. */
+/** What a file is that is no ZIP archive, from its first FORMAT_BYTES bytes; undefined for one that begins like one. */
 export function foreignFormat(head: Buffer, fileBytes: number): ForeignFormat | undefined {
   if (head.subarray(0, ZIP_SIGNATURE.length).equals(ZIP_SIGNATURE)) return undefined;
   const shown = head.subarray(0, 8).toString("hex");

@@ -1,36 +1,6 @@
 import type { Fail } from "./checkpoint_error";
 import { PickleCursor } from "./pickle_cursor";
-
-/** Anything a pickle holds. Tuples are arrays, lists PickleList, dictionaries Map, sets Set; integers beyond 2^53 bigint. */
-export type PickleValue = null | boolean | number | bigint | string | object;
-
-/** A Python list; a class of its own because only it can be appended to. */
-export class PickleList {
-  constructor(readonly items: PickleValue[]) {}
-}
-
-/** An object of an allowed class that is data to us: it has a name and attributes, and no behaviour. */
-export class PickleObject {
-  attributes: ReadonlyMap<PickleValue, PickleValue> = new Map();
-
-  constructor(readonly className: string) {}
-}
-
-/** An allowed global: `construct` makes a value of this package's own from arguments; without it, the global is a name only. */
-export class PickleGlobal {
-  constructor(
-    readonly qualifiedName: string,
-    readonly construct?: (args: readonly PickleValue[]) => PickleValue,
-  ) {}
-}
-
-/** What a kind of file may hold beside plain containers, numbers and strings. */
-export interface PickleDialect {
-  /** The meaning of a global, or undefined for every one that is not allowed. */
-  resolve(module: string, name: string): PickleGlobal | undefined;
-  /** The value that stands for a persistent id. */
-  persistent(id: PickleValue): PickleValue;
-}
+import { type PickleDialect, PickleGlobal, PickleList, PickleObject, type PickleValue } from "./pickle_value";
 
 /**
  * The time and memory of a pickle are bounded by its instructions: a checkpoint has about 25 for each tensor, and each
@@ -220,7 +190,7 @@ class PickleMachine {
   }
 }
 
-/** `null` stands for Python's None, so that a memo can tell it from nothing. */
+/** Every instruction but PROTO and STOP, by the character or byte that stands for it. */
 const INSTRUCTIONS: ReadonlyMap<number, (m: PickleMachine) => void> = new Map(
   Object.entries<(m: PickleMachine) => void>({
     "(": (m) => m.mark(),
@@ -290,8 +260,8 @@ const INSTRUCTIONS: ReadonlyMap<number, (m: PickleMachine) => void> = new Map(
 );
 
 /**
- * Reads a pickle of protocol 2 to 5 as data. A global is what `dialect` says it is, or the file is refused; nothing that
- * the file names is ever looked up, imported or called, and values may refer to each other but are never copied.
+ * Reads a pickle of protocol 2 to 5 as data. A global is what `dialect` says it is, or the file is refused; nothing
+ * that the file names is ever imported or called, and values may refer to each other but are never copied.
  *
  * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSAFE naming the module and name that a refused pickle asks for;
  *   ERR_EVACLIP_CHECKPOINT_CORRUPT saying what was expected, and before which byte

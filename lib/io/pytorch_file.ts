@@ -35,8 +35,8 @@ interface PytorchArchive {
 }
 
 /**
- * Opens a PyTorch checkpoint (torch.save's ZIP format, or a TorchScript archive, of which only the weights are read) and
- * finds its state dict; see `findStateDict` for where, and `pytorchDialect` for what a file may contain. Only the
+ * Opens a PyTorch checkpoint (torch.save's ZIP format, or a TorchScript archive, of which only the weights are read)
+ * and finds its state dict; see `findStateDict` for where, and `pytorchDialect` for what a file may contain. Only the
  * description is read here: tensors are ranges of the mapped file, each checked to lie inside its storage.
  *
  * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSAFE when the file asks for code to be run (nothing is);
@@ -106,9 +106,8 @@ function isScript({ folder, entries }: PytorchArchive): boolean {
 
 async function checkByteOrder(file: FileHandle, entry: ZipEntry | undefined, fail: Fail): Promise<void> {
   if (entry === undefined) return;
-  const order = (await readRange(file, entry.begin, Math.min(entry.bytes, FORMAT_BYTES), fail)).toString(
-    "latin1",
-  );
+  const bytes = await readRange(file, entry.begin, Math.min(entry.bytes, FORMAT_BYTES), fail);
+  const order = bytes.toString("latin1");
   if (order === "big")
     throw fail("UNSUPPORTED", "was saved on a big-endian machine: save it again on another one");
   if (order !== "little")

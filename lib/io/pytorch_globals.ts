@@ -1,11 +1,11 @@
 import type { Fail } from "./checkpoint_error";
-import { type PickleDialect, PickleGlobal, PickleObject, type PickleValue } from "./pickle";
+import { type PickleDialect, PickleGlobal, PickleObject, type PickleValue } from "./pickle_value";
 import type { StoredDtype } from "./tensor_source";
 
 /** PyTorch's own limit. */
 const MOST_DIMENSIONS = 64;
 
-/** Values in an entry of the archive, as the pickle describes them; `elements` of an untyped storage are bytes. */
+/** An entry of the archive as the pickle describes it; `elements` of an untyped storage are bytes. */
 export class PickledStorage {
   constructor(
     readonly typeName: string,
@@ -14,7 +14,7 @@ export class PickledStorage {
   ) {}
 }
 
-/** A tensor as the pickle describes it: a view of a storage, sizes in elements, nothing checked against the storage yet. */
+/** A tensor as the pickle describes it: a view, in elements, not yet checked against its storage. */
 export class PickledTensor {
   constructor(
     readonly storage: PickledStorage,
@@ -28,7 +28,7 @@ export class PickledTensor {
   ) {}
 }
 
-/** Element types that are read, by the names that a pickle gives them; every other one is refused when a weight has it. */
+/** Element types that are read, by the names that a pickle gives them; a weight of another type is refused. */
 export const STORED_DTYPES: ReadonlyMap<string, StoredDtype> = new Map(
   (
     [
@@ -100,42 +100,37 @@ function isSize(value: PickleValue | undefined): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/**
- * What torch.save writes beside plain containers, and nothing else. A name is allowed when it is on one of this file's
- * lists; each allowed name has a constructor of ours that keeps data. All others, whether called or not, make the whole
- * file refused: it was not written to be data. `__torch__` classes are allowed in `isScript` archives only.
- */
-export function pytorchDialect(isScript: boolean, fail: Fail): PickleDialect {
+type Construct = (args: readonly PickleValue[]) => PickleValue;
+
+/** The globals that make a value which the reader looks into. */
+function constructors(fail: Fail): ReadonlyMap<string, Construct> {
   const tensor = (args: readonly PickleValue[], dtype?: PickleValue, metadata?: PickleValue) => {
     const [storage, begin, shape, strides] = args;
-    const isSound = storage instanceof PickledStorage && isSize(begin) && isSizes(shape) && isSizes(strides);
-    if (
-      !isSound ||
-      shape.length !== strides.length ||
-      !(dtype === undefined || dtype instanceof PickleGlobal)
-    ) {
+    const isView = storage instanceof PickledStorage && isSize(begin) && isSizes(shape) && isSizes(strides);
+    const isTyped = dtype === undefined || dtype instanceof PickleGlobal;
+    if (!isView || !isTyped || shape.length !== strides.length) {
       throw fail(
         "CORRUPT",
-        "has a pickle with a malformed tensor: expected storage, offset, sizes and strides",
+        "has a malformed tensor in its pickle: expected storage, offset, sizes and strides",
       );
     }
-    const typeName = dtype?.qualifiedName ?? storage.typeName;
     const isLazy = metadata instanceof Map && metadata.size > 0;
+    const typeName = dtype?.qualifiedName ?? storage.typeName;
     return new PickledTensor(storage, begin, shape, strides, typeName, isLazy);
   };
-  const parameter = ([data]: readonly PickleValue[]) => {
+  const parameter: Construct = ([data]) => {
     if (data instanceof PickledTensor || data instanceof PickleObject) return data;
     throw fail("CORRUPT", "has a pickle with a parameter that is not a tensor");
   };
-  const size = ([sizes]: readonly PickleValue[]) => {
+  const size: Construct = ([sizes]) => {
     if (isSizes(sizes)) return sizes;
     throw fail("CORRUPT", "has a pickle with a malformed torch.Size");
   };
-  const dictionary = (args: readonly PickleValue[]) => {
+  const dictionary: Construct = (args) => {
     if (args.every((arg) => arg instanceof PickleGlobal || arg === null)) return new Map();
     throw fail("UNSUPPORTED", "has a dictionary in the form of Python 2: save it again with a newer PyTorch");
   };
-  const constructors = new Map<string, (args: readonly PickleValue[]) => PickleValue>([
+  return new Map<string, Construct>([
     ["torch._utils._rebuild_tensor", (args) => tensor(args)],
     ["torch._utils._rebuild_tensor_v2", (args) => tensor(args, undefined, args[6])],
     ["torch._utils._rebuild_tensor_v3", (args) => tensor(args, args[6] ?? null, args[7])],
@@ -145,30 +140,33 @@ export function pytorchDialect(isScript: boolean, fail: Fail): PickleDialect {
     ["collections.OrderedDict", dictionary],
     ["collections.defaultdict", dictionary],
   ]);
-  const globals = new Map<string, PickleGlobal | undefined>();
-  const define = (qualifiedName: string): PickleGlobal | undefined => {
-    const construct = constructors.get(qualifiedName);
-    if (construct !== undefined) return new PickleGlobal(qualifiedName, construct);
-    if ([STORAGE_TYPES, ELEMENT_TYPES, ENUMERATION_VALUES].some((names) => names.test(qualifiedName)))
-      return new PickleGlobal(qualifiedName);
-    const isObject =
-      DATA_OBJECTS.has(qualifiedName) ||
-      NUMPY_OBJECTS.test(qualifiedName) ||
-      BUILTIN_OBJECTS.test(qualifiedName) ||
-      (isScript && SCRIPT_OBJECTS.test(qualifiedName));
-    return isObject ? new PickleGlobal(qualifiedName, () => new PickleObject(qualifiedName)) : undefined;
-  };
+}
+
+/**
+ * What torch.save writes beside plain containers, and nothing else. A name is allowed when it is on one of this file's
+ * lists; each allowed name has a constructor of ours that keeps data. All others, whether called or not, make the whole
+ * file refused: it was not written to be data. `__torch__` classes are allowed in `isScript` archives only.
+ */
+export function pytorchDialect(isScript: boolean, fail: Fail): PickleDialect {
+  const constructed = constructors(fail);
+  const isName = (name: string) =>
+    [STORAGE_TYPES, ELEMENT_TYPES, ENUMERATION_VALUES].some((n) => n.test(name));
+  const isObject = (name: string) =>
+    DATA_OBJECTS.has(name) ||
+    [NUMPY_OBJECTS, BUILTIN_OBJECTS, ...(isScript ? [SCRIPT_OBJECTS] : [])].some((n) => n.test(name));
   return {
     resolve(module, name) {
       const qualifiedName = `${module}.${name}`;
-      if (!globals.has(qualifiedName)) globals.set(qualifiedName, define(qualifiedName));
-      return globals.get(qualifiedName);
+      const construct = constructed.get(qualifiedName);
+      if (construct !== undefined) return new PickleGlobal(qualifiedName, construct);
+      if (isName(qualifiedName)) return new PickleGlobal(qualifiedName);
+      if (!isObject(qualifiedName)) return undefined;
+      return new PickleGlobal(qualifiedName, () => new PickleObject(qualifiedName));
     },
     persistent(id) {
       const [kind, type, key, , elements] = Array.isArray(id) ? id : [];
-      const isSound =
-        kind === "storage" && type instanceof PickleGlobal && typeof key === "string" && isSize(elements);
-      if (!isSound) {
+      const isStorage = kind === "storage" && type instanceof PickleGlobal;
+      if (!isStorage || typeof key !== "string" || !isSize(elements)) {
         throw fail("CORRUPT", "has a pickle with a persistent id that does not describe a storage");
       }
       return new PickledStorage(type.qualifiedName, key, elements);

@@ -1,5 +1,5 @@
 import type { Fail } from "./checkpoint_error";
-import { PickleObject, type PickleValue } from "./pickle";
+import { PickleObject, type PickleValue } from "./pickle_value";
 import { PickledTensor } from "./pytorch_globals";
 
 /** Where trainers put the state dict, in the order of preference. */
@@ -19,9 +19,9 @@ export interface StateDict {
 }
 
 /**
- * The weights in what torch.save was given. Dictionaries under `model`, `module` and `state_dict` are entered one after
- * the other, and a prefix that all names share (`module.`, `_orig_mod.`) is taken off. Values beside tensors, such as an
- * optimizer's state, are left out; a weight of a kind that is not stored as a plain tensor is an error.
+ * The weights in what torch.save was given. Dictionaries under `model`, `module` and `state_dict` are entered one
+ * after the other, and a prefix that all names share (`module.`, `_orig_mod.`) is taken off. Values beside tensors,
+ * such as an optimizer's state, are left out; a weight that is not stored as a plain tensor is an error.
  *
  * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSUPPORTED naming the entry, or what was there instead of weights
  */

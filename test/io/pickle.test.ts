@@ -1,5 +1,6 @@
 import { failAbout } from "../../lib/io/checkpoint_error";
-import { PickleList, PickleObject, type PickleValue, unpickle } from "../../lib/io/pickle";
+import { unpickle } from "../../lib/io/pickle";
+import { PickleList, PickleObject, type PickleValue } from "../../lib/io/pickle_value";
 import { PickledTensor, pytorchDialect } from "../../lib/io/pytorch_globals";
 import { tensorPickle } from "../support/pytorch_archive";
 
@@ -145,15 +146,19 @@ describe("unpickle refuses as damaged", () => {
     [
       "a tensor without a storage",
       "\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(NK\0))tR.",
-      /malformed tensor/,
+      /malformed tensor in its pickle/,
     ],
     ["a parameter of nothing", "\x80\x02ctorch._utils\n_rebuild_parameter\nN\x85R.", /not a tensor/],
-    ["sizes and strides that differ in number", tensorPickle(0, [2, 2], [1]), /malformed tensor/],
-    ["a negative stride", tensorPickle(0, [2], [-1]), /malformed tensor/],
+    [
+      "sizes and strides that differ in number",
+      tensorPickle(0, [2, 2], [1]),
+      /malformed tensor in its pickle/,
+    ],
+    ["a negative stride", tensorPickle(0, [2], [-1]), /malformed tensor in its pickle/],
     [
       "more dimensions than PyTorch has",
       tensorPickle(0, Array(65).fill(1), Array(65).fill(1)),
-      /malformed tensor/,
+      /malformed tensor in its pickle/,
     ],
   ])("%s", (_, pickle, message) => {
     expect(() => read(pickle)).toThrow(failure("CORRUPT", message));

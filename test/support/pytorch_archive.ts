@@ -19,27 +19,28 @@ export interface ArchiveOptions {
 
 const ONES_32 = 0xffffffff;
 
-function integers(layout: readonly (readonly [bytes: 2 | 4 | 8, value: number | bigint])[]): Buffer {
-  return Buffer.concat(
-    layout.map(([bytes, value]) => {
-      const field = Buffer.alloc(8);
-      field.writeBigUInt64LE(BigInt(value));
-      return field.subarray(0, bytes);
-    }),
-  );
+/** Integers in little-endian order; each character of `widths` is the bytes of one. */
+function pack(widths: string, ...values: (number | bigint)[]): Buffer {
+  const fields = values.map((value, i) => {
+    const field = Buffer.alloc(8);
+    field.writeBigUInt64LE(BigInt(value));
+    return field.subarray(0, Number(widths[i]));
+  });
+  return Buffer.concat(fields);
 }
 
-function directoryEntry(
-  name: Buffer,
-  method: number,
-  bytes: number,
-  header: number,
-  isZip64: boolean,
-): Buffer {
-  const extra = isZip64 ? integers([[2, 1], [2, 24], [8, bytes], [8, bytes], [8, header]]) : Buffer.alloc(0); // biome-ignore format: a table
-  const [shownBytes, shownHeader] = isZip64 ? [ONES_32, ONES_32] : [bytes, header];
-  const fixed = integers([[4, 0x02014b50], [4, 0], [2, 0], [2, method], [4, 0], [4, 0], [4, shownBytes], [4, shownBytes], [2, name.length], [2, extra.length], [2, 0], [4, 0], [4, 0], [4, shownHeader]]); // biome-ignore format: a table
-  return Buffer.concat([fixed, name, extra]);
+function localHeader(name: Buffer, method: number, bytes: number): Buffer {
+  return Buffer.concat([
+    pack("4222444422", 0x04034b50, 0, 0, method, 0, 0, bytes, bytes, name.length, 0),
+    name,
+  ]);
+}
+
+function directoryEntry(name: Buffer, method: number, bytes: number, at: number, isZip64: boolean): Buffer {
+  const extra = isZip64 ? pack("22888", 1, 24, bytes, bytes, at) : Buffer.alloc(0);
+  const [size, place] = isZip64 ? [ONES_32, ONES_32] : [bytes, at];
+  const numbers = [0x02014b50, 0, 0, method, 0, 0, size, size, name.length, extra.length, 0, 0, 0, place];
+  return Buffer.concat([pack("44224444222444", ...numbers), name, extra]);
 }
 
 /** A ZIP archive of stored entries, byte by byte. */
@@ -50,28 +51,19 @@ export function packArchive(entries: readonly ArchiveEntry[], options: ArchiveOp
   let at = 0;
   for (const { name, data, localName = name, method = 0 } of entries) {
     const content = typeof data === "string" ? Buffer.from(data, "latin1") : data;
-    const local = Buffer.from(localName);
-    const header = integers([[4, 0x04034b50], [2, 0], [2, 0], [2, method], [4, 0], [4, 0], [4, content.length], [4, content.length], [2, local.length], [2, 0]]); // biome-ignore format: a table
+    const header = localHeader(Buffer.from(localName), method, content.length);
     directory.push(directoryEntry(Buffer.from(name), method, content.length, at, isZip64));
-    parts.push(header, local, content);
-    at += header.length + local.length + content.length;
+    parts.push(header, content);
+    at += header.length + content.length;
   }
-  const directoryBytes = directory.reduce((sum, entry) => sum + entry.length, 0);
-  const record = at + directoryBytes;
+  const count = entries.length;
+  const bytes = directory.reduce((sum, entry) => sum + entry.length, 0);
   if (isZip64) {
-    const count = entries.length;
-    directory.push(
-      integers([[4, 0x06064b50], [8, 44], [2, 45], [2, 45], [4, 0], [4, 0], [8, count], [8, count], [8, directoryBytes], [8, at]]), // biome-ignore format: a table
-      integers([
-        [4, 0x07064b50],
-        [4, 0],
-        [8, options.zip64Record ?? record],
-        [4, 1],
-      ]),
-    );
+    directory.push(pack("4822448888", 0x06064b50, 44, 45, 45, 0, 0, count, count, bytes, at));
+    directory.push(pack("4484", 0x07064b50, 0, options.zip64Record ?? at + bytes, 1));
   }
-  const shown = isZip64 ? [0xffff, ONES_32, ONES_32] : [entries.length, directoryBytes, at];
-  const end = integers([[4, 0x06054b50], [4, 0], [2, shown[0]!], [2, shown[0]!], [4, shown[1]!], [4, shown[2]!], [2, 0]]); // biome-ignore format: a table
+  const [shownCount, shownBytes, shownAt] = isZip64 ? [0xffff, ONES_32, ONES_32] : [count, bytes, at];
+  const end = pack("4422442", 0x06054b50, 0, shownCount!, shownCount!, shownBytes!, shownAt!, 0);
   return Buffer.concat([...parts, ...directory, end]);
 }
 
