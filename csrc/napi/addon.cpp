@@ -1,6 +1,7 @@
 #include <napi.h>
 
 #include "napi/environment.h"
+#include "napi/file_object.h"
 #include "napi/graph_object.h"
 
 namespace eva::napi {
@@ -48,8 +49,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
       state);
   state->parameter_class = Napi::Persistent(parameter_object::define(env));
   state->program_class = Napi::Persistent(program_object::define(env));
+  state->file_class = Napi::Persistent(file_object::define(env));
   exports.Set("Device", device_object::define(env));
   exports.Set("Graph", graph_object::define(env));
+  exports.Set("MappedFile", state->file_class.Value());
+  exports.Set("convertElements", Napi::Function::New(env, convert_elements));
   exports.Set("setErrorFactory", Napi::Function::New(env, set_error_factory));
   exports.Set("opFields", Napi::Function::New(env, op_fields));
   return exports;

@@ -12,6 +12,10 @@ double number_from(const Napi::Value& value, const char* what) {
   return value.As<Napi::Number>().DoubleValue();
 }
 
+bool is_whole(double number) {
+  return number >= 0 && number == std::floor(number) && number <= 9007199254740991.0;
+}
+
 value_id id_from(const Napi::Value& value) {
   if (value.IsNull() || value.IsUndefined()) return no_value;
   return value_id(number_from(value, "a value id"));
@@ -51,11 +55,17 @@ shape shape_from(const Napi::Value& value) {
   shape dims(array.Length());
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const double dim = number_from(array.Get(i), "a dimension");
-    if (dim < 0 || dim != std::floor(dim) || dim > 9007199254740991.0)
-      throw shape_error("a dimension must be a whole number, got " + std::to_string(dim));
+    if (!is_whole(dim)) throw shape_error("a dimension must be a whole number, got " + std::to_string(dim));
     dims[i] = int64_t(dim);
   }
   return dims;
+}
+
+int64_t whole_number_from(const Napi::Value& value, const char* what) {
+  const double number = number_from(value, what);
+  if (!is_whole(number))
+    throw argument_error(std::string(what) + " must be a whole number, got " + std::to_string(number));
+  return int64_t(number);
 }
 
 operand_map operands_from(const Napi::Value& value) {

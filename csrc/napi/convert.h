@@ -11,6 +11,8 @@ namespace eva::napi {
 
 dtype dtype_from(const Napi::Value& value);
 shape shape_from(const Napi::Value& value);
+/// Not negative, and exact in JavaScript.
+int64_t whole_number_from(const Napi::Value& value, const char* what);
 operand_map operands_from(const Napi::Value& value);
 attribute_map attributes_from(const Napi::Value& value);
 std::vector<value_id> ids_from(const Napi::Value& value);

@@ -2,6 +2,7 @@
 
 #include "cpu/dispatch/backend.h"
 #include "napi/convert.h"
+#include "napi/file_object.h"
 
 namespace eva::napi {
 namespace {
@@ -75,7 +76,8 @@ Napi::Value device_object::close(const Napi::CallbackInfo& info) {
 Napi::Function parameter_object::define(Napi::Env env) {
   return DefineClass(
       env, "NativeParameter",
-      {InstanceMethod<&parameter_object::write>("write"), InstanceMethod<&parameter_object::read>("read"),
+      {InstanceMethod<&parameter_object::write>("write"), InstanceMethod<&parameter_object::load>("load"),
+       InstanceMethod<&parameter_object::read>("read"),
        InstanceMethod<&parameter_object::dispose>("dispose")});
 }
 
@@ -88,6 +90,17 @@ Napi::Value parameter_object::write(const Napi::CallbackInfo& info) {
     }};
     work.pinned.push_back(Napi::Persistent(info[0].As<Napi::Object>()));
     return queue_->run(info.Env(), std::move(work));
+  });
+}
+
+// ([{ file, dtype, offset, shape, strides, at }]) → promise.
+Napi::Value parameter_object::load(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const tensor view = parameter_->view();
+    auto pieces = pieces_from(info[0], view);
+    return queue_->run(info.Env(),
+                       {.work = [keep = parameter_->memory(), native = parameter_->owner(), view,
+                                 pieces = std::move(pieces)] { napi::load(pieces, view, *native); }});
   });
 }
 

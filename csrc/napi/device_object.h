@@ -25,7 +25,7 @@ class device_object final : public Napi::ObjectWrap<device_object> {
   std::shared_ptr<task_queue> queue_;
 };
 
-/// A parameter's storage: write(typedArray), read(typedArray) → promises; dispose().
+/// A parameter's storage: write(typedArray), load(pieces), read(typedArray) → promises; dispose().
 class parameter_object final : public Napi::ObjectWrap<parameter_object> {
  public:
   explicit parameter_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<parameter_object>(info) {}
@@ -39,6 +39,7 @@ class parameter_object final : public Napi::ObjectWrap<parameter_object> {
 
  private:
   Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo&) { parameter_->dispose(); }
 

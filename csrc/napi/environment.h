@@ -16,6 +16,7 @@ struct environment {
   Napi::FunctionReference make_error;  // (code, message, details) → an Error of that environment
   Napi::FunctionReference parameter_class;
   Napi::FunctionReference program_class;
+  Napi::FunctionReference file_class;
   std::vector<std::weak_ptr<device>> devices;  // joined before the environment goes
 
   static environment& of(Napi::Env env) { return *env.GetInstanceData<environment>(); }

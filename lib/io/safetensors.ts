@@ -2,22 +2,35 @@ import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EvaClipError } from "../errors";
+import { native } from "../native";
 import { MappedFile } from "./mapped_file";
 import { layoutTensors, parseHeader, type TensorInfo } from "./safetensors_header";
-import { rowMajorStrides, type StoredTensor, TENSOR_ARRAYS, type TensorSource } from "./tensor_source";
+import {
+  type FloatDtype,
+  isFloatDtype,
+  rowMajorStrides,
+  type StoredTensor,
+  TENSOR_ARRAYS,
+  type TensorSource,
+} from "./tensor_source";
 
 const LENGTH_BYTES = 8;
 /** The format's own limit. */
 const GREATEST_HEADER_BYTES = 100_000_000;
 const WRITE_CHUNK_BYTES = 16 * 1024 * 1024;
+/** Elements converted before the event loop gets its turn. */
+const CONVERTED_CHUNK = 1 << 20;
 
 /** Values of a tensor; bf16 and f16 are their 16-bit patterns. */
 export type TensorArray = InstanceType<(typeof TENSOR_ARRAYS)[keyof typeof TENSOR_ARRAYS]>;
 
-/** A tensor to write; `data` may be a function that is called when its turn comes, so that not all are held at once. */
+/** A tensor to write, stored as `dtype`. */
 export interface TensorToWrite extends TensorInfo {
   readonly name: string;
+  /** May be a function, which is called when the tensor's turn comes, so that not all are held at once. */
   readonly data: ArrayBufferView | (() => ArrayBufferView | Promise<ArrayBufferView>);
+  /** What `data` holds, if not `dtype`: it is rounded to the nearest, ties to even; beyond the largest, infinity. */
+  readonly from?: FloatDtype;
 }
 
 /** An open safetensors file. */
@@ -106,7 +119,7 @@ export async function writeSafetensors(
       new DataView(length.buffer).setBigUint64(0, BigInt(header.length), true);
       await writeFully(file, length);
       await writeFully(file, header);
-      for (const tensor of order) await writeFully(file, await bytesOf(tensor));
+      for (const tensor of order) await writeTensor(file, tensor);
       await file.sync();
     } finally {
       await file.close();
@@ -119,15 +132,26 @@ export async function writeSafetensors(
   }
 }
 
-async function bytesOf(tensor: TensorToWrite & { bytes: number }): Promise<Uint8Array> {
+async function writeTensor(file: FileHandle, tensor: TensorToWrite): Promise<void> {
+  const { name, dtype, shape, from = dtype } = tensor;
   const view = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
-  if (view.byteLength !== tensor.bytes) {
-    const found = `expected ${tensor.bytes} bytes for ${tensor.dtype} [${tensor.shape}], found ${view.byteLength}`;
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `tensor "${tensor.name}": ${found}`, {
-      tensor: tensor.name,
-    });
+  const data = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const elements = shape.reduce((product, size) => product * size, 1);
+  const expected = elements * TENSOR_ARRAYS[from].BYTES_PER_ELEMENT;
+  const fail = (problem: string) =>
+    new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `tensor "${name}": ${problem}`, { tensor: name });
+  if (data.length !== expected) {
+    throw fail(`expected ${expected} bytes for ${from} [${shape}], found ${data.length}`);
   }
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  if (from === dtype) return writeFully(file, data);
+  if (!isFloatDtype(from) || !isFloatDtype(dtype)) throw fail(`${from} cannot be stored as ${dtype}`);
+  for (let first = 0; first < elements; first += CONVERTED_CHUNK) {
+    const count = Math.min(CONVERTED_CHUNK, elements - first);
+    const [width, stored] = [TENSOR_ARRAYS[from], TENSOR_ARRAYS[dtype]].map((type) => type.BYTES_PER_ELEMENT);
+    const converted = new Uint8Array(count * stored!);
+    native.convertElements(data.subarray(first * width!, (first + count) * width!), from, converted, dtype);
+    await writeFully(file, converted);
+  }
 }
 
 async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {

@@ -40,9 +40,8 @@ function parseEntry(name: string, value: unknown, dataBytes: number, fail: Fail)
   if (!isRecord(value)) throw failTensor("expected an object with dtype, shape and data_offsets");
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string" || !Object.hasOwn(TENSOR_ARRAYS, dtype)) {
-    throw failTensor(
-      `expected a dtype of ${Object.keys(TENSOR_ARRAYS).join(", ")}, found ${JSON.stringify(dtype)}`,
-    );
+    const known = Object.keys(TENSOR_ARRAYS).join(", ");
+    throw failTensor(`expected a dtype of ${known}, found ${JSON.stringify(dtype) ?? "none"}`);
   }
   if (!isSizeList(shape))
     throw failTensor(`expected a list of sizes as shape, found ${JSON.stringify(shape)}`);

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
+// Floating-point types as they lie in files, and exact conversions between them: to nearest, ties to even; a
+// NaN stays one. All of it is integer arithmetic or free of subnormal operands, because a device's thread
+// flushes subnormals.
+namespace eva::io {
+
+enum class stored_dtype : uint8_t { f64, f32, f16, bf16 };
+
+constexpr int64_t size_of(stored_dtype type) {
+  switch (type) {
+    case stored_dtype::f64:
+      return 8;
+    case stored_dtype::f32:
+      return 4;
+    case stored_dtype::f16:
+    case stored_dtype::bf16:
+      return 2;
+  }
+  return 0;
+}
+
+/// The bit pattern of an IEEE double, single or half, or of a bf16, with the sizes of its fields.
+template <class Word, int FractionBits> struct pattern {
+  using word = Word;
+  static constexpr int bits = 8 * sizeof(Word), fraction_bits = FractionBits;
+  static constexpr int exponent_bits = bits - 1 - fraction_bits, bias = (1 << (exponent_bits - 1)) - 1;
+  static constexpr Word infinity = Word(((Word(1) << exponent_bits) - 1) << fraction_bits);
+
+  Word value;
+};
+
+using f64_pattern = pattern<uint64_t, 52>;
+using f32_pattern = pattern<uint32_t, 23>;
+using f16_pattern = pattern<uint16_t, 10>;
+using bf16_pattern = pattern<uint16_t, 7>;
+
+/// The nearest value of a narrower format; beyond the largest one, infinity.
+template <class To, class From> constexpr To narrowed(From from) {
+  using word = typename From::word;
+  constexpr int shift = From::fraction_bits - To::fraction_bits;
+  constexpr word magnitude_bits = word(~(word(1) << (From::bits - 1)));
+  const word magnitude = from.value & magnitude_bits;
+  const auto sign = typename To::word(typename To::word(from.value >> (From::bits - 1)) << (To::bits - 1));
+  const auto with_sign = [&](word value) { return To{typename To::word(sign | typename To::word(value))}; };
+  if (magnitude >
+      From::infinity) {  // keeps the upper part of the payload; the top bit makes it a NaN for sure
+    const word payload = (magnitude & ((word(1) << From::fraction_bits) - 1)) >> shift;
+    return with_sign(word(To::infinity) | payload | word(1) << (To::fraction_bits - 1));
+  }
+  // A carry out of the fraction runs into the exponent, which is what rounding up means.
+  const auto round = [](word value, int by) {
+    return word((value + (word(1) << (by - 1)) - 1 + (value >> by & 1)) >> by);
+  };
+  constexpr word rebias = word(From::bias - To::bias) << From::fraction_bits;
+  if (magnitude >= rebias + (word(1) << From::fraction_bits) || rebias == 0) {
+    const word value = round(magnitude - rebias, shift);
+    return with_sign(value < To::infinity ? value : word(To::infinity));
+  }
+  // Subnormal in the narrow format: the leading one becomes explicit and moves down.
+  const int exponent = int(magnitude >> From::fraction_bits),
+            down = shift + 1 + (From::bias - To::bias) - exponent;
+  if (down > From::fraction_bits + 1) return with_sign(0);  // below half of the least subnormal
+  const word fraction = (magnitude & ((word(1) << From::fraction_bits) - 1)) | word(1) << From::fraction_bits;
+  return with_sign(round(fraction, down));
+}
+
+/// Half to single, without branches, so that the compiler can do several at a time.
+constexpr f32_pattern widened(f16_pattern from) {
+  constexpr uint32_t rebias = uint32_t(127 - 15) << 23;
+  const uint32_t magnitude = from.value & 0x7fffu, sign = uint32_t(from.value & 0x8000u) << 16;
+  const uint32_t normal = (magnitude << 13) + rebias, special = normal + rebias;
+  const uint32_t subnormal = std::bit_cast<uint32_t>(float(int32_t(magnitude)) * 0x1p-24f);
+  const uint32_t finite = magnitude < 0x0400u ? subnormal : normal;
+  return {sign | (magnitude < 0x7c00u ? finite : special)};
+}
+
+constexpr f32_pattern widened(bf16_pattern from) { return {uint32_t(from.value) << 16}; }
+
+template <class To, class From> constexpr To converted(From from) {
+  if constexpr (std::is_same_v<To, From>)
+    return from;
+  else if constexpr (To::bits < From::bits)
+    return narrowed<To>(from);
+  else if constexpr (To::bits == 32)
+    return widened(from);
+  else
+    return narrowed<To>(widened(from));  // between f16 and bf16, through f32, which holds both exactly
+}
+
+static_assert(narrowed<f16_pattern>(f32_pattern{0x3f800000}).value == 0x3c00);
+static_assert(narrowed<f16_pattern>(f32_pattern{0x33000001}).value == 1);
+static_assert(narrowed<f16_pattern>(f32_pattern{0x33000000}).value == 0);
+static_assert(widened(f16_pattern{1}).value == 0x33800000);
+
+}  // namespace eva::io

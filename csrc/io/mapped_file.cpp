@@ -1,0 +1,66 @@
+#include "io/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/error.h"
+
+namespace eva {
+namespace {
+
+error io_error(const std::string& path, const std::string& problem) {
+  return {"ERR_EVACLIP_IO", path + ": " + problem, {{"path", path}}};
+}
+
+}  // namespace
+
+mapped_file::mapped_file(std::string path) : path_(std::move(path)) {
+  // Without O_NONBLOCK, opening a pipe would wait for somebody to write into it.
+  descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor_ < 0) throw io_error(path_, std::string("cannot be opened: ") + std::strerror(errno));
+  const auto fail = [this](const std::string& problem) {
+    close(descriptor_);
+    return io_error(path_, problem);
+  };
+  struct stat status = {};
+  if (fstat(descriptor_, &status) != 0) throw fail(std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) throw fail("is not an ordinary file");
+  size_ = status.st_size;
+  if (size_ == 0) return;  // an empty range cannot be mapped, and has nothing to read
+  void* memory = mmap(nullptr, size_t(size_), PROT_READ, MAP_SHARED, descriptor_, 0);
+  if (memory == MAP_FAILED) throw fail(std::string("cannot be mapped: ") + std::strerror(errno));
+  data_ = static_cast<const std::byte*>(memory);
+}
+
+mapped_file::~mapped_file() {
+  if (data_) munmap(const_cast<std::byte*>(data_), size_t(size_));
+  close(descriptor_);
+}
+
+void mapped_file::check_size(int64_t end) const {
+  struct stat status = {};
+  if (fstat(descriptor_, &status) != 0) throw io_error(path_, std::strerror(errno));
+  if (status.st_size < end)
+    throw error(
+        "ERR_EVACLIP_IO",
+        path_ + " has become shorter since it was opened: expected at least " + std::to_string(end) +
+            " bytes, found " + std::to_string(status.st_size),
+        {{"path", path_}, {"expected", std::to_string(end)}, {"actual", std::to_string(status.st_size)}});
+}
+
+void mapped_file::release(int64_t begin, int64_t end) const {
+  static const int64_t page = sysconf(_SC_PAGESIZE);
+  begin -= begin % page;
+  end = std::min(end, size_);
+  // Only a hint, so a failure changes nothing.
+  if (begin < end) madvise(const_cast<std::byte*>(data_) + begin, size_t(end - begin), MADV_DONTNEED);
+}
+
+}  // namespace eva

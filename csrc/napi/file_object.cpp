@@ -1,0 +1,145 @@
+#include "napi/file_object.h"
+
+#include <cstring>
+
+#include "io/convert_elements.h"
+#include "napi/convert.h"
+#include "napi/environment.h"
+
+namespace eva::napi {
+namespace {
+
+io::stored_dtype stored_dtype_from(const Napi::Value& value) {
+  const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+  if (name == "F64") return io::stored_dtype::f64;
+  if (name == "F32") return io::stored_dtype::f32;
+  if (name == "F16") return io::stored_dtype::f16;
+  if (name == "BF16") return io::stored_dtype::bf16;
+  throw argument_error("a stored floating-point type is F64, F32, F16 or BF16, not " +
+                       (name.empty() ? "that" : name));
+}
+
+io::stored_dtype stored_dtype_of(dtype type) {
+  if (type == dtype::f32) return io::stored_dtype::f32;
+  if (type == dtype::bf16) return io::stored_dtype::bf16;
+  throw argument_error("only f32 and bf16 parameters are loaded from files, not " +
+                       std::string(to_string(type)));
+}
+
+io::stored_tensor stored_tensor_from(const Napi::Value& value) {
+  if (!value.IsObject()) throw argument_error("a stored tensor must be an object");
+  const auto object = value.As<Napi::Object>();
+  const Napi::Value file = object.Get("file");
+  if (!file.IsObject() ||
+      !file.As<Napi::Object>().InstanceOf(environment::of(value.Env()).file_class.Value()))
+    throw argument_error("the file of a stored tensor must be a MappedFile");
+  return {file_object::Unwrap(file.As<Napi::Object>())->native(), stored_dtype_from(object.Get("dtype")),
+          whole_number_from(object.Get("offset"), "an offset"), shape_from(object.Get("shape")),
+          shape_from(object.Get("strides"))};
+}
+
+/// Where a typed array's bytes are.
+struct byte_span {
+  std::byte* data;
+  int64_t bytes;
+};
+
+byte_span span_from(const Napi::Value& value, const char* what) {
+  if (!value.IsTypedArray()) throw argument_error(std::string(what) + " must be a typed array");
+  const auto bytes = int64_t(value.As<Napi::TypedArray>().ByteLength());
+  return {bytes_of(value, bytes, what), bytes};
+}
+
+}  // namespace
+
+Napi::Function file_object::define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeMappedFile",
+      {InstanceAccessor<&file_object::size>("size"), InstanceMethod<&file_object::bytes>("bytes"),
+       InstanceMethod<&file_object::read>("read"), InstanceMethod<&file_object::close>("close")});
+}
+
+file_object::file_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<file_object>(info) {
+  guard(info.Env(), [&] {
+    if (!info[0].IsString()) throw argument_error("a path must be a string");
+    file_ = std::make_shared<const mapped_file>(info[0].As<Napi::String>().Utf8Value());
+    size_ = file_->size();
+  });
+}
+
+const std::shared_ptr<const mapped_file>& file_object::native() const {
+  if (!file_) throw disposed_error("the file");
+  return file_;
+}
+
+Napi::Value file_object::size(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), double(size_));
+}
+
+Napi::Value file_object::bytes(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto file = native();
+    const int64_t begin = whole_number_from(info[0], "begin"), end = whole_number_from(info[1], "end");
+    if (begin > end || end > size_)
+      throw argument_error("bytes " + std::to_string(begin) + " to " + std::to_string(end) +
+                           " are not inside the " + std::to_string(size_) + " of " + file->path());
+    file->check_size(end);
+    auto copy = Napi::Uint8Array::New(info.Env(), size_t(end - begin));
+    if (begin < end) std::memcpy(copy.Data(), file->data() + begin, size_t(end - begin));
+    file->release(begin, end);
+    return copy;
+  });
+}
+
+// (view, first, Float32Array): a part of a tensor for JavaScript, small enough not to hold its thread for
+// long.
+void file_object::read(const Napi::CallbackInfo& info) {
+  guard(info.Env(), [&] {
+    const byte_span into = span_from(info[2], "into");
+    stored_tensor_from(info[0]).copy(whole_number_from(info[1], "first"), into.bytes / int64_t(sizeof(float)),
+                                     io::stored_dtype::f32, into.data);
+  });
+}
+
+std::vector<piece> pieces_from(const Napi::Value& value, const tensor& parameter) {
+  if (!value.IsArray()) throw argument_error("pieces must be an array");
+  stored_dtype_of(parameter.type);
+  const auto array = value.As<Napi::Array>();
+  std::vector<piece> pieces;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value given = array.Get(i);
+    auto from = stored_tensor_from(given);
+    const int64_t at = whole_number_from(given.As<Napi::Object>().Get("at"), "at");
+    if (at > parameter.size() - from.size())
+      throw argument_error(
+          "a piece of " + std::to_string(from.size()) + " elements from element " + std::to_string(at) +
+              " on does not fit into " + to_string(parameter.dims),
+          {{"expected", std::to_string(parameter.size())}, {"actual", std::to_string(at + from.size())}});
+    pieces.push_back({std::move(from), at});
+  }
+  return pieces;
+}
+
+void load(const std::vector<piece>& pieces, const tensor& parameter, const device& on) {
+  for (const auto& [from, at] : pieces) from.check_file();
+  for (const auto& [from, at] : pieces) {
+    std::byte* to = parameter.as<std::byte>() + at * size_of(parameter.type);
+    from.stream(stored_dtype_of(parameter.type), [&](int64_t begin, const std::byte* bytes, int64_t count) {
+      if (on.closed()) throw disposed_error("the device");
+      on.backend().write(to + begin, bytes, count);
+    });
+  }
+}
+
+void convert_elements(const Napi::CallbackInfo& info) {
+  guard(info.Env(), [&] {
+    const byte_span from = span_from(info[0], "from"), to = span_from(info[2], "to");
+    const auto from_type = stored_dtype_from(info[1]), to_type = stored_dtype_from(info[3]);
+    const int64_t count = from.bytes / size_of(from_type);
+    if (count * size_of(from_type) != from.bytes || count * size_of(to_type) != to.bytes)
+      throw argument_error("the two arrays do not have the same number of elements");
+    io::conversion(from_type, to_type)(from.data, size_of(from_type), count, to.data);
+  });
+}
+
+}  // namespace eva::napi

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <napi.h>
+
+#include "io/stored_tensor.h"
+#include "runtime/device.h"
+
+namespace eva::napi {
+
+/// A file in the address space: new MappedFile(path); size; bytes(begin, end) → a copy; read(view, first,
+/// into); close(). What still reads it keeps it open.
+class file_object final : public Napi::ObjectWrap<file_object> {
+ public:
+  explicit file_object(const Napi::CallbackInfo& info);
+  static Napi::Function define(Napi::Env env);
+
+  /// Throws disposed_error after close().
+  const std::shared_ptr<const mapped_file>& native() const;
+
+ private:
+  Napi::Value size(const Napi::CallbackInfo& info);
+  Napi::Value bytes(const Napi::CallbackInfo& info);
+  void read(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo&) { file_.reset(); }
+
+  std::shared_ptr<const mapped_file> file_;
+  int64_t size_ = 0;
+};
+
+/// What part of a parameter is filled from where.
+struct piece {
+  io::stored_tensor from;
+  int64_t at;  // the first element that it fills
+};
+
+/// Of { file, dtype, offset, shape, strides, at }[]; each fits into its file and into the parameter.
+std::vector<piece> pieces_from(const Napi::Value& value, const tensor& parameter);
+
+/// Fills the parameter's memory, on the device's thread.
+void load(const std::vector<piece>& pieces, const tensor& parameter, const device& on);
+
+/// (from, its type, to, its type): converts all elements of one typed array into another.
+void convert_elements(const Napi::CallbackInfo& info);
+
+}  // namespace eva::napi
