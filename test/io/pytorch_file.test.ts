@@ -1,0 +1,241 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { openPytorch } from "../../lib/io/pytorch_file";
+import { openSafetensors } from "../../lib/io/safetensors";
+import { readFloat32 } from "../../lib/io/tensor_source";
+import { relativeError } from "../support/numbers";
+import { checkpointEntries, packArchive, ScratchFolder, tensorPickle } from "../support/pytorch_archive";
+
+const FIXTURES = join(__dirname, "../fixtures");
+const fixture = (name: string) => join(FIXTURES, "pytorch", `${name}.pt`);
+
+const failure = (kind: string, message: RegExp) =>
+  expect.objectContaining({
+    code: `ERR_EVACLIP_CHECKPOINT_${kind}`,
+    message: expect.stringMatching(message),
+  });
+
+let scratch: ScratchFolder;
+beforeAll(async () => {
+  scratch = await ScratchFolder.create();
+});
+afterAll(() => scratch[Symbol.asyncDispose]());
+
+/** What a checkpoint with the given pickle and one storage of 16 bytes gives. */
+async function open(pickle: string) {
+  return openPytorch(await scratch.write("made.pt", packArchive(checkpointEntries(pickle))));
+}
+
+const TOWER = { scale: 2.5, "projection.weight": [0, 1, 2, 3, 4, 5], "projection.bias": [-1, 0.5, 7] };
+
+async function expectTower(path: string) {
+  await using source = await openPytorch(path);
+  expect([...source.tensors.keys()].sort()).toEqual(Object.keys(TOWER).sort());
+  expect(source.tensors.get("projection.weight")).toMatchObject({ dtype: "F32", shape: [3, 2] });
+  for (const name of ["projection.weight", "projection.bias"] as const) {
+    expect(Array.from(await readFloat32(source.tensors.get(name)!))).toEqual(TOWER[name]);
+  }
+  return source.metadata;
+}
+
+describe("openPytorch reads", () => {
+  test.each([
+    ["eva02_b_fp16.pt", "F16", 2 ** -11, {}],
+    ["eva02_b_fp16_wrapped.pt", "F16", 2 ** -11, { epoch: "3" }],
+    ["eva02_b_bf16.pt", "BF16", 2 ** -8, {}],
+  ])("%s: the weights of its safetensors file, rounded", async (name, dtype, rounding, metadata) => {
+    await using source = await openPytorch(join(FIXTURES, name));
+    await using expected = await openSafetensors(join(FIXTURES, "eva02_b.safetensors"));
+    expect(source).toMatchObject({ format: "pytorch", metadata });
+    const weights = [...expected.tensors.keys()].filter((key) => key.startsWith("weights/"));
+    expect([...source.tensors.keys()].sort()).toEqual(weights.map((key) => key.slice(8)).sort());
+    for (const [key, tensor] of source.tensors) {
+      expect(tensor).toMatchObject({ dtype, shape: expected.tensors.get(`weights/${key}`)!.shape });
+      const values = await readFloat32(expected.tensors.get(`weights/${key}`)!);
+      expect(relativeError(await readFloat32(tensor), values)).toBeLessThanOrEqual(rounding);
+    }
+  });
+
+  test("views: offsets, strides, repeated elements, shared and empty storages", async () => {
+    await using source = await openPytorch(fixture("views"));
+    const read = async (name: string) => Array.from(await readFloat32(source.tensors.get(name)!));
+    const count = (length: number, place: (i: number) => number) =>
+      Array.from({ length }, (_, i) => place(i));
+    expect(await read("base")).toEqual(count(24, (i) => i));
+    expect(await read("inside")).toEqual([8, 9, 10, 14, 15, 16]);
+    expect(source.tensors.get("inside")).toMatchObject({ shape: [2, 3], strides: [6, 1] });
+    expect(await read("transposed")).toEqual(count(24, (i) => (i % 4) * 6 + Math.floor(i / 4)));
+    expect(await read("every_other")).toEqual(count(12, (i) => 2 * i + 1));
+    expect(await read("expanded")).toEqual(count(12, () => 12));
+    expect(await read("scalar")).toEqual([23]);
+    expect(source.tensors.get("scalar")!.shape).toEqual([]);
+    expect(await read("parameter")).toEqual(count(6, (i) => i));
+    expect(source.tensors.get("empty")!.shape).toEqual([0, 4]);
+    expect(source.tensors.get("empty_storage")!.shape).toEqual([0, 3]);
+    expect(await read("empty")).toEqual([]);
+  });
+
+  test("every element type", async () => {
+    await using source = await openPytorch(fixture("types"));
+    const bytes = await readFile(fixture("types"));
+    const floats = { float64: "F64", float32: "F32", float16: "F16", bfloat16: "BF16" };
+    for (const [name, dtype] of Object.entries(floats)) {
+      expect(source.tensors.get(name)).toMatchObject({ dtype, shape: [3], strides: [1] });
+      expect(Array.from(await readFloat32(source.tensors.get(name)!))).toEqual([0, 1, 100]);
+    }
+    const others = { int64: "I64", int32: "I32", int16: "I16", int8: "I8", uint8: "U8", bool: "BOOL" };
+    const width = { I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, BOOL: 1 };
+    for (const [name, dtype] of Object.entries(others)) {
+      const tensor = source.tensors.get(name)!;
+      expect(tensor).toMatchObject({ dtype, shape: [3] });
+      const last = bytes[tensor.offset + 2 * width[dtype as keyof typeof width]];
+      expect(last).toBe(dtype === "BOOL" ? 1 : 100);
+    }
+    expect(source.tensors.size).toBe(10);
+  });
+
+  test("a state dict beside an optimizer, options and numpy values, under a shared prefix", async () => {
+    expect(await expectTower(fixture("deepspeed"))).toEqual({ global_steps: "12", ds_version: "0.14.0" });
+  });
+
+  test("a state dict in two wrappers and with two prefixes", async () => {
+    expect(await expectTower(fixture("nested"))).toEqual({ epoch: "2" });
+  });
+
+  test("a state dict in protocol 5", async () => {
+    expect(await expectTower(fixture("protocol_5"))).toEqual({});
+  });
+
+  test("the weights of a TorchScript archive", async () => {
+    await expectTower(fixture("script"));
+  });
+
+  test("an archive with ZIP64 sizes, as beyond 4 GB", async () => {
+    const entries = checkpointEntries(tensorPickle(4, [3], [2]));
+    await using source = await openPytorch(
+      await scratch.write("64.pt", packArchive(entries, { isZip64: true })),
+    );
+    const { offset, ...tensor } = source.tensors.get("weight")!;
+    expect(tensor).toMatchObject({ dtype: "U8", shape: [3], strides: [2] });
+    expect((await readFile(source.path))[offset]).toBe(4);
+  });
+
+  test("model before module before state_dict", async () => {
+    const weight = tensorPickle(0, [1], [1]).slice(2, -1);
+    const wrapped = (key: string) => `X${String.fromCharCode(key.length)}\0\0\0${key}`;
+    await using source = await open(`\x80\x02}(${wrapped("state_dict")}}${wrapped("model")}${weight}u.`);
+    expect([...source.tensors.keys()]).toEqual(["weight"]);
+  });
+});
+
+describe("openPytorch refuses", () => {
+  test("malicious.pt, naming the call", async () => {
+    await expect(openPytorch(join(FIXTURES, "malicious.pt"))).rejects.toEqual(
+      failure("UNSAFE", /malicious\.pt asks for posix\.system, .* refused, nothing was run/),
+    );
+  });
+
+  test.each<[string, RegExp]>([
+    ["legacy", /format from before version 1\.6/],
+    ["complex", /"weight" of torch\.ComplexFloatStorage, expected one of F64/],
+    ["float8", /"weight" of torch\.float8_e4m3fn/],
+    ["negated", /"weight" of a negated or conjugated view/],
+    ["sparse", /"weight" as an object of torch\._utils\._rebuild_sparse_tensor/],
+    ["whole_list", /holds a list, expected a state dict/],
+  ])("%s.pt as a kind that is not read", async (name, message) => {
+    await expect(openPytorch(fixture(name))).rejects.toEqual(failure("UNSUPPORTED", message));
+  });
+
+  const tar = Buffer.alloc(1024);
+  tar.write("ustar", 257);
+  test.each<[string, string | Buffer, string, RegExp]>([
+    ["an empty file", "", "CORRUPT", /is empty/],
+    [
+      "a Git LFS pointer",
+      "version https://git-lfs.github.com/spec/v1\noid",
+      "UNSUPPORTED",
+      /Git LFS pointer/,
+    ],
+    ["a web page", "\n<!DOCTYPE html><html>", "UNSUPPORTED", /is a web page/],
+    ["the tar format", tar, "UNSUPPORTED", /is a tar archive/],
+    ["a bare pickle", "\x80\x02}.", "UNSUPPORTED", /pickle without the archive/],
+    ["a gzip file", "\x1f\x8b\x08", "UNSUPPORTED", /gzip/],
+    ["text", "weights", "CORRUPT", /begins with the bytes 77656967/],
+    ["a ZIP of something else", packArchive([{ name: "a/b.txt", data: "x" }]), "UNSUPPORTED", /no data\.pkl/],
+  ])("%s", async (_, bytes, kind, message) => {
+    const content = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
+    await expect(openPytorch(await scratch.write("other.pt", content))).rejects.toEqual(
+      failure(kind, message),
+    );
+  });
+
+  test("a safetensors file, a folder, and no file", async () => {
+    const safetensors = join(FIXTURES, "interpolate.safetensors");
+    await expect(openPytorch(safetensors)).rejects.toEqual(failure("UNSUPPORTED", /is a safetensors file/));
+    const io = expect.objectContaining({ code: "ERR_EVACLIP_IO" });
+    await expect(openPytorch(FIXTURES)).rejects.toEqual(io);
+    await expect(openPytorch(join(FIXTURES, "none.pt"))).rejects.toEqual(io);
+  });
+
+  test.each<[string, string, RegExp]>([
+    [
+      "a view past its storage",
+      tensorPickle(10, [7], [1]),
+      /"weight" \[7\] .* from element 10, outside .* 16/,
+    ],
+    ["strides past the storage", tensorPickle(0, [2, 2], [15, 2]), /outside its storage of 16 elements/],
+    ["strides beyond counting", tensorPickle(0, [2 ** 52, 2], [2 ** 52, 1]), /outside its storage/],
+    ["a storage larger than its entry", tensorPickle(0, [1], [1], 17), /storage of 17 bytes, expected 16/],
+    [
+      "a storage without an entry",
+      tensorPickle(0, [1], [1]).replace("\x01\0\0\x000", "\x01\0\0\x001"),
+      /no entry/,
+    ],
+    ["a checkpoint that ends early", tensorPickle(0, [1], [1]).slice(0, -1), /pickle that ends too early/],
+  ])("%s", async (_, pickle, message) => {
+    await expect(open(pickle)).rejects.toEqual(failure("CORRUPT", message));
+  });
+
+  test("a tiny storage repeated to more than memory holds", async () => {
+    await expect(open(tensorPickle(0, [2 ** 40], [0]))).rejects.toEqual(
+      failure("UNSUPPORTED", /repeats a storage/),
+    );
+  });
+
+  test("a state dict without tensors, and dictionaries that contain themselves", async () => {
+    await expect(open("\x80\x02}X\x01\0\0\0aNs.")).rejects.toEqual(
+      failure("UNSUPPORTED", /no tensors .* "a"/),
+    );
+    await expect(open("\x80\x02}q\0X\x05\0\0\0modelh\0s.")).rejects.toEqual(
+      failure("UNSUPPORTED", /nests more than 8 dictionaries/),
+    );
+  });
+
+  test("modules that multiply by sharing, and a module inside itself", async () => {
+    const module = (attributes: string) => `c__torch__\nM\n)\x81}(${attributes}ub`;
+    const named = (name: string, value: string) => `X\x01\0\0\0${name}${value}`;
+    let modules = `${module("")}q\x01`;
+    for (let i = 0; i < 40; i++) modules += `0${module(named("a", "h\x01") + named("b", "h\x01"))}q\x01`;
+    for (const pickle of [
+      `\x80\x02${modules}.`,
+      `\x80\x02c__torch__\nM\n)\x81q\x01}(${named("a", "h\x01")}ub.`,
+    ]) {
+      const entries = [...checkpointEntries(pickle), { name: "archive/constants.pkl", data: "" }];
+      await expect(openPytorch(await scratch.write("script.pt", packArchive(entries)))).rejects.toEqual(
+        failure("CORRUPT", /modules more than 64 deep or more than 100000/),
+      );
+    }
+  });
+
+  test("big-endian files, and byte orders that do not exist", async () => {
+    const withOrder = (data: string) =>
+      packArchive([...checkpointEntries(tensorPickle(0, [1], [1])), { name: "archive/byteorder", data }]);
+    await expect(openPytorch(await scratch.write("big.pt", withOrder("big")))).rejects.toEqual(
+      failure("UNSUPPORTED", /big-endian/),
+    );
+    await expect(openPytorch(await scratch.write("odd.pt", withOrder("middle")))).rejects.toEqual(
+      failure("CORRUPT", /byte order "middle", expected "little"/),
+    );
+    await (await openPytorch(await scratch.write("little.pt", withOrder("little")))).close();
+  });
+});
