@@ -67,6 +67,7 @@ export {
   parameterRules,
   type TowerSettings,
 } from "./optim/parameter_groups";
+export { type TowerLock, type TowerLocks, unlockedParameters } from "./optim/tower_locks";
 export { type Schedule, scheduleFactor, warmupCosine } from "./optim/schedule";
 export { type Initializer, Parameter } from "./parameter";
 export type { Classification, ClassifyOptions } from "./serve/classification";

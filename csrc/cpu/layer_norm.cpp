@@ -87,8 +87,8 @@ void gather(const row_block<T, Rows>& block, const float* weight, int64_t column
   for (int r = 0; r < Rows; ++r) sums[r] = {reduce_add(g_sum[r]), reduce_add(g_normal_sum[r])};
 }
 
-/// dx = rstd (g - mean(g) - normal mean(g normal)) + residual, with g = dy weight; without mean(g) where x was
-/// not centred.
+/// dx = rstd (g - mean(g) - normal mean(g normal)) + residual, with g = dy weight; without mean(g) where x
+/// was not centred.
 template <class T, int Rows>
 void write_row(const row_block<T, Rows>& block, int r, const float* weight, row_sums sums, bool centred,
                const T* residual, T* dx, int64_t columns) {

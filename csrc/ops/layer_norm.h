@@ -4,9 +4,9 @@
 
 namespace eva::ops {
 
-/// y = (x - mean) rstd weight + bias (+ residual) over the last axis (Ba et al. 2016, section 3). Not centred,
-/// the mean is taken as zero, which makes it RMS norm (Zhang and Sennrich 2019). The residual is what post-norm
-/// blocks add the normalised branch to.
+/// y = (x - mean) rstd weight + bias (+ residual) over the last axis (Ba et al. 2016, section 3). Not
+/// centred, the mean is taken as zero, which makes it RMS norm (Zhang and Sennrich 2019). The residual is
+/// what post-norm blocks add the normalised branch to.
 struct layer_norm {
   static constexpr auto name = "layer_norm";
   struct args {
@@ -20,16 +20,15 @@ struct layer_norm {
     float eps = 1e-6f;
     bool centred = true;
   };
-  static constexpr auto fields =
-      std::tuple{input{"x", &args::x},
-                 input{"weight", &args::weight},
-                 optional_input{"bias", &args::bias},
-                 optional_input{"residual", &args::residual},
-                 output{"y", &args::y},
-                 output{"mean", &args::mean},
-                 output{"rstd", &args::rstd},
-                 attribute{"eps", &args::eps},
-                 attribute{"centred", &args::centred}};
+  static constexpr auto fields = std::tuple{input{"x", &args::x},
+                                            input{"weight", &args::weight},
+                                            optional_input{"bias", &args::bias},
+                                            optional_input{"residual", &args::residual},
+                                            output{"y", &args::y},
+                                            output{"mean", &args::mean},
+                                            output{"rstd", &args::rstd},
+                                            attribute{"eps", &args::eps},
+                                            attribute{"centred", &args::centred}};
   static void infer(args& a) {
     expect_float(name, "x", a.x);
     expect_rank(name, "x", a.x, 1, 8);
@@ -62,14 +61,10 @@ struct layer_norm_backward {
     tensor dbias;     // [C] f32
   };
   static constexpr auto fields =
-      std::tuple{input{"dy", &args::dy},
-                 input{"x", &args::x},
-                 input{"weight", &args::weight},
-                 optional_input{"mean", &args::mean},
-                 input{"rstd", &args::rstd},
-                 optional_input{"residual", &args::residual},
-                 output{"dx", &args::dx},
-                 output{"dweight", &args::dweight},
+      std::tuple{input{"dy", &args::dy},         input{"x", &args::x},
+                 input{"weight", &args::weight}, optional_input{"mean", &args::mean},
+                 input{"rstd", &args::rstd},     optional_input{"residual", &args::residual},
+                 output{"dx", &args::dx},        output{"dweight", &args::dweight},
                  output{"dbias", &args::dbias}};
   static void infer(args& a) {
     expect_shape(name, "dy", a.dy, a.x.dims);

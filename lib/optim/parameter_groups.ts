@@ -33,13 +33,13 @@ const FIRST_LAYER =
 const BLOCK = /blocks\.(\d+)\./;
 const EXEMPT = /\.bias$|(^|\.)(pos_embed|cls_token|positional_embedding|logit_scale)$/;
 
-function towerOf(name: string): Tower {
+export function towerOf(name: string): Tower {
   if (name === "logit_scale") return "other";
   return name.startsWith("visual.") ? "image" : "text";
 }
 
 /** The blocks of each tower. */
-function depths(parameters: readonly Parameter[]): Record<Tower, number> {
+export function depthsOf(parameters: readonly Parameter[]): Record<Tower, number> {
   const found: Record<Tower, number> = { image: 0, text: 0, other: 0 };
   for (const { name } of parameters) {
     const index = BLOCK.exec(name)?.[1];
@@ -50,7 +50,7 @@ function depths(parameters: readonly Parameter[]): Record<Tower, number> {
 }
 
 /** 0 for the embeddings, i + 1 for block i, depth + 1 for what follows. */
-function layerOf(name: string, depth: number): number {
+export function layerOf(name: string, depth: number): number {
   if (FIRST_LAYER.test(name)) return 0;
   const index = BLOCK.exec(name)?.[1];
   return index === undefined ? depth + 1 : Number(index) + 1;
@@ -67,7 +67,7 @@ export function parameterRules(
   settings: GroupSettings,
   trained: readonly Parameter[] = all,
 ): ParameterRule[] {
-  const depth = depths(all);
+  const depth = depthsOf(all);
   return trained.map((parameter) => {
     const { name, shape } = parameter;
     const tower = towerOf(name);

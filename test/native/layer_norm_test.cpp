@@ -1,4 +1,4 @@
-// Layer norm and its gradient against double-precision formulas.
+// Layer norm, RMS norm and their gradients against double-precision formulas.
 #include "ops/layer_norm.h"
 
 #include "op_test.h"
@@ -10,20 +10,21 @@ struct problem {
   int64_t rows, columns;
   dtype type;
   bool residual;
-  float centre = 0;  // of x, to show cancellation
+  bool rms = false;  // not centred, without a bias
+  float offset = 0;  // of x, to show cancellation
 };
 
 std::string describe(const problem& p, const std::string& isa) {
-  return isa + ", [" + std::to_string(p.rows) + ", " + std::to_string(p.columns) + "] " +
-         std::string(to_string(p.type)) + (p.residual ? ", residual" : "");
+  return (p.rms ? "rms, " : "") + isa + ", [" + std::to_string(p.rows) + ", " + std::to_string(p.columns) +
+         "] " + std::string(to_string(p.type)) + (p.residual ? ", residual" : "");
 }
 
 struct row_moments {
   double mean = 0, rstd = 0;
 
-  row_moments(const buffer& x, int64_t row, int64_t columns, double eps) {
+  row_moments(const buffer& x, int64_t row, int64_t columns, double eps, bool rms) {
     double variance = 0;
-    for (int64_t i = 0; i < columns; ++i) mean += x[row * columns + i] / double(columns);
+    for (int64_t i = 0; i < columns && !rms; ++i) mean += x[row * columns + i] / double(columns);
     for (int64_t i = 0; i < columns; ++i)
       variance += std::pow(x[row * columns + i] - mean, 2) / double(columns);
     rstd = 1 / std::sqrt(variance + eps);
@@ -34,19 +35,21 @@ void test_layer_norm(backend& on, const problem& p, const std::string& what) {
   std::mt19937 random(1);
   const shape dims{p.rows, p.columns};
   buffer x(p.type, dims, random, 2), residual(p.type, dims, random, 1), y(p.type, dims);
-  for (int64_t i = 0; i < x.size(); ++i) x.set(i, x[i] + p.centre);
+  for (int64_t i = 0; i < x.size(); ++i) x.set(i, x[i] + p.offset);
   buffer weight(dtype::f32, {p.columns}, random, 1), bias(dtype::f32, {p.columns}, random, 1);
   buffer mean(dtype::f32, {p.rows}), rstd(dtype::f32, {p.rows});
-  ops::layer_norm::args a{x, weight, bias, p.residual ? tensor(residual) : tensor{}, y, mean, rstd, 1e-5f};
+  ops::layer_norm::args a{
+      x,     weight, p.rms ? tensor{} : bias, p.residual ? tensor(residual) : tensor{}, y, mean, rstd,
+      1e-5f, !p.rms};
   run<ops::layer_norm>(on, a);
 
   std::vector<double> expected, means, rstds;
   for (int64_t row = 0; row < p.rows; ++row) {
-    const row_moments m(x, row, p.columns, 1e-5f);
+    const row_moments m(x, row, p.columns, 1e-5f, p.rms);
     means.push_back(m.mean);
     rstds.push_back(m.rstd);
     for (int64_t i = 0; i < p.columns; ++i)
-      expected.push_back((x[row * p.columns + i] - m.mean) * m.rstd * weight[i] + bias[i] +
+      expected.push_back((x[row * p.columns + i] - m.mean) * m.rstd * weight[i] + (p.rms ? 0 : bias[i]) +
                          (p.residual ? residual[row * p.columns + i] : 0));
   }
   check(relative_error(y, expected) < tolerance(p.type), "layer_norm y, " + what);
@@ -68,7 +71,7 @@ void test_backward(backend& on, const problem& p, const std::string& what) {
 
   std::vector<double> expected(size_t(x.size())), weights(size_t(p.columns)), biases(size_t(p.columns));
   for (int64_t row = 0; row < p.rows; ++row) {
-    const row_moments m(x, row, p.columns, 1e-6);
+    const row_moments m(x, row, p.columns, 1e-6, p.rms);
     mean.set(row, float(m.mean));
     rstd.set(row, float(m.rstd));
     double g_mean = 0, g_normal_mean = 0;
@@ -77,7 +80,7 @@ void test_backward(backend& on, const problem& p, const std::string& what) {
       const double d = dy[row * p.columns + i];
       weights[size_t(i)] += d * normal(i);
       biases[size_t(i)] += d;
-      g_mean += d * weight[i] / double(p.columns);
+      if (!p.rms) g_mean += d * weight[i] / double(p.columns);
       g_normal_mean += d * weight[i] * normal(i) / double(p.columns);
     }
     for (int64_t i = 0; i < p.columns; ++i) {
@@ -86,8 +89,9 @@ void test_backward(backend& on, const problem& p, const std::string& what) {
                              (p.residual ? residual[at] : 0);
     }
   }
-  ops::layer_norm_backward::args a{dy, x,       weight, mean, rstd, p.residual ? tensor(residual) : tensor{},
-                                   dx, dweight, dbias};
+  ops::layer_norm_backward::args a{
+      dy, x,       weight, p.rms ? tensor{} : mean, rstd, p.residual ? tensor(residual) : tensor{},
+      dx, dweight, dbias};
   run<ops::layer_norm_backward>(on, a);
   check(relative_error(dx, expected) < tolerance(p.type), "layer_norm dx, " + what);
   check(relative_error(dweight, weights) < 4e-6, "layer_norm dweight, " + what);
@@ -108,11 +112,13 @@ int main() {
     for (const eva::dtype type : {eva::dtype::f32, eva::dtype::bf16})
       for (const problem& p :
            {problem{77, 768, type, false}, problem{99, 128, type, true}, problem{33, 2730, type, false},
-            problem{1, 5, type, true}, problem{257, 37, type, false}, problem{6, 1408, type, true}}) {
+            problem{1, 5, type, true}, problem{257, 37, type, false}, problem{6, 1408, type, true},
+            problem{33, 768, type, false, true}, problem{7, 4096, type, true, true},
+            problem{257, 37, type, true, true}, problem{1, 5, type, false, true}}) {
         test_layer_norm(on, p, describe(p, isa));
         test_backward(on, p, describe(p, isa));
       }
-    const problem offset{9, 768, eva::dtype::f32, false, 300};
-    test_layer_norm(on, {9, 768, eva::dtype::f32, false, 10}, describe(offset, isa) + " off centre");
+    const problem offset{9, 768, eva::dtype::f32, false, false, 10};
+    test_layer_norm(on, offset, describe(offset, isa) + " off centre");
   });
 }

@@ -1,5 +1,5 @@
 import { Device } from "../../lib/device";
-import { layerNorm } from "../../lib/ops/layer_norm";
+import { layerNorm, rmsNorm } from "../../lib/ops/layer_norm";
 import { checkGradients, evaluate, f32 } from "../support/gradient_check";
 import { relativeError } from "../support/numbers";
 
@@ -82,5 +82,38 @@ describe("layerNorm", () => {
       code: "ERR_EVACLIP_SHAPE",
       message: expect.stringContaining("weight must be [8]"),
     });
+  });
+});
+
+describe("rmsNorm", () => {
+  const rms = (x: Float32Array, weight: Float32Array, eps: number): Float64Array => {
+    const columns = weight.length;
+    return Float64Array.from(x, (value, at) => {
+      const row = x.subarray(at - (at % columns), at - (at % columns) + columns);
+      const meanSquare = row.reduce((sum, v) => sum + v ** 2 / columns, 0);
+      return (value / Math.sqrt(meanSquare + eps)) * weight[at % columns]!;
+    });
+  };
+
+  test.each([[[77, 22]], [[2, 99, 33]], [[3, 4096]], [[1, 1, 5]]])(
+    "of %j and its gradient",
+    async (shape) => {
+      const inputs = { x: f32(shape), weight: f32([shape.at(-1)!], undefined, 2) };
+      const y = await checkGradients(device, inputs, ({ x, weight }) => rmsNorm(x!, weight!, { eps: 1e-5 }));
+      expect(relativeError(y, rms(inputs.x.data, inputs.weight.data, 1e-5))).toBeLessThan(1e-6);
+    },
+  );
+
+  test("adds the residual, whose gradient is dy", async () => {
+    const inputs = {
+      x: f32([9, 45]),
+      weight: f32([45], undefined, 2),
+      residual: f32([9, 45], undefined, 4),
+    };
+    const y = await checkGradients(device, inputs, ({ x, weight, residual }) =>
+      rmsNorm(x!, weight!, { residual }),
+    );
+    const expected = rms(inputs.x.data, inputs.weight.data, 1e-6).map((v, i) => v + inputs.residual.data[i]!);
+    expect(relativeError(y, expected)).toBeLessThan(1e-6);
   });
 });

@@ -4,9 +4,12 @@ import { readFixture } from "./fixture";
 import { failures } from "./parity";
 import { runFixture } from "./run_fixture";
 
-const fixtures = ["eva02_b", "eva01_g", "eva02_e", "eva01_b_layerscale", "openai_vit"];
+const fixtures = [
+  ...["eva02_b", "eva01_g", "eva02_e", "eva01_b_layerscale", "openai_vit"],
+  ...["eva_clip_8b", "eva_clip_18b"],
+];
 
-describe("parity with the published code", () => {
+describe("parity with the published code, and with its formulas where no package holds it", () => {
   let device: Device;
   beforeAll(async () => {
     device = await Device.open("cpu", { threads: 1 });

@@ -8,6 +8,7 @@ import { AdamW } from "../../lib/optim/adamw";
 import { Lamb } from "../../lib/optim/lamb";
 import type { Optimizer } from "../../lib/optim/optimizer";
 import { parameterRules } from "../../lib/optim/parameter_groups";
+import { type TowerLocks, unlockedParameters } from "../../lib/optim/tower_locks";
 import type { TrainingBatch } from "../../lib/train/batch_source";
 import { initializeModel } from "../../lib/train/initialize";
 
@@ -61,6 +62,7 @@ export interface TinyOptions {
   optimizer?: "adamw" | "lamb";
   seed?: number;
   learningRate?: number;
+  locks?: TowerLocks;
 }
 
 /** A model with initial weights and an optimizer for it. */
@@ -68,11 +70,13 @@ export async function tinyTraining(
   device: Device,
   options: TinyOptions = {},
 ): Promise<{ model: ClipModel; optimizer: Optimizer }> {
-  const { optimizer = "adamw", seed = 1, learningRate = 1e-3 } = options;
+  const { optimizer = "adamw", seed = 1, learningRate = 1e-3, locks = {} } = options;
   const model = new ClipModel(parseClipConfig(tinyConfig), { init: "fan_in" });
   await initializeModel(model, device, { seed });
   const tower = { learningRate, weightDecay: 0.05, layerDecay: 0.9 };
-  const rules = parameterRules(model.parameters(), { image: tower, text: tower, other: tower });
+  const all = model.parameters();
+  const settings = { image: tower, text: tower, other: tower };
+  const rules = parameterRules(all, settings, unlockedParameters(all, locks));
   return { model, optimizer: optimizer === "lamb" ? new Lamb(rules) : new AdamW(rules, { clipNorm: 1 }) };
 }
 

@@ -94,31 +94,46 @@ test("and so it does on two threads", async () => {
   expect(second.content).toEqual(first.content);
 });
 
-test.each(["adamw", "lamb"] as const)(
-  "stopped and resumed equals not stopped, bit for bit (%s)",
-  async (optimizer) => {
-    const whole = await outcome({ steps: 8 }, {}, { optimizer });
-    const directory = join(folder, `resume-${optimizer}`);
-    const metricsFile = join(directory, "metrics.jsonl");
-    const config = { steps: 8, checkpoint: { directory }, metricsFile };
-    const first = await outcome(config, {}, { optimizer }, (event, run) => {
-      if (event.type === "step" && event.step === 3) run.stop();
-    });
-    expect(first.events.at(-1)).toEqual({ type: "end", reason: "stopped", step: expect.any(Number) });
-    const stopped = losses(first).length;
-    expect(stopped).toBeGreaterThanOrEqual(3);
-    expect(stopped).toBeLessThan(8);
+test.each<[string, TinyOptions]>([
+  ["adamw", { optimizer: "adamw" }],
+  ["lamb", { optimizer: "lamb" }],
+  ["locked towers", { locks: { image: { unlockedGroups: 2 }, text: {} } }],
+])("stopped and resumed equals not stopped, bit for bit (%s)", async (name, tiny) => {
+  const whole = await outcome({ steps: 8 }, {}, tiny);
+  const directory = join(folder, `resume-${name}`);
+  const metricsFile = join(directory, "metrics.jsonl");
+  const config = { steps: 8, checkpoint: { directory }, metricsFile };
+  const first = await outcome(config, {}, tiny, (event, run) => {
+    if (event.type === "step" && event.step === 3) run.stop();
+  });
+  expect(first.events.at(-1)).toEqual({ type: "end", reason: "stopped", step: expect.any(Number) });
+  const stopped = losses(first).length;
+  expect(stopped).toBeGreaterThanOrEqual(3);
+  expect(stopped).toBeLessThan(8);
 
-    const second = await outcome(config, { resume: "latest" }, { optimizer, seed: 99 });
-    expect(second.events[0]).toMatchObject({ type: "start", step: stopped });
-    expect([...losses(first), ...losses(second)]).toEqual(losses(whole));
-    expect(second.content).toEqual(whole.content);
-    const lines = (await readFile(metricsFile, "utf8")).trim().split("\n");
-    expect(lines.map((line) => (JSON.parse(line) as { step: number }).step)).toEqual([
-      1, 2, 3, 4, 5, 6, 7, 8,
-    ]);
-  },
-);
+  const second = await outcome(config, { resume: "latest" }, { ...tiny, seed: 99 });
+  expect(second.events[0]).toMatchObject({ type: "start", step: stopped });
+  expect([...losses(first), ...losses(second)]).toEqual(losses(whole));
+  expect(second.content).toEqual(whole.content);
+  const lines = (await readFile(metricsFile, "utf8")).trim().split("\n");
+  expect(lines.map((line) => (JSON.parse(line) as { step: number }).step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+test("a run does not go on from a checkpoint that trained other parameters", async () => {
+  const directory = join(folder, "other-locks");
+  await outcome({ steps: 2, checkpoint: { directory } });
+  const { error } = await outcome(
+    { steps: 4, checkpoint: { directory } },
+    { resume: "latest" },
+    {
+      locks: { image: {} },
+    },
+  );
+  expect(error).toMatchObject({
+    code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
+    message: expect.stringContaining("exp_avg.visual."),
+  });
+});
 
 test("with a loader, too: order, crops and captions go on where they were", async () => {
   const dataset = indexedDataset({

@@ -1,8 +1,9 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Device } from "../../lib/device";
+import type { TowerLocks } from "../../lib/optim/tower_locks";
 import { TrainingStep } from "../../lib/train/training_step";
-import { tinyBatch, tinyTraining } from "../support/tiny_clip";
+import { contentOf, tinyBatch, tinyTraining } from "../support/tiny_clip";
 
 let device: Device;
 beforeAll(async () => {
@@ -63,4 +64,50 @@ test("dropping none of the patches equals not dropping", async () => {
   expect(other).toEqual(none);
   step.dispose();
   optimizer.dispose();
+});
+
+describe("a locked tower", () => {
+  /** One step on the same batch, and what the program for it takes. */
+  async function stepWith(locks: TowerLocks) {
+    const { model, optimizer } = await tinyTraining(device, { locks });
+    await optimizer.allocate(device);
+    const before = await contentOf(model.parameters());
+    const step = new TrainingStep(device, model, optimizer);
+    const result = await step.run(tinyBatch(0), { step: 0, schedule: 1, seed: 3, patchDropout: 0.5 });
+    const after = await contentOf(model.parameters());
+    const [program] = await step.programs();
+    const { kernels } = program!.stats();
+    program!.startProfile();
+    await step.run(tinyBatch(0), { step: 1, schedule: 0, seed: 3, patchDropout: 0.5 });
+    const ops = (await program!.profile()).map(({ op }) => op);
+    const changed = Object.keys(after).filter((name) => String(after[name]) !== String(before[name]));
+    step.dispose();
+    optimizer.dispose();
+    return { result, kernels, ops, changed, moments: optimizer.state().map(({ name }) => name) };
+  }
+
+  test("costs no backward work and no moments, and its weights stay", async () => {
+    const whole = await stepWith({});
+    const locked = await stepWith({ image: {} });
+    expect(locked.kernels).toBeLessThan(whole.kernels);
+    expect(whole.ops).toContain("swiglu_backward"); // only the image tower has one
+    expect(locked.ops).not.toContain("swiglu_backward");
+    expect(locked.moments.filter((name) => name.includes("visual."))).toEqual([]);
+    expect(locked.changed.filter((name) => name.startsWith("visual."))).toEqual([]);
+    expect(locked.changed).toContain("text.text_projection");
+    expect(locked.changed).toContain("logit_scale");
+  });
+
+  test("still drops patches in training", async () => {
+    expect((await stepWith({ image: {} })).result.loss).toBe((await stepWith({})).result.loss);
+  });
+
+  test("backward work goes no deeper than what is unlocked", async () => {
+    const [last, two] = [await stepWith({ image: { unlockedGroups: 2 } }), await stepWith({ image: {} })];
+    const whole = await stepWith({});
+    expect(two.kernels).toBeLessThan(last.kernels);
+    expect(last.kernels).toBeLessThan(whole.kernels);
+    expect(last.changed.some((name) => name.startsWith("visual.blocks.1."))).toBe(true);
+    expect(last.changed.some((name) => name.startsWith("visual.blocks.0."))).toBe(false);
+  });
 });
