@@ -65,7 +65,7 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Ope
   const { signal } = options;
   signal?.throwIfAborted();
   await using file = await ModelFile.open(path, options);
-  return open(file.config, options, async (model, device, dtype) => ({
+  return await open(file.config, options, async (model, device, dtype) => ({
     loadReport: await file.fill(model, device, { dtype, signal }),
   }));
 }
