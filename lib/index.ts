@@ -67,8 +67,8 @@ export {
   parameterRules,
   type TowerSettings,
 } from "./optim/parameter_groups";
-export { type TowerLock, type TowerLocks, unlockedParameters } from "./optim/tower_locks";
 export { type Schedule, scheduleFactor, warmupCosine } from "./optim/schedule";
+export { type TowerLock, type TowerLocks, unlockedParameters } from "./optim/tower_locks";
 export { type Initializer, Parameter } from "./parameter";
 export type { Classification, ClassifyOptions } from "./serve/classification";
 export { EvaClip, type MemoryInfo } from "./serve/eva_clip";
@@ -89,6 +89,15 @@ export {
 } from "./train/batch_source";
 export { readCheckpoint, type TrainerState, writeCheckpoint } from "./train/checkpoint";
 export { allocateModel, initializeModel } from "./train/initialize";
-export { type TrainOptions, type TrainResult, TrainingRun, train } from "./train/train";
+export {
+  type Initialization,
+  type InitializationSource,
+  loadPretrained,
+  type ParameterStart,
+  type Pretrained,
+  type PretrainedWeights,
+} from "./train/pretrained";
+export { TOWER_SKIP_LIST } from "./train/tower_skip_list";
+export { TrainingRun, type TrainOptions, type TrainResult, train } from "./train/train";
 export type { PatchDropout, TrainConfig } from "./train/train_config";
 export type { TrainEvent } from "./train/train_events";

@@ -57,6 +57,11 @@ function sameFacts(a: ShapeFacts, b: ShapeFacts): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
+/** The names of the published models that a configuration is one of. */
+export function publishedNamesOf(config: ClipConfig): string[] {
+  return modelNames(config, knownConfigs());
+}
+
 /** The published models that a configuration is one of: models of the same shapes may differ in their activation. */
 function modelNames(config: ClipConfig, published: readonly NamedConfig[]): string[] {
   const isSame = (other: ClipConfig) =>

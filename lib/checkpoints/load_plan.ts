@@ -1,19 +1,20 @@
-import { EvaClipError } from "../errors";
 import { isFloatDtype, type StoredTensor, type TensorSource } from "../io/tensor_source";
 import type { ClipModel } from "../models/clip_model";
 import type { Parameter } from "../parameter";
 import {
   isDerived,
+  type Layout,
+  type Naming,
   namingOf,
   type Place,
   parameterOf,
   placeOf,
-  type Rule,
   type StoredLayout,
   storedShape,
   towerOf,
 } from "./layout";
 import type { LoadReport, ParameterOrigin } from "./load_report";
+import { Mismatch } from "./mismatch";
 import { type Resizing, resizingOf, sameShape } from "./resizing";
 
 export interface LoadWeightsOptions {
@@ -42,43 +43,9 @@ export interface LoadPlan {
   readonly unfilled: readonly Parameter[];
 }
 
-const SHOWN_NAMES = 5;
-
 /** Whether a list holds a name, or what the name ends with after a dot. */
 function isNamed(name: string, list: readonly string[]): boolean {
   return list.some((entry) => name === entry || name.endsWith(`.${entry}`));
-}
-
-/** Everything that keeps a file from fitting a model. */
-class Mismatch {
-  readonly missing: string[] = [];
-  readonly unexpected: string[] = [];
-  readonly misshapen: string[] = [];
-  readonly notFloat: string[] = [];
-
-  /** @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` when anything was found */
-  check(path: string): void {
-    const { missing, unexpected, misshapen, notFloat } = this;
-    const kinds: [string, readonly string[]][] = [
-      ["missing", missing],
-      ["unknown", unexpected],
-      ["of another shape", misshapen],
-      ["not floating-point", notFloat],
-    ];
-    const problems = kinds.filter(([, names]) => names.length > 0);
-    if (problems.length === 0) return;
-    const text = problems.map(([kind, names]) => `${kind} ${shown(names)}`).join("; ");
-    throw new EvaClipError(
-      "ERR_EVACLIP_CHECKPOINT_MISMATCH",
-      `${path} does not fit the model: tensors ${text}`,
-      { path, missing, unexpected, misshapen, notFloat },
-    );
-  }
-}
-
-function shown(names: readonly string[]): string {
-  const list = names.slice(0, SHOWN_NAMES).join(", ");
-  return names.length > SHOWN_NAMES ? `${list} and ${names.length - SHOWN_NAMES} more` : list;
 }
 
 /** A parameter's name, with the names it would have in the file where they are others. */
@@ -98,7 +65,8 @@ export function planLoad(
   options: LoadWeightsOptions = {},
 ): LoadPlan {
   const { towers = "both", skip = [] } = options;
-  const rules = layout.rules(namingOf(model.config, storedText));
+  const naming = namingOf(model.config, storedText);
+  const rules = layout.rules(naming);
   const mismatch = new Mismatch();
   const assignments: Assignment[] = [];
   const parameters: ParameterOrigin[] = [];
@@ -123,12 +91,11 @@ export function planLoad(
       parameters.push({ name, origin, from: place.names, ...(resizing && { note: resizing.note }) });
     }
   }
-  const rest = [...source.tensors.keys()].filter((name) => !used.has(name));
-  const derived = rest.filter(isDerived);
-  const others = rest.filter((name) => !isDerived(name));
-  const foreign = layout.foreign ?? [];
-  const unused = others.filter((name) => foreign.includes(name) || mayStay(name, rules, { towers, skip }));
-  mismatch.unexpected.push(...others.filter((name) => !unused.includes(name)));
+  const left = [...source.tensors.keys()].filter((name) => !used.has(name));
+  // The file's image tower may be of another family than the model's, when only the text tower is wanted.
+  const image = layout.imageFamily((name) => source.tensors.has(name));
+  const { derived, unused, unexpected } = sortLeft(left, layout, { ...naming, image }, options);
+  mismatch.unexpected.push(...unexpected);
   mismatch.check(source.path);
 
   const report = { path: source.path, layout: layout.name, parameters, derived, unused };
@@ -140,16 +107,26 @@ function mayMiss(name: string, { allowMissing = [] }: LoadWeightsOptions): boole
   return allowMissing === true || isNamed(name, allowMissing);
 }
 
-/** Whether a tensor of the file may be left there: it was skipped by either name, or its tower was not asked for. */
-function mayStay(
-  stored: string,
-  rules: readonly Rule[],
-  { towers, skip }: Required<Pick<LoadWeightsOptions, "towers" | "skip">>,
-): boolean {
-  if (isNamed(stored, skip)) return true;
-  const name = parameterOf(stored, rules);
-  if (name === undefined) return false;
-  return isNamed(name, skip) || (towers !== "both" && towerOf(name) !== towers);
+/** Sorts the tensors that fill no parameter: some follow from the configuration, some were not asked for. */
+function sortLeft(
+  names: readonly string[],
+  { rules, foreign = [] }: Layout,
+  naming: Naming,
+  { towers = "both", skip = [] }: LoadWeightsOptions,
+): Record<"derived" | "unused" | "unexpected", string[]> {
+  const fileRules = rules(naming);
+  const isUnasked = (stored: string) => {
+    if (foreign.includes(stored) || isNamed(stored, skip)) return true;
+    const name = parameterOf(stored, fileRules);
+    if (name === undefined) return false;
+    return isNamed(name, skip) || (towers !== "both" && towerOf(name) !== towers);
+  };
+  const others = names.filter((name) => !isDerived(name));
+  return {
+    derived: names.filter(isDerived),
+    unused: others.filter(isUnasked),
+    unexpected: others.filter((name) => !isUnasked(name)),
+  };
 }
 
 function assign(
@@ -168,7 +145,7 @@ function assign(
     const isPlain = tensors.length === 1 && !place.transpose;
     resizing = isPlain ? resizingOf(parameter.name, expected, shape) : undefined;
     if (resizing) return;
-    mismatch.misshapen.push(`${name} (expected [${expected.join(", ")}], found [${shape.join(", ")}])`);
+    mismatch.addShape(name, expected, shape);
   });
   return { parameter, tensors, transpose: place.transpose, resizing };
 }

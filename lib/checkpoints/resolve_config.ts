@@ -23,8 +23,8 @@ export interface ConfigStatement {
   readonly quickGelu?: boolean;
 }
 
-/** Where a configuration was found. */
-interface Found {
+/** A configuration, and where it was found. */
+export interface FoundConfig {
   readonly config: ClipConfigInput;
   readonly where: string;
 }
@@ -33,7 +33,8 @@ function isWhole(config: ClipConfigInput | ConfigFields): config is ClipConfigIn
   return config.embed_dim !== undefined;
 }
 
-async function jsonBeside(source: TensorSource, name: string): Promise<unknown> {
+/** A JSON file in the same folder; undefined when there is none. */
+export async function jsonBeside(source: TensorSource, name: string): Promise<unknown> {
   const path = join(dirname(source.path), name);
   const isThere = await stat(path).then(
     (found) => found.isFile(),
@@ -47,7 +48,10 @@ function isOwnConfig(json: unknown): json is ClipConfigInput {
 }
 
 /** The configuration beside a file or in its metadata. A format that says nothing of QuickGELU means GELU. */
-async function findConfig(source: TensorSource, { layout }: StoredLayout): Promise<Found | undefined> {
+export async function findConfig(
+  source: TensorSource,
+  { layout }: StoredLayout,
+): Promise<FoundConfig | undefined> {
   const where = join(dirname(source.path), CONFIG_FILE);
   const json = await jsonBeside(source, CONFIG_FILE);
   if (layout.name === "hugging_face") {
@@ -64,7 +68,7 @@ async function findConfig(source: TensorSource, { layout }: StoredLayout): Promi
   return configInMetadata(source);
 }
 
-function configInMetadata({ path, metadata }: TensorSource): Found | undefined {
+function configInMetadata({ path, metadata }: TensorSource): FoundConfig | undefined {
   if (metadata.config === undefined) return undefined;
   try {
     const json: unknown = JSON.parse(metadata.config);

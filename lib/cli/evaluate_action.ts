@@ -9,13 +9,19 @@ import {
 } from "../index";
 import type { EvaluateFlags } from "./evaluate_command";
 import { loadModel, readLines, templatesFrom } from "./model_actions";
+import { modelAndRest } from "./model_argument";
 import { openDataset } from "./open_dataset";
 import { percent, printResult } from "./output";
 import { countProgress } from "./progress";
 
 type Evaluation = ZeroShotResult | RetrievalResult;
 
-export async function evaluate(path: string, flags: EvaluateFlags): Promise<void> {
+export async function evaluate(words: readonly string[], flags: EvaluateFlags): Promise<void> {
+  const { model: path, rest } = modelAndRest(words, flags);
+  if (rest.length > 0) {
+    const message = `evaluate takes a model alone, found ${rest.join(", ")} besides`;
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message);
+  }
   const { valData, imagenetVal, classnames, batchSize } = flags;
   if (valData === undefined && imagenetVal === undefined) {
     const message = "nothing to evaluate on: give --val-data or --imagenet-val";

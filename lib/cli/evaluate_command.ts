@@ -21,8 +21,8 @@ export function addEvaluateCommand(program: Command): void {
       "openai",
     )
     .option("--batch-size <n>", "images encoded at a time", positive, 32);
-  addDatasetFlags(command).action(async (model: string, flags: EvaluateFlags) => {
+  addDatasetFlags(command).action(async (words: string[], flags: EvaluateFlags) => {
     const { evaluate } = require("./evaluate_action") as typeof import("./evaluate_action");
-    await evaluate(model, flags);
+    await evaluate(words, flags);
   });
 }

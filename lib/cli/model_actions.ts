@@ -7,7 +7,7 @@ import {
   type PromptTemplates,
   SIMPLE_IMAGENET_TEMPLATES,
 } from "../index";
-import { configFrom } from "./config_source";
+import { modelAndRest, statementFrom } from "./model_argument";
 import type { ClassifyFlags, EncodeFlags, ModelFlags } from "./model_commands";
 import { percent, printResult, say } from "./output";
 
@@ -34,12 +34,12 @@ export async function templatesFrom(source: string): Promise<PromptTemplates> {
 
 /** Loads the model a command was given, and says where it runs. */
 export async function loadModel(path: string, flags: ModelFlags): Promise<EvaClip> {
-  const { device, threads, precision, config } = flags;
+  const { device, threads, precision } = flags;
   const model = await EvaClip.load(path, {
     device,
     dtype: precision,
     ...(threads !== undefined && { threads }),
-    ...(config !== undefined && { config: await configFrom(config) }),
+    ...(await statementFrom(flags)),
   });
   const why = model.fallbackReason === undefined ? "" : ` (cuda: ${model.fallbackReason})`;
   say(`${path}: ${model.setting}${why}`);
@@ -52,7 +52,8 @@ interface Embedding {
   embedding: number[];
 }
 
-export async function encode(path: string, images: readonly string[], flags: EncodeFlags): Promise<void> {
+export async function encode(words: readonly string[], flags: EncodeFlags): Promise<void> {
+  const { model: path, rest: images } = modelAndRest(words, flags);
   if (images.length + flags.text.length === 0) {
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "nothing to encode: give images or --text");
   }
@@ -77,7 +78,11 @@ interface ClassifiedImage {
   labels: Classification[];
 }
 
-export async function classify(path: string, images: readonly string[], flags: ClassifyFlags): Promise<void> {
+export async function classify(words: readonly string[], flags: ClassifyFlags): Promise<void> {
+  const { model: path, rest: images } = modelAndRest(words, flags);
+  if (images.length === 0) {
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "nothing to classify: give images");
+  }
   const fromFile = flags.labelsFile === undefined ? [] : await readLines(flags.labelsFile);
   const labels = [...flags.labels, ...fromFile];
   if (labels.length === 0) {

@@ -1,11 +1,12 @@
 import { Command, CommanderError } from "commander";
+import { addConvertCommand } from "./convert_command";
 import { addDoctorCommand } from "./doctor_command";
 import { addEvaluateCommand } from "./evaluate_command";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit_code";
 import { addInspectCommand } from "./inspect_command";
 import { addClassifyCommand, addEncodeCommand } from "./model_commands";
-import { describeError, errorDocument, say } from "./output";
 import { addModelsCommand } from "./models_command";
+import { describeError, errorDocument, say } from "./output";
 import { packageVersion } from "./package_version";
 import { addTrainCommand } from "./train_command";
 
@@ -25,6 +26,7 @@ function buildProgram(finish: Finish): Command {
   addEncodeCommand(program);
   addClassifyCommand(program);
   addInspectCommand(program);
+  addConvertCommand(program);
   addModelsCommand(program);
   addDoctorCommand(program, finish);
   for (const command of program.commands) command.copyInheritedSettings(program);

@@ -4,31 +4,31 @@ import {
   AdamW,
   type BatchSource,
   batchesOf,
-  ClipModel,
+  type ClipModel,
   type Dataset,
   Device,
   EvaClip,
   EvaClipError,
   evaluateRetrieval,
   evaluateZeroShot,
-  initializeModel,
   Lamb,
-  loadWeights,
-  openClassFolder,
   type Optimizer,
+  openClassFolder,
+  type Parameter,
   parameterRules,
   type Schedule,
+  type TowerLocks,
   type TrainConfig,
   type TrainResult,
   train,
+  unlockedParameters,
 } from "../index";
-import { configOf, openWeights } from "../serve/model_files";
-import { configFrom } from "./config_source";
 import { EXIT, type ExitCode } from "./exit_code";
 import { openDataset } from "./open_dataset";
 import { columns, count, printResult, say } from "./output";
 import { TrainingProgress } from "./progress";
 import type { TrainFlags } from "./train_command";
+import { startModel } from "./train_model";
 
 const DEFAULT_WARMUP = 2000;
 /** Skipped samples that are told one by one; all are counted. */
@@ -54,9 +54,26 @@ function lengthOf(flags: TrainFlags, dataset: Dataset): Length {
   return { steps: flags.steps ?? stepsPerEpoch * flags.epochs, stepsPerEpoch };
 }
 
+function locksFrom(flags: TrainFlags): TowerLocks {
+  const { lockImage, lockImageUnlockedGroups, lockText, lockTextUnlockedLayers } = flags;
+  const lock = (isLocked: boolean, flag: string, unlockedGroups: number | undefined) => {
+    if (isLocked) return unlockedGroups === undefined ? {} : { unlockedGroups };
+    if (unlockedGroups === undefined) return undefined;
+    throw new EvaClipError(
+      "ERR_EVACLIP_INVALID_ARGUMENT",
+      `${flag} is for a tower locked by ${flag.slice(0, flag.indexOf("-unlocked"))}`,
+    );
+  };
+  return {
+    image: lock(lockImage, "--lock-image-unlocked-groups", lockImageUnlockedGroups),
+    text: lock(lockText, "--lock-text-unlocked-layers", lockTextUnlockedLayers),
+  };
+}
+
 function makeOptimizer(model: ClipModel, flags: TrainFlags): Optimizer {
   const { lr, wd, ld, beta1, beta2, eps, gradClipNorm } = flags;
-  const rules = parameterRules(model.parameters(), {
+  const all = model.parameters();
+  const settings = {
     image: {
       learningRate: flags.visualLr ?? lr,
       weightDecay: flags.visualWd ?? wd,
@@ -68,7 +85,8 @@ function makeOptimizer(model: ClipModel, flags: TrainFlags): Optimizer {
       layerDecay: flags.textLd ?? ld,
     },
     other: { learningRate: lr, weightDecay: wd },
-  });
+  };
+  const rules = parameterRules(all, settings, unlockedParameters(all, locksFrom(flags)));
   const options = { beta1, beta2, eps, clipNorm: gradClipNorm ?? 0 };
   return flags.opt === "lamb"
     ? new Lamb(rules, { ...options, variant: flags.lambVariant })
@@ -149,13 +167,8 @@ async function prepare(flags: TrainFlags, device: Device, folder: string) {
     ...(flags.trainNumSamples !== undefined && { samplesPerEpoch: flags.trainNumSamples }),
   });
   const length = lengthOf(flags, dataset);
-  const { precision, init, seed, pretrained, keepLast } = flags;
-  const model = new ClipModel(configOf(await configFrom(flags.model)), { type: precision, init });
-  await initializeModel(model, device, { seed });
-  if (pretrained !== undefined) {
-    await using weights = await openWeights(pretrained);
-    await loadWeights(model, weights);
-  }
+  const { seed, keepLast } = flags;
+  const model = await startModel(flags, device, folder);
   const encoder = new EvaClip(model, device);
   const evaluate = await evaluation(flags, encoder, length);
   const every = flags.saveSteps ?? flags.saveFrequency * length.stepsPerEpoch;
@@ -191,12 +204,14 @@ async function recordSettings(
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "params.json"), `${JSON.stringify(flags, null, 2)}\n`);
-  const parameters = config.model.parameters().reduce((sum, { size }) => sum + size, 0);
+  const sizeOf = (parameters: readonly Parameter[]) => parameters.reduce((sum, { size }) => sum + size, 0);
+  const [total, trained] = [sizeOf(config.model.parameters()), sizeOf(config.optimizer.parameters)];
+  const share = trained === total ? "" : ` (${count(trained)} of them trained)`;
   const { name, kind, threads, instructionSet } = device.info;
   say(
     columns([
       ["run", folder],
-      ["model", `${flags.model}, ${count(parameters)} parameters, ${flags.precision}`],
+      ["model", `${flags.model}, ${count(total)} parameters${share}, ${flags.precision}`],
       ["device", `${kind}: ${name}, ${instructionSet}, ${threads} threads`],
       ["steps", `${config.steps} of ${flags.batchSize} samples`],
       [

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { TOWER_SKIP_LIST } from "../train/tower_skip_list";
 import {
   addDatasetFlags,
   addDeviceFlags,
@@ -15,7 +16,18 @@ import type { Finish } from "./program";
 
 export interface TrainFlags extends DeviceFlags, DatasetFlags {
   model: string;
+  forceImageSize?: number;
+  forceContextLength?: number;
+  forceQuickGelu: boolean;
   pretrained?: string;
+  pretrainedImage?: string;
+  pretrainedText?: string;
+  pretrainedActivation?: "gelu" | "quick_gelu" | "any";
+  skipList?: string[];
+  lockImage: boolean;
+  lockImageUnlockedGroups?: number;
+  lockText: boolean;
+  lockTextUnlockedLayers?: number;
   init: "published" | "fan_in";
   trainData: string;
   trainNumSamples?: number;
@@ -60,11 +72,16 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   logEveryNSteps: number;
 }
 
-function addModelAndData(command: Command): void {
+function addModel(command: Command): void {
   command
-    .requiredOption("--train-data <path>", "manifest, folder or shards such as 'train-{0000..0099}.tar'")
     .requiredOption("--model <name|file>", "a published model's name, or a JSON configuration")
-    .option("--pretrained <path>", "start from a model's weights")
+    .option("--force-image-size <n>", "pixels of an image's side, instead of the configuration's", positive)
+    .option(
+      "--force-context-length <n>",
+      "longest caption in tokens, instead of the configuration's",
+      positive,
+    )
+    .option("--force-quick-gelu", "compute QuickGELU, as weights of OpenAI need", false)
     .addOption(
       new Option(
         "--init <scheme>",
@@ -73,6 +90,28 @@ function addModelAndData(command: Command): void {
         .choices(["published", "fan_in"])
         .default("published"),
     )
+    .option("--pretrained <path>", "start from a model's weights, in any known layout")
+    .option("--pretrained-image <path>", "start the image tower from these weights")
+    .option("--pretrained-text <path>", "start the text tower from these weights")
+    .addOption(
+      new Option(
+        "--pretrained-activation <name>",
+        "what pretrained weights were trained with, where no file tells; any: take them with the model's all the same",
+      ).choices(["gelu", "quick_gelu", "any"]),
+    )
+    .option(
+      "--skip-list <names...>",
+      `pretrained parameters that start fresh (default, for a tower: ${TOWER_SKIP_LIST.join(" ")})`,
+    )
+    .option("--lock-image", "keep the weights of the image tower", false)
+    .option("--lock-image-unlocked-groups <n>", "train its last groups all the same", whole)
+    .option("--lock-text", "keep the weights of the text tower", false)
+    .option("--lock-text-unlocked-layers <n>", "train its last layers all the same", whole);
+}
+
+function addData(command: Command): void {
+  command
+    .requiredOption("--train-data <path>", "manifest, folder or shards such as 'train-{0000..0099}.tar'")
     .option("--train-num-samples <n>", "samples of an epoch, where the data set does not say", positive)
     .option("--dataset-resampled", "draw shards with replacement", false)
     .option("--workers <n>", "images decoded at once (default: twice the cores)", positive)
@@ -136,7 +175,8 @@ export function addTrainCommand(program: Command, finish: Finish): void {
   const command = program
     .command("train")
     .description("train a model on images and captions; flags have open_clip's names");
-  addModelAndData(command);
+  addData(command);
+  addModel(command);
   addOptimization(command);
   addPrecisionFlag(command);
   addRun(command);

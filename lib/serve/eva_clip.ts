@@ -12,7 +12,7 @@ import type { ClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
 import { abortable } from "../train/abortable";
 import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabels } from "./classification";
-import { encodeInParts, type Embeddings, EncoderPrograms } from "./encoder_programs";
+import { type Embeddings, EncoderPrograms, encodeInParts } from "./encoder_programs";
 import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, ModelType } from "./eva_clip_options";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
 import { tokenRows } from "./token_rows";

@@ -1,39 +1,23 @@
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
-import type { StoredLayout } from "../checkpoints/layout";
+import { isDerived, type StoredLayout } from "../checkpoints/layout";
 import { planLoad } from "../checkpoints/load_plan";
 import type { LoadReport } from "../checkpoints/load_report";
 import { carryOutLoad } from "../checkpoints/load_weights";
 import { recogniseLayout } from "../checkpoints/recognise_layout";
 import { type ConfigSource, type ConfigStatement, resolveConfig } from "../checkpoints/resolve_config";
+import { STORED_TYPES, type WeightType } from "../checkpoints/weight_type";
 import type { Device } from "../device";
-import { openTensors } from "../io/open_tensors";
 import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, parseClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
 import { modelConfig } from "../models/known_models";
 import { initializeParameters } from "../nn/initialize_parameters";
-import { findCheckpoint, MODEL_FILE } from "../train/checkpoint";
 import { allocateModel } from "../train/initialize";
+import { openWeights } from "../train/open_weights";
 import type { ModelType } from "./eva_clip_options";
 
 /** @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` or `ERR_EVACLIP_INVALID_CONFIG` */
 export function configOf(source: ConfigSource): ClipConfig {
   return typeof source === "string" ? modelConfig(source) : parseClipConfig(source);
-}
-
-/**
- * Opens the weights that a path stands for: a checkpoint's folder, a folder of checkpoints with a `latest` file, or what
- * `openTensors` opens.
- * @throws EvaClipError `ERR_EVACLIP_IO` when there are none, `ERR_EVACLIP_CHECKPOINT_CORRUPT`
- */
-export async function openWeights(path: string): Promise<TensorSource> {
-  const isFolder = await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  const checkpoint = isFolder ? await findCheckpoint(path) : undefined;
-  return openTensors(checkpoint === undefined ? path : join(checkpoint, MODEL_FILE));
 }
 
 /** An open file of weights, and what model they are of. */
@@ -58,6 +42,15 @@ export class ModelFile implements AsyncDisposable {
       await source.close();
       throw error;
     }
+  }
+
+  /** The type of all its weights; f32, which holds any other, where they differ. */
+  get weightType(): WeightType {
+    const weights = [...this.source.tensors].filter(([name]) => !isDerived(name));
+    const types = new Set(weights.map(([, { dtype }]) => dtype));
+    const [type] = types.size === 1 ? types : [];
+    const found = (["bf16", "f16"] as const).find((candidate) => STORED_TYPES[candidate] === type);
+    return found ?? "f32";
   }
 
   /** Gives the parameters memory on `device` and the file's values. Nothing is taken when the file does not fit. */

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeImage, preprocess } from "../../lib/data/image";
 import { Device } from "../../lib/device";
-import { EvaClip } from "../../lib/serve/eva_clip";
 import { batchParts } from "../../lib/serve/encoder_programs";
+import { EvaClip } from "../../lib/serve/eva_clip";
 import { START, tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
 const options = { device: "cpu", threads: 1, tokenizer: tinyTokenizer, init: "fan_in" } as const;

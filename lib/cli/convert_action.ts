@@ -1,0 +1,38 @@
+import { ClipModel, Device, type LoadReport, writeWeights } from "../index";
+import { ModelFile } from "../serve/model_files";
+import type { ConvertFlags } from "./convert_command";
+import { statementFrom } from "./model_argument";
+import { columns, count, printResult } from "./output";
+
+interface Conversion {
+  from: string;
+  fromLayout: LoadReport["layout"];
+  dtype: string;
+  parameters: number;
+  files: readonly string[];
+}
+
+function describe({ from, fromLayout, dtype, parameters, files }: Conversion): string {
+  return columns([
+    ["read", `${from} (${fromLayout})`],
+    ["parameters", `${count(parameters)}, ${dtype}`],
+    ...files.map((file) => ["written", file] as const),
+  ]);
+}
+
+export async function convert(input: string, output: string, flags: ConvertFlags): Promise<void> {
+  await using file = await ModelFile.open(input, await statementFrom(flags));
+  const { layout, ropeTables, json, dtype = file.weightType } = flags;
+  const model = new ClipModel(file.config);
+  await using device = await Device.open("cpu");
+  try {
+    // Memory holds what the file will: 16-bit matrices where it is bf16, f32 for anything else.
+    const report = await file.fill(model, device, { dtype: dtype === "bf16" ? "bf16" : "f32" });
+    const files = await writeWeights(output, model, { dtype, ropeTables, ...(layout && { layout }) });
+    const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
+    const result: Conversion = { from: report.path, fromLayout: report.layout, dtype, parameters, files };
+    printResult(result, json, describe);
+  } finally {
+    for (const parameter of model.parameters()) parameter.dispose();
+  }
+}

@@ -1,0 +1,141 @@
+import { invalidConfig } from "../checkpoints/config_fields";
+import type { LayoutName, StoredLayout } from "../checkpoints/layout";
+import type { LoadReport } from "../checkpoints/load_report";
+import { loadWeights } from "../checkpoints/load_weights";
+import { recogniseLayout } from "../checkpoints/recognise_layout";
+import { storedActivation } from "../checkpoints/stored_activation";
+import type { TensorSource } from "../io/tensor_source";
+import { isEva } from "../models/clip_config";
+import type { ClipModel } from "../models/clip_model";
+import type { Initializer } from "../parameter";
+import { openWeights } from "./open_weights";
+import { TOWER_SKIP_LIST } from "./tower_skip_list";
+
+/** Weights to start from. */
+export interface PretrainedWeights {
+  /** A file in any known layout, an index of shards, or a folder that holds one. */
+  readonly path: string;
+  /**
+   * Parameters and tensors that start fresh: whole names, or ends of names after a dot. Default `TOWER_SKIP_LIST` for a
+   * tower, nothing for a whole model.
+   */
+  readonly skip?: readonly string[];
+  /** The activation they were trained with, where the file does not tell; `any` takes them with another one too. */
+  readonly activation?: "gelu" | "quick_gelu" | "any";
+}
+
+/** What a model starts from; a tower of its own goes over that of the whole model. */
+export interface Pretrained {
+  readonly model?: PretrainedWeights | undefined;
+  readonly image?: PretrainedWeights | undefined;
+  readonly text?: PretrainedWeights | undefined;
+}
+
+/** Where the value of a parameter comes from. */
+export interface ParameterStart {
+  readonly name: string;
+  readonly origin: "loaded" | "resized" | "initial";
+  /** The file, and its tensors in the order in which their rows follow one another. */
+  readonly path?: string;
+  readonly from?: readonly string[];
+  /** How it was resized; of an initial value, its distribution. */
+  readonly note?: string;
+}
+
+/** One file of weights, and what of it was used. */
+export interface InitializationSource extends Pick<LoadReport, "path" | "derived" | "unused"> {
+  readonly towers: "both" | "image" | "text";
+  readonly layout: LayoutName;
+  readonly skip: readonly string[];
+}
+
+/** How a model started: every parameter's origin, in the model's order. */
+export interface Initialization {
+  readonly sources: readonly InitializationSource[];
+  readonly parameters: readonly ParameterStart[];
+}
+
+type Towers = InitializationSource["towers"];
+
+function describeInitializer(initial: Initializer): string {
+  if (initial.kind === "constant") return `constant ${Number(initial.value.toPrecision(6))}`;
+  return `normal, deviation ${Number(initial.std.toPrecision(4))}`;
+}
+
+const activationName = (isQuick: boolean) => (isQuick ? "QuickGELU" : "GELU");
+
+/** Of all the towers, EVA's image tower alone has no activation to choose. */
+function readsActivation(model: ClipModel, towers: Towers): boolean {
+  return towers !== "image" || !isEva(model.config);
+}
+
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` unless the weights were trained with the model's activation. */
+async function checkActivation(
+  model: ClipModel,
+  source: TensorSource,
+  stored: StoredLayout,
+  stated: PretrainedWeights["activation"],
+): Promise<void> {
+  if (stated === "any") return;
+  const { quick_gelu: expected } = model.config;
+  const known = await storedActivation(source, stored);
+  const { path } = source;
+  if (known === undefined && stated === undefined) {
+    const message =
+      `${path} does not tell the activation that its weights were trained with: state it as activation, gelu or quick_gelu ` +
+      "(OpenAI's weights), or any to take them with either";
+    throw invalidConfig(message, { path, state: ["activation"] });
+  }
+  const found = known?.quickGelu ?? stated === "quick_gelu";
+  if (known !== undefined && stated !== undefined && known.quickGelu !== (stated === "quick_gelu")) {
+    const message = `${path} needs ${activationName(found)}, because ${known.reason}; ${stated} was stated`;
+    throw invalidConfig(message, { path, stated });
+  }
+  if (found === expected) return;
+  const message =
+    `${path} was trained with ${activationName(found)} (${known?.reason ?? "as stated"}), and the model computes ` +
+    `${activationName(expected)}: set quick_gelu to ${found} in its configuration, or state the activation any to take the ` +
+    "weights all the same";
+  throw invalidConfig(message, { path, expected, found });
+}
+
+/**
+ * Fills a model, whose parameters have initial values, from pretrained weights as EVA-CLIP does: a whole model's, then each
+ * tower's own. Position embeddings, patch projections and contexts of another size are resized.
+ *
+ * @returns the origin of every parameter
+ * @throws EvaClipError as `loadWeights`; `ERR_EVACLIP_INVALID_CONFIG` when weights were trained with another activation than
+ *   the model's, or nothing tells with which
+ */
+export async function loadPretrained(
+  model: ClipModel,
+  { model: whole, image, text }: Pretrained,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<Initialization> {
+  const starts = new Map<string, ParameterStart>(
+    model
+      .parameters()
+      .map(({ name, initial }) => [name, { name, origin: "initial", note: describeInitializer(initial) }]),
+  );
+  const sources: InitializationSource[] = [];
+  const plans: [Towers, PretrainedWeights | undefined][] = [
+    ["both", whole],
+    ["image", image],
+    ["text", text],
+  ];
+  for (const [towers, weights] of plans) {
+    if (weights === undefined) continue;
+    const skip = weights.skip ?? (towers === "both" ? [] : TOWER_SKIP_LIST);
+    await using source = await openWeights(weights.path);
+    const stored = recogniseLayout(source.tensors.keys(), source.path);
+    if (readsActivation(model, towers)) await checkActivation(model, source, stored, weights.activation);
+    const report = await loadWeights(model, source, { towers, skip, ...(signal && { signal }) });
+    const { path, layout, derived, unused } = report;
+    sources.push({ path, towers, layout, skip, derived, unused });
+    for (const { name, origin, from, note } of report.parameters) {
+      if (origin !== "loaded" && origin !== "resized") continue;
+      starts.set(name, { name, origin, path, from, ...(note !== undefined && { note }) });
+    }
+  }
+  return { sources, parameters: [...starts.values()] };
+}

@@ -1,0 +1,13 @@
+/**
+ * What starts fresh in a tower by default, in every published recipe of EVA-CLIP (EVA-CLIP/rei/README.md): the head of the
+ * task before, the way into the shared space, and the logit scale.
+ */
+export const TOWER_SKIP_LIST: readonly string[] = [
+  "head.weight",
+  "head.bias",
+  "lm_head.weight",
+  "lm_head.bias",
+  "mask_token",
+  "text_projection",
+  "logit_scale",
+];
