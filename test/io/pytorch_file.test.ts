@@ -196,6 +196,14 @@ describe("openPytorch refuses", () => {
     await expect(open(pickle)).rejects.toEqual(failure("CORRUPT", message));
   });
 
+  test.each(["archive/data.pkl", "archive/data/0"])("a compressed %s", async (name) => {
+    const entries = checkpointEntries(tensorPickle(0, [1], [1]));
+    const compressed = entries.map((entry) => (entry.name === name ? { ...entry, method: 8 } : entry));
+    await expect(openPytorch(await scratch.write("deflated.pt", packArchive(compressed)))).rejects.toEqual(
+      failure("UNSUPPORTED", new RegExp(`has "${name}" compressed: .* without compression`)),
+    );
+  });
+
   test("a tiny storage repeated to more than memory holds", async () => {
     await expect(open(tensorPickle(0, [2 ** 40], [0]))).rejects.toEqual(
       failure("UNSUPPORTED", /repeats a storage/),
