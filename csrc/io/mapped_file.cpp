@@ -56,9 +56,11 @@ void mapped_file::check_size(int64_t end) const {
 }
 
 void mapped_file::release(int64_t begin, int64_t end) const {
-  static const int64_t page = sysconf(_SC_PAGESIZE);
-  begin -= begin % page;
-  end = std::min(end, size_);
+  // Linux caches files in blocks of up to so many bytes, and one access may map a whole block: also the part
+  // of it that was released before.
+  constexpr int64_t block = int64_t(2) << 20;
+  begin -= begin % block;
+  end = std::min((end + block - 1) / block * block, size_);
   // Only a hint, so a failure changes nothing.
   if (begin < end) madvise(const_cast<std::byte*>(data_) + begin, size_t(end - begin), MADV_DONTNEED);
 }

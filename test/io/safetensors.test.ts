@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../lib/io/safetensors";
 import { TENSOR_ARRAYS } from "../../lib/io/tensor_source";
+import { watchEventLoop } from "../support/event_loop";
 
 let directory: string;
 beforeEach(async () => {
@@ -41,6 +42,10 @@ const every: TensorToWrite[] = [
   { name: "e.i64", dtype: "I64", shape: [], data: BigInt64Array.of(-5n) },
   { name: "f.i32", dtype: "I32", shape: [1], data: () => Promise.resolve(Int32Array.of(-7)) },
   { name: "g.empty", dtype: "F32", shape: [0, 4], data: new Float32Array(0) },
+  { name: "h.f64", dtype: "F64", shape: [2], data: Float64Array.of(Math.PI, -1e-310) },
+  { name: "i.i16", dtype: "I16", shape: [1], data: Int16Array.of(-300) },
+  { name: "j.i8", dtype: "I8", shape: [2], data: Int8Array.of(-128, 127) },
+  { name: "k.bool", dtype: "BOOL", shape: [2], data: Uint8Array.of(0, 1) },
 ];
 
 describe("writeSafetensors and openSafetensors", () => {
@@ -104,10 +109,11 @@ describe("openSafetensors refuses", () => {
     ["a shape that overflows", { w: f32(0, 16, [2 ** 40, 2 ** 40]) }, /"w": F32/],
     ["a negative size", { w: f32(0, 16, [-4]) }, /"w": expected a list of sizes/],
     [
-      "an unknown dtype",
-      { w: { dtype: "F8", shape: [16], data_offsets: [0, 16] } },
-      /"w": expected a dtype.*"F8"/,
+      "an 8-bit floating-point dtype",
+      { w: { dtype: "F8_E4M3", shape: [16], data_offsets: [0, 16] } },
+      /"w": expected a dtype of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL, found "F8_E4M3"/,
     ],
+    ["no dtype", { w: { shape: [4], data_offsets: [0, 16] } }, /expected a dtype.*found none/],
     [
       "a dtype of the prototype",
       { w: { dtype: "toString", shape: [], data_offsets: [0, 16] } },
@@ -166,6 +172,52 @@ describe("writeSafetensors", () => {
     await expect(failed).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
     expect(await fs.readdir(directory)).toEqual(["model.safetensors"]);
     expect(await fs.readFile(path)).toEqual(before);
+  });
+
+  test.each<["F16" | "BF16", number[]]>([
+    ["F16", [0x3c00, 0x3c00, 0x3c02, 0x7bff, 0x7c00, 0xfc00, 0x0001, 0x8000, 0x7e00]],
+    ["BF16", [0x3f80, 0x3f80, 0x3f80, 0x4780, 0x4780, 0xc789, 0x33a0, 0xb2c0, 0x7fc0]],
+  ])("rounds f32 to %s on the way", async (dtype, bits) => {
+    const ties = [1 + 2 ** -11, 1 + 3 * 2 ** -11];
+    const subnormals = [1.25 * 2 ** -24, -1.5 * 2 ** -26];
+    const data = Float32Array.of(1, ...ties, 65519, 65520, -70000, ...subnormals, Number.NaN);
+    const path = join(directory, "rounded.safetensors");
+    await writeSafetensors(path, [{ name: "w", dtype, from: "F32", shape: [3, 3], data }]);
+    await using file = await openSafetensors(path);
+    expect(file.tensors.get("w")).toMatchObject({ dtype, shape: [3, 3] });
+    const found = [...(await file.read("w"))].map((word) => (word as number).toString(16));
+    expect(found).toEqual(bits.map((word) => word.toString(16)));
+  });
+
+  test("converts a large tensor whole, and lets the event loop run meanwhile", async () => {
+    const data = new Float32Array((1 << 22) + 3).fill(1);
+    data[data.length - 1] = -2;
+    const path = join(directory, "large.safetensors");
+    const watch = watchEventLoop();
+    await writeSafetensors(path, [{ name: "w", dtype: "F16", from: "F32", shape: [data.length], data }]);
+    expect(await watch.stop()).toBeLessThan(20);
+    await using file = await openSafetensors(path);
+    const words = (await file.read("w")) as Uint16Array;
+    expect([words.length, words[0], words.at(-2), words.at(-1)]).toEqual([
+      data.length,
+      0x3c00,
+      0x3c00,
+      0xc000,
+    ]);
+    expect(words.subarray(0, -1).every((word) => word === 0x3c00)).toBe(true);
+  });
+
+  test("does not convert integers", async () => {
+    const tensor: TensorToWrite = {
+      name: "w",
+      dtype: "I32",
+      from: "F32",
+      shape: [1],
+      data: Float32Array.of(1),
+    };
+    const failed = writeSafetensors(join(directory, "x"), [tensor]);
+    await expect(failed).rejects.toThrow(/"w": F32 cannot be stored as I32/);
+    expect(await fs.readdir(directory)).toEqual([]);
   });
 
   test("refuses duplicate names and data that does not fill its shape", async () => {

@@ -1,0 +1,119 @@
+import * as fs from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openTensors } from "../../lib/io/open_tensors";
+import { writeSafetensors } from "../../lib/io/safetensors";
+import { readFloat32 } from "../../lib/io/tensor_source";
+
+let directory: string;
+beforeEach(async () => {
+  directory = await fs.mkdtemp(join(tmpdir(), "open-"));
+});
+afterEach(() => fs.rm(directory, { recursive: true }));
+
+const write = (name: string, tensors: Record<string, number[]>, metadata = {}) =>
+  writeSafetensors(
+    join(directory, name),
+    Object.entries(tensors).map(([key, values]) => ({
+      name: key,
+      dtype: "F32",
+      shape: [values.length],
+      data: Float32Array.from(values),
+    })),
+    metadata,
+  );
+const writeIndex = (map: unknown, name = "model.safetensors.index.json") =>
+  fs.writeFile(
+    join(directory, name),
+    JSON.stringify({ metadata: { total_size: 12 }, weight_map: map }, null, 2),
+  );
+const failing = (code: string, message: RegExp) =>
+  expect.objectContaining({ code: `ERR_EVACLIP_${code}`, message: expect.stringMatching(message) });
+
+test("a safetensors file is known by its content, under any name", async () => {
+  await write("weights.bin", { a: [1, 2] }, { note: "x" });
+  await using source = await openTensors(join(directory, "weights.bin"));
+  expect(source).toMatchObject({ format: "safetensors", metadata: { note: "x" } });
+  expect([...(await readFloat32(source.tensors.get("a")!))]).toEqual([1, 2]);
+});
+
+test("a folder holds its model under a usual name", async () => {
+  await expect(openTensors(directory)).rejects.toEqual(failing("IO", /holds no model: expected one of/));
+  await write("open_clip_model.safetensors", { b: [1] });
+  await using second = await openTensors(directory);
+  expect([...second.tensors.keys()]).toEqual(["b"]);
+  await write("model.safetensors", { a: [1] });
+  await using first = await openTensors(directory);
+  expect([...first.tensors.keys()]).toEqual(["a"]);
+});
+
+test("an index gives the tensors of all its shards", async () => {
+  await write("one.safetensors", { a: [1], b: [2] }, { part: "1" });
+  await write("two.safetensors", { b: [9], c: [3] }, { format: "pt" });
+  await writeIndex({ a: "one.safetensors", b: "one.safetensors", c: "two.safetensors" });
+  for (const path of [directory, join(directory, "model.safetensors.index.json")]) {
+    await using source = await openTensors(path);
+    expect([...source.tensors.keys()].sort()).toEqual(["a", "b", "c"]);
+    expect([...(await readFloat32(source.tensors.get("b")!))]).toEqual([2]);
+    expect(source).toMatchObject({ format: "safetensors", metadata: { part: "1", format: "pt" } });
+  }
+});
+
+test("a tensor that the index does not list is there as well, unless two shards have it", async () => {
+  await write("one.safetensors", { a: [1], extra: [2] });
+  await write("two.safetensors", { c: [3] });
+  await writeIndex({ a: "one.safetensors", c: "two.safetensors" });
+  await using source = await openTensors(directory);
+  expect(source.tensors.has("extra")).toBe(true);
+  await write("two.safetensors", { c: [3], extra: [4] });
+  await expect(openTensors(directory)).rejects.toEqual(
+    failing("CHECKPOINT_CORRUPT", /does not say which of its files has "extra"/),
+  );
+});
+
+test.each<[string, unknown, string, RegExp]>([
+  [
+    "a tensor that its shard lacks",
+    { a: "one.safetensors", b: "one.safetensors" },
+    "CHECKPOINT_CORRUPT",
+    /places "b" in one\.safetensors, which lacks it/,
+  ],
+  ["a missing shard", { a: "one.safetensors", b: "none.safetensors" }, "IO", /none\.safetensors/],
+  [
+    "a shard outside the folder",
+    { a: "../one.safetensors" },
+    "CHECKPOINT_CORRUPT",
+    /places "a" in "\.\.\/one/,
+  ],
+  ["an absolute path", { a: "/etc/passwd" }, "CHECKPOINT_CORRUPT", /places "a" in "\/etc/],
+  ["a path that comes back", { a: "x/../../one.safetensors" }, "CHECKPOINT_CORRUPT", /places "a"/],
+  ["a shard that is no name", { a: 3 }, "CHECKPOINT_CORRUPT", /places "a" in 3/],
+  [
+    "an index among the shards",
+    { a: "model.safetensors.index.json" },
+    "CHECKPOINT_CORRUPT",
+    /is JSON; expected/,
+  ],
+  ["no map", undefined, "CHECKPOINT_CORRUPT", /expected a weight_map/],
+  ["an empty map", {}, "CHECKPOINT_CORRUPT", /expected a weight_map/],
+  ["a list", ["one.safetensors"], "CHECKPOINT_CORRUPT", /expected a weight_map/],
+])("an index is refused: %s", async (_, map, code, message) => {
+  await write("one.safetensors", { a: [1] });
+  await writeIndex(map);
+  await expect(openTensors(directory)).rejects.toEqual(failing(code, message));
+});
+
+test("an index that is not JSON, and a path that is not there", async () => {
+  await fs.writeFile(join(directory, "model.safetensors.index.json"), '{"weight_map": ');
+  await expect(openTensors(directory)).rejects.toEqual(failing("CHECKPOINT_CORRUPT", /is not JSON/));
+  await expect(openTensors(join(directory, "none"))).rejects.toEqual(failing("IO", /none/));
+});
+
+test.each<[string, string]>([
+  ["an empty file", ""],
+  ["a short file", "abc"],
+  ["text", "these are not the weights you are looking for"],
+])("%s is refused", async (_, content) => {
+  await fs.writeFile(join(directory, "file"), content);
+  await expect(openTensors(join(directory, "file"))).rejects.toEqual(failing("CHECKPOINT_CORRUPT", /file/));
+});

@@ -1,0 +1,128 @@
+import * as fs from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Device } from "../lib/device";
+import { MappedFile } from "../lib/io/mapped_file";
+import { rowMajorStrides, type StoredTensor } from "../lib/io/tensor_source";
+import { Parameter, type TensorPiece } from "../lib/parameter";
+
+let device: Device;
+let directory: string;
+beforeAll(async () => {
+  device = await Device.open("cpu", { threads: 2 });
+  directory = await fs.mkdtemp(join(tmpdir(), "parameter-"));
+});
+afterAll(async () => {
+  await device.dispose();
+  await fs.rm(directory, { recursive: true });
+});
+
+async function stored(values: readonly number[], shape: number[], name = "tensor"): Promise<StoredTensor> {
+  const path = join(directory, name);
+  await fs.writeFile(path, Buffer.from(Float32Array.from(values).buffer));
+  return {
+    dtype: "F32",
+    shape,
+    strides: rowMajorStrides(shape),
+    file: await MappedFile.open(path),
+    offset: 0,
+  };
+}
+
+async function parameterOf(shape: number[], dtype: "f32" | "bf16" = "f32"): Promise<Parameter> {
+  const parameter = new Parameter("weight", shape);
+  parameter.allocate(device, dtype);
+  const array = dtype === "f32" ? new Float32Array(parameter.size).fill(-1) : new Uint16Array(parameter.size);
+  await parameter.write(array);
+  return parameter;
+}
+
+const sequence = (count: number) => Array.from({ length: count }, (_, i) => i);
+
+describe("load", () => {
+  test("fills what the pieces name, and nothing else", async () => {
+    const tensor = await stored(sequence(6), [3, 2]);
+    const parameter = await parameterOf([4, 3]);
+    await parameter.load([
+      { tensor, transpose: true },
+      { tensor, rows: [1, 2], at: 9 },
+    ]);
+    expect([...(await parameter.read()).data]).toEqual([0, 2, 4, 1, 3, 5, -1, -1, -1, 2, 3, -1]);
+    await parameter.load([{ tensor, rows: [1, 3], transpose: true, at: 4 }]);
+    expect([...(await parameter.read()).data].slice(4, 8)).toEqual([2, 4, 3, 5]);
+    parameter.dispose();
+  });
+
+  test("rounds to the parameter's type", async () => {
+    const tensor = await stored([1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, Number.NaN], [4]);
+    const parameter = await parameterOf([4], "bf16");
+    await parameter.load([{ tensor }]);
+    expect([...(await parameter.read()).toFloat32()]).toEqual([1, 1, 1 + 2 ** -6, Number.NaN]);
+    parameter.dispose();
+  });
+
+  test("keeps the file until it is done", async () => {
+    const tensor = await stored(sequence(1 << 20), [1024, 1024]);
+    const parameter = await parameterOf([1024, 1024]);
+    const loading = parameter.load([{ tensor, transpose: true }]);
+    tensor.file.close();
+    await loading;
+    const { data } = await parameter.read();
+    expect([data[1], data[1024], data[(1 << 20) - 1]]).toEqual([1024, 1, (1 << 20) - 1]);
+    await expect(parameter.load([{ tensor }])).rejects.toMatchObject({ code: "ERR_EVACLIP_DISPOSED" });
+    parameter.dispose();
+  });
+
+  test.each<[string, (tensor: StoredTensor) => TensorPiece, RegExp]>([
+    [
+      "more than the parameter holds",
+      (tensor) => ({ tensor, at: 1 }),
+      /piece of 6 elements from element 1 on/,
+    ],
+    ["a place before it", (tensor) => ({ tensor, at: -1 }), /at must be a whole number/],
+    ["rows that are not there", (tensor) => ({ tensor, rows: [2, 4] }), /weight: cannot take rows 2 to 4/],
+    ["rows that run backwards", (tensor) => ({ tensor, rows: [2, 1] }), /cannot take rows 2 to 1/],
+    ["a view beyond the file", (tensor) => ({ tensor: { ...tensor, offset: 4 } }), /not inside its 24 bytes/],
+    [
+      "a transposition of one dimension",
+      (tensor) => ({ tensor: { ...tensor, shape: [6], strides: [1] }, transpose: true }),
+      /cannot swap the two dimensions of a stored tensor \[6\]/,
+    ],
+    [
+      "integers",
+      (tensor) => ({ tensor: { ...tensor, dtype: "I32" } }),
+      /is I32; expected F64, F32, F16, BF16/,
+    ],
+  ])("refuses %s before anything changes", async (_, pieceOf, message) => {
+    const tensor = await stored(sequence(6), [3, 2]);
+    const parameter = await parameterOf([2, 3]);
+    await expect(parameter.load([{ tensor }, pieceOf(tensor)])).rejects.toMatchObject({
+      code: "ERR_EVACLIP_INVALID_ARGUMENT",
+      message: expect.stringMatching(message),
+    });
+    expect([...(await parameter.read()).data]).toEqual(new Array(6).fill(-1));
+    parameter.dispose();
+  });
+
+  test("changes nothing when a file was cut short after it was opened", async () => {
+    const [whole, cut] = [await stored(sequence(6), [6], "whole"), await stored(sequence(6), [6], "cut")];
+    const parameter = await parameterOf([12]);
+    await fs.truncate(cut.file.path, 20);
+    const message = expect.stringMatching(/cut has become shorter.*expected at least 24 bytes, found 20/);
+    const loading = parameter.load([{ tensor: whole }, { tensor: cut, at: 6 }]);
+    await expect(loading).rejects.toMatchObject({ code: "ERR_EVACLIP_IO", message });
+    expect([...(await parameter.read()).data]).toEqual(new Array(12).fill(-1));
+    parameter.dispose();
+  });
+
+  test("refuses what is no tensor of a file", async () => {
+    const tensor = await stored(sequence(6), [6]);
+    const parameter = await parameterOf([6]);
+    const code = "ERR_EVACLIP_INVALID_ARGUMENT";
+    for (const native of [{}, null, device.native, 3]) {
+      const file = Object.assign(Object.create(MappedFile.prototype) as MappedFile, { path: "x", native });
+      await expect(parameter.load([{ tensor: { ...tensor, file } }])).rejects.toMatchObject({ code });
+    }
+    parameter.dispose();
+  });
+});
