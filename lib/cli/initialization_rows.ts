@@ -1,7 +1,7 @@
 import type { ParameterStart } from "../index";
 
 /** The number of a block in a name. */
-const BLOCK = /(^|\.)(blocks|layers)\.(\d+)\./;
+const BLOCK = /(^|\.)(blocks|resblocks|layers)\.(\d+)\./;
 
 function blockOf(name: string): number | undefined {
   const number = BLOCK.exec(name)?.[3];
@@ -14,7 +14,7 @@ const withBlock = (name: string, block: string) => name.replace(BLOCK, `$1$2.${b
 function originOf({ origin, path, from = [], note }: ParameterStart, block: string): string {
   const tensors = from.map((name) => withBlock(name, block)).join(", ");
   const source = path === undefined ? "" : ` ${tensors} of ${path}`;
-  return `${origin}${source}${note === undefined ? "" : `${source && ":"} ${note}`}`;
+  return `${origin}${source}${note === undefined ? "" : `: ${note}`}`;
 }
 
 /** `0-3, 7` */

@@ -90,6 +90,9 @@ test("trains, resumes, evaluates, classifies, encodes and inspects", async () =>
   expect(results).toHaveLength(1);
   expect(results[0]!.labels.map(({ label }) => label).sort()).toEqual(["green", "red"]);
 
+  const byFlag = await run("classify", image, "--model", model, "--json", ...use, "--labels", "red", "green");
+  expect(JSON.parse(byFlag.out)).toEqual(JSON.parse(classified.out));
+
   const encoded = await run("encode", model, image, "--json", ...use, "--text", "a red square");
   const { embeddings } = JSON.parse(encoded.out) as { embeddings: { kind: string; embedding: number[] }[] };
   expect(embeddings.map(({ kind }) => kind)).toEqual(["image", "text"]);
@@ -121,6 +124,9 @@ describe("errors", () => {
     ["a choice that is none", ["encode", "m", "--device", "tpu"], 2, "Allowed choices are auto, cpu, cuda"],
     ["a type that is none", ["encode", "m", "--precision", "fp8"], 2, "It must be one of f32"],
     ["nothing to encode", ["encode", "m"], 2, "nothing to encode"],
+    ["nothing to classify", ["classify", "--model", "m"], 2, "nothing to classify"],
+    ["no model", ["classify", "--labels", "red"], 2, "no model: give its path first, or as --model"],
+    ["a model and more to evaluate", ["evaluate", "m", "n"], 2, "evaluate takes a model alone, found n"],
     ["nothing to evaluate on", ["evaluate", "m"], 2, "nothing to evaluate on"],
     ["an unknown model", ["inspect", "EVA-99"], 2, "there is no model EVA-99"],
     ["a missing model", ["encode", "nowhere", "--text", "x"], 1, "cannot open nowhere"],

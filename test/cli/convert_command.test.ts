@@ -1,0 +1,71 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { writeWeights } from "../../lib/checkpoints/write_weights";
+import { Device } from "../../lib/device";
+import { initializeModel } from "../../lib/train/initialize";
+import { captureCli } from "../support/run_cli";
+import { type TinyName, tinyModel } from "../support/tiny_models";
+
+let device: Device;
+let folder: string;
+const path = (...names: string[]) => join(folder, ...names);
+beforeAll(async () => {
+  device = await Device.open("cpu", { threads: 1 });
+  folder = await mkdtemp(join(tmpdir(), "eva-clip-convert-"));
+});
+afterAll(async () => {
+  await device.dispose();
+  await rm(folder, { recursive: true });
+});
+
+async function write(name: TinyName, target: string): Promise<void> {
+  const model = tinyModel(name);
+  await initializeModel(model, device, { seed: 4 });
+  await writeWeights(path(target), model);
+  for (const parameter of model.parameters()) parameter.dispose();
+}
+
+test("a plain model goes to transformers' layout and back, bit for bit", async () => {
+  await write("plain", "plain");
+  const there = await captureCli("convert", path("plain"), path("hf"), "--layout", "hugging_face", "--json");
+  expect(there.code).toBe(0);
+  expect(JSON.parse(there.out)).toMatchObject({
+    fromLayout: "openai",
+    dtype: "f32",
+    files: [path("hf", "model.safetensors"), path("hf", "config.json")],
+  });
+  expect(await readFile(path("hf", "config.json"), "utf8")).toContain('"hidden_act": "quick_gelu"');
+  expect(await captureCli("convert", path("hf"), path("back"))).toMatchObject({ code: 0 });
+  expect(await readFile(path("back", "model.safetensors"))).toEqual(
+    await readFile(path("plain", "model.safetensors")),
+  );
+});
+
+test.each(["f16", "bf16"])("weights in %s stay so, bit for bit", async (type) => {
+  await write("eva02", `eva-${type}`);
+  const narrow = path(`${type}.safetensors`);
+  expect(await captureCli("convert", path(`eva-${type}`), narrow, "--dtype", type)).toMatchObject({
+    code: 0,
+  });
+  const again = await captureCli("convert", narrow, path(`again-${type}`));
+  expect(again.out).toContain(type);
+  expect(await readFile(path(`again-${type}`, "model.safetensors"))).toEqual(await readFile(narrow));
+});
+
+test("a layout that cannot hold the model is refused, and nothing written", async () => {
+  await write("eva01", "eva01");
+  const { code, err } = await captureCli("convert", path("eva01"), path("no"), "--layout", "openai");
+  expect(code).toBe(2);
+  expect(err).toMatch(/an EVA image tower can be written as eva_clip, open_clip, not as openai/);
+  await expect(readdir(path("no"))).rejects.toThrow();
+});
+
+test.each([
+  ["a type that is none", ["a", "b", "--dtype", "fp8"], 2, /It must be one of f32, fp32/],
+  ["a file that is not there", ["nowhere", "b"], 1, /cannot open nowhere/],
+])("%s", async (_, words, code, message) => {
+  const found = await captureCli("convert", ...words);
+  expect(found.code).toBe(code);
+  expect(found.err).toMatch(message);
+});

@@ -1,0 +1,101 @@
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { writeWeights } from "../../lib/checkpoints/write_weights";
+import { Device } from "../../lib/device";
+import { ClipModel } from "../../lib/models/clip_model";
+import { modelConfig } from "../../lib/models/known_models";
+import { initializeModel } from "../../lib/train/initialize";
+import { captureCli } from "../support/run_cli";
+import { tinyModel } from "../support/tiny_models";
+
+let folder: string;
+const path = (...names: string[]) => join(folder, ...names);
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "eva-clip-inspect-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** A safetensors file of a published model whose zeros take no room on the disk. */
+async function writeHollow(file: string, name: string): Promise<void> {
+  let end = 0;
+  const header: Record<string, unknown> = {};
+  for (const parameter of new ClipModel(modelConfig(name)).parameters()) {
+    header[parameter.name] = {
+      dtype: "F16",
+      shape: parameter.shape,
+      data_offsets: [end, end + 2 * parameter.size],
+    };
+    end += 2 * parameter.size;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  await using handle = await open(file, "w");
+  await handle.write(Buffer.concat([length, text]));
+  await handle.truncate(8 + text.length + end);
+}
+
+async function inspected(...words: string[]): Promise<Record<string, unknown>> {
+  const { code, out } = await captureCli("inspect", ...words, "--json");
+  expect(code).toBe(0);
+  return JSON.parse(out) as Record<string, unknown>;
+}
+
+test("weights with their configuration: layout, types, parameters of each tower", async () => {
+  await using device = await Device.open("cpu", { threads: 1 });
+  const model = tinyModel("eva02");
+  await initializeModel(model, device);
+  await writeWeights(path("own"), model, { dtype: "f16", ropeTables: true });
+  const sizeOf = (parameters: readonly { size: number }[]) =>
+    parameters.reduce((sum, { size }) => sum + size, 0);
+  expect(await inspected(path("own"))).toMatchObject({
+    path: path("own", "model.safetensors"),
+    format: "safetensors",
+    layout: "eva_clip",
+    models: [],
+    parameters: sizeOf(model.parameters()),
+    imageParameters: sizeOf(model.image.parameters()),
+    textParameters: sizeOf(model.text.parameters()),
+    dtypes: { F16: model.parameters().length + 6 }, // two tables for the tower and for each of two blocks
+    config: { embed_dim: 24, vision_cfg: { rope: true } },
+  });
+  const { out } = await captureCli("inspect", path("own"));
+  expect(out).toMatch(/^layout +eva_clip$/m);
+  expect(out).toMatch(/^model +none of those published$/m);
+  expect(out).toMatch(/^visual\.blocks\.1\.attn\.q_bias +F16 \[32\]$/m);
+  for (const parameter of model.parameters()) parameter.dispose();
+});
+
+test("weights alone: which published model they are", async () => {
+  await writeHollow(path("e.safetensors"), "EVA02-CLIP-bigE-14-plus");
+  expect(await inspected(path("e.safetensors"))).toMatchObject({
+    layout: "eva_clip",
+    models: ["EVA02-CLIP-bigE-14-plus"],
+    parameters: 5_044_889_089,
+  });
+});
+
+test("weights that do not tell their activation: both models, and what to state", async () => {
+  await writeHollow(path("b.safetensors"), "ViT-B-32");
+  const untold = await inspected(path("b.safetensors"));
+  expect(untold).toMatchObject({ layout: "openai", models: ["ViT-B-32", "ViT-B-32-quickgelu"] });
+  expect(untold.unknown).toMatch(/does not tell its activation: state quick_gelu/);
+  const stated = await inspected(path("b.safetensors"), "--quick-gelu");
+  expect(stated).toMatchObject({ models: ["ViT-B-32-quickgelu"], config: { quick_gelu: true } });
+  expect(await inspected(path("b.safetensors"), "--no-quick-gelu")).toMatchObject({ models: ["ViT-B-32"] });
+});
+
+test("tensors of something else are listed, and why they are no model", async () => {
+  const file = join(__dirname, "..", "fixtures", "interpolate.safetensors");
+  const { layout, unknown, tensors } = await inspected(file);
+  expect(layout).toBeUndefined();
+  expect(unknown).toMatch(/in no layout that is known/);
+  expect((tensors as unknown[]).length).toBeGreaterThan(0);
+});
+
+test("a file that is not there is no unknown model", async () => {
+  const { code, err } = await captureCli("inspect", path("nowhere.pt"));
+  expect(code).toBe(1);
+  expect(err).toMatch(/cannot open .*nowhere\.pt.*ERR_EVACLIP_IO/);
+});
