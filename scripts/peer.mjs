@@ -32,7 +32,9 @@ function installedPython() {
   const folder = join(cache, "eva-clip", "peer-python");
   const python = join(folder, process.platform === "win32" ? "Scripts/python.exe" : "bin/python");
   if (existsSync(python) && hasPackages(python)) return python;
-  console.error(`Installing ${PACKAGES.join(", ")} into ${folder}, for ${INSTALL_MS / 60_000} minutes at most`);
+  console.error(
+    `Installing ${PACKAGES.join(", ")} into ${folder}, for ${INSTALL_MS / 60_000} minutes at most`,
+  );
   if (!answers("python3", ["-m", "venv", "--clear", folder])) return undefined;
   // A server that does not answer would be asked again for many minutes.
   const options = ["--quiet", "--retries", "0", "--timeout", "15", "--prefer-binary"];
@@ -57,7 +59,14 @@ function compareBothWays(python) {
   const work = mkdtempSync(join(tmpdir(), "eva-clip-peer-"));
   try {
     run(python, [join(scripts, "make_models.py"), join(work, "made")]);
-    run(process.execPath, [tsNode, "-T", join(scripts, "compare.ts"), join(work, "made"), join(work, "written")]);
+    run(process.execPath, [tsNode, "-T", join(scripts, "compare.ts"), join(work, "made")]);
+    run(process.execPath, [
+      tsNode,
+      "-T",
+      join(scripts, "write_models.ts"),
+      join(work, "made"),
+      join(work, "written"),
+    ]);
     run(python, [join(scripts, "check_written.py"), join(work, "written")]);
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -66,7 +75,9 @@ function compareBothWays(python) {
 
 const python = findPython();
 if (python === undefined) {
-  console.log(`Peer interoperability: not run, because Python with ${PACKAGES.join(", ")} cannot be had here`);
+  console.log(
+    `Peer interoperability: not run, because Python with ${PACKAGES.join(", ")} cannot be had here`,
+  );
 } else {
   compareBothWays(python);
 }

@@ -32,6 +32,14 @@ def check_against_timm(renamed, trunk):
         raise ValueError(f"timm reads other tensors: {sorted(read.keys() ^ state.keys())}")
 
 
+def pretraining_state(trunk):
+    """A tower of masked-image modelling, which predicts EVA-CLIP's features instead of projecting its own."""
+    width = trunk.embed_dim
+    kept = {key: value for key, value in tower_state(trunk).items() if not key.startswith("head.")}
+    task = {"mask_token": torch.ones(1, 1, width), "lm_head.weight": torch.ones(64, width), "lm_head.bias": torch.ones(64)}
+    return {**kept, **task}
+
+
 def model_state(module):
     """All tensors of a CustomTextCLIP under EVA-CLIP's keys; the text tower's are the same."""
     rest = {key: value for key, value in module.state_dict().items() if not key.startswith("visual.")}

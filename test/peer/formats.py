@@ -2,7 +2,7 @@
 import json
 from collections import OrderedDict
 
-from libraries import huggingface_hub, open_clip, safetensors, torch
+from libraries import huggingface_hub, open_clip, safetensors, timm, torch
 from open_clip.push_to_hf_hub import save_config_for_hf
 
 
@@ -35,6 +35,12 @@ def open_clip_folder(path, module, family, safe=True):
     preprocess = dict(mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD, interpolation="bicubic")
     open_clip.model.set_model_preprocess_cfg(module.visual, preprocess)
     save_config_for_hf(module, path / open_clip.constants.HF_CONFIG_NAME, family.library_config)
+    return path
+
+
+def timm_folder(path, trunk):
+    """With timm's own config.json, which does not describe the tower's shapes."""
+    timm.models.save_for_hf(trunk, path, safe_serialization=True)
     return path
 
 

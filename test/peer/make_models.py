@@ -51,11 +51,22 @@ class Writer:
             name=f"{self.family.name}/{name}",
             family=self.family.name,
             path=str(path.relative_to(self.folder.parent)),
-            expected=self.expected(dtype),
             source=source,
             **stated,
         )
+        case.setdefault("expected", self.expected(dtype))
         self.cases.append(case)
+
+    def add_headless(self, name, save):
+        """A tower without a projection: its features are what a model computes whose projection is the identity."""
+        trunk = self.family.create().double().visual.trunk
+        with torch.no_grad():
+            image = trunk.forward_head(trunk.forward_features(self.inputs["pixels"].double()), pre_logits=True)
+        path = self.folder / f"expected_{name}.safetensors"
+        safetensors.torch.save_file({**self.inputs, "image_features": image.float(), "text_features": image.float()}, path)
+        expected = str(path.relative_to(self.folder.parent))
+        config = {**self.family.config, "embed_dim": image.shape[1]}
+        self.add(name, save, expected=expected, tower="image", headless=True, config=config)
 
 
 def write_trunk(writer):
@@ -64,6 +75,14 @@ def write_trunk(writer):
     folder = lambda path: formats.open_clip_folder(path, module, family)
     writer.add("open_clip", folder, source=True, config=family.config)
     writer.add("fp16.pt", eva_clip_fp16(module), dtype=torch.float16, config=family.config)
+    write_towers(writer)
+
+
+def write_towers(writer):
+    """The image tower alone: as masked-image modelling leaves it, in EVA's names, and as timm saves it."""
+    trunk, config = writer.module.visual.trunk, writer.family.config
+    writer.add_headless("mim.pt", lambda path: formats.pt(path, {"module": eva_clip_layout.pretraining_state(trunk)}))
+    writer.add("timm", lambda path: formats.timm_folder(path, trunk), tower="image", config=config)
 
 
 def eva_clip_fp16(module):
@@ -131,6 +150,8 @@ def write_transformers(writer):
     writer.add("safetensors_sharded", lambda path: formats.transformers_folder(path, module, shard="300KB"))
     writer.add("bin", lambda path: formats.transformers_bin(path, module))
     writer.add("bin_sharded", lambda path: formats.transformers_bin(path, module, shard="300KB"))
+    text = {**families.BY_NAME["eva01_b"].config, "quick_gelu": writer.family.config["quick_gelu"]}
+    writer.add("text_tower", lambda path: formats.transformers_folder(path, module), tower="text", config=text)
 
 
 def main(folder, *names):

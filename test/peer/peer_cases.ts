@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type ClipConfigInput, type Device, EvaClip } from "../../lib";
+import { type ClipConfigInput, type Device, EvaClip, loadPretrained } from "../../lib";
 import { openSafetensors } from "../../lib/io/safetensors";
 import { relativeError } from "../parity/relative_error";
 
@@ -19,6 +19,10 @@ export interface PeerCase {
   /** What has to be stated because the files do not tell it. */
   readonly config?: ClipConfigInput;
   readonly quickGelu?: boolean;
+  /** The only tower that is compared: a model of `config` starts from it. */
+  readonly tower?: "image" | "text";
+  /** The tower has no projection; its features are as wide as itself. */
+  readonly headless?: boolean;
 }
 
 export interface Inputs {
@@ -42,9 +46,30 @@ export async function readCases(folder: string): Promise<readonly PeerCase[]> {
   }));
 }
 
-export function loadCase({ path, config, quickGelu }: PeerCase, device: Device): Promise<EvaClip> {
+/** A model with the weights of a case. */
+export async function loadCase(peer: PeerCase, device: Device): Promise<EvaClip> {
+  const { path, config, quickGelu, tower } = peer;
+  if (tower !== undefined) return startFrom(peer, tower, device);
   const statement = { ...(config && { config }), ...(quickGelu !== undefined && { quickGelu }) };
   return EvaClip.load(path, { device, ...statement });
+}
+
+async function startFrom(
+  { path, config, headless }: PeerCase,
+  tower: "image" | "text",
+  device: Device,
+): Promise<EvaClip> {
+  const clip = await EvaClip.create(config!, { device });
+  await loadPretrained(clip.model, { [tower]: { path, skip: headless ? ["head.weight", "head.bias"] : [] } });
+  if (headless) await projectByIdentity(clip);
+  return clip;
+}
+
+async function projectByIdentity({ model, embedDim }: EvaClip): Promise<void> {
+  const identity = Float32Array.from({ length: embedDim ** 2 }, (_, i) => (i % (embedDim + 1) === 0 ? 1 : 0));
+  const parameters = model.stateDict();
+  await parameters.get("visual.head.weight")!.write(identity);
+  await parameters.get("visual.head.bias")!.write(new Float32Array(embedDim));
 }
 
 export async function readExpected({ expected }: PeerCase): Promise<Inputs & Features> {

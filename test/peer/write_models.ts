@@ -4,7 +4,15 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { Device, EvaClip, type LayoutName, type WeightType, writeWeights } from "../../lib";
 import { writeSafetensors } from "../../lib/io/safetensors";
-import { errorsOf, type Features, featuresOf, type Inputs, loadCase, readCases, readExpected } from "./peer_cases";
+import {
+  errorsOf,
+  type Features,
+  featuresOf,
+  type Inputs,
+  loadCase,
+  readCases,
+  readExpected,
+} from "./peer_cases";
 
 /** Paths are relative to the folder of cases. */
 interface WrittenCase {
@@ -16,11 +24,22 @@ interface WrittenCase {
   readonly features: string;
 }
 
-/** Every layout that can hold the model, in f32, and the first in the smaller types as well. */
-function formsOf(clip: EvaClip): [LayoutName, WeightType][] {
-  const isEva = clip.config.vision_cfg.eva_model_name !== undefined;
-  const layouts: LayoutName[] = isEva ? ["eva_clip", "open_clip"] : ["openai", "open_clip", "hugging_face"];
-  return [...layouts.map((layout) => [layout, "f32"] as [LayoutName, WeightType]), [layouts[0]!, "f16"], [layouts[0]!, "bf16"]];
+/** Every layout that can hold the model, and every type. */
+function formsOf({ config }: EvaClip): readonly (readonly [LayoutName, WeightType])[] {
+  const isEva = config.vision_cfg.eva_model_name !== undefined;
+  return isEva
+    ? [
+        ["open_clip", "f32"],
+        ["eva_clip", "f32"],
+        ["eva_clip", "f16"],
+        ["eva_clip", "bf16"],
+      ]
+    : [
+        ["open_clip", "f32"],
+        ["hugging_face", "f32"],
+        ["openai", "f16"],
+        ["openai", "bf16"],
+      ];
 }
 
 async function writeFeatures(path: string, { image, text }: Features, embedDim: number): Promise<void> {
@@ -41,10 +60,17 @@ async function writeForms(clip: EvaClip, device: Device, family: string, inputs:
     await using again = await EvaClip.load(join(folder, name), { device });
     const features = await featuresOf(again, inputs);
     const { image, text } = errorsOf(features, original);
-    if (dtype === "f32" && Math.max(image, text) > 0) throw new Error(`${name} computes other features when read`);
+    if (dtype === "f32" && Math.max(image, text) > 0)
+      throw new Error(`${name} computes other features when read`);
     const path = join(folder, name, "features.safetensors");
     await writeFeatures(path, features, clip.embedDim);
-    cases.push({ name, family, layout, weights: relative(folder, weights!), features: relative(folder, path) });
+    cases.push({
+      name,
+      family,
+      layout,
+      weights: relative(folder, weights!),
+      features: relative(folder, path),
+    });
   }
   return cases;
 }
