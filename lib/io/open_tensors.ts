@@ -1,6 +1,7 @@
 import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { EvaClipError } from "../errors";
+import { openPytorch } from "./pytorch_file";
 import { openSafetensors } from "./safetensors";
 import { openShards } from "./sharded_file";
 import type { TensorSource } from "./tensor_source";
@@ -32,8 +33,8 @@ async function kindOf(path: string): Promise<FileKind> {
 /** Opens one file that is not an index. */
 async function openFile(path: string, kind: FileKind): Promise<TensorSource> {
   if (kind === "safetensors") return openSafetensors(path);
-  const found = kind === "index" ? "JSON" : "an unknown format";
-  const problem = `${path} is ${found}; expected a safetensors file`;
+  if (kind === "pytorch") return openPytorch(path);
+  const problem = `${path} is JSON; expected a safetensors file or a PyTorch checkpoint`;
   throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", problem, { path });
 }
 
@@ -52,8 +53,8 @@ async function findModelFile(folder: string): Promise<string> {
 }
 
 /**
- * Opens the tensors of a safetensors file, of an index with its shards, or of a folder that holds one of them under its
- * usual name. The content of a file decides what it is, not its name.
+ * Opens the tensors of a safetensors file, of a PyTorch checkpoint, of an index with its shards, or of a folder that holds
+ * one of them under its usual name. The content of a file decides what it is, not its name.
  *
  * @throws EvaClipError `ERR_EVACLIP_IO` when there is none or it cannot be read; `ERR_EVACLIP_CHECKPOINT_CORRUPT` naming
  *   the file and what is wrong with it
