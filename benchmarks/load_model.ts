@@ -12,7 +12,7 @@ import { CounterRandom } from "../lib/data/random";
 import { type TensorToWrite, writeSafetensors } from "../lib/io/safetensors";
 import type { FloatDtype } from "../lib/io/tensor_source";
 import { ClipModel } from "../lib/models/clip_model";
-import { evaClipConfig } from "../lib/models/eva_clip_configs";
+import { modelConfig } from "../lib/models/known_models";
 import type { Parameter } from "../lib/parameter";
 import { EvaClip } from "../lib/serve/eva_clip";
 import type { ModelType } from "../lib/serve/eva_clip_options";
@@ -46,7 +46,7 @@ async function writeModel(path: string, model: string, stored: FloatDtype): Prom
   const random = new CounterRandom(1);
   // Uniform, of unit variance.
   const reserve = Float32Array.from({ length: RESERVE }, () => (random.uniform() - 0.5) * Math.sqrt(12));
-  const parameters = new ClipModel(evaClipConfig(model)).parameters();
+  const parameters = new ClipModel(modelConfig(model)).parameters();
   const tensors = parameters.map((parameter): TensorToWrite => {
     const { name, shape } = parameter;
     return { name, shape, dtype: stored, from: "F32", data: () => weightsOf(parameter, reserve) };
