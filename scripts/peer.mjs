@@ -13,7 +13,8 @@ const root = resolve(import.meta.dirname, "..");
 const scripts = join(root, "test", "peer");
 const PACKAGES = ["torch==2.13.0", "torchvision", "timm", "open_clip_torch", "transformers", "safetensors"];
 const INSTALL_MS = 15 * 60_000;
-const STEP_MS = 10 * 60_000;
+/** They take a minute each; longer is a hang. */
+const STEP_MS = 20 * 60_000;
 
 /** These two, where somebody has set them, slow a current OpenBLAS down. */
 const { OPENBLAS_CORETYPE, OPENBLAS_L2_SIZE, ...env } = process.env;

@@ -4,6 +4,7 @@ that they compute in double precision: python make_models.py FOLDER [FAMILY…]
 
 FOLDER/cases.json lists what was written.
 """
+import copy
 import json
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ class Writer:
     def expected(self, dtype):
         """The name of the file with inputs and features for weights that were stored in a type."""
         if dtype not in self.features:
-            rounded = self.family.create()
+            rounded = copy.deepcopy(self.module)
             with torch.no_grad():
                 for parameter in rounded.parameters():
                     parameter.copy_(parameter.to(dtype))
@@ -59,7 +60,7 @@ class Writer:
 
     def add_headless(self, name, save):
         """A tower without a projection: its features are what a model computes whose projection is the identity."""
-        trunk = self.family.create().double().visual.trunk
+        trunk = copy.deepcopy(self.module.visual.trunk).double()
         with torch.no_grad():
             image = trunk.forward_head(trunk.forward_features(self.inputs["pixels"].double()), pre_logits=True)
         path = self.folder / f"expected_{name}.safetensors"
