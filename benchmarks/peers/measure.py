@@ -2,7 +2,9 @@
 import os
 os.environ.setdefault("TORCH_CUDNN_SDPA_AVOID_RECOMPILE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-import argparse, gc, inspect, json, math, statistics, sys, time, warnings
+import argparse, gc, inspect, json, math, statistics, sys, time, types, warnings
+# torchvision declares shapes of its compiled operators here, which fails beside a PyTorch that they were not built for; no peer uses them.
+sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
 import torch, torch.nn as nn, torch.nn.functional as F
 warnings.filterwarnings("ignore")
 T0 = time.perf_counter()
