@@ -16,6 +16,10 @@ export interface DeviceInfo {
   /** The library that multiplies matrices. */
   library: string;
   threads: number;
+  /** Of a GPU: the version of its driver. */
+  driver?: string;
+  /** Of a GPU: its whole memory. */
+  memoryBytes?: number;
 }
 
 export interface NativeParameter {

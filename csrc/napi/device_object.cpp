@@ -1,10 +1,34 @@
 #include "napi/device_object.h"
 
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+
 #include "cpu/dispatch/backend.h"
 #include "napi/convert.h"
+#include "ops/fingerprint.h"
+#include "runtime/backend_library.h"
 
 namespace eva::napi {
 namespace {
+
+/// The CUDA backend is a library of its own, beside the addon, so that the addon loads where there is no GPU.
+std::string cuda_library_path() {
+  if (const char* given = std::getenv("EVA_CLIP_CUDA_LIBRARY"); given && *given) return given;
+  Dl_info addon;
+  if (dladdr(reinterpret_cast<const void*>(&cuda_library_path), &addon) == 0) return "libeva_clip_cuda.so";
+  return std::filesystem::path(addon.dli_fname).replace_filename("libeva_clip_cuda.so");
+}
+
+std::shared_ptr<backend> open_cuda() {
+  const std::string path = cuda_library_path();
+  if (!std::filesystem::exists(path))
+    throw device_error("this build has no CUDA backend: there is no " + path +
+                           "; build it with `npm run build:cuda`, which needs nvcc 12.8 or newer",
+                       {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", path}});
+  return open_backend_library(path, backend_interface_of(ops::fingerprint));
+}
 
 std::shared_ptr<backend> open_backend(const Napi::Object& options) {
   const auto text = [&](const char* name) {
@@ -12,6 +36,7 @@ std::shared_ptr<backend> open_backend(const Napi::Object& options) {
     return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
   };
   const std::string kind = text("kind");
+  if (kind == "cuda") return open_cuda();
   if (kind != "cpu") throw device_error("this build has no " + kind + " backend", {{"kind", kind}});
   const Napi::Value threads = options.Get("threads");
   return cpu::open(threads.IsNumber() ? threads.As<Napi::Number>().Int32Value() : 1, text("instructionSet"));
@@ -41,6 +66,8 @@ Napi::Value device_object::info(const Napi::CallbackInfo& info) {
   out.Set("instructionSet", description.instruction_set);
   out.Set("library", description.library);
   out.Set("threads", description.threads);
+  if (!description.driver.empty()) out.Set("driver", description.driver);
+  if (description.memory_bytes > 0) out.Set("memoryBytes", double(description.memory_bytes));
   return out;
 }
 
