@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "cuda/device/memory.cuh"
@@ -28,11 +29,14 @@ class workspace {
   int64_t bytes_ = 0;  // of the last block
 };
 
+class matrix_library;
+
 /// What a kernel knows of the device it runs on.
 struct context {
   device::stream stream{};
   device::properties properties{};
   workspace scratch;
+  std::shared_ptr<matrix_library> products{};  // opened by the backend, or by the first matrix product
 };
 
 }  // namespace eva::cuda

@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-namespace emulator {
+namespace eva::emulator {
 
 using command = std::function<void()>;
 
@@ -18,4 +18,4 @@ inline void submit(command work) {
     work();
 }
 
-}  // namespace emulator
+}  // namespace eva::emulator

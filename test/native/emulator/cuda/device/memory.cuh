@@ -4,13 +4,20 @@
 #include <cstddef>
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "block.h"
+#include "commands.h"
 
 namespace eva::cuda::device {
 
 using stream = void*;
+
+struct error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+  bool out_of_memory = false;
+};
 
 struct properties {
   int multiprocessors;
@@ -23,7 +30,7 @@ inline properties current_properties() { return {3, 227 * 1024}; }
 inline void synchronize(stream) {}
 
 inline void upload(void* destination, const void* source, size_t bytes, stream) {
-  std::memcpy(destination, source, bytes);
+  emulator::submit([=] { std::memcpy(destination, source, bytes); });
 }
 
 class buffer {
