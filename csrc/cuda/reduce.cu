@@ -1,0 +1,220 @@
+#include "ops/reduce.h"
+
+#include "cuda/device/launch.cuh"
+#include "cuda/device/reduce.cuh"
+#include "cuda/elements.cuh"
+#include "cuda/kernel.h"
+
+namespace eva::cuda {
+namespace {
+
+using namespace device;
+
+constexpr int most_threads = 1024;
+constexpr int scratch_bytes = most_threads / warp_lanes * int(sizeof(float));
+
+/// The sum of term(x) over a row x, in every thread of the block.
+template <int Width, class T, class Term>
+__device__ float row_sum(const T* x, int64_t columns, const Term& term) {
+  float sum = 0;
+  for_row_groups<Width>(columns, [&](int64_t i) {
+    float values[Width];
+    load_elements(x + i, values);
+    for (float value : values) sum += term(value);
+  });
+  return block_sum(sum, shared_at<float>(0));
+}
+
+// y[row] = the sum of a row of x [rows, columns]
+template <int Width, class T>
+__global__ void __launch_bounds__(most_threads)
+    sum_rows_kernel(const T* x, float* y, int64_t rows, int64_t columns) {
+  for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
+    const float sum = row_sum<Width>(x + row * columns, columns, [](float value) { return value; });
+    if (thread_index() == 0) y[row] = sum;
+  }
+}
+
+void sum_rows(const tensor& x, const tensor& y, int64_t rows, int64_t columns, const context& c) {
+  for_element_type(x.type, [&]<class T>(T*) {
+    for_width(columns % group == 0 && aligned(x), [&]<int Width>(width<Width>) {
+      launch(sum_rows_kernel<Width, T>, blocks_of(rows, 1), row_threads(columns, most_threads), scratch_bytes,
+             c.stream, x.as<T>(), y.as<float>(), rows, columns);
+    });
+  });
+}
+
+// Half a warp reads a row's part: 32 bytes of bf16, the least that memory gives.
+constexpr int columns_per_block = 16, row_slices = most_threads / columns_per_block;
+
+// y[column] = the sum of a column of x [rows, columns]; thread (slice, column) takes every row_slices-th row.
+template <class T>
+__global__ void __launch_bounds__(most_threads)
+    sum_columns_kernel(const T* x, float* y, int64_t rows, int64_t columns) {
+  const auto sums = shared_at<float>(0);  // [row_slices, columns_per_block]
+  const int64_t column = int64_t(block_index()) * columns_per_block + thread_index() % columns_per_block;
+  float sum = 0;
+  if (column < columns) {
+#pragma unroll 8
+    for (int64_t row = thread_index() / columns_per_block; row < rows; row += row_slices) {
+      float value[1];
+      load_elements(x + row * columns + column, value);
+      sum += value[0];
+    }
+  }
+  sums.store(thread_index(), sum);
+  block_barrier();
+  if (thread_index() >= columns_per_block || column >= columns) return;
+  for (int slice = 1; slice < row_slices; ++slice)
+    sum += sums.load(slice * columns_per_block + thread_index());
+  y[column] = sum;
+}
+
+constexpr int element_threads = 256;
+
+// y = x repeated: element i is x[i / columns] when last, else x[i mod columns].
+template <int Width, class T>
+__global__ void __launch_bounds__(element_threads)
+    expand_kernel(const T* x, T* y, int64_t count, int64_t columns, bool last) {
+  for_groups<Width>(count, [&]<int Count>(int64_t i, width<Count>) {
+    float values[Count];
+    if (last || columns == 1) {
+      float scalar[1];
+      load_elements(x + (last ? i / columns : 0), scalar);
+      for (float& value : values) value = scalar[0];
+    } else {
+      load_elements(x + i % columns, values);
+    }
+    store_elements(y + i, values);
+  });
+}
+
+/// y from x, and from the row's maximum and the sum of e^(x - maximum).
+struct softmax_of {
+  float maximum, sum;
+  __device__ float operator()(float x) const { return expf(x - maximum) / sum; }
+};
+struct log_softmax_of {
+  float log_sum;
+  __device__ log_softmax_of(float maximum, float sum) : log_sum(maximum + logf(sum)) {}
+  __device__ float operator()(float x) const { return x - log_sum; }
+};
+
+template <int Width, class Form, class T>
+__global__ void __launch_bounds__(most_threads)
+    softmax_kernel(const T* x, T* y, int64_t rows, int64_t columns) {
+  for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
+    const T* const from = x + row * columns;
+    float largest = -INFINITY;
+    for_row_groups<Width>(columns, [&](int64_t i) {
+      float values[Width];
+      load_elements(from + i, values);
+      for (float value : values) largest = fmaxf(largest, value);
+    });
+    const float maximum = block_max(largest, shared_at<float>(0));
+    const float sum = row_sum<Width>(from, columns, [&](float value) { return expf(value - maximum); });
+    const Form form{maximum, sum};
+    for_row_groups<Width>(columns, [&](int64_t i) {
+      float values[Width];
+      load_elements(from + i, values);
+      for (float& value : values) value = form(value);
+      store_elements(y + row * columns + i, values);
+    });
+  }
+}
+
+template <class Form> void softmax_rows(const tensor& x, const tensor& y, const context& c) {
+  for_element_type(x.type, [&]<class T>(T*) {
+    for_width(x.columns() % group == 0 && aligned(x, y), [&]<int Width>(width<Width>) {
+      launch(softmax_kernel<Width, Form, T>, blocks_of(x.rows(), 1), row_threads(x.columns()), scratch_bytes,
+             c.stream, x.as<T>(), y.as<T>(), x.rows(), x.columns());
+    });
+  });
+}
+
+/// dx of an element from dy, y and the row's sum of `summand`.
+struct softmax_gradient {
+  static __device__ float summand(float dy, float y) { return dy * y; }
+  static __device__ float of(float dy, float y, float sum) { return y * (dy - sum); }
+};
+struct log_softmax_gradient {
+  static __device__ float summand(float dy, float) { return dy; }
+  static __device__ float of(float dy, float y, float sum) { return dy - expf(y) * sum; }
+};
+
+template <int Width, class Form, class T>
+__global__ void __launch_bounds__(most_threads)
+    softmax_backward_kernel(const T* dy, const T* y, T* dx, int64_t rows, int64_t columns) {
+  for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
+    const int64_t first = row * columns;
+    float sum = 0;
+    for_row_groups<Width>(columns, [&](int64_t i) {
+      float gradients[Width], values[Width];
+      load_elements(dy + first + i, gradients);
+      load_elements(y + first + i, values);
+      for (int j = 0; j < Width; ++j) sum += Form::summand(gradients[j], values[j]);
+    });
+    sum = block_sum(sum, shared_at<float>(0));
+    for_row_groups<Width>(columns, [&](int64_t i) {
+      float gradients[Width], values[Width];
+      load_elements(dy + first + i, gradients);
+      load_elements(y + first + i, values);
+      for (int j = 0; j < Width; ++j) gradients[j] = Form::of(gradients[j], values[j], sum);
+      store_elements(dx + first + i, gradients);
+    });
+  }
+}
+
+template <class Form, class Args> void softmax_backward_rows(const Args& a, const context& c) {
+  const int64_t rows = a.dy.rows(), columns = a.dy.columns();
+  for_element_type(a.dy.type, [&]<class T>(T*) {
+    for_width(columns % group == 0 && aligned(a.dy, a.y, a.dx), [&]<int Width>(width<Width>) {
+      launch(softmax_backward_kernel<Width, Form, T>, blocks_of(rows, 1), row_threads(columns), scratch_bytes,
+             c.stream, a.dy.template as<T>(), a.y.template as<T>(), a.dx.template as<T>(), rows, columns);
+    });
+  });
+}
+
+}  // namespace
+
+template <> void run<ops::sum_leading>(const ops::sum_leading::args& a, context& c) {
+  const int64_t columns = a.y.size(), rows = columns == 0 ? 0 : a.x.size() / columns;
+  if (columns == 1) return sum_rows(a.x, a.y, 1, rows, c);
+  for_element_type(a.x.type, [&]<class T>(T*) {
+    launch(sum_columns_kernel<T>, blocks_of(columns, columns_per_block), most_threads,
+           most_threads * int(sizeof(float)), c.stream, a.x.as<T>(), a.y.as<float>(), rows, columns);
+  });
+}
+
+template <> void run<ops::sum_last>(const ops::sum_last::args& a, context& c) {
+  sum_rows(a.x, a.y, a.y.size(), a.x.columns(), c);
+}
+
+template <> void run<ops::expand>(const ops::expand::args& a, context& c) {
+  const int64_t columns = a.last ? a.y.columns() : a.x.size();
+  const bool groups_repeat = columns % group == 0 || (columns == 1 && !a.last);
+  for_element_type(a.x.type, [&]<class T>(T*) {
+    for_width(groups_repeat && aligned(a.x, a.y), [&]<int Width>(width<Width>) {
+      launch(expand_kernel<Width, T>, blocks_of(a.y.size(), element_threads * Width), element_threads, 0,
+             c.stream, a.x.as<T>(), a.y.as<T>(), a.y.size(), columns, a.last);
+    });
+  });
+}
+
+template <> void run<ops::softmax>(const ops::softmax::args& a, context& c) {
+  softmax_rows<softmax_of>(a.x, a.y, c);
+}
+
+template <> void run<ops::log_softmax>(const ops::log_softmax::args& a, context& c) {
+  softmax_rows<log_softmax_of>(a.x, a.y, c);
+}
+
+template <> void run<ops::softmax_backward>(const ops::softmax_backward::args& a, context& c) {
+  softmax_backward_rows<softmax_gradient>(a, c);
+}
+
+template <> void run<ops::log_softmax_backward>(const ops::log_softmax_backward::args& a, context& c) {
+  softmax_backward_rows<log_softmax_gradient>(a, c);
+}
+
+}  // namespace eva::cuda
