@@ -81,8 +81,16 @@ export interface NativeProgram {
   dispose(): void;
 }
 
+export interface NativeDeviceOptions {
+  kind: string;
+  threads: number;
+  instructionSet: string;
+  /** The library of the CUDA backend; empty for the one beside the addon. */
+  cudaLibrary: string;
+}
+
 export interface Native {
-  Device: new (options: { kind: string; threads: number; instructionSet: string }) => NativeDevice;
+  Device: new (options: NativeDeviceOptions) => NativeDevice;
   Graph: new () => NativeGraph;
   setErrorFactory(make: (code: string, message: string, details: Record<string, string>) => Error): void;
   /** Of every op: its fields in order, as [name, kind]. */

@@ -35,7 +35,7 @@ class matrix_library;
 struct context {
   device::stream stream{};
   device::properties properties{};
-  workspace scratch;
+  workspace scratch{};
   std::shared_ptr<matrix_library> products{};  // opened by the backend, or by the first matrix product
 };
 

@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "cpu/dispatch/backend.h"
@@ -13,19 +12,19 @@
 namespace eva::napi {
 namespace {
 
-/// The CUDA backend is a library of its own, beside the addon, so that the addon loads where there is no GPU.
-std::string cuda_library_path() {
-  if (const char* given = std::getenv("EVA_CLIP_CUDA_LIBRARY"); given && *given) return given;
+/// Where the CUDA backend is when nobody says otherwise: a library of its own, so that the addon loads where there is
+/// no GPU.
+std::string beside_the_addon() {
   Dl_info addon;
-  if (dladdr(reinterpret_cast<const void*>(&cuda_library_path), &addon) == 0) return "libeva_clip_cuda.so";
-  return std::filesystem::path(addon.dli_fname).replace_filename("libeva_clip_cuda.so");
+  const auto* here = reinterpret_cast<const void*>(&beside_the_addon);
+  const std::filesystem::path path = dladdr(here, &addon) != 0 ? addon.dli_fname : "";
+  return path.parent_path() / "libeva_clip_cuda.so";
 }
 
-std::shared_ptr<backend> open_cuda() {
-  const std::string path = cuda_library_path();
+std::shared_ptr<backend> open_cuda(const std::string& path) {
   if (!std::filesystem::exists(path))
-    throw device_error("this build has no CUDA backend: there is no " + path +
-                           "; build it with `npm run build:cuda`, which needs nvcc 12.8 or newer",
+    throw device_error("there is no CUDA backend at " + path +
+                           "; `npm run build:cuda`, which needs nvcc 12.8 or newer, builds it",
                        {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", path}});
   return open_backend_library(path, backend_interface_of(ops::fingerprint));
 }
@@ -36,7 +35,10 @@ std::shared_ptr<backend> open_backend(const Napi::Object& options) {
     return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
   };
   const std::string kind = text("kind");
-  if (kind == "cuda") return open_cuda();
+  if (kind == "cuda") {
+    const std::string given = text("cudaLibrary");
+    return open_cuda(given.empty() ? beside_the_addon() : given);
+  }
   if (kind != "cpu") throw device_error("this build has no " + kind + " backend", {{"kind", kind}});
   const Napi::Value threads = options.Get("threads");
   return cpu::open(threads.IsNumber() ? threads.As<Napi::Number>().Int32Value() : 1, text("instructionSet"));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../op_test.h"
+#include "cuda/device/runtime.cuh"
 #include "cuda/kernel.h"
 
 // What the tests of CUDA kernels share: the same arguments go through the CPU backend and through the CUDA
@@ -106,17 +107,22 @@ inline backend& reference_backend() {
 }
 
 inline cuda::context& device_context() {
-  static cuda::context on{.properties = cuda::device::current_properties()};
+  static cuda::context on{.stream = cuda::device::make_stream(), .properties = cuda::device::current_properties()};
   return on;
 }
 
-/// Runs the op's CUDA kernel twice, and emulated the second time in the other order of threads and blocks:
-/// nothing may change.
+/// Runs the op's CUDA kernel twice, the second time as a program replays it, recorded before, and emulated in the
+/// other order of threads and blocks: nothing may change.
 template <class Op> void run_twice(owned_args<Op>& first, owned_args<Op>& second, const std::string& what) {
   for (auto* args : {&first, &second}) {
     cuda::device::reverse_order(args == &second);
-    cuda::plan<Op>(args->all, device_context()).run(device_context());
-    cuda::device::synchronize(device_context().stream);
+    cuda::plan<Op> plan(args->all, device_context());
+    const cuda::device::stream stream = device_context().stream;
+    if (args == &first)
+      plan.run(device_context());
+    else
+      cuda::device::recording::of(stream, [&] { plan.run(device_context()); }).replay(stream);
+    cuda::device::synchronize(stream);
     check(cuda::device::matrix_bank_conflicts() == 0, what + ": bank conflicts in matrix loads");
   }
   const auto one = results_of<Op>(first.all), two = results_of<Op>(second.all);
