@@ -57,14 +57,18 @@ __device__ void gradient_of_scores(const head& h, int row, int first, float (&sc
   const rows query = rows::at(place::query), key = rows::at(place::key), value = rows::at(place::value),
              d_output = rows::at(place::d_output);
   const auto log_sum = shared_at<float>(place::log_sum), delta = shared_at<float>(place::delta);
+  // One product after the other: the accumulators of dk and dv leave few registers for operands.
 #pragma unroll
   for (int k = 0; k < Columns / 16; ++k) {
     const matrices a = key.load_a(row, 16 * k), b = query.load_b(first, 16 * k);
     multiply_add(score[0], a, b.words[0], b.words[1]);
     multiply_add(score[1], a, b.words[2], b.words[3]);
-    const matrices c = value.load_a(row, 16 * k), d = d_output.load_b(first, 16 * k);
-    multiply_add(d_probability[0], c, d.words[0], d.words[1]);
-    multiply_add(d_probability[1], c, d.words[2], d.words[3]);
+  }
+#pragma unroll
+  for (int k = 0; k < Columns / 16; ++k) {
+    const matrices a = value.load_a(row, 16 * k), b = d_output.load_b(first, 16 * k);
+    multiply_add(d_probability[0], a, b.words[0], b.words[1]);
+    multiply_add(d_probability[1], a, b.words[2], b.words[3]);
   }
   const int g = lane_index() / 4, t = lane_index() % 4;
 #pragma unroll

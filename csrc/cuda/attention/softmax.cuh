@@ -14,6 +14,7 @@ namespace eva::cuda {
 template <int Columns, int KeyTiles>
 __device__ void multiply_scores(float (&score)[2 * KeyTiles][4], tile<Columns> query, int row,
                                 tile<Columns> key, int keys) {
+  if (keys <= 0) return;
 #pragma unroll
   for (int k = 0; k < Columns / 16; ++k) {
     const device::matrices a = query.load_a(row, 16 * k);

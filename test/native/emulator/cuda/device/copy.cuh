@@ -22,7 +22,8 @@ template <class T> void store_16(T* destination, vector16 value, location where 
 }
 
 template <class T> void store_4(T* destination, uint32_t value, location where = location::current()) {
-  if (reinterpret_cast<uintptr_t>(destination) % 4 != 0) emulator::current().fail("misaligned store_4", where);
+  if (reinterpret_cast<uintptr_t>(destination) % 4 != 0)
+    emulator::current().fail("misaligned store_4", where);
   std::memcpy(destination, &value, 4);
 }
 
