@@ -1,7 +1,7 @@
 #pragma once
 // Sums over the rows of a matrix, a column each, in an order that depends on its size alone.
 
-#include "cuda/context.h"
+#include "cuda/column_sums.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
 
@@ -41,23 +41,18 @@ __global__ void __launch_bounds__(column_sums_warps* device::warp_lanes)
 /// sums [columns] = the column sums of from [rows, columns], whose rows are row_stride elements apart.
 template <class T>
 void column_sums(const T* from, int64_t rows, int64_t columns, int64_t row_stride, float* sums, context& c) {
-  const auto launch = [&]<class From, int Width>(const From* source, int64_t count, int64_t stride, int parts,
-                                                 float* target, width<Width>) {
-    const int64_t column_blocks = (columns + device::warp_lanes * Width - 1) / (device::warp_lanes * Width);
+  const bool is_aligned =
+      reinterpret_cast<uintptr_t>(from) % 16 == 0 && row_stride % group == 0 && columns % group == 0;
+  for_width(is_aligned, [&]<int Width>(width<Width>) {
     constexpr int threads = column_sums_warps * device::warp_lanes;
-    device::launch(column_sums_kernel<From, Width>, int(column_blocks) * parts, threads,
-                   threads * Width * int(sizeof(float)), c.stream, source, count, columns, stride, parts, target);
-  };
-  const bool is_aligned = reinterpret_cast<uintptr_t>(from) % 16 == 0 && row_stride % group == 0 && columns % group == 0;
-  for_width(is_aligned, [&](auto wide) {
-    const int64_t column_blocks = (columns + device::warp_lanes * wide - 1) / (device::warp_lanes * wide);
+    const int64_t column_blocks = (columns + device::warp_lanes * Width - 1) / (device::warp_lanes * Width);
     // Four blocks a multiprocessor, of at least 64 rows each.
     const int64_t most = std::max<int64_t>(1, 4 * c.properties.multiprocessors / column_blocks);
     const int parts = int(std::clamp<int64_t>(rows / 64, 1, most));
-    if (parts == 1) return launch(from, rows, row_stride, 1, sums, wide);
-    float* partial = c.scratch.take<float>(parts * columns);
-    launch(from, rows, row_stride, parts, partial, wide);
-    launch(static_cast<const float*>(partial), parts, columns, 1, sums, width<1>{});
+    float* partial = parts == 1 ? sums : c.scratch.take<float>(parts * columns);
+    device::launch(column_sums_kernel<T, Width>, int(column_blocks) * parts, threads,
+                   threads * Width * int(sizeof(float)), c.stream, from, rows, columns, row_stride, parts, partial);
+    if (parts > 1) add_up_columns(partial, parts, columns, sums, c);
   });
 }
 
