@@ -107,22 +107,22 @@ struct moment_rule {
   float clip, first_factor, second_factor;
   double bias_factor;  // of the rate, where u is not made of corrected moments
   bool moves;          // not when the norm is no number
-
-  __device__ explicit moment_rule(const rule& r) {
-    const double norm = *r.norm, correction1 = correction(r.beta1, *r.step),
-                 correction2 = correction(r.beta2, *r.step);
-    moves = fabs(norm) < double(INFINITY);
-    clip = r.clip_norm > 0 ? float(min(1.0, double(r.clip_norm) / (norm + 1e-6))) : 1.0f;
-    first_factor = r.corrects ? float(1 / correction1) : 1.0f;
-    second_factor = r.corrects ? float(1 / correction2) : 1.0f;
-    bias_factor = r.corrects ? 1 : sqrt(correction2) / correction1;
-  }
 };
+
+__device__ moment_rule moment_rule_of(const rule& r) {
+  const double norm = *r.norm;
+  const double correction1 = correction(r.beta1, *r.step), correction2 = correction(r.beta2, *r.step);
+  return {.clip = r.clip_norm > 0 ? float(min(1.0, double(r.clip_norm) / (norm + 1e-6))) : 1.0f,
+          .first_factor = r.corrects ? float(1 / correction1) : 1.0f,
+          .second_factor = r.corrects ? float(1 / correction2) : 1.0f,
+          .bias_factor = r.corrects ? 1 : sqrt(correction2) / correction1,
+          .moves = fabs(norm) < double(INFINITY)};
+}
 
 /// The rule once for the block, by way of shared memory: its double-precision powers are slow. Every thread
 /// calls this.
 __device__ moment_rule shared_rule(const rule& r, shared_array<moment_rule> place) {
-  if (thread_index() == 0) place.store(0, moment_rule(r));
+  if (thread_index() == 0) place.store(0, moment_rule_of(r));
   block_barrier();
   return place.load(0);
 }
