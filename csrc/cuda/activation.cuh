@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "cuda/device/thread.cuh"
+
 namespace eva::cuda {
 
 /// Φ(x), the normal distribution function; small values keep their relative precision.
