@@ -1,10 +1,9 @@
-#include "ops/affine_sample.h"
-
 #include <cmath>
 
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/kernel.h"
+#include "ops/affine_sample.h"
 
 namespace eva::cuda {
 namespace {

@@ -64,7 +64,8 @@ template <int Width> __device__ void load_elements(const float* from, float (&x)
   }
 }
 
-template <int Words, int Width> __device__ void unpack_words(const uint32_t (&words)[Words], float (&x)[Width]) {
+template <int Words, int Width>
+__device__ void unpack_words(const uint32_t (&words)[Words], float (&x)[Width]) {
   static_assert(2 * Words == Width);
 #pragma unroll
   for (int i = 0; i < Words; ++i) {
@@ -106,15 +107,16 @@ template <int Width> __device__ void store_elements(device::bf16* to, const floa
 }
 
 /// Calls body(i, width) for the groups of 0 … count-1 that are this thread's, one thread of the whole grid;
-/// elements behind the last whole group come one by one.
-template <int Width, class Body> __device__ void for_groups(int64_t count, const Body& body) {
+/// elements behind the last whole group come one by one, and so do all where memory is not aligned.
+template <int Width, class Body>
+__device__ void for_groups(int64_t count, const Body& body, bool grouped = true) {
   const int64_t stride = int64_t(device::grid_blocks()) * device::block_threads() * Width;
   int64_t i = (int64_t(device::block_index()) * device::block_threads() + device::thread_index()) * Width;
   for (; i < count; i += stride) {
-    if (i + Width <= count)
+    if (grouped && i + Width <= count)
       body(i, width<Width>{});
     else
-      for (int64_t single = i; single < count; ++single) body(single, width<1>{});
+      for (int64_t single = i; single < i + Width && single < count; ++single) body(single, width<1>{});
   }
 }
 

@@ -1,9 +1,8 @@
-#include "ops/elementwise.h"
-
 #include "cuda/activation.cuh"
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/kernel.h"
+#include "ops/elementwise.h"
 
 namespace eva::cuda {
 namespace {
@@ -12,54 +11,64 @@ using namespace device;
 
 constexpr int threads = 256;
 
-template <int Width, class Function, class X, class Y>
-__global__ void __launch_bounds__(threads) map_kernel(Function f, const X* x, Y* y, int64_t count) {
-  for_groups<Width>(count, [&]<int Count>(int64_t i, width<Count>) {
+template <class Function, class X, class Y>
+__global__ void __launch_bounds__(threads)
+    map_kernel(Function f, const X* x, Y* y, int64_t count, bool grouped) {
+  const auto body = [&]<int Count>(int64_t i, width<Count>) {
     float values[Count];
     load_elements(x + i, values);
     for (float& value : values) value = f(value);
     store_elements(y + i, values);
-  });
+  };
+  for_groups<group>(count, body, grouped);
+}
+
+template <class X, class Y, class Function>
+void launch_map(const tensor& x, const tensor& y, const context& c, Function f) {
+  launch(map_kernel<Function, X, Y>, blocks_of(y.size(), threads * group), threads, 0, c.stream, f, x.as<X>(),
+         y.as<Y>(), y.size(), aligned(x, y));
 }
 
 /// y = f(x)
 template <class Function> void map(const tensor& x, const tensor& y, const context& c, Function f) {
-  for_element_types(x.type, y.type, [&]<class X, class Y>(X*, Y*) {
-    for_width(aligned(x, y), [&]<int Width>(width<Width>) {
-      launch(map_kernel<Width, Function, X, Y>, blocks_of(y.size(), threads * Width), threads, 0, c.stream, f,
-             x.as<X>(), y.as<Y>(), y.size());
-    });
-  });
+  for_element_type(x.type, [&]<class T>(T*) { launch_map<T, T>(x, y, c, f); });
 }
 
-template <int Width, class Function, class A, class B>
-__global__ void __launch_bounds__(threads)
-    zip_kernel(Function f, const A* a, const B* b, A* y, int64_t count, int64_t period) {
-  for_groups<Width>(count, [&]<int Count>(int64_t i, width<Count>) {
+/// Elements i, i + 1, … of what repeats after `period` elements.
+template <int Count, class T>
+__device__ void load_repeated(const T* from, int64_t i, int64_t period, bool grouped,
+                              float (&values)[Count]) {
+  int64_t phase = i < period ? i : i % period;
+  if (grouped) return load_elements(from + phase, values);
+  for (float& value : values) {
+    float single[1];
+    load_elements(from + phase, single);
+    value = single[0];
+    if (++phase == period) phase = 0;
+  }
+}
+
+template <class Function, class A, class B>
+__global__ void __launch_bounds__(threads) zip_kernel(Function f, const A* a, const B* b, A* y, int64_t count,
+                                                      int64_t period, bool grouped, bool b_grouped) {
+  const auto body = [&]<int Count>(int64_t i, width<Count>) {
     float values[Count], others[Count];
     load_elements(a + i, values);
-    if (period == 1) {
-      float scalar[1];
-      load_elements(b, scalar);
-      for (float& other : others) other = scalar[0];
-    } else {
-      load_elements(b + (i < period ? i : i % period), others);
-    }
+    load_repeated(b, i, period, b_grouped, others);
     for (int j = 0; j < Count; ++j) values[j] = f(values[j], others[j]);
     store_elements(y + i, values);
-  });
+  };
+  for_groups<group>(count, body, grouped);
 }
 
 /// y = f(a, b), where b holds y's last dimensions: element i of y meets element i mod size(b).
 template <class Function>
 void zip(const tensor& a, const tensor& b, const tensor& y, const context& c, Function f) {
   const int64_t period = b.size();
-  const bool groups_repeat = period == 1 || period == y.size() || period % group == 0;
+  const bool groups_repeat = period == y.size() || period % group == 0;
   for_element_types(a.type, b.type, [&]<class A, class B>(A*, B*) {
-    for_width(groups_repeat && aligned(a, b, y), [&]<int Width>(width<Width>) {
-      launch(zip_kernel<Width, Function, A, B>, blocks_of(y.size(), threads * Width), threads, 0, c.stream, f,
-             a.as<A>(), b.as<B>(), y.as<A>(), y.size(), period);
-    });
+    launch(zip_kernel<Function, A, B>, blocks_of(y.size(), threads * group), threads, 0, c.stream, f,
+           a.as<A>(), b.as<B>(), y.as<A>(), y.size(), period, aligned(a, y), groups_repeat && aligned(b));
   });
 }
 
@@ -153,6 +162,9 @@ template <> void run<ops::quick_gelu_backward>(const ops::quick_gelu_backward::a
 template <> void run<ops::scale>(const ops::scale::args& a, context& c) {
   map(a.x, a.y, c, linear_map{a.factor, a.offset});
 }
-template <> void run<ops::cast>(const ops::cast::args& a, context& c) { map(a.x, a.y, c, identity{}); }
+template <> void run<ops::cast>(const ops::cast::args& a, context& c) {
+  for_element_types(a.x.type, a.y.type,
+                    [&]<class X, class Y>(X*, Y*) { launch_map<X, Y>(a.x, a.y, c, identity{}); });
+}
 
 }  // namespace eva::cuda

@@ -1,10 +1,9 @@
-#include "ops/keep_tokens.h"
-
 #include "cuda/device/launch.cuh"
 #include "cuda/device/philox.cuh"
 #include "cuda/device/scan.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/kernel.h"
+#include "ops/keep_tokens.h"
 
 namespace eva::cuda {
 namespace {

@@ -1,9 +1,8 @@
-#include "ops/l2_normalize.h"
-
 #include "cuda/device/launch.cuh"
 #include "cuda/device/reduce.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/kernel.h"
+#include "ops/l2_normalize.h"
 
 namespace eva::cuda {
 namespace {

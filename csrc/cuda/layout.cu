@@ -1,9 +1,8 @@
-#include "ops/layout.h"
-
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/kernel.h"
 #include "cuda/scatter_rows.cuh"
+#include "ops/layout.h"
 
 namespace eva::cuda {
 namespace {
@@ -30,9 +29,8 @@ uintptr_t address(const void* memory) { return reinterpret_cast<uintptr_t>(memor
 template <class Word>
 __global__ void __launch_bounds__(threads)
     place_kernel(const Word* x, Word* y, int64_t total, int64_t first, int64_t count) {
-  for_groups<1>(total, [&](int64_t i, width<1>) {
-    y[i] = first <= i && i < first + count ? x[i - first] : Word{};
-  });
+  for_groups<1>(total,
+                [&](int64_t i, width<1>) { y[i] = first <= i && i < first + count ? x[i - first] : Word{}; });
 }
 
 /// The same in bytes.
@@ -88,9 +86,8 @@ template <class Word> __device__ Word all_ones() {
 
 // y[i] = x[index[i]] in words; all bits set, which is NaN in either float type, for an index outside x.
 template <class Word>
-__global__ void __launch_bounds__(threads)
-    gather_rows_kernel(const Word* x, const int32_t* index, Word* y, int64_t count, int64_t words,
-                       int64_t rows) {
+__global__ void __launch_bounds__(threads) gather_rows_kernel(const Word* x, const int32_t* index, Word* y,
+                                                              int64_t count, int64_t words, int64_t rows) {
   for_groups<1>(count, [&](int64_t i, width<1>) {
     const int64_t row = index[i / words];
     y[i] = 0 <= row && row < rows ? x[row * words + i % words] : all_ones<Word>();
@@ -99,7 +96,7 @@ __global__ void __launch_bounds__(threads)
 
 struct indexed_rows {
   const int32_t* index;
-  __device__ scattered operator()(int64_t i) const { return {i, index[i]}; }
+  __device__ scattered operator()(uint32_t i) const { return {i, index[i]}; }
 };
 
 template <int Width, class T>

@@ -1,9 +1,8 @@
-#include "ops/patch_embed.h"
-
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/kernel.h"
 #include "cuda/scatter_rows.cuh"
+#include "ops/patch_embed.h"
 
 namespace eva::cuda {
 namespace {
@@ -12,8 +11,8 @@ using namespace device;
 
 constexpr int threads = 256;
 
-/// The patch that each token of a batch shows; an index outside the grid is -1, whose pixels and positions are
-/// NaN, since a captured program cannot throw.
+/// The patch that each token of a batch shows; an index outside the grid is -1, whose pixels and positions
+/// are NaN, since a captured program cannot throw.
 struct kept_patches {
   const int32_t* indices;  // [B, K], or null: all
   int64_t per_image;       // K
@@ -84,8 +83,8 @@ template <class Images> void read_patches(const ops::patch_rows::args& a, Images
   const kept_patches kept = kept_of(a.kept, a.y.dim(1), across * across);
   for_element_type(a.y.type, [&]<class T>(T*) {
     for_width<4>(a.y.columns() % 4 == 0 && aligned(a.y), [&]<int Width>(width<Width>) {
-      launch(patch_rows_kernel<Width, Images, T>, blocks_of(a.y.size(), threads * Width), threads, 0, c.stream,
-             images, kept, patch_grid{int(side), int(a.patch_size)}, a.y.as<T>(), a.y.size());
+      launch(patch_rows_kernel<Width, Images, T>, blocks_of(a.y.size(), threads * Width), threads, 0,
+             c.stream, images, kept, patch_grid{int(side), int(a.patch_size)}, a.y.as<T>(), a.y.size());
     });
   });
 }
@@ -93,8 +92,8 @@ template <class Images> void read_patches(const ops::patch_rows::args& a, Images
 // y [B, 1 + K, C] = x behind the class token, plus positions [1 + N, C].
 template <int Width, class T>
 __global__ void __launch_bounds__(threads)
-    add_positions_kernel(const T* x, const float* class_token, const float* positions, kept_patches kept, T* y,
-                         int64_t count, int64_t columns) {
+    add_positions_kernel(const T* x, const float* class_token, const float* positions, kept_patches kept,
+                         T* y, int64_t count, int64_t columns) {
   for_groups<Width>(count, [&]<int Count>(int64_t i, width<Count>) {
     const int64_t row = i / columns, column = i % columns;
     const int64_t b = row / (1 + kept.per_image), place = row % (1 + kept.per_image) - 1;
@@ -125,16 +124,16 @@ __global__ void __launch_bounds__(threads)
 /// Item b is the class token of image b.
 struct class_tokens {
   int64_t tokens;  // 1 + K
-  __device__ scattered operator()(int64_t b) const { return {b * tokens, 0}; }
+  __device__ scattered operator()(uint32_t b) const { return {b * tokens, 0}; }
 };
 
 /// Item i is row i of dy; its position is 0 for a class token and 1 + patch for the others.
 struct token_positions {
   kept_patches kept;
-  __device__ scattered operator()(int64_t i) const {
-    const int64_t b = i / (1 + kept.per_image), place = i % (1 + kept.per_image) - 1;
-    if (place < 0) return {i, 0};
-    const int64_t patch = kept.of_token(b * kept.per_image + place);
+  __device__ scattered operator()(uint32_t i) const {
+    const uint32_t tokens = 1 + uint32_t(kept.per_image), place = i % tokens;
+    if (place == 0) return {i, 0};
+    const int64_t patch = kept.indices ? kept.of_token(i - i / tokens - 1) : place - 1;
     return {i, patch < 0 ? -1 : 1 + patch};
   }
 };

@@ -1,9 +1,8 @@
-#include "ops/random_fill.h"
-
 #include "cuda/device/launch.cuh"
 #include "cuda/device/philox.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/kernel.h"
+#include "ops/random_fill.h"
 
 namespace eva::cuda {
 namespace {
@@ -17,8 +16,7 @@ constexpr uint32_t fill_key = 0x66696c6c;
 __device__ inline float cosine_of_turn(float v) {
   const float t = 0.25f - fabsf(v - (v > 0.5f ? 1.0f : 0.0f)), square = t * t;
   float sum = 3.8199526f;
-  for (const float coefficient :
-       {-15.094643f, 42.058694f, -76.705860f, 81.605249f, -41.341702f, 6.2831853f})
+  for (const float coefficient : {-15.094643f, 42.058694f, -76.705860f, 81.605249f, -41.341702f, 6.2831853f})
     sum = sum * square + coefficient;
   return t * sum;
 }

@@ -3,6 +3,7 @@
 // few destinations, walks over all items and adds those that are its own, so nothing meets and the order of
 // each sum is fixed: a warp's share of the items in ascending order, then the warps.
 
+#include "core/error.h"
 #include "cuda/context.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/device/scan.cuh"
@@ -73,7 +74,8 @@ __device__ void add_items(const Sums& sums, uint32_t wanted, int64_t from, int r
 // to [rows, columns] = the sums of those rows of source [.., columns] that items(0 … count-1) send there.
 template <int Width, int Warps, int Rows, class Items, class T, class Sum>
 __global__ void __launch_bounds__(Warps* device::warp_lanes)
-    scatter_rows_kernel(Items items, int64_t count, const T* source, Sum* to, int64_t rows, int64_t columns) {
+    scatter_rows_kernel(Items items, uint32_t count, const T* source, Sum* to, int64_t rows,
+                        int64_t columns) {
   using sums_type = scatter_sums<Width, Warps, Rows>;
   const sums_type sums;
   const int64_t parts = (columns + sums_type::columns - 1) / sums_type::columns;
@@ -81,9 +83,10 @@ __global__ void __launch_bounds__(Warps* device::warp_lanes)
   const int64_t first_column = device::block_index() % parts * sums_type::columns;
   const int64_t column = first_column + device::lane_index() * Width;
   sums.clear();
-  const int64_t begin = count * device::warp_index() / Warps, end = count * (device::warp_index() + 1) / Warps;
-  for (int64_t base = begin; base < end; base += device::warp_lanes) {
-    const int64_t i = base + device::lane_index();
+  const auto begin = uint32_t(uint64_t(count) * device::warp_index() / Warps);
+  const auto end = uint32_t(uint64_t(count) * (device::warp_index() + 1) / Warps);
+  for (uint32_t base = begin; base < end; base += device::warp_lanes) {
+    const uint32_t i = base + device::lane_index();
     const scattered item = i < end ? items(i) : scattered{0, -1};
     const int64_t row = item.to - first_row;
     const bool own = item.to >= 0 && 0 <= row && row < Rows && item.to < rows;
@@ -100,26 +103,27 @@ __global__ void __launch_bounds__(Warps* device::warp_lanes)
 }
 
 template <int Width, int Warps, int Rows, class Items, class T, class Sum>
-void launch_scatter(Items items, int64_t count, const T* source, Sum* to, int64_t rows, int64_t columns,
+void launch_scatter(Items items, uint32_t count, const T* source, Sum* to, int64_t rows, int64_t columns,
                     const context& c) {
   using sums_type = scatter_sums<Width, Warps, Rows>;
   const int64_t parts = (columns + sums_type::columns - 1) / sums_type::columns;
-  device::launch(scatter_rows_kernel<Width, Warps, Rows, Items, T, Sum>, int((rows + Rows - 1) / Rows * parts),
-                 Warps * device::warp_lanes, sums_type::bytes, c.stream, items, count, source, to, rows,
-                 columns);
+  device::launch(scatter_rows_kernel<Width, Warps, Rows, Items, T, Sum>,
+                 int((rows + Rows - 1) / Rows * parts), Warps * device::warp_lanes, sums_type::bytes,
+                 c.stream, items, count, source, to, rows, columns);
 }
 
 /// Sums over few rows want many warps each; a vocabulary wants few walks over the items.
 template <class Items, class Sum>
 void scatter_rows(Items items, int64_t count, const tensor& source, Sum* to, int64_t rows, const context& c) {
   const int64_t columns = source.columns();
-  constexpr int64_t many = 2048;
+  constexpr int64_t many = 2048, most = int64_t(1) << 31;
+  if (count > most) throw argument_error("a scattered sum takes 2^31 rows at most");
   for_element_type(source.type, [&]<class T>(T*) {
     for_width<4>(columns % 4 == 0 && aligned(source), [&]<int Width>(width<Width>) {
       if (rows >= many)
-        launch_scatter<Width, 2, 32>(items, count, source.as<T>(), to, rows, columns, c);
+        launch_scatter<Width, 2, 32>(items, uint32_t(count), source.as<T>(), to, rows, columns, c);
       else
-        launch_scatter<Width, 8, 4>(items, count, source.as<T>(), to, rows, columns, c);
+        launch_scatter<Width, 8, 4>(items, uint32_t(count), source.as<T>(), to, rows, columns, c);
     });
   });
 }

@@ -10,8 +10,8 @@ namespace {
 
 using namespace device;
 
-constexpr int side = 64;        // of a tile of scores
-constexpr int row_warps = 4;    // of 16 rows each
+constexpr int side = 64;           // of a tile of scores
+constexpr int row_warps = 4;       // of 16 rows each
 constexpr int part_columns = 128;  // of the gradient, that a warp keeps in registers
 constexpr int pieces = part_columns / score_depth;
 
@@ -32,7 +32,7 @@ template <int ColumnWarps> struct gradient_block {
   static_assert(scores::rows == side && scores::columns == side);
   static constexpr int threads = scores::threads, columns = ColumnWarps * part_columns;
   static constexpr int piece_bytes = split_tile<side>::bytes;
-  static constexpr int stage_bytes = std::max(scores::stage_bytes, ColumnWarps * piece_bytes);
+  static constexpr int stage_bytes = std::max(scores::stage_bytes, ColumnWarps* piece_bytes);
   static constexpr int weights_offset = 2 * stage_bytes;
   static constexpr int shared_bytes = weights_offset + 2 * tile<side>::bytes(side);
 
@@ -45,8 +45,8 @@ template <int ColumnWarps> struct gradient_block {
   }
 
   /// Turns products into s G = s factor (e^(S - row) + e^(S - column) - 2 I), and returns the sum of G ∘ S.
-  static __device__ float weigh(const side_gradient& p, const typename scores::sums& products, int64_t first_row,
-                                int64_t first_column) {
+  static __device__ float weigh(const side_gradient& p, const typename scores::sums& products,
+                                int64_t first_row, int64_t first_column) {
     const float scale = expf(*p.logit_scale), factor = *p.dloss / (2.0f * float(p.mine.batch));
     float sum = 0;
 #pragma unroll
@@ -96,14 +96,14 @@ template <int ColumnWarps> struct gradient_block {
         const matrices b = piece.high.load_b_transposed(k, 8 * n);
         scores::multiply_pair(c[n], c[n + 1], high, b);
         scores::multiply_pair(c[n], c[n + 1], low, b);
-        if (inexact)
-          scores::multiply_pair(c[n], c[n + 1], high, piece.low.load_b_transposed(k, 8 * n));
+        if (inexact) scores::multiply_pair(c[n], c[n + 1], high, piece.low.load_b_transposed(k, 8 * n));
       }
     }
   }
 
   /// The warp's rows and columns of the gradient.
-  static __device__ void store(const side_gradient& p, const sums& c, int64_t first_row, int64_t first_column) {
+  static __device__ void store(const side_gradient& p, const sums& c, int64_t first_row,
+                               int64_t first_column) {
     first_column += warp_index() / row_warps * part_columns + lane_index() % 4 * 2;
 #pragma unroll
     for (int piece = 0; piece < pieces; ++piece)
@@ -126,7 +126,8 @@ __global__ void __launch_bounds__(gradient_block<ColumnWarps>::threads)
     clip_loss_gradient_kernel(side_gradient p) {
   using block = gradient_block<ColumnWarps>;
   const int64_t parts = (p.embedding + block::columns - 1) / block::columns;
-  const int64_t first_row = block_index() / parts * side, first_column = block_index() % parts * block::columns;
+  const int64_t first_row = block_index() / parts * side,
+                first_column = block_index() % parts * block::columns;
   const int64_t tiles = (p.mine.batch + side - 1) / side;
   const int score_steps = int(p.mine.stride / score_depth), tile_steps = score_steps + pieces;
   const bool inexact = *p.inexact != 0;

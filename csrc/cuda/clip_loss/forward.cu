@@ -29,7 +29,9 @@ struct exponential_sum {
   __device__ float log() const { return maximum + logf(sum); }
 
  private:
-  static __device__ float weight(float part, float all) { return part == -INFINITY ? 0.0f : expf(part - all); }
+  static __device__ float weight(float part, float all) {
+    return part == -INFINITY ? 0.0f : expf(part - all);
+  }
 };
 
 /// What the tiles leave: of each row a sum for each part of the columns, of each column one for each strip of
@@ -38,14 +40,16 @@ struct partial_sums {
   exponential_sum* rows;     // [parts, B]
   exponential_sum* columns;  // [strips, B]
   float* own;                // [B], the score of each pair
-  int64_t strips, parts;
+  int strips, parts;
 };
 
 // Each warp's sums of the block's lines, gathered in shared memory as [Warps, side].
 struct gathered_sums {
   shared_array<exponential_sum> data;
 
-  __device__ void put(int warp, int line, exponential_sum part) const { data.store(warp * side + line, part); }
+  __device__ void put(int warp, int line, exponential_sum part) const {
+    data.store(warp * side + line, part);
+  }
   template <int Warps> __device__ exponential_sum total(int line) const {
     exponential_sum all = data.load(line);
     for (int warp = 1; warp < Warps; ++warp) all.merge(data.load(warp * side + line));
@@ -55,19 +59,30 @@ struct gathered_sums {
 
 constexpr int gathered_bytes = 4 * side * int(sizeof(exponential_sum));
 
+// Where a tile lies among the scores.
+struct place {
+  int strip, tile;
+  int64_t batch;
+
+  __device__ int64_t first_row() const { return int64_t(strip) * side; }
+  __device__ int64_t first_column() const { return int64_t(tile) * side; }
+  __device__ int rows() const { return int(min(batch - first_row(), int64_t(side))); }
+  __device__ int columns() const { return int(min(batch - first_column(), int64_t(side))); }
+};
+
 // Scales a tile of products and sets -infinity outside the batch.
-__device__ void scale_tile(block::sums& s, float scale, int64_t first_row, int64_t first_column, int64_t batch,
-                           float* own) {
+__device__ void scale_tile(block::sums& s, float scale, place at, float* own) {
+  const int rows = at.rows(), columns = at.columns();
 #pragma unroll
   for (int m = 0; m < 2; ++m)
 #pragma unroll
     for (int n = 0; n < 8; ++n)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        const int64_t row = first_row + block::row_of(m, e), column = first_column + block::column_of(n, e);
-        const bool inside = row < batch && column < batch;
+        const int row = block::row_of(m, e), column = block::column_of(n, e);
+        const bool inside = row < rows && column < columns;
         s[m][n][e] = inside ? s[m][n][e] * scale : -INFINITY;
-        if (inside && row == column) own[row] = s[m][n][e];
+        if (inside && row == column && at.strip == at.tile) own[at.first_row() + row] = s[m][n][e];
       }
 }
 
@@ -87,8 +102,8 @@ __device__ void add_rows(const block::sums& s, exponential_sum (&rows)[2][2]) {
         part.maximum = fmaxf(part.maximum, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
 #pragma unroll
       for (int n = 0; n < 8; ++n)
-        part.sum += masked_exp(s[m][n][2 * half], part.maximum) +
-                    masked_exp(s[m][n][2 * half + 1], part.maximum);
+        part.sum +=
+            masked_exp(s[m][n][2 * half], part.maximum) + masked_exp(s[m][n][2 * half + 1], part.maximum);
       rows[m][half].merge(part);
     }
 }
@@ -108,46 +123,9 @@ __device__ void gather_columns(const block::sums& s, gathered_sums into) {
     }
 }
 
-// A block takes a strip of rows and a part of the columns, tile by tile.
-__global__ void __launch_bounds__(block::threads)
-    clip_loss_scores_kernel(split_sides sides, const float* logit_scale, partial_sums partial) {
-  const int64_t batch = sides.image.batch;
-  const int64_t strip = block_index() / partial.parts, part = block_index() % partial.parts;
-  const int64_t tiles = (batch + side - 1) / side, first_row = strip * side;
-  const int64_t first_tile = tiles * part / partial.parts, last_tile = tiles * (part + 1) / partial.parts;
-  const int depth_steps = int(sides.image.stride / score_depth);
-  const bool inexact = *sides.inexact != 0;
-  const float scale = expf(*logit_scale);
-  const gathered_sums gathered{shared_at<exponential_sum>(stages_bytes)};
-
-  const int64_t steps = (last_tile - first_tile) * depth_steps;
-  const auto fetch = [&](int64_t step) {
-    block::fetch(int(step % 2) * block::stage_bytes, sides.image, first_row, sides.text,
-                 (first_tile + step / depth_steps) * side, step % depth_steps * score_depth, inexact);
-    copy_commit();
-  };
-  exponential_sum rows[2][2];
-  block::sums scores = {};
-  if (steps > 0) fetch(0);
-  for (int64_t step = 0; step < steps; ++step) {
-    copy_wait<0>();
-    block_barrier();
-    if (step + 1 < steps) fetch(step + 1);
-    block::multiply(int(step % 2) * block::stage_bytes, scores, inexact);
-    if ((step + 1) % depth_steps != 0) continue;
-    const int64_t first_column = (first_tile + step / depth_steps) * side;
-    scale_tile(scores, scale, first_row, first_column, batch, partial.own);
-    add_rows(scores, rows);
-    gather_columns(scores, gathered);
-    block_barrier();
-    const int64_t column = first_column + thread_index();
-    if (thread_index() < side && column < batch)
-      partial.columns[strip * batch + column] = gathered.total<4>(thread_index());
-    for (auto& m : scores)
-      for (auto& n : m)
-        for (float& score : n) score = 0;
-  }
-
+// Each row's sum over the block's tiles.
+__device__ void finish_rows(exponential_sum (&rows)[2][2], gathered_sums gathered, place at,
+                            exponential_sum* sums) {
   block_barrier();
 #pragma unroll
   for (int m = 0; m < 2; ++m)
@@ -157,8 +135,48 @@ __global__ void __launch_bounds__(block::threads)
       if (lane_index() % 4 == 0) gathered.put(warp_index() / 4, block::row_of(m, 2 * half), rows[m][half]);
     }
   block_barrier();
-  const int64_t row = first_row + thread_index();
-  if (thread_index() < side && row < batch) partial.rows[part * batch + row] = gathered.total<2>(thread_index());
+  if (thread_index() < side && thread_index() < at.rows())
+    sums[at.first_row() + thread_index()] = gathered.total<2>(thread_index());
+}
+
+// A block takes a strip of rows and a part of the columns, tile by tile.
+__global__ void __launch_bounds__(block::threads)
+    clip_loss_scores_kernel(split_sides sides, const float* logit_scale, partial_sums partial) {
+  const int64_t batch = sides.image.batch;
+  const int part = block_index() % partial.parts, tiles = int((batch + side - 1) / side);
+  const int last_tile = tiles * (part + 1) / partial.parts,
+            depth_steps = int(sides.image.stride / score_depth);
+  const bool inexact = *sides.inexact != 0;
+  const gathered_sums gathered{shared_at<exponential_sum>(stages_bytes)};
+  // What a step of a tile needs, fetched while the step before is computed.
+  const auto fetch = [&](int stage, place at, int step) {
+    if (at.tile < last_tile)
+      block::fetch(stage * block::stage_bytes, sides.image, at.first_row(), sides.text, at.first_column(),
+                   step * score_depth, inexact);
+    copy_commit();
+  };
+  exponential_sum rows[2][2];
+  int stage = 0;
+  place at{block_index() / partial.parts, tiles * part / partial.parts, batch};
+  fetch(stage, at, 0);
+  for (; at.tile < last_tile; ++at.tile) {
+    block::sums scores = {};
+    for (int step = 0; step < depth_steps; ++step, stage ^= 1) {
+      copy_wait<0>();
+      block_barrier();
+      const bool more = step + 1 < depth_steps;
+      fetch(stage ^ 1, more ? at : place{at.strip, at.tile + 1, batch}, more ? step + 1 : 0);
+      block::multiply(stage * block::stage_bytes, scores, inexact);
+    }
+    scale_tile(scores, expf(*logit_scale), at, partial.own);
+    add_rows(scores, rows);
+    gather_columns(scores, gathered);
+    block_barrier();
+    if (thread_index() < side && thread_index() < at.columns())
+      partial.columns[at.strip * batch + at.first_column() + thread_index()] =
+          gathered.total<4>(thread_index());
+  }
+  finish_rows(rows, gathered, at, partial.rows + part * batch);
 }
 
 /// A pair's part of the loss, and whether each half of it finds the other.
@@ -182,8 +200,8 @@ __global__ void __launch_bounds__(threads)
   outcome mine{};
   if (i < batch) {
     exponential_sum row, column;
-    for (int64_t part = 0; part < partial.parts; ++part) row.merge(partial.rows[part * batch + i]);
-    for (int64_t strip = 0; strip < partial.strips; ++strip) column.merge(partial.columns[strip * batch + i]);
+    for (int part = 0; part < partial.parts; ++part) row.merge(partial.rows[part * batch + i]);
+    for (int strip = 0; strip < partial.strips; ++strip) column.merge(partial.columns[strip * batch + i]);
     const float own = partial.own[i];
     mine = {(double(row.log()) - own) + (double(column.log()) - own), own >= row.maximum ? 1.0f : 0.0f,
             own >= column.maximum ? 1.0f : 0.0f};
@@ -196,8 +214,8 @@ __global__ void __launch_bounds__(threads)
 
 // The results, each of which may be null, from the blocks' outcomes.
 __global__ void __launch_bounds__(threads)
-    clip_loss_total_kernel(const outcome* outcomes, int count, int64_t batch, float* loss, float* image_accuracy,
-                           float* text_accuracy) {
+    clip_loss_total_kernel(const outcome* outcomes, int count, int64_t batch, float* loss,
+                           float* image_accuracy, float* text_accuracy) {
   outcome mine{};
   for (int i = thread_index(); i < count; i += threads) {
     mine.loss += outcomes[i].loss;
@@ -216,8 +234,8 @@ __global__ void __launch_bounds__(threads)
 template <> void run<ops::clip_loss>(const ops::clip_loss::args& a, context& c) {
   const int64_t batch = a.image.dim(0), embedding = a.image.dim(1);
   // Enough blocks for every multiprocessor, each with at least one tile.
-  const int64_t strips = std::max<int64_t>(1, (batch + side - 1) / side);
-  const int64_t parts = std::clamp<int64_t>(c.properties.multiprocessors / strips, 1, strips);
+  const int strips = std::max(1, int((batch + side - 1) / side));
+  const int parts = std::clamp(c.properties.multiprocessors / strips, 1, strips);
   const int blocks = blocks_of(batch, threads);
 
   const int64_t split_bytes = split_sides::bytes(batch, embedding);
@@ -230,7 +248,7 @@ template <> void run<ops::clip_loss>(const ops::clip_loss::args& a, context& c) 
                              reinterpret_cast<float*>(rows + (parts + strips) * batch), strips, parts};
 
   const split_sides sides = split(a.image.as<float>(), a.text.as<float>(), batch, embedding, memory, c);
-  launch(clip_loss_scores_kernel, int(strips * parts), block::threads, stages_bytes + gathered_bytes, c.stream,
+  launch(clip_loss_scores_kernel, strips * parts, block::threads, stages_bytes + gathered_bytes, c.stream,
          sides, a.logit_scale.as<float>(), partial);
   launch(clip_loss_log_sums_kernel, blocks, threads, scratch_bytes, c.stream, partial, batch,
          a.row_log_sum.as<float>(), a.column_log_sum.as<float>(), outcomes);

@@ -1,6 +1,6 @@
 #pragma once
-// Tiles of image textᵀ on the tensor core, in nearly single precision: each f32 is the sum of two bf16, and of
-// the four products of two such sums the one of both small halves is below f32's own rounding.
+// Tiles of image textᵀ on the tensor core, in nearly single precision: each f32 is the sum of two bf16, and
+// of the four products of two such sums the one of both small halves is below f32's own rounding.
 
 #include <algorithm>
 #include <cstddef>
@@ -88,7 +88,8 @@ template <int RowTiles, int ColumnTiles, int RowWarps, int ColumnWarps> struct s
   static __device__ void fetch(int stage_offset, const split_rows& mine, int64_t first_mine,
                                const split_rows& other, int64_t first_other, int64_t column, bool inexact) {
     split_tile<rows>::at(stage_offset).fetch(mine, first_mine, column, inexact);
-    split_tile<columns>::at(stage_offset + split_tile<rows>::bytes).fetch(other, first_other, column, inexact);
+    split_tile<columns>::at(stage_offset + split_tile<rows>::bytes)
+        .fetch(other, first_other, column, inexact);
   }
 
   /// Adds the products of one step's columns.

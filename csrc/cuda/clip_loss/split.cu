@@ -13,8 +13,8 @@ __global__ void clear_flag_kernel(int* flag) {
   if (thread_index() == 0) *flag = 0;
 }
 
-// high + low = x [batch, columns] to 16 bits, padded to `stride` columns; *inexact = 1 where a low half is not
-// zero.
+// high + low = x [batch, columns] to 16 bits, padded to `stride` columns; *inexact = 1 where a low half is
+// not zero.
 __global__ void __launch_bounds__(threads)
     split_rows_kernel(const float* x, bf16* high, bf16* low, int* inexact, int64_t count, int64_t columns,
                       int64_t stride) {

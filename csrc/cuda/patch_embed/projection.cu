@@ -9,9 +9,9 @@ namespace {
 
 using namespace device;
 
-constexpr int side = 64;    // of a block's square of y
-constexpr int depth = 16;   // columns of x and of the weight in shared memory
-constexpr int patch = 4;    // side of a thread's square of y
+constexpr int side = 64;   // of a block's square of y
+constexpr int depth = 16;  // columns of x and of the weight in shared memory
+constexpr int patch = 4;   // side of a thread's square of y
 constexpr int across = side / patch, threads = across * across;
 constexpr int stride = side + 1;  // keeps the rows that a warp stores in different banks
 constexpr int shared_bytes = 2 * depth * stride * int(sizeof(float));
@@ -81,8 +81,8 @@ template <> void run<ops::patch_projection>(const ops::patch_projection::args& a
   const int64_t rows = a.y.rows(), columns = a.y.columns();
   const int64_t squares = ((rows + side - 1) / side) * ((columns + side - 1) / side);
   launch(patch_projection_kernel, int(squares), threads, shared_bytes, c.stream, a.x.as<float>(),
-         a.weight.as<float>(), a.bias.present() ? a.bias.as<float>() : nullptr, a.y.as<float>(), rows, columns,
-         a.x.columns());
+         a.weight.as<float>(), a.bias.present() ? a.bias.as<float>() : nullptr, a.y.as<float>(), rows,
+         columns, a.x.columns());
 }
 
 }  // namespace eva::cuda

@@ -1,7 +1,6 @@
 // Augmentation: colours and places as on the CPU; a byte may be off by one where a sum lies between two.
-#include "ops/affine_sample.h"
-
 #include "backend_pair.h"
+#include "ops/affine_sample.h"
 
 namespace eva::test {
 namespace {
@@ -32,7 +31,8 @@ void test_size(int64_t height, int64_t width, int64_t size) {
     off_by_more += apart > 1;
   }
   check(off_by_more == 0, what + ": " + std::to_string(off_by_more) + " bytes differ");
-  check(off_by_one <= 1 + actual.all.y.size() / 500, what + ": " + std::to_string(off_by_one) + " off by one");
+  check(off_by_one <= 1 + actual.all.y.size() / 500,
+        what + ": " + std::to_string(off_by_one) + " off by one");
 }
 
 }  // namespace

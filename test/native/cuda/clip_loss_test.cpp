@@ -1,8 +1,7 @@
 // The contrastive loss and its gradients: batches around the tiles' sizes, values that are bf16 and values
 // that are not, outputs that nobody reads.
-#include "ops/clip_loss.h"
-
 #include "backend_pair.h"
+#include "ops/clip_loss.h"
 
 namespace eva::test {
 namespace {
@@ -13,7 +12,8 @@ buffer unit_rows(const shape& dims, unsigned seed, bool coarse) {
   buffer rows(dtype::f32, dims, random, 1);
   for (int64_t i = 0; i < dims[0]; ++i) {
     double square = 0;
-    for (int64_t k = 0; k < dims[1]; ++k) square += double(rows[i * dims[1] + k]) * double(rows[i * dims[1] + k]);
+    for (int64_t k = 0; k < dims[1]; ++k)
+      square += double(rows[i * dims[1] + k]) * double(rows[i * dims[1] + k]);
     for (int64_t k = 0; k < dims[1]; ++k) {
       const auto unit = float(double(rows[i * dims[1] + k]) / std::sqrt(square));
       rows.set(i * dims[1] + k, coarse ? float(bf16(unit)) : unit);
@@ -93,9 +93,14 @@ void test_nan() {
 
 int main() {
   using namespace eva::test;
-  for (const test_case& x : {test_case{1, 5, 1, false}, {2, 24, 2.66f, false}, {17, 24, 2.66f, true},
-                             {17, 40, 4.6f, false}, {63, 64, 2.66f, false}, {130, 24, 2.66f, false},
-                             {70, 130, 2.66f, true}, {65, 264, 2.66f, false}})
+  for (const test_case& x : {test_case{1, 5, 1, false},
+                             {2, 24, 2.66f, false},
+                             {17, 24, 2.66f, true},
+                             {17, 40, 4.6f, false},
+                             {63, 64, 2.66f, false},
+                             {130, 24, 2.66f, false},
+                             {70, 130, 2.66f, true},
+                             {65, 264, 2.66f, false}})
     test_loss(x);
   // Few multiprocessors take the widest part of a gradient, and more than one tile of a strip.
   device_context().properties.multiprocessors = 1;

@@ -1,7 +1,6 @@
 // Token and position lookup in packed sequences, with empty sequences and padding, and its gradient.
-#include "ops/embedding.h"
-
 #include "backend_pair.h"
+#include "ops/embedding.h"
 
 namespace eva::test {
 namespace {
@@ -32,9 +31,13 @@ void test_batch(text_batch text, dtype table_type, dtype type) {
   buffer table(table_type, {text.vocabulary, text.columns}, random, 1);
   buffer positions(dtype::f32, {text.context_length, text.columns}, random, 1);
   buffer dy(type, {count, text.columns}, random, 1);
-  agree<ops::embedding>(
-      {.tokens = tokens, .cu_seqlens = cu_seqlens, .table = table, .positions = positions, .y = {}, .type = type},
-      what, {.f32 = 0, .bf16 = 0});
+  agree<ops::embedding>({.tokens = tokens,
+                         .cu_seqlens = cu_seqlens,
+                         .table = table,
+                         .positions = positions,
+                         .y = {},
+                         .type = type},
+                        what, {.f32 = 0, .bf16 = 0});
   const ops::embedding_backward::args backward{.dy = dy,
                                                .tokens = tokens,
                                                .cu_seqlens = cu_seqlens,
@@ -43,7 +46,8 @@ void test_batch(text_batch text, dtype table_type, dtype type) {
                                                .dtable = {},
                                                .dpositions = {}};
   agree<ops::embedding_backward>(backward, what + " backward", {.f32 = 1e-6});
-  agree<ops::embedding_backward>(backward, what + " backward, table", {.f32 = 1e-6, .unread = {"dpositions"}});
+  agree<ops::embedding_backward>(backward, what + " backward, table",
+                                 {.f32 = 1e-6, .unread = {"dpositions"}});
   agree<ops::embedding_backward>(backward, what + " backward, places", {.f32 = 1e-6, .unread = {"dtable"}});
 }
 

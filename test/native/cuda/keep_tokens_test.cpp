@@ -1,7 +1,6 @@
 // Random dropping: the CPU's very patches, for small, odd and very large images; stochastic depth.
-#include "ops/keep_tokens.h"
-
 #include "backend_pair.h"
+#include "ops/keep_tokens.h"
 
 namespace eva::test {
 namespace {
@@ -21,7 +20,8 @@ void test_drop_path(dtype type, const shape& dims) {
   buffer x(type, dims, random, 1), residual(type, dims, random, 1);
   for (const float rate : {0.0f, 0.4f, 0.95f})
     for (const bool with_residual : {false, true}) {
-      ops::drop_path::args a{.x = x, .seed = view(seed, {2}), .residual = {}, .y = {}, .rate = rate, .stream = 3};
+      ops::drop_path::args a{
+          .x = x, .seed = view(seed, {2}), .residual = {}, .y = {}, .rate = rate, .stream = 3};
       if (with_residual) a.residual = residual;
       agree<ops::drop_path>(a, "drop_path " + std::to_string(rate) + " of " + to_string(dims));
     }
@@ -32,8 +32,12 @@ void test_drop_path(dtype type, const shape& dims) {
 
 int main() {
   using namespace eva::test;
-  for (const auto& [batch, tokens, keep] :
-       {std::array<int64_t, 3>{3, 1, 1}, {2, 5, 2}, {5, 196, 98}, {3, 256, 256}, {2, 257, 1}, {1, 13001, 6000}})
+  for (const auto& [batch, tokens, keep] : {std::array<int64_t, 3>{3, 1, 1},
+                                            {2, 5, 2},
+                                            {5, 196, 98},
+                                            {3, 256, 256},
+                                            {2, 257, 1},
+                                            {1, 13001, 6000}})
     test_keep(batch, tokens, keep);
   for (const eva::dtype type : {eva::dtype::f32, eva::dtype::bf16})
     for (const eva::shape& dims : {eva::shape{9}, {7, 3, 5}, {6, 2, 16}, {0, 8}}) test_drop_path(type, dims);

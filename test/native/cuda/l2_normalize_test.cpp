@@ -1,7 +1,6 @@
 // Rows of unit length and their gradient: odd rows, zero rows, outputs that nobody reads.
-#include "ops/l2_normalize.h"
-
 #include "backend_pair.h"
+#include "ops/l2_normalize.h"
 
 namespace eva::test {
 namespace {

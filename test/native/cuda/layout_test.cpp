@@ -1,7 +1,6 @@
 // Ops that move rows about: every word size, odd sizes, repeated and foreign indices.
-#include "ops/layout.h"
-
 #include "backend_pair.h"
+#include "ops/layout.h"
 
 namespace eva::test {
 namespace {

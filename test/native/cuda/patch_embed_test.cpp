@@ -1,7 +1,6 @@
 // Patches as rows, their projection, class token and positions, and gradients.
-#include "ops/patch_embed.h"
-
 #include "backend_pair.h"
+#include "ops/patch_embed.h"
 
 namespace eva::test {
 namespace {

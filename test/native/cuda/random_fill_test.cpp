@@ -1,13 +1,13 @@
 // Normal deviates: the CPU's, up to the rounding of the functions.
-#include "ops/random_fill.h"
-
 #include "backend_pair.h"
+#include "ops/random_fill.h"
 
 namespace eva::test {
 namespace {
 
 void test_cut(float cut) {
-  buffer table(dtype::f32, {77, 9}), row(dtype::bf16, {301}), constant(dtype::bf16, {5}), none(dtype::f32, {0});
+  buffer table(dtype::f32, {77, 9}), row(dtype::bf16, {301}), constant(dtype::bf16, {5}),
+      none(dtype::f32, {0});
   agree<ops::random_fill>({.parameters = {table, row, constant, none},
                            .deviations = {0.02f, 1.5f, 0, 1},
                            .means = {0, 0.25f, -3, 0},

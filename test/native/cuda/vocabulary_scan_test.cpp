@@ -33,7 +33,8 @@ int main() {
   vector<int> words(64 * 3);
   launch(scan_kernel, 2, 64, 0, {}, words.data());
   vector<float> operands(64), results(128);
-  for (int i = 0; i < 64; ++i) operands[size_t(i)] = std::sin(float(i + 1)) * std::exp2(float(i % 7 * 4 - 12));
+  for (int i = 0; i < 64; ++i)
+    operands[size_t(i)] = std::sin(float(i + 1)) * std::exp2(float(i % 7 * 4 - 12));
   launch(exact_kernel, 1, 32, 0, {}, operands.data(), results.data());
   synchronize({});
   int failures = 0;
