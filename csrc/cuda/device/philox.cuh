@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cuda/device/thread.cuh"
+#include "cuda/device/thread.cuh"
 #include "cuda/device/vector.cuh"
 
 namespace eva::cuda::device {
