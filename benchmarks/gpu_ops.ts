@@ -2,7 +2,18 @@
 // of it. TFLOP/s count useful work, GB/s the bytes that must move.
 //   npm run bench -- gpu_ops [--part attn,loss,…] [--iterations 50] [--device cuda] [--smoke] [--json]
 import { parseArgs } from "node:util";
-import { compile, Device, grad, type KernelTiming, ops, Parameter, spec, type Tensor } from "../lib";
+import {
+  clipLoss,
+  compile,
+  Device,
+  grad,
+  type KernelTiming,
+  ops,
+  Parameter,
+  spec,
+  type Tensor,
+} from "../lib";
+import { constant, type Operand } from "../lib/tensor";
 import { median } from "./comparison";
 
 const options = parseArgs({
@@ -27,7 +38,7 @@ interface Case {
   /** Random bf16 or f32 values that the case reads, by name. */
   data: Record<string, { shape: readonly number[]; type?: "f32" | "bf16" }>;
   /** Anything that depends on the forward op and on its gradients. */
-  body(x: Record<string, Parameter>): Tensor[];
+  body(x: Record<string, Operand>): Tensor[];
   forward: readonly string[];
   backward: readonly string[];
   /** Useful operations, or bytes that must move, of the forward and of the backward pass. */
@@ -64,12 +75,11 @@ function attentionCase(name: string, tokens: number, heads: number, headDim: num
 /** Positions 0 … count - 1 for every image, as a constant. */
 function keptPositions(batch: number, count: number): Tensor {
   const values = Int32Array.from({ length: batch * count }, (_, i) => i % count);
-  return ops.constant("i32", [batch, count], values);
+  return constant(values, [batch, count]);
 }
 
 function layerCases(rows: number, width: number, hidden: number): Case[] {
   const m = options.smoke ? 64 : rows;
-  const both: readonly ["layer_norm", "layer_norm_backward"] = ["layer_norm", "layer_norm_backward"];
   return [
     {
       part: "layers",
@@ -80,15 +90,19 @@ function layerCases(rows: number, width: number, hidden: number): Case[] {
         const y = ops.layerNorm(x!, weight!, bias!);
         return [lossOf(y), ...grad(lossOf(y), [x!, weight!, bias!])];
       },
-      forward: [both[0]],
-      backward: [both[1]],
+      forward: ["layer_norm"],
+      backward: ["layer_norm_backward"],
       bytes: [4 * m * width, 6 * m * width],
     },
     {
       part: "layers",
       name: "swiglu + sub-LN",
       facts: { shape: `${m} x ${hidden}` },
-      data: { x: { shape: [m, 2 * hidden], type: "bf16" }, weight: { shape: [hidden] }, bias: { shape: [hidden] } },
+      data: {
+        x: { shape: [m, 2 * hidden], type: "bf16" },
+        weight: { shape: [hidden] },
+        bias: { shape: [hidden] },
+      },
       body({ x, weight, bias }) {
         const y = ops.swiglu(x!, { weight: weight!, bias: bias! });
         return [lossOf(y), ...grad(lossOf(y), [x!, weight!, bias!])];
@@ -106,9 +120,13 @@ function lossCase(batch: number, width: number): Case {
     part: "loss",
     name: "contrastive loss",
     facts: { B: b, dtype: "bf16" },
-    data: { image: { shape: [b, width], type: "bf16" }, text: { shape: [b, width], type: "bf16" }, scale: { shape: [] } },
+    data: {
+      image: { shape: [b, width], type: "bf16" },
+      text: { shape: [b, width], type: "bf16" },
+      scale: { shape: [] },
+    },
     body({ image, text, scale }) {
-      const { loss } = ops.clipLoss(ops.l2Normalize(image!), ops.l2Normalize(text!), scale!);
+      const { loss } = clipLoss(ops.l2Normalize(image!), ops.l2Normalize(text!), scale!);
       return [loss, ...grad(loss, [image!, text!])];
     },
     forward: ["clip_loss"],
@@ -140,8 +158,8 @@ function lambCase(model: string, parameters: number): Case {
           firstMoments: list("m"),
           secondMoments: list("v"),
           norm: ops.globalNorm(gradients),
-          schedule: ops.constant("f32", [], Float32Array.of(1)),
-          step: ops.constant("i32", [], Int32Array.of(1)),
+          schedule: constant(1),
+          step: constant(Int32Array.of(1)),
         },
         {
           ...{ learningRates: same(1e-3), weightDecays: same(0.05), adapt: same(1) },
@@ -172,25 +190,22 @@ const cases: Case[] = [
   lambCase("L14", 427_760_000),
 ];
 
+/** Normally distributed values. */
 async function fill(device: Device, parameters: readonly Parameter[]): Promise<void> {
-  for (const type of ["f32", "bf16"] as const) {
-    const chosen = parameters.filter(({ dtype }) => dtype === type);
-    if (chosen.length === 0) continue;
-    const [means, deviations] = [chosen.map(() => 0), chosen.map(() => 1)];
-    const program = await compile(device, {}, () => {
-      if (type === "f32") ops.randomFill(chosen, { means, deviations, seed: 1 });
-      return {};
-    });
-    await program({});
-    program.dispose();
-  }
+  const [means, deviations] = [parameters.map(() => 0), parameters.map(() => 1)];
+  const program = await compile(device, {}, () => {
+    ops.randomFill(parameters, { means, deviations, seed: 1 });
+    return {};
+  });
+  await program({});
+  program.dispose();
 }
 
-/** Values that begin as random f32 and are then held in their type; the model's own tensors come about like this. */
 async function prepare(device: Device, { data }: Case): Promise<Record<string, Parameter>> {
   const all = Object.entries(data).map(([name, { shape }]) => [name, new Parameter(name, shape)] as const);
   for (const [, parameter] of all) parameter.allocate(device);
-  await fill(device, all.map(([, parameter]) => parameter));
+  const parameters = all.map(([, parameter]) => parameter);
+  await fill(device, parameters);
   return Object.fromEntries(all);
 }
 
@@ -207,7 +222,7 @@ async function measure(device: Device, chosen: Case, flush: Parameter): Promise<
         type === "bf16" ? ops.cast(parameters[name]!, "bf16") : parameters[name]!,
       ]),
     );
-    const used = chosen.body(typed as Record<string, Parameter>);
+    const used = chosen.body(typed);
     return { cold, ...Object.fromEntries(used.map((tensor, i) => [`used${i}`, sumOf(tensor)])) };
   });
   const [forward, backward]: [number[], number[]] = [[], []];
@@ -237,7 +252,12 @@ function report({ part, name, facts, flops, bytes }: Case, ms: number, backward:
     ...{ tflops: tera.forward, tflops_bwd: tera.backward, gbps: giga.forward, gbps_bwd: giga.backward },
   };
   if (options.json) console.log(JSON.stringify(row));
-  else console.log(Object.values(row).filter((value) => value !== undefined).join("  "));
+  else
+    console.log(
+      Object.values(row)
+        .filter((value) => value !== undefined)
+        .join("  "),
+    );
 }
 
 async function main(): Promise<void> {

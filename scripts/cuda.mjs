@@ -18,7 +18,8 @@ function build() {
   const architectures = options.architectures ? ["--cuda-architectures", options.architectures] : [];
   const tests = options.tests ? ["--gpu-tests"] : [];
   const script = join(root, "scripts", "native.mjs");
-  return spawnSync(process.execPath, [script, "--cuda", ...architectures, ...tests], { stdio: "inherit" }).status;
+  return spawnSync(process.execPath, [script, "--cuda", ...architectures, ...tests], { stdio: "inherit" })
+    .status;
 }
 
 /** What ptxas reported of each kernel: { name, architecture, registers, spilled, shared }. */
@@ -69,8 +70,16 @@ function table(reports) {
   };
   const row = (name, cells) => `${name.slice(0, width).padEnd(width)}${cells.join("")}`;
   return [
-    row("registers of a thread (spilled bytes)", architectures.map((name) => name.padStart(12))),
-    ...kernels.map((name) => row(name, architectures.map((architecture) => cell(name, architecture)))),
+    row(
+      "registers of a thread (spilled bytes)",
+      architectures.map((name) => name.padStart(12)),
+    ),
+    ...kernels.map((name) =>
+      row(
+        name,
+        architectures.map((architecture) => cell(name, architecture)),
+      ),
+    ),
   ].join("\n");
 }
 
@@ -81,7 +90,9 @@ if (process.exitCode === 0) {
   console.log(table(reports));
   const bytes = statSync(join(root, "build", "Release", "libeva_clip_cuda.so")).size;
   const seconds = ((performance.now() - started) / 1e3).toFixed(0);
-  console.log(`libeva_clip_cuda.so: ${(bytes / 1e6).toFixed(1)} MB, ${reports.length} kernels, built in ${seconds} s`);
+  console.log(
+    `libeva_clip_cuda.so: ${(bytes / 1e6).toFixed(1)} MB, ${reports.length} kernels, built in ${seconds} s`,
+  );
   const spilling = reports.filter(({ name, spilled }) => spilled > 0 && MAY_NOT_SPILL.test(name));
   for (const { name, architecture, spilled } of spilling) {
     console.error(`${name} spills ${spilled} bytes on ${architecture}`);

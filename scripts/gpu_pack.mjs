@@ -3,7 +3,17 @@
 //   node scripts/gpu_pack.mjs [--stage]     with --stage only the folder build/gpu_pack is filled
 // Needs what `node scripts/cuda.mjs --tests` builds.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from "node:fs";
 import { statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
@@ -34,7 +44,12 @@ function compilePrograms() {
   const unwanted = join(root, "**/*.test.ts");
   writeFileSync(
     config,
-    JSON.stringify({ extends: join(root, "tsconfig.json"), compilerOptions, include: files, exclude: [unwanted] }),
+    JSON.stringify({
+      extends: join(root, "tsconfig.json"),
+      compilerOptions,
+      include: files,
+      exclude: [unwanted],
+    }),
   );
   const typeRoots = ["--typeRoots", join(root, "node_modules", "@types")];
   const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
@@ -81,7 +96,8 @@ function stage() {
   copyInto("bin", process.execPath, { strip: true });
   compilePrograms();
   copyPackages();
-  for (const name of ["package.json", "assets"]) cpSync(join(root, name), join(folder, "js", name), { recursive: true });
+  for (const name of ["package.json", "assets"])
+    cpSync(join(root, name), join(folder, "js", name), { recursive: true });
   copyLibraries();
   copyTests();
   cpSync(join(root, "test", "fixtures"), join(folder, "fixtures"), { recursive: true });

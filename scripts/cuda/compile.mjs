@@ -16,5 +16,6 @@ const isPtxasReport = (line) => /^ptxas info|^\s+\d+ bytes stack frame|^\s*$/.te
 const lines = stderr.split("\n");
 process.stderr.write(lines.filter((line) => !isPtxasReport(line)).join("\n"));
 const object = args[args.lastIndexOf("-o") + 1];
-if (status === 0 && args.includes("-o")) writeFileSync(`${object}.ptxas`, lines.filter(isPtxasReport).join("\n"));
+if (status === 0 && args.includes("-o"))
+  writeFileSync(`${object}.ptxas`, lines.filter(isPtxasReport).join("\n"));
 process.exitCode = status ?? 1;

@@ -5,8 +5,7 @@ import { join, resolve } from "node:path";
 import { Device } from "../../lib/device";
 import type { EvaClipError } from "../../lib/errors";
 
-const addon =
-  process.env.EVA_CLIP_NATIVE_PATH ?? resolve(__dirname, "../../build/Release/eva_clip.node");
+const addon = process.env.EVA_CLIP_NATIVE_PATH ?? resolve(__dirname, "../../build/Release/eva_clip.node");
 
 /** What opening a CUDA device says with this library in the place of the real one. */
 async function refusal(library: string): Promise<EvaClipError> {
