@@ -68,7 +68,7 @@ struct tokens_in_sequences {
   const int32_t* tokens;
   packed_sequences sequences;
 
-  __device__ scattered operator()(uint32_t t) const {
+  __device__ scattered operator()(int t) const {
     return {t, t < sequences.bound(sequences.count) ? tokens[t] : -1};
   }
 };
@@ -76,12 +76,12 @@ struct tokens_in_sequences {
 /// Item i is place i % context_length of sequence i / context_length.
 struct places_in_sequences {
   packed_sequences sequences;
-  uint32_t context_length;
+  int context_length;
 
-  __device__ scattered operator()(uint32_t i) const {
-    const uint32_t b = i / context_length, place = i % context_length;
-    const int64_t t = sequences.bound(b) + place;
-    return {t, t < sequences.bound(b + 1) ? int64_t(place) : -1};
+  __device__ scattered operator()(int i) const {
+    const int b = i / context_length, place = i % context_length;
+    const auto t = int(sequences.bound(b)) + place;
+    return {t, t < sequences.bound(b + 1) ? place : -1};
   }
 };
 
@@ -108,8 +108,8 @@ template <> void run<ops::embedding_backward>(const ops::embedding_backward::arg
                  a.dtable.as<float>(), a.dtable.dim(0), c);
   const int64_t context_length = a.dpositions.dim(0);
   if (a.dpositions.data)
-    scatter_rows(places_in_sequences{sequences, uint32_t(context_length)}, sequences.count * context_length,
-                 a.dy, a.dpositions.as<float>(), context_length, c);
+    scatter_rows(places_in_sequences{sequences, int(context_length)}, sequences.count * context_length, a.dy,
+                 a.dpositions.as<float>(), context_length, c);
 }
 
 }  // namespace eva::cuda

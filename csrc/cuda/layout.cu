@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(threads) gather_rows_kernel(const Word* x, con
 
 struct indexed_rows {
   const int32_t* index;
-  __device__ scattered operator()(uint32_t i) const { return {i, index[i]}; }
+  __device__ scattered operator()(int i) const { return {i, index[i]}; }
 };
 
 template <int Width, class T>

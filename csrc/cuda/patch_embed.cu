@@ -123,17 +123,17 @@ __global__ void __launch_bounds__(threads)
 
 /// Item b is the class token of image b.
 struct class_tokens {
-  int64_t tokens;  // 1 + K
-  __device__ scattered operator()(uint32_t b) const { return {b * tokens, 0}; }
+  int tokens;  // 1 + K
+  __device__ scattered operator()(int b) const { return {b * tokens, 0}; }
 };
 
 /// Item i is row i of dy; its position is 0 for a class token and 1 + patch for the others.
 struct token_positions {
   kept_patches kept;
-  __device__ scattered operator()(uint32_t i) const {
-    const uint32_t tokens = 1 + uint32_t(kept.per_image), place = i % tokens;
+  __device__ scattered operator()(int i) const {
+    const int tokens = 1 + int(kept.per_image), place = i % tokens;
     if (place == 0) return {i, 0};
-    const int64_t patch = kept.indices ? kept.of_token(i - i / tokens - 1) : place - 1;
+    const int patch = kept.indices ? int(kept.of_token(i - i / tokens - 1)) : place - 1;
     return {i, patch < 0 ? -1 : 1 + patch};
   }
 };
@@ -173,7 +173,7 @@ template <> void run<ops::add_positions_backward>(const ops::add_positions_backw
     });
   });
   if (a.dclass_token.data)
-    scatter_rows(class_tokens{1 + patches}, a.dy.dim(0), a.dy, a.dclass_token.as<float>(), 1, c);
+    scatter_rows(class_tokens{int(1 + patches)}, a.dy.dim(0), a.dy, a.dclass_token.as<float>(), 1, c);
   const int64_t positions = a.dpositions.rows();
   if (a.dpositions.data)
     scatter_rows(token_positions{kept_of(a.kept, patches, positions - 1)}, a.dy.rows(), a.dy,

@@ -13,7 +13,7 @@ namespace eva::cuda {
 
 /// Row `from` of the source belongs to row `to` of the sums; to no row when that is outside.
 struct scattered {
-  int64_t from, to;
+  int from, to;
 };
 
 // A lane's columns lie a warp apart in shared memory, so that lanes use different banks.
@@ -48,7 +48,7 @@ template <int Width, int Warps, int Rows> struct scatter_sums {
 
 /// Adds those of the warp's 32 items that belong to rows 0 … Rows-1, a few loads in flight at a time.
 template <int Width, class Sums, class T>
-__device__ void add_items(const Sums& sums, uint32_t wanted, int64_t from, int row, const T* source,
+__device__ void add_items(const Sums& sums, uint32_t wanted, int from, int row, const T* source,
                           int64_t columns, bool active) {
   constexpr int flights = 4;
   while (wanted != 0) {
@@ -74,23 +74,22 @@ __device__ void add_items(const Sums& sums, uint32_t wanted, int64_t from, int r
 // to [rows, columns] = the sums of those rows of source [.., columns] that items(0 … count-1) send there.
 template <int Width, int Warps, int Rows, class Items, class T, class Sum>
 __global__ void __launch_bounds__(Warps* device::warp_lanes)
-    scatter_rows_kernel(Items items, uint32_t count, const T* source, Sum* to, int64_t rows,
-                        int64_t columns) {
+    scatter_rows_kernel(Items items, int count, const T* source, Sum* to, int rows, int64_t columns) {
   using sums_type = scatter_sums<Width, Warps, Rows>;
   const sums_type sums;
   const int64_t parts = (columns + sums_type::columns - 1) / sums_type::columns;
-  const int64_t first_row = device::block_index() / parts * Rows;
+  const auto first_row = int(device::block_index() / parts * Rows);
   const int64_t first_column = device::block_index() % parts * sums_type::columns;
   const int64_t column = first_column + device::lane_index() * Width;
   sums.clear();
-  const auto begin = uint32_t(uint64_t(count) * device::warp_index() / Warps);
-  const auto end = uint32_t(uint64_t(count) * (device::warp_index() + 1) / Warps);
-  for (uint32_t base = begin; base < end; base += device::warp_lanes) {
-    const uint32_t i = base + device::lane_index();
+  const auto begin = int(int64_t(count) * device::warp_index() / Warps);
+  const auto end = int(int64_t(count) * (device::warp_index() + 1) / Warps);
+  for (int base = begin; base < end; base += device::warp_lanes) {
+    const int i = base + device::lane_index();
     const scattered item = i < end ? items(i) : scattered{0, -1};
-    const int64_t row = item.to - first_row;
+    const int row = item.to - first_row;
     const bool own = item.to >= 0 && 0 <= row && row < Rows && item.to < rows;
-    add_items<Width>(sums, device::warp_ballot(own), item.from, int(own ? row : 0), source + column, columns,
+    add_items<Width>(sums, device::warp_ballot(own), item.from, own ? row : 0, source + column, columns,
                      column < columns);
   }
   device::block_barrier();
@@ -98,12 +97,12 @@ __global__ void __launch_bounds__(Warps* device::warp_lanes)
     const int row = i / sums_type::columns, offset = i % sums_type::columns;
     if (first_row + row >= rows || first_column + offset >= columns) continue;
     const float sum[1] = {sums.total(row, offset)};
-    store_elements(to + (first_row + row) * columns + first_column + offset, sum);
+    store_elements(to + int64_t(first_row + row) * columns + first_column + offset, sum);
   }
 }
 
 template <int Width, int Warps, int Rows, class Items, class T, class Sum>
-void launch_scatter(Items items, uint32_t count, const T* source, Sum* to, int64_t rows, int64_t columns,
+void launch_scatter(Items items, int count, const T* source, Sum* to, int rows, int64_t columns,
                     const context& c) {
   using sums_type = scatter_sums<Width, Warps, Rows>;
   const int64_t parts = (columns + sums_type::columns - 1) / sums_type::columns;
@@ -116,14 +115,15 @@ void launch_scatter(Items items, uint32_t count, const T* source, Sum* to, int64
 template <class Items, class Sum>
 void scatter_rows(Items items, int64_t count, const tensor& source, Sum* to, int64_t rows, const context& c) {
   const int64_t columns = source.columns();
-  constexpr int64_t many = 2048, most = int64_t(1) << 31;
-  if (count > most) throw argument_error("a scattered sum takes 2^31 rows at most");
+  constexpr int64_t many = 2048, most = int64_t(1) << 30;
+  if (std::max({count, source.rows(), rows}) > most)
+    throw argument_error("a scattered sum takes 2^30 rows at most");
   for_element_type(source.type, [&]<class T>(T*) {
     for_width<4>(columns % 4 == 0 && aligned(source), [&]<int Width>(width<Width>) {
       if (rows >= many)
-        launch_scatter<Width, 2, 32>(items, uint32_t(count), source.as<T>(), to, rows, columns, c);
+        launch_scatter<Width, 2, 32>(items, int(count), source.as<T>(), to, int(rows), columns, c);
       else
-        launch_scatter<Width, 8, 4>(items, uint32_t(count), source.as<T>(), to, rows, columns, c);
+        launch_scatter<Width, 8, 4>(items, int(count), source.as<T>(), to, int(rows), columns, c);
     });
   });
 }

@@ -30,8 +30,9 @@ struct side_gradient {
 template <int ColumnWarps> struct gradient_block {
   using scores = score_block<1, 8 / ColumnWarps, row_warps, ColumnWarps>;
   static_assert(scores::rows == side && scores::columns == side);
+  /// Two parts leave the gradient 2^-17 off.
+  using piece_tile = split_tile<side, 2>;
   static constexpr int threads = scores::threads, columns = ColumnWarps * part_columns;
-  static constexpr int piece_bytes = split_tile<side>::bytes;
   static constexpr int stage_bytes = std::max(scores::stage_bytes, ColumnWarps* piece_bytes);
   static constexpr int weights_offset = 2 * stage_bytes;
   static constexpr int shared_bytes = weights_offset + 2 * tile<side>::bytes(side);
@@ -80,23 +81,23 @@ template <int ColumnWarps> struct gradient_block {
   static __device__ void fetch_pieces(int stage_offset, const split_rows& other, int64_t first_row,
                                       int64_t first_column, bool inexact) {
     for (int part = 0; part < ColumnWarps; ++part)
-      split_tile<side>::at(stage_offset + part * piece_bytes)
-          .fetch(other, first_row, first_column + part * part_columns, inexact);
+      piece_tile{stage_offset + part * piece_tile::bytes}.fetch(other, first_row,
+                                                                first_column + part * part_columns, inexact);
   }
 
   /// c [16, score_depth] += weights [16, side] piece [side, score_depth]
   static __device__ void multiply_piece(int stage_offset, float (&c)[4][4], bool inexact) {
-    const auto piece = split_tile<side>::at(stage_offset + warp_index() / row_warps * piece_bytes);
+    const piece_tile piece{stage_offset + warp_index() / row_warps * piece_tile::bytes};
 #pragma unroll
     for (int k = 0; k < side; k += 16) {
       const matrices high = high_weights().load_a(scores::first_row(), k);
       const matrices low = low_weights().load_a(scores::first_row(), k);
 #pragma unroll
       for (int n = 0; n < 4; n += 2) {
-        const matrices b = piece.high.load_b_transposed(k, 8 * n);
+        const matrices b = piece.part(0).load_b_transposed(k, 8 * n);
         scores::multiply_pair(c[n], c[n + 1], high, b);
         scores::multiply_pair(c[n], c[n + 1], low, b);
-        if (inexact) scores::multiply_pair(c[n], c[n + 1], high, piece.low.load_b_transposed(k, 8 * n));
+        if (inexact) scores::multiply_pair(c[n], c[n + 1], high, piece.part(1).load_b_transposed(k, 8 * n));
       }
     }
   }

@@ -57,15 +57,15 @@ struct gathered_sums {
   }
 };
 
-constexpr int gathered_bytes = 4 * side * int(sizeof(exponential_sum));
+static_assert(4 * side * int(sizeof(exponential_sum)) <= block::stage_bytes);
 
 // Where a tile lies among the scores.
 struct place {
-  int strip, tile;
+  int strip, tile_index;
   int64_t batch;
 
   __device__ int64_t first_row() const { return int64_t(strip) * side; }
-  __device__ int64_t first_column() const { return int64_t(tile) * side; }
+  __device__ int64_t first_column() const { return int64_t(tile_index) * side; }
   __device__ int rows() const { return int(min(batch - first_row(), int64_t(side))); }
   __device__ int columns() const { return int(min(batch - first_column(), int64_t(side))); }
 };
@@ -82,7 +82,7 @@ __device__ void scale_tile(block::sums& s, float scale, place at, float* own) {
         const int row = block::row_of(m, e), column = block::column_of(n, e);
         const bool inside = row < rows && column < columns;
         s[m][n][e] = inside ? s[m][n][e] * scale : -INFINITY;
-        if (inside && row == column && at.strip == at.tile) own[at.first_row() + row] = s[m][n][e];
+        if (inside && row == column && at.strip == at.tile_index) own[at.first_row() + row] = s[m][n][e];
       }
 }
 
@@ -124,8 +124,8 @@ __device__ void gather_columns(const block::sums& s, gathered_sums into) {
 }
 
 // Each row's sum over the block's tiles.
-__device__ void finish_rows(exponential_sum (&rows)[2][2], gathered_sums gathered, place at,
-                            exponential_sum* sums) {
+__device__ void finish_rows(exponential_sum (&rows)[2][2], place at, exponential_sum* sums) {
+  const gathered_sums gathered{shared_at<exponential_sum>(0)};
   block_barrier();
 #pragma unroll
   for (int m = 0; m < 2; ++m)
@@ -147,10 +147,9 @@ __global__ void __launch_bounds__(block::threads)
   const int last_tile = tiles * (part + 1) / partial.parts,
             depth_steps = int(sides.image.stride / score_depth);
   const bool inexact = *sides.inexact != 0;
-  const gathered_sums gathered{shared_at<exponential_sum>(stages_bytes)};
   // What a step of a tile needs, fetched while the step before is computed.
   const auto fetch = [&](int stage, place at, int step) {
-    if (at.tile < last_tile)
+    if (at.tile_index < last_tile)
       block::fetch(stage * block::stage_bytes, sides.image, at.first_row(), sides.text, at.first_column(),
                    step * score_depth, inexact);
     copy_commit();
@@ -159,24 +158,27 @@ __global__ void __launch_bounds__(block::threads)
   int stage = 0;
   place at{block_index() / partial.parts, tiles * part / partial.parts, batch};
   fetch(stage, at, 0);
-  for (; at.tile < last_tile; ++at.tile) {
+  for (; at.tile_index < last_tile; ++at.tile_index) {
     block::sums scores = {};
     for (int step = 0; step < depth_steps; ++step, stage ^= 1) {
       copy_wait<0>();
       block_barrier();
       const bool more = step + 1 < depth_steps;
-      fetch(stage ^ 1, more ? at : place{at.strip, at.tile + 1, batch}, more ? step + 1 : 0);
+      fetch(stage ^ 1, more ? at : place{at.strip, at.tile_index + 1, batch}, more ? step + 1 : 0);
       block::multiply(stage * block::stage_bytes, scores, inexact);
     }
+    // The stage that the last step has read is free until the next but one is fetched.
+    const gathered_sums gathered{shared_at<exponential_sum>((stage ^ 1) * block::stage_bytes)};
     scale_tile(scores, expf(*logit_scale), at, partial.own);
     add_rows(scores, rows);
+    block_barrier();
     gather_columns(scores, gathered);
     block_barrier();
     if (thread_index() < side && thread_index() < at.columns())
       partial.columns[at.strip * batch + at.first_column() + thread_index()] =
           gathered.total<4>(thread_index());
   }
-  finish_rows(rows, gathered, at, partial.rows + part * batch);
+  finish_rows(rows, at, partial.rows + part * batch);
 }
 
 /// A pair's part of the loss, and whether each half of it finds the other.
@@ -248,8 +250,8 @@ template <> void run<ops::clip_loss>(const ops::clip_loss::args& a, context& c) 
                              reinterpret_cast<float*>(rows + (parts + strips) * batch), strips, parts};
 
   const split_sides sides = split(a.image.as<float>(), a.text.as<float>(), batch, embedding, memory, c);
-  launch(clip_loss_scores_kernel, strips * parts, block::threads, stages_bytes + gathered_bytes, c.stream,
-         sides, a.logit_scale.as<float>(), partial);
+  launch(clip_loss_scores_kernel, strips * parts, block::threads, stages_bytes, c.stream, sides,
+         a.logit_scale.as<float>(), partial);
   launch(clip_loss_log_sums_kernel, blocks, threads, scratch_bytes, c.stream, partial, batch,
          a.row_log_sum.as<float>(), a.column_log_sum.as<float>(), outcomes);
   launch(clip_loss_total_kernel, 1, threads, scratch_bytes, c.stream, outcomes, blocks, batch,

@@ -1,6 +1,6 @@
 #pragma once
-// Tiles of image textᵀ on the tensor core, in nearly single precision: each f32 is the sum of two bf16, and
-// of the four products of two such sums the one of both small halves is below f32's own rounding.
+// Tiles of image textᵀ on the tensor core in single precision: an f32 is the sum of three bf16, and of the
+// nine products of two such sums those six count that are not below f32's own rounding.
 
 #include <algorithm>
 #include <cstddef>
@@ -17,14 +17,17 @@ namespace eva::cuda {
 /// Columns that a step of a product takes.
 inline constexpr int score_depth = 32;
 
-/// Rows of unit length as two bf16 matrices [batch, stride], zero behind their columns.
+/// The bf16 that an f32 is the sum of, from the largest on.
+inline constexpr int split_parts = 3;
+
+/// Rows of unit length as bf16 [split_parts, batch, stride], zero behind their columns.
 struct split_rows {
-  const device::bf16* high;
-  const device::bf16* low;
+  const device::bf16* parts;
   int64_t batch, stride;
 };
 
-/// Both sides of the loss. *inexact is 0 where every value is a bf16, and the low halves are then not read.
+/// Both sides of the loss. *inexact is 0 where every value is a bf16: the parts behind the first are then not
+/// read.
 struct split_sides {
   split_rows image, text;
   const int* inexact;
@@ -33,7 +36,7 @@ struct split_sides {
     return std::max<int64_t>(1, (embedding + score_depth - 1) / score_depth) * score_depth;
   }
   static int64_t bytes(int64_t batch, int64_t embedding) {
-    return 256 + 4 * batch * stride_of(embedding) * int64_t(sizeof(device::bf16));
+    return 256 + 2 * split_parts * batch * stride_of(embedding) * int64_t(sizeof(device::bf16));
   }
 };
 
@@ -41,14 +44,14 @@ struct split_sides {
 split_sides split(const float* image, const float* text, int64_t batch, int64_t embedding, std::byte* memory,
                   const context& c);
 
-// A part of split rows in shared memory: Rows × score_depth, high and low.
-template <int Rows> struct split_tile {
-  static constexpr int bytes = 2 * tile<score_depth>::bytes(Rows);
+// The first Parts of split rows in shared memory: Rows × score_depth each.
+template <int Rows, int Parts> struct split_tile {
+  static constexpr int part_bytes = tile<score_depth>::bytes(Rows), bytes = Parts * part_bytes;
 
-  tile<score_depth> high, low;
+  int byte_offset;
 
-  static __device__ split_tile at(int byte_offset) {
-    return {tile<score_depth>::at(byte_offset), tile<score_depth>::at(byte_offset + bytes / 2)};
+  __device__ tile<score_depth> part(int i) const {
+    return tile<score_depth>::at(byte_offset + i * part_bytes);
   }
 
   /// Starts the copies of rows from first_row and columns from first_column on; outside is zero.
@@ -58,9 +61,9 @@ template <int Rows> struct split_tile {
       const int row = i / chunks, chunk = i % chunks;
       const int64_t column = first_column + 8 * chunk;
       const bool inside = first_row + row < from.batch && column < from.stride;
-      const int64_t source = inside ? (first_row + row) * from.stride + column : 0;
-      device::copy_async_16(high.data, high.element(row, chunk), from.high + source, inside);
-      if (inexact) device::copy_async_16(low.data, low.element(row, chunk), from.low + source, inside);
+      const device::bf16* source = from.parts + (inside ? (first_row + row) * from.stride + column : 0);
+      for (int p = 0; p < (inexact ? Parts : 1); ++p, source += from.batch * from.stride)
+        device::copy_async_16(part(p).data, part(p).element(row, chunk), source, inside);
     }
   }
 };
@@ -70,7 +73,9 @@ template <int Rows> struct split_tile {
 template <int RowTiles, int ColumnTiles, int RowWarps, int ColumnWarps> struct score_block {
   static constexpr int rows = 16 * RowTiles * RowWarps, columns = 8 * ColumnTiles * ColumnWarps;
   static constexpr int warps = RowWarps * ColumnWarps, threads = warps * device::warp_lanes;
-  static constexpr int stage_bytes = split_tile<rows>::bytes + split_tile<columns>::bytes;
+  using my_tile = split_tile<rows, split_parts>;
+  using other_tile = split_tile<columns, split_parts>;
+  static constexpr int stage_bytes = my_tile::bytes + other_tile::bytes;
 
   using sums = float[RowTiles][ColumnTiles][4];
 
@@ -87,36 +92,35 @@ template <int RowTiles, int ColumnTiles, int RowWarps, int ColumnWarps> struct s
 
   static __device__ void fetch(int stage_offset, const split_rows& mine, int64_t first_mine,
                                const split_rows& other, int64_t first_other, int64_t column, bool inexact) {
-    split_tile<rows>::at(stage_offset).fetch(mine, first_mine, column, inexact);
-    split_tile<columns>::at(stage_offset + split_tile<rows>::bytes)
-        .fetch(other, first_other, column, inexact);
+    my_tile{stage_offset}.fetch(mine, first_mine, column, inexact);
+    other_tile{stage_offset + my_tile::bytes}.fetch(other, first_other, column, inexact);
   }
 
   /// Adds the products of one step's columns.
   static __device__ void multiply(int stage_offset, sums& c, bool inexact) {
-    const auto mine = split_tile<rows>::at(stage_offset);
-    const auto other = split_tile<columns>::at(stage_offset + split_tile<rows>::bytes);
+    inexact ? multiply_parts<split_parts>(stage_offset, c) : multiply_parts<1>(stage_offset, c);
+  }
+
+  template <int Parts> static __device__ void multiply_parts(int stage_offset, sums& c) {
+    const my_tile mine{stage_offset};
+    const other_tile other{stage_offset + my_tile::bytes};
 #pragma unroll
     for (int k = 0; k < score_depth; k += 16) {
-      device::matrices high[RowTiles], low[RowTiles];
+      device::matrices a[Parts][RowTiles];
 #pragma unroll
-      for (int m = 0; m < RowTiles; ++m) {
-        high[m] = mine.high.load_a(first_row() + 16 * m, k);
-        if (inexact) low[m] = mine.low.load_a(first_row() + 16 * m, k);
-      }
+      for (int p = 0; p < Parts; ++p)
 #pragma unroll
-      for (int n = 0; n < ColumnTiles; n += 2) {
-        const device::matrices b = other.high.load_b(first_column() + 8 * n, k);
+        for (int m = 0; m < RowTiles; ++m) a[p][m] = mine.part(p).load_a(first_row() + 16 * m, k);
 #pragma unroll
-        for (int m = 0; m < RowTiles; ++m) multiply_pair(c[m][n], c[m][n + 1], high[m], b);
-        if (!inexact) continue;
-        const device::matrices b_low = other.low.load_b(first_column() + 8 * n, k);
+      for (int n = 0; n < ColumnTiles; n += 2)
 #pragma unroll
-        for (int m = 0; m < RowTiles; ++m) {
-          multiply_pair(c[m][n], c[m][n + 1], high[m], b_low);
-          multiply_pair(c[m][n], c[m][n + 1], low[m], b);
+        for (int q = 0; q < Parts; ++q) {
+          const device::matrices b = other.part(q).load_b(first_column() + 8 * n, k);
+#pragma unroll
+          for (int p = 0; p < Parts - q; ++p)
+#pragma unroll
+            for (int m = 0; m < RowTiles; ++m) multiply_pair(c[m][n], c[m][n + 1], a[p][m], b);
         }
-      }
     }
   }
 

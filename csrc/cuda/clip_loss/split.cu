@@ -13,19 +13,19 @@ __global__ void clear_flag_kernel(int* flag) {
   if (thread_index() == 0) *flag = 0;
 }
 
-// high + low = x [batch, columns] to 16 bits, padded to `stride` columns; *inexact = 1 where a low half is
-// not zero.
-__global__ void __launch_bounds__(threads)
-    split_rows_kernel(const float* x, bf16* high, bf16* low, int* inexact, int64_t count, int64_t columns,
-                      int64_t stride) {
+// The three parts of x [batch, columns], each padded to `stride` columns; *inexact = 1 where more than the
+// first is not zero.
+__global__ void __launch_bounds__(threads) split_rows_kernel(const float* x, bf16* parts, int* inexact,
+                                                             int64_t count, int64_t columns, int64_t stride) {
   for_groups<1>(count, [&](int64_t i, width<1>) {
     const int64_t row = i / stride, column = i % stride;
-    const float value = column < columns ? x[row * columns + column] : 0.0f;
-    const bf16 upper = to_bf16(value);
-    const float rest = value - to_float(upper);
-    high[i] = upper;
-    low[i] = to_bf16(rest);
-    if (rest != 0.0f) *inexact = 1;  // NaN as well
+    float rest = column < columns ? x[row * columns + column] : 0.0f;
+    for (int p = 0; p < split_parts; ++p) {
+      const bf16 part = to_bf16(rest);
+      rest -= to_float(part);
+      parts[p * count + i] = part;
+      if (p == 0 && rest != 0.0f) *inexact = 1;  // NaN as well
+    }
   });
 }
 
@@ -35,14 +35,14 @@ split_sides split(const float* image, const float* text, int64_t batch, int64_t 
                   const context& c) {
   const int64_t stride = split_sides::stride_of(embedding), count = batch * stride;
   auto* const inexact = reinterpret_cast<int*>(memory);
-  auto* const halves = reinterpret_cast<bf16*>(memory + 256);
+  auto* const parts = reinterpret_cast<bf16*>(memory + 256);
+  const split_sides sides{{parts, batch, stride}, {parts + split_parts * count, batch, stride}, inexact};
   launch(clear_flag_kernel, 1, warp_lanes, 0, c.stream, inexact);
-  for (int side = 0; side < 2; ++side)
-    launch(split_rows_kernel, blocks_of(count, threads), threads, 0, c.stream, side == 0 ? image : text,
-           halves + 2 * side * count, halves + (2 * side + 1) * count, inexact, count, embedding, stride);
-  return {{halves, halves + count, batch, stride},
-          {halves + 2 * count, halves + 3 * count, batch, stride},
-          inexact};
+  launch(split_rows_kernel, blocks_of(count, threads), threads, 0, c.stream, image, parts, inexact, count,
+         embedding, stride);
+  launch(split_rows_kernel, blocks_of(count, threads), threads, 0, c.stream, text,
+         parts + split_parts * count, inexact, count, embedding, stride);
+  return sides;
 }
 
 }  // namespace eva::cuda

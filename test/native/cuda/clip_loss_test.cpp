@@ -47,8 +47,9 @@ void test_loss(const test_case& x) {
                                      .tile = {},
                                      .column_state = {}};
   agree<ops::clip_loss>(forward, what);
-  agree<ops::clip_loss>(forward, what + ", loss alone",
-                        {.unread = {"row_log_sum", "column_log_sum", "image_accuracy", "text_accuracy"}});
+  if (x.batch == 17)
+    agree<ops::clip_loss>(forward, what + ", loss alone",
+                          {.unread = {"row_log_sum", "column_log_sum", "image_accuracy", "text_accuracy"}});
 
   owned_args<ops::clip_loss> sums(forward, {});
   run<ops::clip_loss>(reference_backend(), sums.all);
@@ -93,19 +94,17 @@ void test_nan() {
 
 int main() {
   using namespace eva::test;
-  for (const test_case& x : {test_case{1, 5, 1, false},
-                             {2, 24, 2.66f, false},
+  for (const test_case& x : {test_case{2, 24, 2.66f, false},
                              {17, 24, 2.66f, true},
-                             {17, 40, 4.6f, false},
-                             {63, 64, 2.66f, false},
+                             {33, 64, 2.66f, false},
                              {130, 24, 2.66f, false},
                              {70, 130, 2.66f, true},
-                             {65, 264, 2.66f, false}})
+                             {0, 8, 1, false}})
     test_loss(x);
   // Few multiprocessors take the widest part of a gradient, and more than one tile of a strip.
   device_context().properties.multiprocessors = 1;
   test_loss({65, 264, 2.66f, false});
-  test_loss({260, 24, 2.66f, true});
+  test_loss({130, 24, 2.66f, true});
   test_nan();
   return status();
 }
