@@ -15,7 +15,7 @@ endif()
 find_package(CUDAToolkit REQUIRED)
 
 set(cuda_options -std=c++20 -O3 --expt-relaxed-constexpr -Xptxas=-v -Xfatbin=-compress-all --compress-mode=size
-    -Xcompiler=-fPIC,-fvisibility=hidden)
+    -Xcompiler=-fPIC,-fvisibility=default)
 foreach(architecture IN LISTS EVA_CLIP_CUDA_ARCHITECTURES)
   list(APPEND cuda_options "SHELL:-gencode arch=compute_${architecture},code=sm_${architecture}")
 endforeach()
@@ -38,27 +38,35 @@ target_include_directories(eva_cuda_host PRIVATE csrc)
 target_include_directories(eva_cuda_host SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
 target_compile_options(eva_cuda_host PRIVATE ${EVA_CLIP_BASELINE})
 target_link_libraries(eva_cuda_host PRIVATE eva_compile_options)
+set_target_properties(eva_cuda_host PROPERTIES CXX_VISIBILITY_PRESET default VISIBILITY_INLINES_HIDDEN OFF)
+set(cuda_objects $<TARGET_OBJECTS:eva_cuda_kernels> $<TARGET_OBJECTS:eva_cuda_host>)
 
-add_library(eva_clip_cuda MODULE EXCLUDE_FROM_ALL $<TARGET_OBJECTS:eva_cuda_kernels> $<TARGET_OBJECTS:eva_cuda_host>)
+add_library(eva_clip_cuda MODULE EXCLUDE_FROM_ALL ${cuda_objects})
 set_target_properties(eva_clip_cuda PROPERTIES LINKER_LANGUAGE CXX)
 target_link_libraries(eva_clip_cuda PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS})
-# The runtime's symbols stay inside: PyTorch or another library in the process may bring its own.
-target_link_options(eva_clip_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
+set(cuda_exports ${PROJECT_SOURCE_DIR}/cmake/cuda_exports.map)
+target_link_options(eva_clip_cuda PRIVATE -Wl,--version-script=${cuda_exports} -Wl,--no-undefined)
+set_property(TARGET eva_clip_cuda APPEND PROPERTY LINK_DEPENDS ${cuda_exports})
 
-# The tests of the kernels as programs for a GPU.
+# The tests of the kernels as programs for a GPU. They share the same objects as a library that hides nothing.
+set(gpu_tests ${PROJECT_BINARY_DIR}/gpu_tests)
+add_library(eva_cuda_tested SHARED EXCLUDE_FROM_ALL ${cuda_objects})
+set_target_properties(eva_cuda_tested PROPERTIES LINKER_LANGUAGE CXX LIBRARY_OUTPUT_DIRECTORY ${gpu_tests})
+target_link_libraries(eva_cuda_tested PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS})
+target_link_options(eva_cuda_tested PRIVATE -Wl,--exclude-libs,ALL)
 file(GLOB cuda_test_sources CONFIGURE_DEPENDS test/native/cuda/*_test.cpp)
-list(FILTER cuda_test_sources EXCLUDE REGEX emulat)  # tests of the emulator itself
+list(FILTER cuda_test_sources EXCLUDE REGEX emulator_test)
 add_custom_target(gpu_tests)
 foreach(source IN LISTS cuda_test_sources)
   get_filename_component(name ${source} NAME_WE)
-  add_executable(gpu_${name} EXCLUDE_FROM_ALL ${source} $<TARGET_OBJECTS:eva_cuda_kernels>
-                 $<TARGET_OBJECTS:eva_cuda_host>)
+  add_executable(gpu_${name} EXCLUDE_FROM_ALL ${source})
   set_source_files_properties(${source} TARGET_DIRECTORY gpu_${name} PROPERTIES LANGUAGE CUDA)
   target_include_directories(gpu_${name} PRIVATE csrc)
   target_compile_options(gpu_${name} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${cuda_options}>)
   set_property(TARGET gpu_${name} PROPERTY CXX_STANDARD)
-  set_target_properties(gpu_${name} PROPERTIES LINKER_LANGUAGE CXX RUNTIME_OUTPUT_DIRECTORY
-                        ${PROJECT_BINARY_DIR}/gpu_tests)
-  target_link_libraries(gpu_${name} PRIVATE eva_clip_core ${EVA_CLIP_KERNELS} CUDA::cudart_static ${CMAKE_DL_LIBS})
+  set_target_properties(gpu_${name} PROPERTIES LINKER_LANGUAGE CXX RUNTIME_OUTPUT_DIRECTORY ${gpu_tests}
+                        BUILD_RPATH "$ORIGIN" BUILD_RPATH_USE_ORIGIN ON)
+  target_link_libraries(gpu_${name} PRIVATE eva_cuda_tested eva_clip_core ${EVA_CLIP_KERNELS} CUDA::cudart_static
+                        ${CMAKE_DL_LIBS})
   add_dependencies(gpu_tests gpu_${name})
 endforeach()

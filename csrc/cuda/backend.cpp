@@ -23,7 +23,8 @@ std::string cuda_version(int version) {
 
 device::identity find_device() {
   const int driver = device::driver_version();
-  const std::string needed = "a driver for CUDA " + cuda_version(device::built_version / 1000 * 1000) + " or newer";
+  const std::string needed =
+      "a driver for CUDA " + cuda_version(device::built_version / 1000 * 1000) + " or newer";
   if (driver == 0)
     refuse("no NVIDIA driver was found (libcuda.so.1); " + needed + " is needed", needed, "no driver");
   if (driver / 1000 < device::built_version / 1000) {
@@ -68,8 +69,9 @@ class cuda_backend final : public backend {
       if (void* memory = device::allocate(bytes == 0 ? 1 : bytes)) return memory;
       const int64_t available = device::free_bytes();
       throw out_of_memory_error(
-          "out of GPU memory: " + std::to_string(bytes >> 20) + " MB wanted, " + std::to_string(available >> 20) +
-              " MB of " + std::to_string(identity_.memory_bytes >> 20) + " MB free",
+          "out of GPU memory: " + std::to_string(bytes >> 20) + " MB wanted, " +
+              std::to_string(available >> 20) + " MB of " + std::to_string(identity_.memory_bytes >> 20) +
+              " MB free",
           {{"wantedBytes", std::to_string(bytes)}, {"availableBytes", std::to_string(available)}});
     });
   }

@@ -21,7 +21,9 @@ void staging::read(void* host, const void* memory, int64_t bytes, device::stream
   const int64_t parts = (bytes + slot_bytes - 1) / slot_bytes;
   const auto ahead = int64_t(slots_.size()) - 1;
   std::array<slot*, std::tuple_size_v<decltype(slots_)>> using_slots{};
-  const auto size_of_part = [&](int64_t part) { return size_t(std::min(slot_bytes, bytes - part * slot_bytes)); };
+  const auto size_of_part = [&](int64_t part) {
+    return size_t(std::min(slot_bytes, bytes - part * slot_bytes));
+  };
   for (int64_t part = 0; part < parts + ahead; ++part) {
     if (part < parts) {
       slot& through = next();
@@ -35,7 +37,8 @@ void staging::read(void* host, const void* memory, int64_t bytes, device::stream
     if (arrived < 0 || arrived >= parts) continue;
     slot& through = *using_slots[size_t(arrived) % using_slots.size()];
     through.copied.wait();
-    std::memcpy(static_cast<std::byte*>(host) + arrived * slot_bytes, through.memory.data(), size_of_part(arrived));
+    std::memcpy(static_cast<std::byte*>(host) + arrived * slot_bytes, through.memory.data(),
+                size_of_part(arrived));
   }
 }
 

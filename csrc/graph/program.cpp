@@ -118,7 +118,8 @@ void program::run(std::span<const source> inputs, std::span<void* const> outputs
   target.finish();
 }
 
-// A program that runs once is not worth capturing, and the first run loads what must not load during a capture.
+// A program that runs once is not worth capturing, and the first run loads what must not load during a
+// capture.
 void program::run_kernels() {
   if (has_run_ && !captured_) captured_ = device_->backend().capture(kernels_);
   if (!captured_) return run_one_by_one();

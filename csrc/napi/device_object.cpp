@@ -12,8 +12,8 @@
 namespace eva::napi {
 namespace {
 
-/// Where the CUDA backend is when nobody says otherwise: a library of its own, so that the addon loads where there is
-/// no GPU.
+/// Where the CUDA backend is when nobody says otherwise: a library of its own, so that the addon loads where
+/// there is no GPU.
 std::string beside_the_addon() {
   Dl_info addon;
   const auto* here = reinterpret_cast<const void*>(&beside_the_addon);

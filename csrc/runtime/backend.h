@@ -45,8 +45,8 @@ struct backend {
   /// have addresses; it outlives the kernel.
   virtual std::unique_ptr<kernel> prepare(int op, const void* args) = 0;
 
-  /// One kernel that does what these do, in their order and at the addresses that their tensors have now; null
-  /// where the device has nothing faster than running them one by one. Each has run before.
+  /// One kernel that does what these do, in their order and at the addresses that their tensors have now;
+  /// null where the device has nothing faster than running them one by one. Each has run before.
   virtual std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>>) { return nullptr; }
 
   /// Runs a kernel, and says how many seconds it took the device.

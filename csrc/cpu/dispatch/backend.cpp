@@ -103,10 +103,14 @@ class cpu_backend final : public backend {
 
   description info() const override {
     const dnnl_version_t* version = dnnl_version();
-    return {"cpu", processor_name(), (set_.name == "generic" ? "" : "x86-64-") + set_.name,
+    return {"cpu",
+            processor_name(),
+            (set_.name == "generic" ? "" : "x86-64-") + set_.name,
             "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
                 std::to_string(version->patch),
-            context_.threads, "", 0};
+            context_.threads,
+            "",
+            0};
   }
 
   void enter_thread() override {

@@ -12,7 +12,8 @@ inline constexpr int column_sums_warps = 8;
 // A block takes 32 * Width neighbouring columns of one of `parts` ranges of rows; sums is [parts, columns].
 template <class T, int Width>
 __global__ void __launch_bounds__(column_sums_warps* device::warp_lanes)
-    column_sums_kernel(const T* from, int64_t rows, int64_t columns, int64_t row_stride, int parts, float* sums) {
+    column_sums_kernel(const T* from, int64_t rows, int64_t columns, int64_t row_stride, int parts,
+                       float* sums) {
   constexpr int block_columns = device::warp_lanes * Width;
   const int part = device::block_index() % parts;
   const int64_t lane_column = device::lane_index() * Width;
@@ -51,7 +52,8 @@ void column_sums(const T* from, int64_t rows, int64_t columns, int64_t row_strid
     const int parts = int(std::clamp<int64_t>(rows / 64, 1, most));
     float* partial = parts == 1 ? sums : c.scratch.take<float>(parts * columns);
     device::launch(column_sums_kernel<T, Width>, int(column_blocks) * parts, threads,
-                   threads * Width * int(sizeof(float)), c.stream, from, rows, columns, row_stride, parts, partial);
+                   threads * Width * int(sizeof(float)), c.stream, from, rows, columns, row_stride, parts,
+                   partial);
     if (parts > 1) add_up_columns(partial, parts, columns, sums, c);
   });
 }

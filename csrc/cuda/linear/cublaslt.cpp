@@ -36,7 +36,9 @@ std::vector<std::string> candidates(const char* given) {
 
 template <class Function> void find(void* opened, const char* name, Function& target) {
   target = reinterpret_cast<Function>(dlsym(opened, name));
-  if (!target) throw device_error(std::string("cuBLASLt has no ") + name + "; 12.0 or newer is needed", {{"needed", name}});
+  if (!target)
+    throw device_error(std::string("cuBLASLt has no ") + name + "; 12.0 or newer is needed",
+                       {{"needed", name}});
 }
 
 functions find_all(void* opened) {
@@ -76,10 +78,11 @@ library open() {
     tried += (tried.empty() ? "" : ", ") + path;
   }
   if (tried.empty()) tried = std::string(given) + " (no cuBLASLt in that folder)";
-  throw device_error("cuBLASLt was not found (tried " + tried +
-                         "); install CUDA 13 or the Python package nvidia-cublas, and name the library or its "
-                         "site-packages folder in EVA_CLIP_CUBLASLT",
-                     {{"needed", names[0]}, {"tried", tried}});
+  throw device_error(
+      "cuBLASLt was not found (tried " + tried +
+          "); install CUDA 13 or the Python package nvidia-cublas, and name the library or its "
+          "site-packages folder in EVA_CLIP_CUBLASLT",
+      {{"needed", names[0]}, {"tried", tried}});
 }
 
 }  // namespace eva::cuda::cublaslt

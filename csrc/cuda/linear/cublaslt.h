@@ -6,8 +6,9 @@
 
 #include "cuda/device/memory.cuh"
 
-// The part of cuBLASLt's C interface that we use, so that building needs none of its headers: the names, values
-// and layouts are those of cublasLt.h (cuBLAS 12 and 13, cuBLAS Library documentation, "Using the cuBLASLt API").
+// The part of cuBLASLt's C interface that we use, so that building needs none of its headers: the names,
+// values and layouts are those of cublasLt.h (cuBLAS 12 and 13, cuBLAS Library documentation, "Using the
+// cuBLASLt API").
 namespace eva::cuda::cublaslt {
 
 using handle = struct opaque_handle*;
@@ -75,8 +76,8 @@ struct library {
   std::string path;
 };
 
-/// Opens cuBLASLt: what EVA_CLIP_CUBLASLT names (the library, its folder, or a Python site-packages folder), or
-/// else the one that the system finds. Throws device_error with what was tried.
+/// Opens cuBLASLt: what EVA_CLIP_CUBLASLT names (the library, its folder, or a Python site-packages folder),
+/// or else the one that the system finds. Throws device_error with what was tried.
 library open();
 
 }  // namespace eva::cuda::cublaslt

@@ -1,9 +1,8 @@
-#include "cuda/linear/linear.h"
-
 #include "cuda/activation.cuh"
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
 #include "cuda/linear/column_sums.cuh"
+#include "cuda/linear/linear.h"
 
 namespace eva::cuda {
 namespace {
@@ -55,8 +54,9 @@ void finish_with(const ops::linear::args& a, const void* pre, context& c) {
   for_element_type(a.y.type, [&]<class T>(T*) {
     const tensor residual = a.residual.present() ? a.residual : tensor{};
     for_width(aligned(a.y, residual) && reinterpret_cast<uintptr_t>(pre) % 16 == 0, [&](auto wide) {
-      device::launch(linear_finish_kernel<T, wide, Activation>, blocks_of(a.y.size(), threads * wide), threads, 0,
-                     c.stream, static_cast<const T*>(pre), residual.as<const T>(), a.y.as<T>(), a.y.size());
+      device::launch(linear_finish_kernel<T, wide, Activation>, blocks_of(a.y.size(), threads * wide),
+                     threads, 0, c.stream, static_cast<const T*>(pre), residual.as<const T>(), a.y.as<T>(),
+                     a.y.size());
     });
   });
 }
@@ -68,7 +68,8 @@ plan<ops::linear>::plan(const ops::linear::args& a, context& c)
       needs_pass_(a.act != ops::activation::none || (a.pre.data && a.residual.present())),
       columns_(first_columns(a.weights)) {
   const dtype type = a.x.type;
-  if (type == dtype::bf16 && !a.biases.empty()) rounded_biases_ = device::buffer(size_t(a.y.columns() * size_of(type)));
+  if (type == dtype::bf16 && !a.biases.empty())
+    rounded_biases_ = device::buffer(size_t(a.y.columns() * size_of(type)));
   for (size_t i = 0; i < a.weights.size(); ++i) {
     const int64_t outer = a.weights[i].dim(0);
     const product_form form{.a = dense(type, a.x.rows(), a.x.columns()),
@@ -88,11 +89,12 @@ product_operands plan<ops::linear>::operands(size_t weight) const {
     void* rounded = rounded_biases_.data();
     bias = rounded ? offset(rounded, column, a.x.type) : a.biases[weight].data;
   }
-  return {.a = a.x.data,
-          .b = a.weights[weight].data,
-          .c = offset(a.pre.data ? a.pre.data : a.y.data, column, a.y.type),
-          .bias = bias,
-          .addend = a.residual.present() && !needs_pass_ ? offset(a.residual.data, column, a.y.type) : nullptr};
+  return {
+      .a = a.x.data,
+      .b = a.weights[weight].data,
+      .c = offset(a.pre.data ? a.pre.data : a.y.data, column, a.y.type),
+      .bias = bias,
+      .addend = a.residual.present() && !needs_pass_ ? offset(a.residual.data, column, a.y.type) : nullptr};
 }
 
 void plan<ops::linear>::round_biases(context& c) {
@@ -167,7 +169,8 @@ void plan<ops::linear_weight_gradient>::run(context& c) {
   if (product_) product_->run(operands(), c);
   if (a.dbias.data == nullptr) return;
   for_element_type(a.dy.type, [&]<class T>(T*) {
-    column_sums(a.dy.as<const T>() + a.begin, a.dy.rows(), a.end - a.begin, a.dy.columns(), a.dbias.as<float>(), c);
+    column_sums(a.dy.as<const T>() + a.begin, a.dy.rows(), a.end - a.begin, a.dy.columns(),
+                a.dbias.as<float>(), c);
   });
 }
 
@@ -181,14 +184,17 @@ matrix_layout matrices(const tensor& t, bool exchanged) {
   return exchanged ? transposed(m) : m;
 }
 
-product_operands operands_of(const ops::matmul::args& a) { return {.a = a.a.data, .b = a.b.data, .c = a.y.data}; }
+product_operands operands_of(const ops::matmul::args& a) {
+  return {.a = a.a.data, .b = a.b.data, .c = a.y.data};
+}
 
 }  // namespace
 
 plan<ops::matmul>::plan(const ops::matmul::args& a, context& c)
     : args_(a),
-      product_({.a = matrices(a.a, a.transpose_a), .b = matrices(a.b, a.transpose_b), .c = matrices(a.y, false)},
-               operands_of(a), c) {}
+      product_(
+          {.a = matrices(a.a, a.transpose_a), .b = matrices(a.b, a.transpose_b), .c = matrices(a.y, false)},
+          operands_of(a), c) {}
 
 void plan<ops::matmul>::run(context& c) { product_.run(operands_of(args_), c); }
 

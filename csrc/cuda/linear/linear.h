@@ -9,9 +9,9 @@
 
 namespace eva::cuda {
 
-/// One product a weight, each writing its columns of y (or of pre). The product adds the bias and, where there is
-/// no activation, the residual; otherwise one pass over y does what is left, in f32 with exact GELU, which
-/// cuBLASLt's epilogue only approximates.
+/// One product a weight, each writing its columns of y (or of pre). The product adds the bias and, where
+/// there is no activation, the residual; otherwise one pass over y does what is left, in f32 with exact GELU,
+/// which cuBLASLt's epilogue only approximates.
 template <> struct plan<ops::linear> {
   plan(const ops::linear::args& a, context& c);
   void run(context& c);
@@ -23,9 +23,9 @@ template <> struct plan<ops::linear> {
   void finish(context& c) const;
 
   const ops::linear::args& args_;
-  bool needs_pass_;               // an activation, or a residual behind `pre`
-  std::vector<int64_t> columns_;  // where each weight's columns begin
-  device::buffer rounded_biases_; // bf16, [N]: cuBLASLt wants them in y's type
+  bool needs_pass_;                // an activation, or a residual behind `pre`
+  std::vector<int64_t> columns_;   // where each weight's columns begin
+  device::buffer rounded_biases_;  // bf16, [N]: cuBLASLt wants them in y's type
   std::vector<matrix_product> products_;
 };
 

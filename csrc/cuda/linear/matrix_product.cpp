@@ -15,7 +15,9 @@ constexpr int64_t most_workspace = int64_t(32) << 20;
 
 class cublaslt_library final : public matrix_library {
  public:
-  cublaslt_library() : opened_(cublaslt::open()) { expect(opened_.call.cublasLtCreate(&handle_), "cublasLtCreate"); }
+  cublaslt_library() : opened_(cublaslt::open()) {
+    expect(opened_.call.cublasLtCreate(&handle_), "cublasLtCreate");
+  }
 
   std::string description() const override {
     const size_t version = opened_.call.cublasLtGetVersion();
@@ -56,14 +58,16 @@ uint32_t alignment_of(const void* address) {
 bool has_rows_together(const matrix_layout& m) { return m.column_stride == 1; }
 
 std::string to_string(const matrix_layout& m) {
-  return std::string(eva::to_string(m.type)) + " [" + std::to_string(m.rows) + ", " + std::to_string(m.columns) + "]";
+  return std::string(eva::to_string(m.type)) + " [" + std::to_string(m.rows) + ", " +
+         std::to_string(m.columns) + "]";
 }
 
 }  // namespace
 
 std::shared_ptr<matrix_library> matrix_library::open() { return std::make_shared<cublaslt_library>(); }
 
-// cuBLASLt's matrices have their columns together, ours their rows: it computes cᵀ = bᵀ aᵀ, on the same memory.
+// cuBLASLt's matrices have their columns together, ours their rows: it computes cᵀ = bᵀ aᵀ, on the same
+// memory.
 struct matrix_product::prepared {
   prepared(const product_form& requested, const product_operands& like, context& c);
   ~prepared();
@@ -121,10 +125,11 @@ matrix_description matrix_product::prepared::describe(const matrix_layout& m) {
                                                  uint64_t(stored.columns), stride),
                  "cublasLtMatrixLayoutCreate");
   const auto count = int32_t(m.batch);
-  library.expect(call.cublasLtMatrixLayoutSetAttribute(description, batch_count, &count, sizeof count), "batch count");
-  library.expect(
-      call.cublasLtMatrixLayoutSetAttribute(description, batch_stride, &m.batch_stride, sizeof m.batch_stride),
-      "batch stride");
+  library.expect(call.cublasLtMatrixLayoutSetAttribute(description, batch_count, &count, sizeof count),
+                 "batch count");
+  library.expect(call.cublasLtMatrixLayoutSetAttribute(description, batch_stride, &m.batch_stride,
+                                                       sizeof m.batch_stride),
+                 "batch stride");
   return description;
 }
 
@@ -133,7 +138,8 @@ void matrix_product::prepared::choose_algorithm(const product_operands& like) {
   preference wishes = nullptr;
   library.expect(call.cublasLtMatmulPreferenceCreate(&wishes), "cublasLtMatmulPreferenceCreate");
   const auto prefer = [&](preference_attribute attribute, auto value) {
-    library.expect(call.cublasLtMatmulPreferenceSetAttribute(wishes, attribute, &value, sizeof value), "preference");
+    library.expect(call.cublasLtMatmulPreferenceSetAttribute(wishes, attribute, &value, sizeof value),
+                   "preference");
   };
   prefer(most_workspace_bytes, uint64_t(most_workspace));
   // Partial sums over K are added in f32 and in one order: the same bits every time.
@@ -143,12 +149,13 @@ void matrix_product::prepared::choose_algorithm(const product_operands& like) {
   prefer(alignment_c, alignment_of(form.has_addend ? like.addend : like.c));
   prefer(alignment_d, alignment_of(like.c));
   int found = 0;
-  const status answer = call.cublasLtMatmulAlgoGetHeuristic(library.of_device(), product, first, second, result,
-                                                            result, wishes, 1, &chosen, &found);
+  const status answer = call.cublasLtMatmulAlgoGetHeuristic(library.of_device(), product, first, second,
+                                                            result, result, wishes, 1, &chosen, &found);
   call.cublasLtMatmulPreferenceDestroy(wishes);
   if (answer == success && found > 0) return;
-  library.expect(answer == success ? not_supported : answer,
-                 "no algorithm for " + to_string(form.a) + " by " + to_string(form.b) + " to " + to_string(form.c));
+  library.expect(
+      answer == success ? not_supported : answer,
+      "no algorithm for " + to_string(form.a) + " by " + to_string(form.b) + " to " + to_string(form.c));
 }
 
 void matrix_product::prepared::run(const product_operands& at, context& c) {
@@ -157,9 +164,9 @@ void matrix_product::prepared::run(const product_operands& at, context& c) {
   const float alpha = 1, beta = form.has_addend ? 1.0f : 0.0f;
   const void* addend = form.has_addend ? at.addend : at.c;
   void* workspace = c.scratch.take<std::byte>(int64_t(chosen.workspace_bytes));
-  library.expect(library.call().cublasLtMatmul(library.of_device(), product, &alpha, at.b, first, at.a, second, &beta,
-                                               addend, result, at.c, result, &chosen.chosen, workspace,
-                                               chosen.workspace_bytes, c.stream),
+  library.expect(library.call().cublasLtMatmul(library.of_device(), product, &alpha, at.b, first, at.a,
+                                               second, &beta, addend, result, at.c, result, &chosen.chosen,
+                                               workspace, chosen.workspace_bytes, c.stream),
                  "cublasLtMatmul");
 }
 

@@ -8,14 +8,14 @@
 
 namespace eva::cuda {
 
-/// What a matrix_product computes: c = a b + bias + addend. Each of a and b has its rows or its columns together
-/// in memory; c and addend have their rows.
+/// What a matrix_product computes: c = a b + bias + addend. Each of a and b has its rows or its columns
+/// together in memory; c and addend have their rows.
 struct product_form {
-  matrix_layout a;         // [M, K]
-  matrix_layout b;         // [K, N]
-  matrix_layout c;         // [M, N], f32 or the type of a and b
-  bool bias = false;       // [N], c's type
-  bool has_addend = false; // [M, N], laid out as c; may be c itself
+  matrix_layout a;          // [M, K]
+  matrix_layout b;          // [K, N]
+  matrix_layout c;          // [M, N], f32 or the type of a and b
+  bool bias = false;        // [N], c's type
+  bool has_addend = false;  // [M, N], laid out as c; may be c itself
 };
 
 /// Where a product's operands lie; null where there is none.

@@ -1,5 +1,5 @@
-// The backend as the addon opens it: whole programs, captured and replayed, against the CPU; copies larger than the
-// staging ring; memory that is not there.
+// The backend as the addon opens it: whole programs, captured and replayed, against the CPU; copies larger
+// than the staging ring; memory that is not there.
 #include "cuda/backend.h"
 
 #include <cstdio>
@@ -36,12 +36,14 @@ struct block {
     const value_id wide = parameter_of({hidden_, columns_}), narrow = parameter_of({columns_, hidden_});
     const value_id normal =
         output_of(graph_->apply("layer_norm", {{"x", {x}}, {"weight", {weight}}, {"bias", {bias}}}, {}), "y");
-    const value_id inner = output_of(
-        graph_->apply("linear", {{"x", {normal}}, {"weights", {wide}}}, {{"activation", std::string("gelu")}}), "y");
-    y = output_of(graph_->apply("linear", {{"x", {inner}}, {"weights", {narrow}}, {"residual", {x}}}, {}), "y");
-    gradient = output_of(
-        graph_->apply("linear_weight_gradient", {{"dy", {y}}, {"x", {inner}}}, {{"begin", 0.0}, {"end", double(columns_)}}),
-        "dweight");
+    const value_id inner = output_of(graph_->apply("linear", {{"x", {normal}}, {"weights", {wide}}},
+                                                   {{"activation", std::string("gelu")}}),
+                                     "y");
+    y = output_of(graph_->apply("linear", {{"x", {inner}}, {"weights", {narrow}}, {"residual", {x}}}, {}),
+                  "y");
+    gradient = output_of(graph_->apply("linear_weight_gradient", {{"dy", {y}}, {"x", {inner}}},
+                                       {{"begin", 0.0}, {"end", double(columns_)}}),
+                         "dweight");
     made = std::make_unique<program>(on, graph_, std::vector<value_id>{y, gradient}, program::options{});
     made->prepare();
   }
@@ -93,7 +95,8 @@ void programs_agree_with_the_cpu(const std::shared_ptr<device>& on) {
 }
 
 void copies_of_any_size_arrive(backend& on) {
-  for (int64_t bytes : {int64_t(0), int64_t(1), cuda::staging::slot_bytes, 6 * cuda::staging::slot_bytes + 13}) {
+  for (int64_t bytes :
+       {int64_t(0), int64_t(1), cuda::staging::slot_bytes, 6 * cuda::staging::slot_bytes + 13}) {
     std::vector<uint8_t> sent(size_t(bytes)), received(size_t(bytes));
     for (size_t i = 0; i < sent.size(); ++i) sent[i] = uint8_t(i * 7 + i / 4096);
     void* memory = on.allocate(bytes);

@@ -1,4 +1,5 @@
-// The linear ops: stacked weights, absent biases, activations with and without `pre`, each gradient alone, batches.
+// The linear ops: stacked weights, absent biases, activations with and without `pre`, each gradient alone,
+// batches.
 #include "cuda/linear/linear.h"
 
 #include "backend_pair.h"
@@ -31,7 +32,8 @@ const std::vector<problem> problems = {
     {.rows = 300, .inner = 8, .outer = {48}}};
 
 std::string describe(const problem& p, dtype type) {
-  std::string text = std::string(to_string(type)) + ", " + std::to_string(p.rows) + " rows, " + std::to_string(p.inner) + " ->";
+  std::string text = std::string(to_string(type)) + ", " + std::to_string(p.rows) + " rows, " +
+                     std::to_string(p.inner) + " ->";
   for (int64_t n : p.outer) text += " " + std::to_string(n);
   return text + ", activation " + std::to_string(int(p.act)) + (p.residual ? ", residual" : "") +
          (p.keeps_pre ? ", pre" : "");
@@ -98,7 +100,8 @@ int main() {
   for (dtype type : {dtype::f32, dtype::bf16}) {
     for (const problem& p : problems) test_problem(p, type);
     for (const shape& batch : {shape{}, shape{3}, shape{2, 2}})
-      for (int transposes = 0; transposes < 4; ++transposes) test_matmul(type, batch, transposes & 1, transposes & 2);
+      for (int transposes = 0; transposes < 4; ++transposes)
+        test_matmul(type, batch, transposes & 1, transposes & 2);
   }
   return status();
 }
