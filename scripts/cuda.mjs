@@ -30,7 +30,10 @@ function kernelReports(folder) {
     let current;
     for (const line of readFileSync(join(folder, file), "utf8").split("\n")) {
       const entry = /Compiling entry function '(\S+)' for '(\S+)'/.exec(line);
-      if (entry) reports.push((current = { name: entry[1], architecture: entry[2], spilled: 0, shared: 0 }));
+      if (entry) {
+        current = { name: entry[1], architecture: entry[2], spilled: 0, shared: 0 };
+        reports.push(current);
+      }
       const spill = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
       if (spill && current) current.spilled = Number(spill[1]) + Number(spill[2]);
       const used = /Used (\d+) registers/.exec(line);

@@ -12,9 +12,11 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
+  statSync,
+  writeFileSync,
 } from "node:fs";
-import { statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -78,7 +80,7 @@ function copyLibraries() {
     copyInto("native", path, { strip: true });
     // The addon asks for the library by this name.
     const real = realpathSync(path).split("/").at(-1);
-    if (real !== name) execFileSync("mv", [join(folder, "native", real), join(folder, "native", name)]);
+    if (real !== name) renameSync(join(folder, "native", real), join(folder, "native", name));
   }
   copyInto("native", addon, { strip: true });
   copyInto("native", join(root, "build", "Release", "libeva_clip_cuda.so"), { strip: true });
