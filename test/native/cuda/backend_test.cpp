@@ -81,7 +81,7 @@ void programs_agree_with_the_cpu(const std::shared_ptr<device>& on) {
   std::normal_distribution<float> normal;
   std::vector<float> first;
   for (int run = 0; run < 4; ++run) {
-    std::vector<float> in(size_t(rows) * 24);
+    std::vector<float> in(static_cast<size_t>(rows * 24));
     for (float& value : in) value = normal(random);
     check(distance(ours.run(in), theirs.run(in)) < 1e-5, "run " + std::to_string(run) + " of a program");
     if (run == 2) block larger(on, 40 * rows);  // moves the arena
@@ -97,7 +97,7 @@ void programs_agree_with_the_cpu(const std::shared_ptr<device>& on) {
 void copies_of_any_size_arrive(backend& on) {
   for (int64_t bytes :
        {int64_t(0), int64_t(1), cuda::staging::slot_bytes, 6 * cuda::staging::slot_bytes + 13}) {
-    std::vector<uint8_t> sent(size_t(bytes)), received(size_t(bytes));
+    std::vector<uint8_t> sent(static_cast<size_t>(bytes)), received(sent.size());
     for (size_t i = 0; i < sent.size(); ++i) sent[i] = uint8_t(i * 7 + i / 4096);
     void* memory = on.allocate(bytes);
     on.write(memory, sent.data(), bytes);
