@@ -27,9 +27,9 @@ struct block {
     std::mt19937 random(5);
     const auto parameter_of = [&](const shape& dims) {
       buffer values(dtype::f32, dims, random, 0.2f);
-      const auto made = std::make_shared<eva::parameter>(on, dtype::f32, dims);
-      on->backend().write(made->view().data, tensor(values).data, made->view().bytes());
-      return graph_->parameter(made);
+      const auto stored = std::make_shared<eva::parameter>(on, dtype::f32, dims);
+      on->backend().write(stored->view().data, tensor(values).data, stored->view().bytes());
+      return graph_->parameter(stored);
     };
     x = graph_->input(dtype::f32, {rows, columns_});
     const value_id weight = parameter_of({columns_}), bias = parameter_of({columns_});
