@@ -42,7 +42,8 @@ __device__ void absorb(running& state, float (&out)[Columns / 8][4], uint32_t (&
 // A block takes rounds of 64 queries of one head, and its keys and values pass by in blocks of 16 KeyTiles: a
 // short sequence is one of them, and stays.
 template <int Columns, int KeyTiles>
-__global__ void __launch_bounds__(warps* warp_lanes) attention_streaming_kernel(arguments p) {
+__global__ void __launch_bounds__(warps* warp_lanes, Columns > 96 ? 3 : 4)
+    attention_streaming_kernel(arguments p) {
   using rows = tile<Columns>;
   constexpr int block_keys = 16 * KeyTiles, bytes = rows::bytes(block_keys);
   const int item = block_index() / p.splits, split = block_index() % p.splits;
