@@ -152,14 +152,17 @@ __global__ void __launch_bounds__(Warps* warp_lanes)
       store_gradient(p, h, part::query, first + offset, column + 8, d_query[1]);
     }
   }
+  // dV first: its stores need no angles, and free half of the registers.
 #pragma unroll
   for (int own = 0; own < own_tiles; ++own)
 #pragma unroll
-    for (int n = 0; n < 2 * steps; ++n) {
-      const int row = 16 * (warp_index() + own * Warps);
-      store_gradient(p, h, part::key, row, 8 * n, d_key[own][n]);
-      store_gradient(p, h, part::value, row, 8 * n, d_value[own][n]);
-    }
+    for (int n = 0; n < 2 * steps; ++n)
+      store_gradient(p, h, part::value, 16 * (warp_index() + own * Warps), 8 * n, d_value[own][n]);
+#pragma unroll
+  for (int own = 0; own < own_tiles; ++own)
+#pragma unroll
+    for (int n = 0; n < 2 * steps; ++n)
+      store_gradient(p, h, part::key, 16 * (warp_index() + own * Warps), 8 * n, d_key[own][n]);
 }
 
 template <int Columns, int KeyTiles, int Warps> bool start(const gradient_arguments& p, context& c) {
@@ -181,13 +184,12 @@ bool differentiate_resident(const ops::attention_backward::args& a, context& c) 
     if (tokens <= 112) return start<64, 7, 4>(p, c);
     if (tokens <= 144) return start<64, 9, 9>(p, c);
     if (tokens <= 208) return start<64, 13, 8>(p, c);
-    if (tokens <= 272) return start<64, 17, 9>(p, c);
+    if (tokens <= 272) return start<64, 17, 8>(p, c);
     return false;
   }
   if (p.batch.starts || tokens > 144) return false;
   if (p.batch.head_dim <= 96) return start<96, 9, 9>(p, c);
-  if (p.batch.head_dim <= 112) return start<112, 9, 9>(p, c);
-  return start<128, 9, 9>(p, c);
+  return start<128, 9, 9>(p, c);  // also of 112, whose own tile would leave sm_80 too few registers
 }
 
 }  // namespace eva::cuda

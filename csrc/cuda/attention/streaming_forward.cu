@@ -107,7 +107,7 @@ void attend_streaming(const ops::attention::args& a, context& c) {
   // The lengths of a packed batch are known on the device only.
   const int splits = batch.starts ? 1 : std::max(1, (batch.tokens + round_queries - 1) / round_queries);
   const arguments p{batch, a.qkv.as<const bf16>(), a.out.as<bf16>(), a.log_sum.as<float>(), splits};
-  if (batch.head_dim <= 64) return start<64, 5>(p, c);
+  if (batch.head_dim <= 64) return start<64, 4>(p, c);
   if (batch.head_dim <= 96) return start<96, 4>(p, c);
   if (batch.head_dim <= 112) return start<112, 4>(p, c);
   start<128, 4>(p, c);
