@@ -1,6 +1,7 @@
 #include "cuda/column_sums.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/device/shared.cuh"
+#include "cuda/device/thread.cuh"
 
 namespace eva::cuda {
 namespace {

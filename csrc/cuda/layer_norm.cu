@@ -12,11 +12,12 @@ using namespace device;
 
 template <class T> struct arguments {
   const T *x, *residual;       // [rows, C]
-  const float *weight, *bias;  // [C]
+  const float *weight, *bias;  // [C]; bias may be null
   T* y;                        // [rows, C]
   float *mean, *rstd;          // [rows]
   int64_t rows, columns;
   float eps;
+  bool centred;  // if not, the mean is taken as zero
   bool aligned;
 };
 
@@ -33,7 +34,7 @@ __global__ void __launch_bounds__(largest_row_threads) layer_norm_kernel(argumen
 #pragma unroll
       for (int i = 0; i < group_columns; ++i) sum += x[group][i];
     }
-    const float mean = block_sum(sum, scratch) / float(p.columns);
+    const float mean = p.centred ? block_sum(sum, scratch) / float(p.columns) : 0;
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
       const int count = columns_left(first_column(group), p.columns);
@@ -50,9 +51,9 @@ __global__ void __launch_bounds__(largest_row_threads) layer_norm_kernel(argumen
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
       const int64_t column = first_column(group);
-      float weight[group_columns], bias[group_columns], residual[group_columns] = {};
+      float weight[group_columns], bias[group_columns] = {}, residual[group_columns] = {};
       load_group(weight, p.weight, column, p.columns, p.aligned);
-      load_group(bias, p.bias, column, p.columns, p.aligned);
+      if (p.bias) load_group(bias, p.bias, column, p.columns, p.aligned);
       if (p.residual) load_group(residual, p.residual + row * p.columns, column, p.columns, p.aligned);
 #pragma unroll
       for (int i = 0; i < group_columns; ++i)
@@ -66,13 +67,14 @@ template <class T> void normalize(const ops::layer_norm::args& a, context& c) {
   const arguments<T> p{a.x.as<const T>(),
                        a.residual.present() ? a.residual.as<const T>() : nullptr,
                        a.weight.as<const float>(),
-                       a.bias.as<const float>(),
+                       a.bias.present() ? a.bias.as<const float>() : nullptr,
                        a.y.as<T>(),
                        a.mean.as<float>(),
                        a.rstd.as<float>(),
                        a.x.rows(),
                        a.x.columns(),
                        a.eps,
+                       true,
                        rows_are_aligned(a.x.columns(), a.x.data, a.weight.data, a.bias.data, a.y.data,
                                         a.residual.present() ? a.residual.data : nullptr)};
   for_row_groups(ops::layer_norm::name, p.columns, [&](auto groups, int threads) {
@@ -83,21 +85,21 @@ template <class T> void normalize(const ops::layer_norm::args& a, context& c) {
 
 template <class T> struct backward_arguments {
   const T *dy, *x, *residual;              // [rows, C]
-  const float *weight, *mean, *rstd;       // [C], [rows], [rows]
+  const float *weight, *mean, *rstd;       // [C], [rows], [rows]; mean is null when x was not centred
   T* dx;                                   // [rows, C]
   float *weight_partials, *bias_partials;  // [blocks, C]
   int64_t rows, columns;
   bool aligned;
 };
 
-/// dx = rstd (g - mean(g) - normal mean(g normal)) + residual with g = dy weight. Every block adds up its
-/// rows' shares of dweight and dbias.
+/// dx = rstd (g - mean(g) - normal mean(g normal)) + residual with g = dy weight, without mean(g) where x was
+/// not centred. Every block adds up its rows' shares of dweight and dbias.
 template <class T, int Groups>
 __global__ void __launch_bounds__(largest_row_threads) layer_norm_backward_kernel(backward_arguments<T> p) {
   const auto scratch = shared_at<float>(0);
   float dweight[Groups][group_columns] = {}, dbias[Groups][group_columns] = {};
   for (int64_t row = block_index(); row < p.rows; row += grid_blocks()) {
-    const float mean = p.mean[row], rstd = p.rstd[row];
+    const float mean = p.mean ? p.mean[row] : 0, rstd = p.rstd[row];
     float normal[Groups][group_columns], g[Groups][group_columns];
     float g_sum = 0, g_normal_sum = 0;
 #pragma unroll
@@ -118,7 +120,7 @@ __global__ void __launch_bounds__(largest_row_threads) layer_norm_backward_kerne
       }
     }
     if (!p.dx) continue;
-    const float g_mean = block_sum(g_sum, scratch) / float(p.columns);
+    const float g_mean = p.mean ? block_sum(g_sum, scratch) / float(p.columns) : 0;
     const float g_normal_mean = block_sum(g_normal_sum, scratch) / float(p.columns);
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
@@ -145,7 +147,7 @@ template <class T> void normalize_backward(const ops::layer_norm_backward::args&
                           a.x.as<const T>(),
                           a.residual.present() ? a.residual.as<const T>() : nullptr,
                           a.weight.as<const float>(),
-                          a.mean.as<const float>(),
+                          a.mean.present() ? a.mean.as<const float>() : nullptr,
                           a.rstd.as<const float>(),
                           a.dx.as<T>(),
                           nullptr,

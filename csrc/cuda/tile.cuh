@@ -54,11 +54,16 @@ template <int Columns> struct tile {
  private:
   __device__ int rows_first(int row, int column) const {
     const int lane = device::lane_index();
-    return element(row + lane % 16, column / 8 + lane / 16);
+    return moved(element(row + lane % 16, lane / 16), column);
   }
   __device__ int columns_first(int row, int column) const {
     const int lane = device::lane_index();
-    return element(row + lane % 8 + lane / 16 * 8, column / 8 + lane / 8 % 2);
+    return moved(element(row + lane % 8 + lane / 16 * 8, lane / 8 % 2), column);
+  }
+  // The element that lies `column`, a multiple of 16, behind one in the first two chunks of a row: one
+  // instruction with a constant column, so that unrolled loops keep no address a step in a register.
+  static __device__ int moved(int element, int column) {
+    return permuted ? element ^ column : element + column;
   }
 };
 

@@ -45,6 +45,18 @@ __device__ inline float log_sum_of(const gradient_arguments& p, const head& h, i
   return token < h.tokens ? log2_e * p.log_sum[h.log_sum(token)] : INFINITY;
 }
 
+/// sum [16, Columns] += weights [16, 16] · rows from `row` on
+template <int Columns>
+__device__ void add_product(float (&sum)[Columns / 8][4], const device::matrices& weights, tile<Columns> rows,
+                            int row) {
+#pragma unroll
+  for (int n = 0; n < Columns / 16; ++n) {
+    const device::matrices b = rows.load_b_transposed(row, 16 * n);
+    device::multiply_add(sum[2 * n], weights, b.words[0], b.words[1]);
+    device::multiply_add(sum[2 * n + 1], weights, b.words[2], b.words[3]);
+  }
+}
+
 /// A 16 x 8 fragment to dqkv, rows being tokens; the gradients of q and k turn back first.
 __device__ inline void store_gradient(const gradient_arguments& p, const head& h, part which, int token,
                                       int column, const float (&x)[4]) {

@@ -74,8 +74,7 @@ struct head {
       patch = min(max(given, 0), batch.grid * batch.grid - 1);
     }
     const int half = batch.head_dim / 2, row = patch / batch.grid;
-    return column < half ? batch.rope + row * half + column
-                         : batch.rope + (patch - row * batch.grid) * half + column - half;
+    return batch.rope + (column < half ? row * half : (patch - row * batch.grid - 1) * half) + column;
   }
 };
 

@@ -80,19 +80,6 @@ __device__ void gradient_of_scores(const head& h, int row, int own_token, int ot
     }
 }
 
-/// sum [16, Columns] += weights · rows from `row` on
-template <int Columns>
-__device__ void add_product(float (&sum)[Columns / 8][4], const float (&weights)[2][4], tile<Columns> rows,
-                            int row) {
-  const matrices a = pack_operand(weights[0], weights[1]);
-#pragma unroll
-  for (int n = 0; n < Columns / 16; ++n) {
-    const matrices b = rows.load_b_transposed(row, 16 * n);
-    multiply_add(sum[2 * n], a, b.words[0], b.words[1]);
-    multiply_add(sum[2 * n + 1], a, b.words[2], b.words[3]);
-  }
-}
-
 /// The statistics of own queries, whose delta is kept for the other kernel.
 template <int Columns> __device__ void own_statistics(const arguments& p, const head& h, int begin) {
   using place = layout<Columns>;
@@ -148,8 +135,8 @@ __device__ void differentiate_rows(const arguments& p, const head& h, int begin)
       if (token >= h.tokens || other_token >= h.tokens || (h.batch.causal && causal_gap)) continue;
       float score[2][4] = {}, d_probability[2][4] = {};
       gradient_of_scores<Columns, Owner>(h, row, token, other, other_token, score, d_probability);
-      add_product<Columns>(d_first, d_probability, other_first, other);
-      if (!own_queries) add_product<Columns>(d_second, score, other_second, other);
+      add_product<Columns>(d_first, pack_operand(d_probability[0], d_probability[1]), other_first, other);
+      if (!own_queries) add_product<Columns>(d_second, pack_operand(score[0], score[1]), other_second, other);
     }
   }
 #pragma unroll

@@ -42,7 +42,8 @@ __device__ void absorb(running& state, float (&out)[Columns / 8][4], uint32_t (&
 // A block takes rounds of 64 queries of one head, and its keys and values pass by in blocks of 16 KeyTiles: a
 // short sequence is one of them, and stays.
 template <int Columns, int KeyTiles>
-__global__ void __launch_bounds__(warps* warp_lanes) attention_streaming_kernel(arguments p) {
+__global__ void __launch_bounds__(warps* warp_lanes, Columns > 96 ? 3 : 4)
+    attention_streaming_kernel(arguments p) {
   using rows = tile<Columns>;
   constexpr int block_keys = 16 * KeyTiles, bytes = rows::bytes(block_keys);
   const int item = block_index() / p.splits, split = block_index() % p.splits;
@@ -106,7 +107,7 @@ void attend_streaming(const ops::attention::args& a, context& c) {
   // The lengths of a packed batch are known on the device only.
   const int splits = batch.starts ? 1 : std::max(1, (batch.tokens + round_queries - 1) / round_queries);
   const arguments p{batch, a.qkv.as<const bf16>(), a.out.as<bf16>(), a.log_sum.as<float>(), splits};
-  if (batch.head_dim <= 64) return start<64, 5>(p, c);
+  if (batch.head_dim <= 64) return start<64, 4>(p, c);
   if (batch.head_dim <= 96) return start<96, 4>(p, c);
   if (batch.head_dim <= 112) return start<112, 4>(p, c);
   start<128, 4>(p, c);

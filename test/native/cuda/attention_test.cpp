@@ -91,7 +91,7 @@ void unread_outputs() {
 }  // namespace
 }  // namespace eva::test
 
-int main(int argc, char** argv) {
+int main(int arguments, char**) {
   using namespace eva::test;
   using eva::dtype;
   const std::vector<problem> small{
@@ -126,7 +126,7 @@ int main(int argc, char** argv) {
        .padding = 3},
       {.lengths = {90}, .heads = 1, .head_dim = 88, .packed = true},
   };
-  const bool only_small = argc > 1;
+  const bool only_small = arguments > 1;  // the long ones take most of the time
   for (const problem& p : small)
     for (const dtype type : {dtype::f32, dtype::bf16}) both_ways(p, type);
   for (const problem& p : large)
