@@ -32,7 +32,7 @@ class workspace {
 struct context {
   device::stream stream{};
   device::properties properties{};
-  workspace scratch;
+  workspace scratch{};
 };
 
 }  // namespace eva::cuda

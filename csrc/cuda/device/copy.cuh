@@ -1,5 +1,5 @@
 #pragma once
-// 16-byte global accesses and asynchronous copies from global to shared memory (sm_80, cp.async).
+// Wide global accesses and asynchronous copies from global to shared memory (sm_80, cp.async).
 
 #include <cstdint>
 
@@ -14,6 +14,10 @@ template <class T> __device__ vector16 load_16(const T* source) {
 
 template <class T> __device__ void store_16(T* destination, vector16 value) {
   *reinterpret_cast<vector16*>(destination) = value;
+}
+
+template <class T> __device__ void store_4(T* destination, uint32_t value) {
+  *reinterpret_cast<uint32_t*>(destination) = value;
 }
 
 // Starts a copy of 16 bytes to destination[element…]; zeros when !valid (source is then not read).

@@ -21,6 +21,17 @@ inline bf16 to_bf16(float value) {
   return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
+inline float as_float(uint32_t word) { return std::bit_cast<float>(word); }
+inline uint32_t as_word(float value) { return std::bit_cast<uint32_t>(value); }
+
+inline float to_float(float value) { return value; }
+template <class T> T from_float(float value) {
+  if constexpr (sizeof(T) == sizeof(float))
+    return value;
+  else
+    return to_bf16(value);
+}
+
 inline uint32_t pack_bf16(float first, float second) {
   return to_bf16(first).bits | static_cast<uint32_t>(to_bf16(second).bits) << 16;
 }

@@ -21,6 +21,12 @@ template <class T> void store_16(T* destination, vector16 value, location where 
   std::memcpy(destination, &value, 16);
 }
 
+template <class T> void store_4(T* destination, uint32_t value, location where = location::current()) {
+  if (reinterpret_cast<uintptr_t>(destination) % 4 != 0)
+    emulator::current().fail("misaligned store_4", where);
+  std::memcpy(destination, &value, 4);
+}
+
 template <class T>
 void copy_async_16(shared_array<T> destination, int element, const T* source, bool valid,
                    location where = location::current()) {

@@ -12,11 +12,12 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
+using std::max, std::min;  // built in under nvcc
+
 namespace eva::cuda::device {
 
 using emulator::location;
 using emulator::warp_lanes;
-using std::max, std::min;  // built in under nvcc
 
 inline int thread_index() { return emulator::current().thread_index(); }
 inline int block_index() { return emulator::current().block_index(); }
