@@ -16,7 +16,7 @@ constexpr int scratch_bytes = most_threads / warp_lanes * int(sizeof(float));
 template <int Width, class T, class Term>
 __device__ float row_sum(const T* x, int64_t columns, const Term& term) {
   float sum = 0;
-  for_row_groups<Width>(columns, [&](int64_t i) {
+  for_groups_of_row<Width>(columns, [&](int64_t i) {
     float values[Width];
     load_elements(x + i, values);
     for (float value : values) sum += term(value);
@@ -37,8 +37,8 @@ __global__ void __launch_bounds__(most_threads)
 void sum_rows(const tensor& x, const tensor& y, int64_t rows, int64_t columns, const context& c) {
   for_element_type(x.type, [&]<class T>(T*) {
     for_width(columns % group == 0 && aligned(x), [&]<int Width>(width<Width>) {
-      launch(sum_rows_kernel<Width, T>, blocks_of(rows, 1), row_threads(columns, most_threads), scratch_bytes,
-             c.stream, x.as<T>(), y.as<float>(), rows, columns);
+      launch(sum_rows_kernel<Width, T>, blocks_of(rows, 1), threads_of_row(columns, most_threads),
+             scratch_bytes, c.stream, x.as<T>(), y.as<float>(), rows, columns);
     });
   });
 }
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(most_threads)
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const T* const from = x + row * columns;
     float largest = -INFINITY;
-    for_row_groups<Width>(columns, [&](int64_t i) {
+    for_groups_of_row<Width>(columns, [&](int64_t i) {
       float values[Width];
       load_elements(from + i, values);
       for (float value : values) largest = fmaxf(largest, value);
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(most_threads)
     const float maximum = block_max(largest, shared_at<float>(0));
     const float sum = row_sum<Width>(from, columns, [&](float value) { return expf(value - maximum); });
     const Form form{maximum, sum};
-    for_row_groups<Width>(columns, [&](int64_t i) {
+    for_groups_of_row<Width>(columns, [&](int64_t i) {
       float values[Width];
       load_elements(from + i, values);
       for (float& value : values) value = form(value);
@@ -125,8 +125,8 @@ __global__ void __launch_bounds__(most_threads)
 template <class Form> void softmax_rows(const tensor& x, const tensor& y, const context& c) {
   for_element_type(x.type, [&]<class T>(T*) {
     for_width(x.columns() % group == 0 && aligned(x, y), [&]<int Width>(width<Width>) {
-      launch(softmax_kernel<Width, Form, T>, blocks_of(x.rows(), 1), row_threads(x.columns()), scratch_bytes,
-             c.stream, x.as<T>(), y.as<T>(), x.rows(), x.columns());
+      launch(softmax_kernel<Width, Form, T>, blocks_of(x.rows(), 1), threads_of_row(x.columns()),
+             scratch_bytes, c.stream, x.as<T>(), y.as<T>(), x.rows(), x.columns());
     });
   });
 }
@@ -147,14 +147,14 @@ __global__ void __launch_bounds__(most_threads)
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const int64_t first = row * columns;
     float sum = 0;
-    for_row_groups<Width>(columns, [&](int64_t i) {
+    for_groups_of_row<Width>(columns, [&](int64_t i) {
       float gradients[Width], values[Width];
       load_elements(dy + first + i, gradients);
       load_elements(y + first + i, values);
       for (int j = 0; j < Width; ++j) sum += Form::summand(gradients[j], values[j]);
     });
     sum = block_sum(sum, shared_at<float>(0));
-    for_row_groups<Width>(columns, [&](int64_t i) {
+    for_groups_of_row<Width>(columns, [&](int64_t i) {
       float gradients[Width], values[Width];
       load_elements(dy + first + i, gradients);
       load_elements(y + first + i, values);
@@ -168,8 +168,9 @@ template <class Form, class Args> void softmax_backward_rows(const Args& a, cons
   const int64_t rows = a.dy.rows(), columns = a.dy.columns();
   for_element_type(a.dy.type, [&]<class T>(T*) {
     for_width(columns % group == 0 && aligned(a.dy, a.y, a.dx), [&]<int Width>(width<Width>) {
-      launch(softmax_backward_kernel<Width, Form, T>, blocks_of(rows, 1), row_threads(columns), scratch_bytes,
-             c.stream, a.dy.template as<T>(), a.y.template as<T>(), a.dx.template as<T>(), rows, columns);
+      launch(softmax_backward_kernel<Width, Form, T>, blocks_of(rows, 1), threads_of_row(columns),
+             scratch_bytes, c.stream, a.dy.template as<T>(), a.y.template as<T>(), a.dx.template as<T>(),
+             rows, columns);
     });
   });
 }
