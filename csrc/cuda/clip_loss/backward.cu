@@ -33,7 +33,7 @@ template <int ColumnWarps> struct gradient_block {
   /// Two parts leave the gradient 2^-17 off.
   using piece_tile = split_tile<side, 2>;
   static constexpr int threads = scores::threads, columns = ColumnWarps * part_columns;
-  static constexpr int stage_bytes = std::max(scores::stage_bytes, ColumnWarps* piece_bytes);
+  static constexpr int stage_bytes = std::max(scores::stage_bytes, ColumnWarps* piece_tile::bytes);
   static constexpr int weights_offset = 2 * stage_bytes;
   static constexpr int shared_bytes = weights_offset + 2 * tile<side>::bytes(side);
 
