@@ -1,6 +1,7 @@
 // Sums, repetition and the softmax family: one column, odd columns, rows longer than a block.
-#include "backend_pair.h"
 #include "ops/reduce.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {
