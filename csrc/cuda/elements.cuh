@@ -9,6 +9,7 @@
 #include "cuda/device/bf16.cuh"
 #include "cuda/device/copy.cuh"
 #include "cuda/device/thread.cuh"
+#include "cuda/element_type.h"
 
 namespace eva::cuda {
 
@@ -17,12 +18,7 @@ inline constexpr int group = 8;
 
 template <int Width> using width = std::integral_constant<int, Width>;
 
-/// Calls body with a null pointer of the element type of a float tensor.
-template <class Body> void for_element_type(dtype type, const Body& body) {
-  type == dtype::f32 ? body(static_cast<float*>(nullptr)) : body(static_cast<device::bf16*>(nullptr));
-}
-
-/// The same for two tensors.
+/// for_element_type of two tensors.
 template <class Body> void for_element_types(dtype first, dtype second, const Body& body) {
   for_element_type(first,
                    [&]<class A>(A* a) { for_element_type(second, [&]<class B>(B* b) { body(a, b); }); });
@@ -121,13 +117,13 @@ __device__ void for_groups(int64_t count, const Body& body, bool grouped = true)
 }
 
 /// Calls body(i) for the groups of a row that are this thread's, one of the block. Width divides columns.
-template <int Width, class Body> __device__ void for_row_groups(int64_t columns, const Body& body) {
+template <int Width, class Body> __device__ void for_groups_of_row(int64_t columns, const Body& body) {
   for (int64_t i = int64_t(device::thread_index()) * Width; i < columns; i += device::block_threads() * Width)
     body(i);
 }
 
 /// Threads of a block that takes a row: one a group, as whole warps.
-inline int row_threads(int64_t columns, int most = 256) {
+inline int threads_of_row(int64_t columns, int most = 256) {
   const int64_t groups = (columns + group - 1) / group, lanes = device::warp_lanes;
   return int(std::clamp((groups + lanes - 1) / lanes * lanes, lanes, int64_t(most)));
 }

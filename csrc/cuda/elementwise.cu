@@ -49,8 +49,9 @@ __device__ void load_repeated(const T* from, int64_t i, int64_t period, bool gro
 }
 
 template <class Function, class A, class B>
-__global__ void __launch_bounds__(threads) zip_kernel(Function f, const A* a, const B* b, A* y, int64_t count,
-                                                      int64_t period, bool grouped, bool b_grouped) {
+__global__ void __launch_bounds__(threads, 4)
+    zip_kernel(Function f, const A* a, const B* b, A* y, int64_t count, int64_t period, bool grouped,
+               bool b_grouped) {
   const auto body = [&]<int Count>(int64_t i, width<Count>) {
     float values[Count], others[Count];
     load_elements(a + i, values);

@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(threads)
     embedding_kernel(packed_sequences sequences, const int32_t* tokens, lookup<Table> from, T* y) {
   for (int64_t b = block_index(); b < sequences.count; b += grid_blocks()) {
     const int64_t begin = sequences.bound(b), end = sequences.bound(b + 1);
-    for_row_groups<Width>((end - begin) * from.columns, [&](int64_t i) {
+    for_groups_of_row<Width>((end - begin) * from.columns, [&](int64_t i) {
       const int64_t place = i / from.columns, column = i % from.columns;
       float values[Width];
       from.row(tokens[begin + place], place, column, values);

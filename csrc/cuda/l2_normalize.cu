@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(most_threads)
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const int64_t first = row * columns;
     float square = 0;
-    for_row_groups<Width>(columns, [&](int64_t i) {
+    for_groups_of_row<Width>(columns, [&](int64_t i) {
       float values[Width];
       load_elements(x + first + i, values);
       for (float value : values) square += value * value;
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(most_threads)
     const float norm = fmaxf(sqrtf(block_sum(square, shared_at<float>(0))), epsilon);
     if (norms && thread_index() == 0) norms[row] = norm;
     if (!y) continue;
-    for_row_groups<Width>(columns, [&](int64_t i) {
+    for_groups_of_row<Width>(columns, [&](int64_t i) {
       float values[Width];
       load_elements(x + first + i, values);
       for (float& value : values) value /= norm;
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(most_threads)
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const int64_t first = row * columns;
     float along = 0;
-    for_row_groups<Width>(columns, [&](int64_t i) {
+    for_groups_of_row<Width>(columns, [&](int64_t i) {
       float gradients[Width], values[Width];
       load_elements(dy + first + i, gradients);
       load_elements(y + first + i, values);
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(most_threads)
     });
     along = block_sum(along, shared_at<float>(0));
     const float norm = norms[row];
-    for_row_groups<Width>(columns, [&](int64_t i) {
+    for_groups_of_row<Width>(columns, [&](int64_t i) {
       float gradients[Width], values[Width];
       load_elements(dy + first + i, gradients);
       load_elements(y + first + i, values);
@@ -66,8 +66,8 @@ template <> void run<ops::l2_normalize>(const ops::l2_normalize::args& a, contex
   const int64_t rows = a.x.rows(), columns = a.x.columns();
   for_element_type(a.x.type, [&]<class T>(T*) {
     for_width(columns % group == 0 && aligned(a.x, a.y), [&]<int Width>(width<Width>) {
-      launch(l2_normalize_kernel<Width, T>, blocks_of(rows, 1), row_threads(columns), scratch_bytes, c.stream,
-             a.x.as<T>(), a.y.as<T>(), a.norm.as<float>(), rows, columns, a.eps);
+      launch(l2_normalize_kernel<Width, T>, blocks_of(rows, 1), threads_of_row(columns), scratch_bytes,
+             c.stream, a.x.as<T>(), a.y.as<T>(), a.norm.as<float>(), rows, columns, a.eps);
     });
   });
 }
@@ -76,8 +76,9 @@ template <> void run<ops::l2_normalize_backward>(const ops::l2_normalize_backwar
   const int64_t rows = a.dy.rows(), columns = a.dy.columns();
   for_element_type(a.dy.type, [&]<class T>(T*) {
     for_width(columns % group == 0 && aligned(a.dy, a.y, a.dx), [&]<int Width>(width<Width>) {
-      launch(l2_normalize_backward_kernel<Width, T>, blocks_of(rows, 1), row_threads(columns), scratch_bytes,
-             c.stream, a.dy.as<T>(), a.y.as<T>(), a.norm.as<float>(), a.dx.as<T>(), rows, columns);
+      launch(l2_normalize_backward_kernel<Width, T>, blocks_of(rows, 1), threads_of_row(columns),
+             scratch_bytes, c.stream, a.dy.as<T>(), a.y.as<T>(), a.norm.as<float>(), a.dx.as<T>(), rows,
+             columns);
     });
   });
 }

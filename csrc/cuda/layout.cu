@@ -48,12 +48,15 @@ int64_t row_bytes(const tensor& t) { return t.dim(0) == 0 ? 0 : t.bytes() / t.di
 constexpr int side = 32;
 constexpr int lines = threads / side;
 
+/// Bytes lie two apart in shared memory.
+template <class Word> using square_word = std::conditional_t<sizeof(Word) == 1, uint16_t, Word>;
+
 // y [batch, n, m] = the transposes of x [batch, m, n], a square of side × side a block. A column more than
 // the square has keeps its columns in different banks.
 template <class Word>
 __global__ void __launch_bounds__(threads)
     transpose_kernel(const Word* x, Word* y, int64_t batch, int64_t m, int64_t n) {
-  const auto square = shared_at<Word>(0);  // [side, side + 1]
+  const auto square = shared_at<square_word<Word>>(0);  // [side, side + 1]
   const int64_t down = (m + side - 1) / side, across = (n + side - 1) / side;
   const int line = thread_index() / side, place = thread_index() % side;
   for (int64_t item = block_index(); item < batch * down * across; item += grid_blocks()) {
@@ -65,7 +68,7 @@ __global__ void __launch_bounds__(threads)
     block_barrier();
     for (int j = line; j < side; j += lines)
       if (left + j < n && top + place < m)
-        y[first + (left + j) * m + top + place] = square.load(place * (side + 1) + j);
+        y[first + (left + j) * m + top + place] = Word(square.load(place * (side + 1) + j));
     block_barrier();
   }
 }
@@ -73,8 +76,9 @@ __global__ void __launch_bounds__(threads)
 template <class Word> void transpose_matrices(const ops::transpose::args& a, const context& c) {
   const int64_t m = a.x.dim(-2), n = a.x.dim(-1), batch = m * n == 0 ? 0 : a.x.size() / (m * n);
   const int64_t squares = batch * ((m + side - 1) / side) * ((n + side - 1) / side);
-  launch(transpose_kernel<Word>, blocks_of(squares, 1), threads, side * (side + 1) * int(sizeof(Word)),
-         c.stream, a.x.as<Word>(), a.y.as<Word>(), batch, m, n);
+  launch(transpose_kernel<Word>, blocks_of(squares, 1), threads,
+         side * (side + 1) * int(sizeof(square_word<Word>)), c.stream, a.x.as<Word>(), a.y.as<Word>(), batch,
+         m, n);
 }
 
 template <class Word> __device__ Word all_ones() {

@@ -73,7 +73,7 @@ __device__ void add_items(const Sums& sums, uint32_t wanted, int from, int row, 
 
 // to [rows, columns] = the sums of those rows of source [.., columns] that items(0 … count-1) send there.
 template <int Width, int Warps, int Rows, class Items, class T, class Sum>
-__global__ void __launch_bounds__(Warps* device::warp_lanes)
+__global__ void __launch_bounds__(Warps* device::warp_lanes, 4)
     scatter_rows_kernel(Items items, int count, const T* source, Sum* to, int rows, int64_t columns) {
   using sums_type = scatter_sums<Width, Warps, Rows>;
   const sums_type sums;

@@ -1,6 +1,7 @@
 // Augmentation: colours and places as on the CPU; a byte may be off by one where a sum lies between two.
-#include "backend_pair.h"
 #include "ops/affine_sample.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {

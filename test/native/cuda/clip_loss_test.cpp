@@ -1,7 +1,8 @@
 // The contrastive loss and its gradients: batches around the tiles' sizes, values that are bf16 and values
 // that are not, outputs that nobody reads.
-#include "backend_pair.h"
 #include "ops/clip_loss.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {
@@ -33,8 +34,9 @@ void test_loss(const test_case& x) {
                            (x.coarse ? " bf16 values" : "");
   buffer image = unit_rows({x.batch, x.embedding}, 1, x.coarse);
   buffer text = unit_rows({x.batch, x.embedding}, 2, x.coarse);
-  // Halfway to a trained model, so that some of the answers are right.
-  for (int64_t i = 0; i < x.batch * x.embedding; i += 2) text.set(i, image[i]);
+  // On the way to a trained model: some of the answers are right, and gradients do not vanish yet, as they do
+  // between probabilities near one.
+  for (int64_t i = 0; i < x.batch * x.embedding; i += 4) text.set(i, image[i]);
   buffer logit_scale(dtype::f32, {}, x.logit_scale), dloss(dtype::f32, {}, 1.5f);
   const ops::clip_loss::args forward{.image = image,
                                      .text = text,
@@ -94,7 +96,7 @@ void test_nan() {
 
 int main() {
   using namespace eva::test;
-  for (const test_case& x : {test_case{2, 24, 2.66f, false},
+  for (const test_case& x : {test_case{2, 24, 0, false},
                              {17, 24, 2.66f, true},
                              {33, 64, 2.66f, false},
                              {130, 24, 2.66f, false},

@@ -1,6 +1,7 @@
 // Elementwise ops: aligned and odd sizes, every pair of types, every way to repeat b.
-#include "backend_pair.h"
 #include "ops/elementwise.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {

@@ -1,6 +1,7 @@
 // Token and position lookup in packed sequences, with empty sequences and padding, and its gradient.
-#include "backend_pair.h"
 #include "ops/embedding.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {

@@ -1,6 +1,7 @@
 // Random dropping: the CPU's very patches, for small, odd and very large images; stochastic depth.
-#include "backend_pair.h"
 #include "ops/keep_tokens.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {

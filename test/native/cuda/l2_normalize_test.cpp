@@ -1,6 +1,7 @@
 // Rows of unit length and their gradient: odd rows, zero rows, outputs that nobody reads.
-#include "backend_pair.h"
 #include "ops/l2_normalize.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {

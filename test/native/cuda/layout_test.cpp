@@ -1,6 +1,7 @@
 // Ops that move rows about: every word size, odd sizes, repeated and foreign indices.
-#include "backend_pair.h"
 #include "ops/layout.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {

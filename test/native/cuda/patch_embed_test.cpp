@@ -1,6 +1,7 @@
 // Patches as rows, their projection, class token and positions, and gradients.
-#include "backend_pair.h"
 #include "ops/patch_embed.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {

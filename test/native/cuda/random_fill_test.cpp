@@ -1,6 +1,7 @@
 // Normal deviates: the CPU's, up to the rounding of the functions.
-#include "backend_pair.h"
 #include "ops/random_fill.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {

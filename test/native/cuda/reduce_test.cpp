@@ -1,11 +1,12 @@
 // Sums, repetition and the softmax family: one column, odd columns, rows longer than a block.
-#include "backend_pair.h"
 #include "ops/reduce.h"
+
+#include "backend_pair.h"
 
 namespace eva::test {
 namespace {
 
-const std::vector<shape> shapes{{1}, {7}, {3, 8}, {2, 3, 45}, {5, 1}, {2, 2600}, {70, 24}, {0, 4}};
+const std::vector<shape> shapes{{1}, {7}, {3, 8}, {2, 3, 45}, {5, 1}, {2, 2600}, {300, 24}, {0, 4}};
 
 void test_sums(dtype type) {
   for (const shape& dims : shapes) {
@@ -17,6 +18,13 @@ void test_sums(dtype type) {
       agree<ops::sum_leading>({.x = x, .y = {}, .kept = kept},
                               "sum_leading but " + std::to_string(kept) + what);
   }
+}
+
+/// More than a block adds up.
+void test_long_sum(dtype type, int64_t count) {
+  std::mt19937 random(1);
+  buffer x(type, {count}, random, 1);
+  agree<ops::sum_leading>({.x = x, .y = {}, .kept = 0}, "sum of " + std::to_string(count));
 }
 
 void test_expand(dtype type) {
@@ -63,6 +71,8 @@ int main() {
   using namespace eva::test;
   for (const dtype type : {dtype::f32, dtype::bf16}) {
     test_sums(type);
+    test_long_sum(type, 70000);
+    test_long_sum(type, 131077);
     test_expand(type);
     test_softmax<ops::softmax>(type);
     test_softmax<ops::log_softmax>(type);
