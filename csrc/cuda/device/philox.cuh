@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "cuda/device/thread.cuh"
-#include "cuda/device/thread.cuh"
 #include "cuda/device/vector.cuh"
 
 namespace eva::cuda::device {

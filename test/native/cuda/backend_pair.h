@@ -107,12 +107,13 @@ inline backend& reference_backend() {
 }
 
 inline cuda::context& device_context() {
-  static cuda::context on{.stream = cuda::device::make_stream(), .properties = cuda::device::current_properties()};
+  static cuda::context on{.stream = cuda::device::make_stream(),
+                          .properties = cuda::device::current_properties()};
   return on;
 }
 
-/// Runs the op's CUDA kernel twice, the second time as a program replays it, recorded before, and emulated in the
-/// other order of threads and blocks: nothing may change.
+/// Runs the op's CUDA kernel twice, the second time as a program replays it, recorded before, and emulated in
+/// the other order of threads and blocks: nothing may change.
 template <class Op> void run_twice(owned_args<Op>& first, owned_args<Op>& second, const std::string& what) {
   for (auto* args : {&first, &second}) {
     cuda::device::reverse_order(args == &second);
