@@ -44,6 +44,7 @@ export class Device {
         kind: wanted,
         threads: given.threads ?? availableParallelism(),
         instructionSet: given.instructionSet ?? process.env.EVA_CLIP_INSTRUCTION_SET ?? "",
+        cudaLibrary: process.env.EVA_CLIP_CUDA_LIBRARY ?? "",
       });
       return new Device(opened, opened.info(), fallbackReason);
     }

@@ -16,6 +16,10 @@ export interface DeviceInfo {
   /** The library that multiplies matrices. */
   library: string;
   threads: number;
+  /** Of a GPU: the version of its driver. */
+  driver?: string;
+  /** Of a GPU: its whole memory. */
+  memoryBytes?: number;
 }
 
 /** A file in the address space. */
@@ -108,8 +112,16 @@ export interface NativeProgram {
   dispose(): void;
 }
 
+export interface NativeDeviceOptions {
+  kind: string;
+  threads: number;
+  instructionSet: string;
+  /** The library of the CUDA backend; empty for the one beside the addon. */
+  cudaLibrary: string;
+}
+
 export interface Native {
-  Device: new (options: { kind: string; threads: number; instructionSet: string }) => NativeDevice;
+  Device: new (options: NativeDeviceOptions) => NativeDevice;
   Graph: new () => NativeGraph;
   MappedFile: new (path: string) => NativeMappedFile;
   /** Converts all elements of `from` into `to`, rounding to the nearest, ties to even. */

@@ -2,6 +2,7 @@
 //   node scripts/check.mjs [--root FOLDER]
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { checkDeviceCode } from "./check/device_code.mjs";
 import { checkHouseRules } from "./check/house_rules.mjs";
 import { checkLayers } from "./check/layers.mjs";
 import { checkOps } from "./check/ops.mjs";
@@ -10,7 +11,7 @@ const { values } = parseArgs({ options: { root: { type: "string" } } });
 const root = resolve(values.root ?? resolve(import.meta.dirname, ".."));
 
 const house = checkHouseRules(root);
-const problems = [...checkLayers(root), ...checkOps(root), ...house.problems];
+const problems = [...checkLayers(root), ...checkOps(root), ...checkDeviceCode(root), ...house.problems];
 for (const warning of house.warnings) console.error(`warning: ${warning}`);
 for (const problem of problems) console.error(`error: ${problem}`);
 console.error(problems.length === 0 ? "check: all in order" : `check: ${problems.length} problems`);

@@ -1,5 +1,6 @@
 // Builds the addon and the C++ tests with cmake-js: what `npm run build:native`, binding.gyp and prebuildify all call.
 //   node scripts/native.mjs [--tests] [--config Release|Debug] [--out FOLDER] [--list-inputs]
+//   node scripts/native.mjs --cuda [--cuda-architectures 90a] [--gpu-tests]     the CUDA backend too (scripts/cuda.mjs)
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,6 +14,9 @@ const { values: options } = parseArgs({
     config: { type: "string", default: "Release" },
     out: { type: "string" },
     tests: { type: "boolean", default: false },
+    cuda: { type: "boolean", default: false },
+    "cuda-architectures": { type: "string", default: "80;86;89;90a;100;120" },
+    "gpu-tests": { type: "boolean", default: false },
     "list-inputs": { type: "boolean" },
   },
 });
@@ -57,14 +61,24 @@ function isAlive(lock) {
   }
 }
 
-/** CMake itself notices changed sources and lists; only another output folder asks for a new configuration. */
-function isConfigured(folder, output) {
-  const cache = join(folder, "CMakeCache.txt");
-  const generated = ["build.ninja", "Makefile"].some((file) => existsSync(join(folder, file)));
-  return (
-    generated &&
-    readFileSync(cache, "utf8").includes(`CMAKE_LIBRARY_OUTPUT_DIRECTORY:UNINITIALIZED=${output}\n`)
+/** CMake itself notices changed sources and lists; only other definitions ask for a new configuration. */
+function isConfigured(folder, definitions) {
+  if (!["build.ninja", "Makefile"].some((file) => existsSync(join(folder, file)))) return false;
+  const cache = readFileSync(join(folder, "CMakeCache.txt"), "utf8").split("\n");
+  return Object.entries(definitions).every(([name, value]) =>
+    cache.some((line) => line.startsWith(`${name}:`) && line.endsWith(`=${value}`)),
   );
+}
+
+/** What this build asks of CMake. A build without CUDA leaves what an earlier one with it has configured. */
+function definitionsOf(output) {
+  const cuda = { EVA_CLIP_CUDA: "ON", EVA_CLIP_CUDA_ARCHITECTURES: options["cuda-architectures"] };
+  return { CMAKE_LIBRARY_OUTPUT_DIRECTORY: output, ...(options.cuda && cuda) };
+}
+
+function targets() {
+  const cuda = options.cuda ? ["eva_clip_cuda", ...(options["gpu-tests"] ? ["gpu_tests"] : [])] : [];
+  return [options.tests ? "all" : "eva_clip", ...cuda];
 }
 
 function build() {
@@ -75,20 +89,23 @@ function build() {
   // Set when node-gyp's make calls us; the make or ninja below must not take them for its own.
   delete environment.MAKEFLAGS;
   delete environment.MAKELEVEL;
+  const definitions = definitionsOf(output);
   const run = (command, ...more) =>
     spawnSync(
       process.execPath,
       [
         ...[cmakeJs, command, "--directory", root, "--out", folder, "--config", options.config],
         ...["--log-level", "warn", "--parallel", String(availableParallelism())],
-        ...["--CDCMAKE_MESSAGE_LOG_LEVEL=NOTICE", `--CDCMAKE_LIBRARY_OUTPUT_DIRECTORY=${output}`, ...more],
+        ...["--CDCMAKE_MESSAGE_LOG_LEVEL=NOTICE", ...more],
+        ...Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`),
       ],
       // Standard output belongs to the program that asked for this build.
       { stdio: ["ignore", 2, 2], cwd: root, env: environment },
     ).status ?? 1;
   return withBuildLock(folder, () => {
-    const failed = isConfigured(folder, output) ? 0 : run("configure");
-    return failed || run("build", "--target", options.tests ? "all" : "eva_clip");
+    let failed = isConfigured(folder, definitions) ? 0 : run("configure");
+    for (const target of targets()) failed ||= run("build", "--target", target);
+    return failed;
   });
 }
 

@@ -1,6 +1,7 @@
-// Builds prebuilds/PLATFORM-ARCH/: the stripped addon and, beside it, the libraries that a machine with only Node lacks.
+// Builds prebuilds/PLATFORM-ARCH/: the stripped addon and, beside it, the libraries that a machine with only Node lacks, and
+// the CUDA backend where `npm run build:cuda` has built it.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
@@ -24,13 +25,19 @@ execFileSync(
   },
 );
 
-const addon = readdirSync(folder).find((name) => name.endsWith(".node"));
-for (const [name, path] of neededLibraries(join(folder, addon))) {
-  if (PRESENT_WITH_NODE.test(name)) continue;
-  if (path === undefined) throw new Error(`${name}, which the addon needs, is not on this machine`);
+function carry(name, path) {
   const copy = join(folder, name);
   copyFileSync(realpathSync(path), copy);
   chmodSync(copy, 0o644);
   execFileSync("strip", ["--strip-unneeded", copy]);
   console.error(`bundled ${name}`);
 }
+
+const addon = readdirSync(folder).find((name) => name.endsWith(".node"));
+for (const [name, path] of neededLibraries(join(folder, addon))) {
+  if (PRESENT_WITH_NODE.test(name)) continue;
+  if (path === undefined) throw new Error(`${name}, which the addon needs, is not on this machine`);
+  carry(name, path);
+}
+const cuda = "libeva_clip_cuda.so";
+if (existsSync(join(root, "build", "Release", cuda))) carry(cuda, join(root, "build", "Release", cuda));

@@ -38,6 +38,12 @@ struct device_error : error {
       : error("ERR_EVACLIP_NO_DEVICE", message, std::move(facts)) {}
 };
 
+/// The device stopped working; nothing on it can be used any more.
+struct device_lost_error : error {
+  device_lost_error(const std::string& message, detail_map facts = {})
+      : error("ERR_EVACLIP_DEVICE_LOST", message, std::move(facts)) {}
+};
+
 struct disposed_error : error {
   explicit disposed_error(const std::string& what)
       : error("ERR_EVACLIP_DISPOSED", what + " has been disposed") {}

@@ -1,7 +1,6 @@
 #include "graph/program.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "core/error.h"
 #include "graph/memory_plan.h"
@@ -99,6 +98,7 @@ void* program::address(value_id id) const {
 
 void program::bind() {
   bound_generation_ = device_->arena_generation();
+  captured_.reset();
   for (node* n : order_)
     for (const slot& s : n->slots)
       if (s.value != no_value) s.place->data = address(s.value);
@@ -115,13 +115,24 @@ void program::run(std::span<const source> inputs, std::span<void* const> outputs
   profiling_ ? run_profiled() : run_kernels();
   for (size_t i = 0; i < outputs.size(); ++i)
     target.read(outputs[i], address(outputs_[i]), type_of(outputs_[i]).bytes());
+  target.finish();
 }
 
+// A program that runs once is not worth capturing, and the first run loads what must not load during a
+// capture.
 void program::run_kernels() {
+  if (has_run_ && !captured_) captured_ = device_->backend().capture(kernels_);
+  if (!captured_) return run_one_by_one();
+  if (device_->thread().cancelled()) throw disposed_error("the device");
+  captured_->run();
+}
+
+void program::run_one_by_one() {
   for (const auto& k : kernels_) {
     if (device_->thread().cancelled()) throw disposed_error("the device");
     k->run();
   }
+  has_run_ = true;
 }
 
 void program::start_profile() {
@@ -131,15 +142,13 @@ void program::start_profile() {
 }
 
 void program::run_profiled() {
-  using clock = std::chrono::steady_clock;
   for (size_t i = 0; i < kernels_.size(); ++i) {
     if (device_->thread().cancelled()) throw disposed_error("the device");
-    const auto start = clock::now();
-    kernels_[i]->run();
-    profile_[i].seconds += std::chrono::duration<double>(clock::now() - start).count();
+    profile_[i].seconds += device_->backend().time(*kernels_[i]);
     profile_[i].flops += order_[i]->op->flops();
     ++profile_[i].calls;
   }
+  has_run_ = true;
 }
 
 }  // namespace eva

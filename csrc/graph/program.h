@@ -55,6 +55,7 @@ class program {
   void bind();
   void* address(value_id id) const;
   void run_kernels();
+  void run_one_by_one();
   void run_profiled();
 
   std::shared_ptr<device> device_;
@@ -67,6 +68,8 @@ class program {
   std::vector<void*> fixed_;                                // by value: address of parameters and constants
   std::vector<std::shared_ptr<device_memory>> parameters_;  // kept alive
   std::vector<std::unique_ptr<kernel>> kernels_;
+  std::unique_ptr<kernel> captured_;  // all of them in one, bound to where the arena is
+  bool has_run_ = false;
   std::vector<timing> profile_;
   bool profiling_ = false;
   int bound_generation_ = -1;

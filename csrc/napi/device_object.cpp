@@ -1,11 +1,34 @@
 #include "napi/device_object.h"
 
+#include <dlfcn.h>
+
+#include <filesystem>
+
 #include "cpu/dispatch/backend.h"
 #include "napi/convert.h"
 #include "napi/file_object.h"
+#include "ops/fingerprint.h"
+#include "runtime/backend_library.h"
 
 namespace eva::napi {
 namespace {
+
+/// Where the CUDA backend is when nobody says otherwise: a library of its own, so that the addon loads where
+/// there is no GPU.
+std::string beside_the_addon() {
+  Dl_info addon;
+  const auto* here = reinterpret_cast<const void*>(&beside_the_addon);
+  const std::filesystem::path path = dladdr(here, &addon) != 0 ? addon.dli_fname : "";
+  return path.parent_path() / "libeva_clip_cuda.so";
+}
+
+std::shared_ptr<backend> open_cuda(const std::string& path) {
+  if (!std::filesystem::exists(path))
+    throw device_error("there is no CUDA backend at " + path +
+                           "; `npm run build:cuda`, which needs nvcc 12.8 or newer, builds it",
+                       {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", path}});
+  return open_backend_library(path, backend_interface_of(ops::fingerprint));
+}
 
 std::shared_ptr<backend> open_backend(const Napi::Object& options) {
   const auto text = [&](const char* name) {
@@ -13,6 +36,10 @@ std::shared_ptr<backend> open_backend(const Napi::Object& options) {
     return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
   };
   const std::string kind = text("kind");
+  if (kind == "cuda") {
+    const std::string given = text("cudaLibrary");
+    return open_cuda(given.empty() ? beside_the_addon() : given);
+  }
   if (kind != "cpu") throw device_error("this build has no " + kind + " backend", {{"kind", kind}});
   const Napi::Value threads = options.Get("threads");
   return cpu::open(threads.IsNumber() ? threads.As<Napi::Number>().Int32Value() : 1, text("instructionSet"));
@@ -42,6 +69,8 @@ Napi::Value device_object::info(const Napi::CallbackInfo& info) {
   out.Set("instructionSet", description.instruction_set);
   out.Set("library", description.library);
   out.Set("threads", description.threads);
+  if (!description.driver.empty()) out.Set("driver", description.driver);
+  if (description.memory_bytes > 0) out.Set("memoryBytes", double(description.memory_bytes));
   return out;
 }
 

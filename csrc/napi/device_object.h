@@ -6,7 +6,7 @@
 
 namespace eva::napi {
 
-/// A device as JavaScript holds it: new Device({ kind, threads, instructionSet }).
+/// A device as JavaScript holds it: new Device({ kind, threads, instructionSet, cudaLibrary }).
 class device_object final : public Napi::ObjectWrap<device_object> {
  public:
   explicit device_object(const Napi::CallbackInfo& info);

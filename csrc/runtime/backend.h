@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace eva {
@@ -21,6 +22,8 @@ struct backend {
     std::string instruction_set;  // "x86-64-v4", "sm_90a", …
     std::string library;          // who multiplies matrices
     int threads = 1;
+    std::string driver;        // of a GPU
+    int64_t memory_bytes = 0;  // of a GPU
   };
 
   virtual ~backend() = default;
@@ -35,9 +38,19 @@ struct backend {
   virtual void write(void* device, const void* host, int64_t bytes) = 0;
   virtual void read(void* host, const void* device, int64_t bytes) = 0;
 
+  /// Waits until the device has done everything that it was given.
+  virtual void finish() = 0;
+
   /// Prepares the op with this position in ops::all_ops. `args` is its args struct, whose tensors already
   /// have addresses; it outlives the kernel.
   virtual std::unique_ptr<kernel> prepare(int op, const void* args) = 0;
+
+  /// One kernel that does what these do, in their order and at the addresses that their tensors have now;
+  /// null where the device has nothing faster than running them one by one. Each has run before.
+  virtual std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>>) { return nullptr; }
+
+  /// Runs a kernel, and says how many seconds it took the device.
+  virtual double time(kernel& work) = 0;
 };
 
 }  // namespace eva

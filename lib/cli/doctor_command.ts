@@ -42,8 +42,9 @@ function glibcVersion(): string {
   return report?.header?.glibcVersionRuntime ?? "none";
 }
 
+const gibibytes = (bytes: number) => Number((bytes / 2 ** 30).toFixed(1));
+
 async function examine(): Promise<Report> {
-  const gibibytes = (bytes: number) => Number((bytes / 2 ** 30).toFixed(1));
   return {
     package: `eva-clip ${packageVersion}`,
     node: `${process.version} (Node-API ${process.versions.napi})`,
@@ -60,6 +61,10 @@ async function examine(): Promise<Report> {
 
 function describeFinding({ info, reason }: Finding): string {
   if (!info) return `not available: ${reason}`;
+  if (info.kind === "cuda") {
+    const memory = `${gibibytes(info.memoryBytes ?? 0)} GiB`;
+    return `${info.name}, ${info.instructionSet}, ${memory}, driver ${info.driver}, ${info.library}`;
+  }
   return `${info.name}, ${info.instructionSet} kernels, ${info.threads} threads, ${info.library}`;
 }
 

@@ -8,7 +8,7 @@ const INCLUDES = {
   graph: ["runtime", "ops", "core"],
   "cpu/dispatch": ["cpu", "runtime", "ops", "core"],
   cpu: ["cpu/dispatch", "runtime", "ops", "core"],
-  cuda: ["ops", "core"],
+  cuda: ["cuda/device", "runtime", "ops", "core"],
   "cuda/device": [],
   runtime: ["core"],
   io: ["core"],

@@ -115,6 +115,86 @@ void too_much_memory_is_an_error() {
                "MB wanted");
 }
 
+/// The CPU, with kernels that can be captured, as a GPU's can. Counts what runs.
+class capturing_backend final : public backend {
+ public:
+  int captures = 0, replays = 0, alone = 0;
+
+  description info() const override { return cpu_->info(); }
+  void enter_thread() override { cpu_->enter_thread(); }
+  void* allocate(int64_t bytes) override { return cpu_->allocate(bytes); }
+  void release(void* memory, int64_t bytes) noexcept override { cpu_->release(memory, bytes); }
+  void write(void* to, const void* from, int64_t bytes) override { cpu_->write(to, from, bytes); }
+  void read(void* to, const void* from, int64_t bytes) override { cpu_->read(to, from, bytes); }
+  void finish() override {}
+  double time(kernel& work) override { return cpu_->time(work); }
+
+  std::unique_ptr<kernel> prepare(int op, const void* args) override {
+    struct counted final : kernel {
+      std::unique_ptr<kernel> work;
+      int* runs = nullptr;
+      void run() override { ++*runs, work->run(); }
+    };
+    auto made = std::make_unique<counted>();
+    made->work = cpu_->prepare(op, args);
+    made->runs = &alone;
+    return made;
+  }
+
+  std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>> all) override {
+    struct replayed final : kernel {
+      std::span<const std::unique_ptr<kernel>> work;
+      capturing_backend* on = nullptr;
+      void run() override {
+        ++on->replays;
+        for (const auto& each : work) each->run();
+      }
+    };
+    ++captures;
+    auto made = std::make_unique<replayed>();
+    made->work = all;
+    made->on = this;
+    return made;
+  }
+
+ private:
+  std::shared_ptr<backend> cpu_ = cpu::open(1, "");
+};
+
+void programs_are_captured_once_and_again_when_the_arena_moved() {
+  auto backend = std::make_shared<capturing_backend>();
+  auto on = std::make_shared<device>(backend);
+  const auto doubling = [&](int64_t count) {
+    auto g = std::make_shared<graph>();
+    const value_id x = g->input(dtype::f32, {count});
+    const value_id y = output_of(g->apply("scale", {{"x", {x}}}, {{"factor", 2.0}}), "y");
+    auto made = std::make_unique<program>(on, g, std::vector<value_id>{y}, program::options{});
+    made->prepare();
+    return std::pair(std::move(made), x);
+  };
+  const auto [small, x] = doubling(1);
+  float in = 0, out = 0;
+  const program::source source{x, &in};
+  void* const results[] = {&out};
+  const auto run = [&] {
+    in += 1;
+    small->run({&source, 1}, results);
+    check(out == 2 * in, "a captured program reads its new input");
+  };
+  run();
+  check(backend->captures == 0 && backend->alone == 1, "the first run goes kernel by kernel");
+  run();
+  run();
+  check(backend->captures == 1 && backend->replays == 2, "the second run captures, and later ones replay");
+  doubling(100000);
+  run();
+  run();
+  check(backend->captures == 2 && backend->replays == 4, "a program whose arena moved is captured again");
+  small->start_profile();
+  run();
+  check(backend->replays == 4 && small->profile()[0].calls == 1, "a profile runs kernel by kernel");
+}
+
 }  // namespace
 
 int main() {
@@ -122,6 +202,7 @@ int main() {
   dead_ops_are_removed_and_views_share();
   parameters_change_in_place();
   too_much_memory_is_an_error();
+  programs_are_captured_once_and_again_when_the_arena_moved();
   std::printf(failures ? "%d failures\n" : "ok\n", failures);
   return failures != 0;
 }

@@ -1,5 +1,6 @@
 // Compares models in the format of test/fixtures with the numbers of the published code:
-// npm run parity -- FILE…
+// npm run parity -- [--device cpu|cuda] FILE…
+import { parseArgs } from "node:util";
 import { Device } from "../../lib";
 import { readFixture } from "./fixture";
 import type { Worst } from "./relative_error";
@@ -34,12 +35,16 @@ function report(path: string, parity: Parity): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-async function main(paths: readonly string[]): Promise<number> {
+async function main(): Promise<number> {
+  const { values, positionals: paths } = parseArgs({
+    allowPositionals: true,
+    options: { device: { type: "string", default: "cpu" } },
+  });
   if (paths.length === 0) {
-    process.stderr.write("usage: npm run parity -- FILE…\n");
+    process.stderr.write("usage: npm run parity -- [--device cpu|cuda] FILE…\n");
     return 2;
   }
-  await using device = await Device.open("cpu", { threads: 1 });
+  await using device = await Device.open(values.device as "cpu" | "cuda", { threads: 1 });
   let failed = 0;
   for (const path of paths) {
     try {
@@ -55,7 +60,7 @@ async function main(paths: readonly string[]): Promise<number> {
 }
 
 if (require.main === module) {
-  void main(process.argv.slice(2)).then((code) => {
+  void main().then((code) => {
     process.exitCode = code;
   });
 }

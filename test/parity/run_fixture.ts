@@ -35,8 +35,12 @@ export interface Parity {
 const STEPS = 3;
 
 /** The published weights of a fixture on a device, under the keys that the configuration leads to. */
-async function loadModel(device: Device, fixture: Fixture): Promise<ClipModel> {
-  const model = new ClipModel(parseClipConfig(fixture.config));
+export async function loadModel(
+  device: Device,
+  fixture: Fixture,
+  type: "f32" | "bf16" = "f32",
+): Promise<ClipModel> {
+  const model = new ClipModel(parseClipConfig(fixture.config), { type });
   const weights = tensorsBelow(fixture, "weights/");
   const state = model.stateDict();
   const missing = [...state.keys()].filter((key) => !weights.has(key));
@@ -52,7 +56,7 @@ async function loadModel(device: Device, fixture: Fixture): Promise<ClipModel> {
 }
 
 /** The fixture's batch, as a program takes it. */
-function inputsOf(fixture: Fixture) {
+export function inputsOf(fixture: Fixture) {
   const images = tensorOf(fixture, "in/images");
   const tokens = tensorOf(fixture, "in/tokens");
   const kept = tensorOf(fixture, "train/keep_indices");
@@ -68,9 +72,9 @@ function inputsOf(fixture: Fixture) {
   return { data, specs };
 }
 
-type Inputs = Record<"images" | "kept" | "tokens" | "cuSeqlens" | "textEnds", Tensor>;
+export type Inputs = Record<"images" | "kept" | "tokens" | "cuSeqlens" | "textEnds", Tensor>;
 
-function trainingPass(model: ClipModel, x: Inputs) {
+export function trainingPass(model: ClipModel, x: Inputs) {
   const image = model.image.encode(x.images, { kept: x.kept });
   const text = model.text.encode(x);
   return { image, text, loss: clipLoss(image, text, model.logitScale).loss };

@@ -66,6 +66,16 @@ test.each<[string, Record<string, string>, string]>([
   ["an op without a kernel", { "csrc/cpu/scale.cpp": "\n" }, "op scale: no kernel in csrc/cpu/scale.cpp"],
   ["an op declared twice", { "csrc/ops/more.h": "struct scale {\n" }, "op scale: declared in 2 headers"],
   ["an op without a wrapper", { "lib/ops/scale.ts": "\n" }, "lib/ops/scale.ts does not wrap it"],
+  [
+    "an intrinsic outside the device vocabulary",
+    { "csrc/cuda/scale.cu": "const int i = threadIdx.x;\n" },
+    "csrc/cuda/scale.cu:1: only csrc/cuda/device may name threadIdx",
+  ],
+  [
+    "a kernel that includes the graph",
+    { "csrc/cuda/scale.cu": '#include "graph/graph.h"\n' },
+    "csrc/cuda may not include csrc/graph",
+  ],
   ["a file too long", { "lib/nn/a.ts": "\n".repeat(401) }, "401 lines, 400 at most"],
   ["unfinished work", { "lib/nn/a.ts": `// TO${"DO"}: later\n` }, "unfinished work"],
   ["a machine's path", { "docs/a.md": `see /ho${"me"}/someone/x\n` }, "a path of one machine"],

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <vector>
@@ -102,10 +103,14 @@ class cpu_backend final : public backend {
 
   description info() const override {
     const dnnl_version_t* version = dnnl_version();
-    return {"cpu", processor_name(), (set_.name == "generic" ? "" : "x86-64-") + set_.name,
+    return {"cpu",
+            processor_name(),
+            (set_.name == "generic" ? "" : "x86-64-") + set_.name,
             "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
                 std::to_string(version->patch),
-            context_.threads};
+            context_.threads,
+            "",
+            0};
   }
 
   void enter_thread() override {
@@ -135,8 +140,17 @@ class cpu_backend final : public backend {
     std::memcpy(host, device, size_t(bytes));
   }
 
+  void finish() override {}
+
   std::unique_ptr<kernel> prepare(int op, const void* args) override {
     return kernels_[size_t(op)](args, context_);
+  }
+
+  double time(kernel& work) override {
+    using clock = std::chrono::steady_clock;
+    const auto start = clock::now();
+    work.run();
+    return std::chrono::duration<double>(clock::now() - start).count();
   }
 
  private:

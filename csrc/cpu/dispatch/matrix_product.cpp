@@ -9,20 +9,6 @@
 
 namespace eva::cpu {
 
-matrix_layout dense(dtype type, int64_t rows, int64_t columns) {
-  return column_slice(type, rows, columns, columns);
-}
-
-matrix_layout column_slice(dtype type, int64_t rows, int64_t columns, int64_t row_stride) {
-  return {.type = type, .rows = rows, .columns = columns, .row_stride = row_stride};
-}
-
-matrix_layout transposed(matrix_layout m) {
-  std::swap(m.rows, m.columns);
-  std::swap(m.row_stride, m.column_stride);
-  return m;
-}
-
 namespace {
 
 // Indices of what a product reads and writes.

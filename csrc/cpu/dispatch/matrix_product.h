@@ -2,28 +2,10 @@
 
 #include <memory>
 
-#include "core/dtype.h"
+#include "core/matrix_layout.h"
 #include "ops/linear.h"
 
 namespace eva::cpu {
-
-/// Where the elements of a matrix (or of `batch` equal ones) lie: distances are in elements.
-struct matrix_layout {
-  dtype type = dtype::none;  // f32 or bf16; none: there is no such matrix
-  int64_t rows = 0;
-  int64_t columns = 0;
-  int64_t row_stride = 0;
-  int64_t column_stride = 1;
-  int64_t batch = 1;
-  int64_t batch_stride = 0;
-};
-
-/// A dense row-major matrix.
-matrix_layout dense(dtype type, int64_t rows, int64_t columns);
-/// `columns` of a row-major matrix that has `row_stride` of them.
-matrix_layout column_slice(dtype type, int64_t rows, int64_t columns, int64_t row_stride);
-/// The same memory, read with rows and columns exchanged.
-matrix_layout transposed(matrix_layout m);
 
 /// What a matrix_product computes: c = activation(a b + bias) + addend, or c += a b.
 struct product_form {

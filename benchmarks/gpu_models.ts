@@ -1,0 +1,137 @@
+// Whole models on a GPU: the training step (forward, backward, LAMB; 50 % dropping, packed text) over batch sizes, embedding
+// throughput, and latency at batch 1. A time is that of a whole call, copies to and from the device included.
+//   npm run bench -- gpu_models [--model EVA02-CLIP-B-16,EVA02-CLIP-L-14] [--batches 512,1024,1536,2048] [--json]
+import { parseArgs } from "node:util";
+import {
+  compile,
+  type ClipConfig,
+  ClipModel,
+  Device,
+  evaClipConfig,
+  type EvaClipName,
+  Lamb,
+  packText,
+  parameterRules,
+  parseClipConfig,
+  spec,
+} from "../lib";
+import { modelConfig } from "../examples/emoji/recipe";
+import { CounterRandom } from "../lib/data/random";
+import { initializeModel } from "../lib/train/initialize";
+import { TrainingStep } from "../lib/train/training_step";
+import { median } from "./comparison";
+
+const options = parseArgs({
+  options: {
+    model: { type: "string", default: "EVA02-CLIP-B-16,EVA02-CLIP-L-14" },
+    batches: { type: "string", default: "256,512,1024,1536,2048" },
+    device: { type: "string", default: "cuda" },
+    /** The demo's small model and tiny batches, to test the path. */
+    smoke: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+  },
+}).values;
+const batches = options.smoke ? [4] : options.batches.split(",").map(Number);
+const [WARM_UPS, RUNS] = options.smoke ? [3, 2] : [5, 15];
+
+function report(row: Record<string, string | number | undefined>): void {
+  const line = { who: "ours", ...row };
+  console.log(options.json ? JSON.stringify(line) : Object.values(line).join("  "));
+}
+
+/** Median milliseconds of a call. */
+async function time(call: () => Promise<unknown>): Promise<number> {
+  const taken: number[] = [];
+  for (let i = 0; i < WARM_UPS + RUNS; i++) {
+    const start = performance.now();
+    await call();
+    if (i >= WARM_UPS) taken.push(performance.now() - start);
+  }
+  return median(taken);
+}
+
+/** Captions as data sets have them: log-normal lengths with a mean of 18 tokens. */
+function captions(count: number, { text_cfg: text }: ClipConfig): Int32Array[] {
+  const random = new CounterRandom(1);
+  return Array.from({ length: count }, () => {
+    const normal = Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
+    const length = Math.min(text.context_length, Math.max(3, Math.round(18 * Math.exp(0.45 * normal - 0.1))));
+    return Int32Array.from({ length }, (_, i) =>
+      i === length - 1 ? text.vocab_size - 1 : random.below(text.vocab_size - 2),
+    );
+  });
+}
+
+function pixels(count: number, side: number): Uint8Array {
+  const random = new CounterRandom(2);
+  const one = Uint8Array.from({ length: side * side * 3 }, () => random.below(256));
+  const all = new Uint8Array(count * one.length);
+  for (let i = 0; i < count; i++) all.set(one, i * one.length);
+  return all;
+}
+
+async function training(device: Device, name: string, model: ClipModel, batch: number): Promise<void> {
+  const group = { learningRate: 1e-4, weightDecay: 0.05 };
+  const rules = parameterRules(model.parameters(), { image: group, text: group, other: group });
+  const optimizer = new Lamb(rules, { clipNorm: 1 });
+  await optimizer.allocate(device);
+  const step = new TrainingStep(device, model, optimizer);
+  const text = packText(captions(batch, model.config), 1024);
+  const data = { images: pixels(batch, model.image.imageSize), size: batch, ...text };
+  let count = 0;
+  try {
+    const ms = await time(() => step.run(data, { step: count++, schedule: 1, seed: 0, patchDropout: 0.5 }));
+    report({ part: "train", model: name, prec: "bf16", B: batch, ms, samples_per_s: (1e3 * batch) / ms });
+  } finally {
+    step.dispose();
+    optimizer.dispose();
+  }
+}
+
+async function embedding(device: Device, name: string, model: ClipModel, batch: number): Promise<void> {
+  const side = model.image.imageSize;
+  const images = spec("u8", [batch, side, side, 3]);
+  const image = await compile(device, { images }, (x) => ({ embedding: model.image.encode(x.images) }));
+  const data = { images: pixels(batch, side) };
+  const imageMs = await time(() => image(data));
+  image.dispose();
+  const throughput = (ms: number) =>
+    batch === 1 ? { latency_ms: ms } : { samples_per_s: (1e3 * batch) / ms };
+  report({ part: "embed", name: "image", model: name, B: batch, ms: imageMs, ...throughput(imageMs) });
+
+  const packed = packText(captions(batch, model.config), batch === 1 ? 16 : 1024);
+  const lengths = Object.entries(packed).map(([key, values]) => [key, spec("i32", [values.length])] as const);
+  const specs = Object.fromEntries(lengths) as Record<
+    "tokens" | "cuSeqlens" | "textEnds",
+    ReturnType<typeof spec<"i32">>
+  >;
+  const text = await compile(device, specs, (x) => ({ embedding: model.text.encode(x) }));
+  const textMs = await time(() => text({ ...packed }));
+  text.dispose();
+  report({ part: "embed", name: "text", model: name, B: batch, ms: textMs, ...throughput(textMs) });
+}
+
+async function main(): Promise<void> {
+  await using device = await Device.open(options.device as "cpu" | "cuda");
+  const names = options.smoke ? ["demo"] : options.model.split(",");
+  for (const name of names) {
+    const config = options.smoke ? parseClipConfig(modelConfig(4096)) : evaClipConfig(name as EvaClipName);
+    const model = new ClipModel(config, { type: "bf16" });
+    await initializeModel(model, device, { seed: 1 });
+    const attempts = batches.flatMap((batch) => [
+      { part: "train", batch, run: () => training(device, name, model, batch) },
+      { part: "embed", batch, run: () => embedding(device, name, model, batch) },
+    ]);
+    attempts.push({ part: "embed", batch: 1, run: () => embedding(device, name, model, 1) });
+    for (const { part, batch, run } of attempts) {
+      try {
+        await run();
+      } catch (error) {
+        report({ part, model: name, B: batch, error: (error as Error).message });
+      }
+    }
+    for (const parameter of model.parameters()) parameter.dispose();
+  }
+}
+
+void main();

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "cuda/device/memory.cuh"
+
+namespace eva::cuda {
+
+/// Device memory for a kernel's own use while it runs. The kernels of a stream run one after another, so all
+/// of them share it. It grows when a kernel runs for the first time, which must not be inside a capture; what
+/// it had before stays, because captured programs hold its address.
+class workspace {
+ public:
+  /// At least `count` elements, 256-byte aligned; the next kernel may be handed the same ones.
+  template <class T> T* take(int64_t count) {
+    const int64_t bytes = count * int64_t(sizeof(T));
+    if (bytes > bytes_) {
+      bytes_ = std::max(bytes, 2 * bytes_);
+      blocks_.emplace_back(size_t(bytes_));
+    }
+    return static_cast<T*>(blocks_.empty() ? nullptr : blocks_.back().data());
+  }
+
+ private:
+  std::vector<device::buffer> blocks_;
+  int64_t bytes_ = 0;  // of the last block
+};
+
+class matrix_library;
+
+/// What a kernel knows of the device it runs on.
+struct context {
+  device::stream stream{};
+  device::properties properties{};
+  workspace scratch{};
+  std::shared_ptr<matrix_library> products{};  // opened by the backend, or by the first matrix product
+};
+
+}  // namespace eva::cuda

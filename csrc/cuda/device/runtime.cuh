@@ -1,0 +1,148 @@
+#pragma once
+// The backend's words: finding the device, the host's pinned memory, copies, events, and recorded work. Like
+// memory.cuh for host compilers as well.
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "cuda/device/memory.cuh"
+
+namespace eva::cuda::device {
+
+/// The newest CUDA that the driver can run, as 1000 major + 10 minor; 0 where there is no driver.
+inline int driver_version() {
+  int version = 0;
+  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+}
+
+/// The CUDA that this library was built with.
+inline constexpr int built_version = CUDART_VERSION;
+
+/// 0 also where the driver cannot say.
+inline int device_count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+struct identity {
+  std::string name;
+  int major, minor;  // compute capability
+  int64_t memory_bytes;
+};
+
+/// Who device 0 is.
+inline identity first_device() {
+  cudaDeviceProp found;
+  expect_success(cudaGetDeviceProperties(&found, 0));
+  return {found.name, found.major, found.minor, int64_t(found.totalGlobalMem)};
+}
+
+/// Makes device 0 the calling thread's.
+inline void enter_first_device() { expect_success(cudaSetDevice(0)); }
+
+inline stream make_stream() {
+  stream made{};
+  expect_success(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking));
+  return made;
+}
+inline void destroy(stream on) noexcept { cudaStreamDestroy(on); }
+
+/// Of the device's memory.
+inline int64_t free_bytes() {
+  size_t available = 0, total = 0;
+  expect_success(cudaMemGetInfo(&available, &total));
+  return int64_t(available);
+}
+
+/// Null when there is not so much.
+inline void* allocate(int64_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, size_t(bytes));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // or the next launch would report it again
+    return nullptr;
+  }
+  expect_success(status);
+  return memory;
+}
+inline void release(void* memory) noexcept { cudaFree(memory); }
+
+/// Copies behind the work of `on`; asynchronous only where the host's memory is pinned.
+inline void download(void* host, const void* memory, size_t bytes, stream on) {
+  expect_success(cudaMemcpyAsync(host, memory, bytes, cudaMemcpyDeviceToHost, on));
+}
+
+/// Host memory that the device copies from and to by itself.
+class pinned_buffer {
+ public:
+  explicit pinned_buffer(size_t bytes) { expect_success(cudaMallocHost(&data_, bytes)); }
+  pinned_buffer(const pinned_buffer&) = delete;
+  ~pinned_buffer() { cudaFreeHost(data_); }
+
+  void* data() const { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
+/// A place in a stream's work that the host can wait for, and measure from.
+class event {
+ public:
+  event() { expect_success(cudaEventCreateWithFlags(&event_, cudaEventBlockingSync)); }
+  event(const event&) = delete;
+  ~event() { cudaEventDestroy(event_); }
+
+  void record(stream on) { expect_success(cudaEventRecord(event_, on)); }
+  /// Returns at once when it was never recorded.
+  void wait() const { expect_success(cudaEventSynchronize(event_)); }
+  /// From `start`, both having been reached.
+  double seconds_since(const event& start) const {
+    float milliseconds = 0;
+    expect_success(cudaEventElapsedTime(&milliseconds, start.event_, event_));
+    return double(milliseconds) * 1e-3;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+/// Work that was recorded from a stream instead of being done, and that can be done any number of times.
+class recording {
+ public:
+  /// What `queue` puts on the stream. Other threads may use the device meanwhile.
+  template <class Queue> static recording of(stream on, const Queue& queue) {
+    expect_success(cudaStreamBeginCapture(on, cudaStreamCaptureModeThreadLocal));
+    try {
+      queue();
+    } catch (...) {
+      cudaGraph_t unfinished = nullptr;
+      cudaStreamEndCapture(on, &unfinished);
+      if (unfinished) cudaGraphDestroy(unfinished);
+      throw;
+    }
+    cudaGraph_t graph = nullptr;
+    expect_success(cudaStreamEndCapture(on, &graph));
+    recording made;
+    const cudaError_t status = cudaGraphInstantiate(&made.executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    expect_success(status);
+    return made;
+  }
+
+  recording(recording&& other) noexcept : executable_(std::exchange(other.executable_, nullptr)) {}
+  ~recording() {
+    if (executable_) cudaGraphExecDestroy(executable_);
+  }
+
+  void replay(stream on) const { expect_success(cudaGraphLaunch(executable_, on)); }
+
+ private:
+  recording() = default;
+
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+}  // namespace eva::cuda::device

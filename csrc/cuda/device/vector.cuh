@@ -1,0 +1,16 @@
+#pragma once
+// Plain groups of values, the same on both sides.
+
+#include <cstdint>
+
+namespace eva::cuda::device {
+
+struct alignas(8) pair {
+  float first, second;
+};
+
+struct alignas(16) vector16 {  // 16 bytes, the widest load: 8 bf16 or 4 float
+  uint32_t words[4];
+};
+
+}  // namespace eva::cuda::device

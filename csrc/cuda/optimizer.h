@@ -1,0 +1,24 @@
+#pragma once
+
+#include "cuda/kernel.h"
+#include "cuda/tensor_tiles.h"
+#include "ops/optimizer.h"
+
+namespace eva::cuda {
+
+/// The plan of an op that reads or updates lists of tensors.
+template <class Op> struct tiled_plan {
+  tiled_plan(const typename Op::args& a, context& c);
+  void run(context& c);
+
+ private:
+  const typename Op::args& args_;
+  tensor_tiles tiles_;
+};
+
+template <> struct plan<ops::global_norm> : tiled_plan<ops::global_norm> { using tiled_plan::tiled_plan; };
+template <> struct plan<ops::lamb_update> : tiled_plan<ops::lamb_update> { using tiled_plan::tiled_plan; };
+template <> struct plan<ops::adamw_update> : tiled_plan<ops::adamw_update> { using tiled_plan::tiled_plan; };
+template <> struct plan<ops::clamp_update> : tiled_plan<ops::clamp_update> { using tiled_plan::tiled_plan; };
+
+}  // namespace eva::cuda

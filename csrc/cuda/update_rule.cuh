@@ -1,0 +1,149 @@
+#pragma once
+// What the optimizers' kernels share: the moments' rule, and the walk over a tile's elements.
+
+#include "cuda/device/bf16.cuh"
+#include "cuda/device/copy.cuh"
+#include "cuda/device/math.cuh"
+#include "cuda/device/reduce.cuh"
+#include "cuda/tensor_tiles.h"
+
+namespace eva::cuda {
+
+using namespace device;
+
+inline constexpr int update_threads = 256;
+
+/// What a kernel needs to find its tile.
+struct tile_list {
+  const update_tensor* tensors;
+  const update_tile* tiles;
+};
+
+__device__ inline int64_t tile_end(const update_tensor& tensor, const update_tile& tile) {
+  return min(tensor.count, tile.begin + tile_elements);
+}
+
+/// What all elements of an update share: g, m, v and u as csrc/ops/optimizer.h defines them.
+struct rule {
+  float beta1, rest1, beta2, rest2, eps, clip_norm;
+  const float *norm, *schedule;
+  const int* step;
+  bool corrects;  // whether u is made of bias-corrected moments
+
+  template <class Args>
+  rule(const Args& a, bool corrected)
+      : beta1(a.beta1),
+        rest1(float(1.0 - double(a.beta1))),
+        beta2(a.beta2),
+        rest2(float(1.0 - double(a.beta2))),
+        eps(a.eps),
+        clip_norm(a.clip_norm),
+        norm(a.norm.template as<const float>()),
+        schedule(a.schedule.template as<const float>()),
+        step(a.step.template as<const int>()),
+        corrects(corrected) {}
+};
+
+/// 1 - betaᵗ with the precision that a beta near 1 needs.
+__device__ inline double correction(float beta, int step) { return 1 - pow(double(beta), double(step)); }
+
+/// The numbers of a rule that only the device knows.
+struct moment_rule {
+  float clip, first_factor, second_factor;
+  double bias_factor;  // of the rate, where u is not made of corrected moments
+  bool moves;          // not when the norm is no number
+};
+
+__device__ inline moment_rule moment_rule_of(const rule& r) {
+  const double norm = *r.norm;
+  const double correction1 = correction(r.beta1, *r.step), correction2 = correction(r.beta2, *r.step);
+  return {.clip = r.clip_norm > 0 ? float(min(1.0, double(r.clip_norm) / (norm + 1e-6))) : 1.0f,
+          .first_factor = r.corrects ? float(1 / correction1) : 1.0f,
+          .second_factor = r.corrects ? float(1 / correction2) : 1.0f,
+          .bias_factor = r.corrects ? 1 : sqrt(correction2) / correction1,
+          .moves = fabs(norm) < double(INFINITY)};
+}
+
+/// The rule once for the block, by way of shared memory: its double-precision powers are slow. Every thread
+/// calls this.
+__device__ inline moment_rule shared_rule(const rule& r, shared_array<moment_rule> place) {
+  if (thread_index() == 0) place.store(0, moment_rule_of(r));
+  block_barrier();
+  return place.load(0);
+}
+
+struct element {
+  float parameter, first_moment, second_moment, gradient;
+};
+
+/// New moments.
+__device__ inline void advance(element& e, const rule& r, const moment_rule& m) {
+  const float g = e.gradient * m.clip;
+  e.first_moment = e.first_moment * r.beta1 + g * r.rest1;
+  e.second_moment = e.second_moment * r.beta2 + g * g * r.rest2;
+}
+
+__device__ inline float direction(const element& e, const rule& r, const moment_rule& m, float weight_decay) {
+  return e.first_moment * m.first_factor / (sqrtf(e.second_moment * m.second_factor) + r.eps) +
+         weight_decay * e.parameter;
+}
+
+/// Four neighbours of a tensor at a time, 16 bytes of each of its arrays.
+struct quad {
+  float x[4];
+
+  __device__ void load(const float* from) {
+    const vector16 v = load_16(from);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) x[i] = as_float(v.words[i]);
+  }
+  __device__ void store(float* to) const {
+    store_16(to, vector16{{as_word(x[0]), as_word(x[1]), as_word(x[2]), as_word(x[3])}});
+  }
+};
+
+__device__ inline bool aligned(const update_tensor& t) {
+  return (reinterpret_cast<uintptr_t>(t.parameter) | reinterpret_cast<uintptr_t>(t.first_moment) |
+          reinterpret_cast<uintptr_t>(t.second_moment) | reinterpret_cast<uintptr_t>(t.gradient)) %
+             16 ==
+         0;
+}
+
+/// Which of an element's numbers a pass writes back.
+enum class writes { moments, parameter, both };
+
+/// Calls change(element) for every element of a tile and writes back what it changed. Reads gradients only
+/// where moments are written.
+template <writes Writes, class Change>
+__device__ void for_each_element(const update_tensor& t, const update_tile& tile, const Change& change) {
+  constexpr bool moments = Writes != writes::parameter, parameters = Writes != writes::moments;
+  const int64_t end = tile_end(t, tile);
+  const int64_t wide_end = aligned(t) ? tile.begin + (end - tile.begin) / 4 * 4 : tile.begin;
+  for (int64_t i = tile.begin + 4 * thread_index(); i < wide_end; i += 4 * update_threads) {
+    quad p, m, v, g{};
+    p.load(t.parameter + i);
+    m.load(t.first_moment + i);
+    v.load(t.second_moment + i);
+    if (moments) g.load(t.gradient + i);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      element e{p.x[j], m.x[j], v.x[j], g.x[j]};
+      change(e);
+      p.x[j] = e.parameter;
+      m.x[j] = e.first_moment;
+      v.x[j] = e.second_moment;
+    }
+    if (moments) m.store(t.first_moment + i);
+    if (moments) v.store(t.second_moment + i);
+    if (parameters) p.store(t.parameter + i);
+  }
+  for (int64_t i = wide_end + thread_index(); i < end; i += update_threads) {
+    element e{t.parameter[i], t.first_moment[i], t.second_moment[i], moments ? t.gradient[i] : 0};
+    change(e);
+    if (moments) t.first_moment[i] = e.first_moment;
+    if (moments) t.second_moment[i] = e.second_moment;
+    if (parameters) t.parameter[i] = e.parameter;
+  }
+}
+
+}  // namespace eva::cuda

@@ -1,0 +1,130 @@
+// The backend as the addon opens it: whole programs, captured and replayed, against the CPU; copies larger
+// than the staging ring; memory that is not there.
+#include "cuda/backend.h"
+
+#include <cstdio>
+#include <cstring>
+#include <random>
+
+#include "../op_test.h"
+#include "cuda/staging.h"
+#include "graph/program.h"
+
+namespace {
+
+using namespace eva;
+using namespace eva::test;
+
+value_id output_of(const node& n, const std::string& field) {
+  for (const slot& s : n.slots)
+    if (s.how == access::write && field == s.field) return s.value;
+  return no_value;
+}
+
+/// An MLP block with a loss of its rows' sums, and the gradient of its first weight.
+struct block {
+  block(const std::shared_ptr<device>& on, int64_t rows) : columns_(24), hidden_(40) {
+    std::mt19937 random(5);
+    const auto parameter_of = [&](const shape& dims) {
+      buffer values(dtype::f32, dims, random, 0.2f);
+      const auto stored = std::make_shared<eva::parameter>(on, dtype::f32, dims);
+      on->backend().write(stored->view().data, tensor(values).data, stored->view().bytes());
+      return graph_->parameter(stored);
+    };
+    x = graph_->input(dtype::f32, {rows, columns_});
+    const value_id weight = parameter_of({columns_}), bias = parameter_of({columns_});
+    const value_id wide = parameter_of({hidden_, columns_}), narrow = parameter_of({columns_, hidden_});
+    const value_id normal =
+        output_of(graph_->apply("layer_norm", {{"x", {x}}, {"weight", {weight}}, {"bias", {bias}}}, {}), "y");
+    const value_id inner = output_of(graph_->apply("linear", {{"x", {normal}}, {"weights", {wide}}},
+                                                   {{"activation", std::string("gelu")}}),
+                                     "y");
+    y = output_of(graph_->apply("linear", {{"x", {inner}}, {"weights", {narrow}}, {"residual", {x}}}, {}),
+                  "y");
+    gradient = output_of(graph_->apply("linear_weight_gradient", {{"dy", {y}}, {"x", {inner}}},
+                                       {{"begin", 0.0}, {"end", double(columns_)}}),
+                         "dweight");
+    made = std::make_unique<program>(on, graph_, std::vector<value_id>{y, gradient}, program::options{});
+    made->prepare();
+  }
+
+  std::vector<float> run(const std::vector<float>& in) {
+    std::vector<float> all(in.size() + size_t(columns_ * hidden_));
+    const program::source source{x, in.data()};
+    void* const results[] = {all.data(), all.data() + in.size()};
+    made->run({&source, 1}, results);
+    return all;
+  }
+
+  value_id x, y, gradient;
+  std::unique_ptr<program> made;
+
+ private:
+  int64_t columns_, hidden_;
+  std::shared_ptr<graph> graph_ = std::make_shared<graph>();
+};
+
+double distance(const std::vector<float>& actual, const std::vector<float>& expected) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(double(actual[i]) - expected[i], 2);
+    norm += std::pow(double(expected[i]), 2);
+  }
+  return std::sqrt(difference / norm);
+}
+
+void programs_agree_with_the_cpu(const std::shared_ptr<device>& on) {
+  constexpr int64_t rows = 6;
+  auto reference = std::make_shared<device>(cpu::open(1, ""));
+  block ours(on, rows), theirs(reference, rows);
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> first;
+  for (int run = 0; run < 4; ++run) {
+    std::vector<float> in(static_cast<size_t>(rows * 24));
+    for (float& value : in) value = normal(random);
+    check(distance(ours.run(in), theirs.run(in)) < 1e-5, "run " + std::to_string(run) + " of a program");
+    if (run == 2) block larger(on, 40 * rows);  // moves the arena
+    if (run == 0) first = in;
+  }
+  const std::vector<float> replayed = ours.run(first);
+  ours.made->start_profile();
+  check(ours.run(first) == replayed, "a replay has the bits of a run kernel by kernel");
+  for (const program::timing& timing : ours.made->profile())
+    check(timing.calls == 1 && timing.seconds >= 0, "the profile of " + timing.op);
+}
+
+void copies_of_any_size_arrive(backend& on) {
+  for (int64_t bytes :
+       {int64_t(0), int64_t(1), cuda::staging::slot_bytes, 6 * cuda::staging::slot_bytes + 13}) {
+    std::vector<uint8_t> sent(static_cast<size_t>(bytes)), received(sent.size());
+    for (size_t i = 0; i < sent.size(); ++i) sent[i] = uint8_t(i * 7 + i / 4096);
+    void* memory = on.allocate(bytes);
+    on.write(memory, sent.data(), bytes);
+    on.read(received.data(), memory, bytes);
+    on.release(memory, bytes);
+    check(sent == received, std::to_string(bytes) + " bytes there and back");
+  }
+}
+
+void too_much_memory_is_an_error(backend& on) {
+  try {
+    on.allocate(int64_t(1) << 50);
+    check(false, "a petabyte was allocated");
+  } catch (const out_of_memory_error& e) {
+    check(std::string(e.what()).find("1073741824 MB wanted") != std::string::npos, e.what());
+    check(e.details.contains("availableBytes"), "the error says what was free");
+  }
+}
+
+}  // namespace
+
+int main() {
+  const std::shared_ptr<backend> opened = cuda::open();
+  check(opened->info().kind == "cuda", "info");
+  copies_of_any_size_arrive(*opened);
+  too_much_memory_is_an_error(*opened);
+  programs_agree_with_the_cpu(std::make_shared<device>(opened));
+  std::printf(failures ? "%d failures\n" : "ok\n", failures);
+  return failures != 0;
+}

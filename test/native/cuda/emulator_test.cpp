@@ -1,0 +1,114 @@
+// The emulator reports what it promises to report.
+
+#include <cstdio>
+#include <cstring>
+
+#include "cuda/device/copy.cuh"
+#include "cuda/device/mma.cuh"
+#include "cuda/device/reduce.cuh"
+
+using namespace eva::cuda::device;
+
+namespace {
+
+int failures = 0;
+
+void expect(const char* what, const char* message, const std::function<void()>& kernel) {
+  std::string said = "nothing";
+  try {
+    eva::emulator::run_grid(2, 64, 256, kernel);
+  } catch (const eva::emulator::error& e) {
+    said = e.what();
+  }
+  const bool good = said.find(message) != std::string::npos;
+  failures += !good;
+  std::printf("%s %s: %s\n", good ? "ok    " : "FAILED", what, said.c_str());
+}
+
+}  // namespace
+
+int main() {
+  eva::emulator::print_stack_traces = false;
+  const auto words = [] { return shared_at<float>(0); };
+  alignas(16) static float source[4] = {1, 2, 3, 4};
+
+  expect("shuffle, ballot, sums", "nothing", [] {
+    if (shuffle_xor(lane_index(), 5) != (lane_index() ^ 5)) std::abort();
+    if (warp_ballot(lane_index() % 3 == 0) != 0x49249249u) std::abort();
+    if (warp_sum(1) != 32 || quad_max(float(lane_index())) != (lane_index() | 3)) std::abort();
+    if (block_sum(float(thread_index()), shared_at<float>(0)) != 63 * 32) std::abort();
+  });
+  expect("barrier in one warp only", "deadlock", [] {
+    if (warp_index() == 0) block_barrier();
+  });
+  expect("two different barriers", "different places", [] {
+    if (warp_index() == 0)
+      block_barrier();
+    else
+      block_barrier();
+  });
+  expect("shuffle in half a warp", "deadlock", [] {
+    if (lane_index() < 16) shuffle_xor(1, 1);
+  });
+  expect("shuffles at different lines", "different places", [] {
+    if (lane_index() < 16)
+      shuffle_xor(1, 1);
+    else
+      shuffle_xor(1, 1);
+  });
+  expect("out of bounds", "out of bounds", [=] { words().store(thread_index() + 1, 0); });
+  expect("never written", "nobody wrote", [=] { words().load(thread_index()); });
+  expect("misaligned", "misaligned", [] { shared_at<float>(2).store(0, 0); });
+  expect("write, read, no barrier", "race", [=] {
+    words().store(thread_index(), 0);
+    block_barrier();
+    words().store(thread_index(), 1);
+    words().load((thread_index() + 32) % 64);
+  });
+  expect("write, read, warp barrier for another warp's word", "race", [=] {
+    words().store(thread_index(), 0);
+    block_barrier();
+    words().store(thread_index(), 1);
+    warp_barrier();
+    words().load((thread_index() + 32) % 64);
+  });
+  expect("read, write, no barrier", "race", [=] {
+    words().store(thread_index(), 1);
+    block_barrier();
+    words().load(thread_index() ^ 1);
+    words().store(thread_index(), 2);
+  });
+  expect("neighbour within the warp behind a warp barrier", "nothing", [=] {
+    words().store(thread_index(), 1);
+    warp_barrier();
+    words().load(thread_index() ^ 1);
+    warp_barrier();
+    words().store(thread_index(), 2);
+  });
+  expect("copy not waited for", "has not been waited for", [=] {
+    if (thread_index() == 0) copy_async_16(words(), 0, source, true);
+    copy_commit();
+    block_barrier();
+    words().load(0);
+  });
+  expect("copy never waited for", "never waited", [=] {
+    if (thread_index() == 0) copy_async_16(words(), 0, source, true);
+  });
+  expect("copy waited for, no barrier", "race", [=] {
+    if (thread_index() == 0) copy_async_16(words(), 0, source, true);
+    copy_commit();
+    copy_wait<0>();
+    words().load(0);
+  });
+  expect("copies in groups", "nothing", [=] {
+    if (thread_index() == 0) copy_async_16(words(), 0, source, true);
+    copy_commit();
+    if (thread_index() == 0) copy_async_16(words(), 4, source, true);
+    copy_commit();
+    copy_wait<1>();
+    block_barrier();
+    if (words().load(3) != 4) std::abort();
+    copy_wait<0>();
+  });
+  return failures != 0;
+}

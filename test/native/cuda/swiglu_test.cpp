@@ -1,0 +1,62 @@
+// SwiGLU, with and without its layer norm, and the gradient on CUDA against the CPU backend.
+#include "backend_pair.h"
+
+namespace eva::test {
+namespace {
+
+void both_ways(int64_t rows, int64_t hidden, dtype type, bool norm) {
+  std::mt19937 random(12);
+  const std::string what = std::to_string(rows) + " x " + std::to_string(hidden) +
+                           (norm ? " with norm, " : ", ") + std::string(to_string(type));
+  buffer x(type, {rows, 2 * hidden}, random, 2);
+  buffer weight(dtype::f32, {hidden}, random, 1), bias(dtype::f32, {hidden}, random, 1);
+  ops::swiglu::args forward;
+  forward.x = x;
+  if (norm) {
+    forward.weight = weight;
+    forward.bias = bias;
+  }
+  // Without the norm there is nothing in mean and rstd, nor in the gradients of what is not there.
+  const auto ignored =
+      norm ? std::set<std::string>{} : std::set<std::string>{"mean", "rstd", "dweight", "dbias"};
+  agree<ops::swiglu>(forward, "swiglu, " + what, {.unspecified = ignored});
+  agree<ops::swiglu>(forward, "swiglu, statistics only, " + what, {.unread = {"y"}, .unspecified = ignored});
+  agree<ops::swiglu>(forward, "swiglu, y only, " + what, {.unread = {"mean", "rstd"}});
+
+  buffer dy(type, {rows, hidden}, random, 1), mean(dtype::f32, {rows}), rstd(dtype::f32, {rows});
+  ops::swiglu::infer(forward);
+  forward.mean = mean;
+  forward.rstd = rstd;
+  run<ops::swiglu>(reference_backend(), forward);
+  ops::swiglu_backward::args backward;
+  backward.dy = dy;
+  backward.x = x;
+  if (norm) {
+    backward.weight = weight;
+    backward.mean = mean;
+    backward.rstd = rstd;
+  }
+  agree<ops::swiglu_backward>(backward, "swiglu_backward, " + what, {.unspecified = ignored});
+  agree<ops::swiglu_backward>(backward, "swiglu_backward, weights only, " + what,
+                              {.unread = {"dx"}, .unspecified = ignored});
+  agree<ops::swiglu_backward>(backward, "swiglu_backward, dx only, " + what,
+                              {.unread = {"dweight", "dbias"}});
+}
+
+}  // namespace
+}  // namespace eva::test
+
+int main() {
+  using namespace eva::test;
+  using eva::dtype;
+  for (const dtype type : {dtype::f32, dtype::bf16})
+    for (const bool norm : {false, true}) {
+      both_ways(0, 24, type, norm);
+      both_ways(1, 8, type, norm);
+      both_ways(70, 22, type, norm);
+      both_ways(20, 264, type, norm);
+      both_ways(3, 2730, type, norm);
+    }
+  both_ways(2, 4104, dtype::bf16, true);
+  return status();
+}

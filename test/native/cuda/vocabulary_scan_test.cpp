@@ -1,0 +1,56 @@
+// The words of scan.cuh and exact.cuh against their definitions, as vocabulary_test does for the others.
+#include <bit>
+#include <cmath>
+#include <cstdio>
+
+#include "cuda/device/exact.cuh"
+#include "cuda/device/launch.cuh"
+#include "cuda/device/scan.cuh"
+
+using namespace eva::cuda::device;
+
+namespace {
+
+__global__ void scan_kernel(int* out) {  // [64, 3]
+  const uint32_t ballot = warp_ballot(thread_index() % 5 == 2);
+  int* mine = out + 3 * thread_index();
+  mine[0] = count_lanes(ballot);
+  mine[1] = lanes_before(ballot);
+  mine[2] = first_lane(ballot);
+}
+
+__global__ void exact_kernel(const float* in, float* out) {  // [32, 2] → [32, 4]
+  const float a = in[2 * thread_index()], b = in[2 * thread_index() + 1];
+  float* mine = out + 4 * thread_index();
+  mine[0] = rounded_product(a, b);
+  mine[1] = product_error(a, b, mine[0]);
+  mine[2] = exact_sum(a, b, mine[3]);
+}
+
+}  // namespace
+
+int main() {
+  vector<int> words(64 * 3);
+  launch(scan_kernel, 2, 64, 0, {}, words.data());
+  vector<float> operands(64), results(128);
+  for (int i = 0; i < 64; ++i)
+    operands[size_t(i)] = std::sin(float(i + 1)) * std::exp2(float(i % 7 * 4 - 12));
+  launch(exact_kernel, 1, 32, 0, {}, operands.data(), results.data());
+  synchronize({});
+  int failures = 0;
+  for (int i = 0; i < 64; ++i) {
+    uint32_t ballot = 0;
+    for (int lane = 0; lane < 32; ++lane) ballot |= uint32_t((i / 32 * 32 + lane) % 5 == 2) << lane;
+    const int* mine = &words[size_t(3 * i)];
+    failures += mine[0] != std::popcount(ballot) || mine[2] != std::countr_zero(ballot) ||
+                mine[1] != std::popcount(ballot & ((1u << i % 32) - 1));
+  }
+  // Products and sums of two singles of such exponents are exact in double.
+  for (size_t i = 0; i < 32; ++i) {
+    const double a = double(operands[2 * i]), b = double(operands[2 * i + 1]);
+    failures += double(results[4 * i]) + double(results[4 * i + 1]) != a * b ||
+                double(results[4 * i + 2]) + double(results[4 * i + 3]) != a + b;
+  }
+  std::printf("%d words differ\n", failures);
+  return failures != 0;
+}

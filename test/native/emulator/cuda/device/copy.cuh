@@ -1,0 +1,42 @@
+#pragma once
+// Host twin of csrc/cuda/device/copy.cuh: an asynchronous copy lands when it is waited for, not before.
+
+#include <cstring>
+
+#include "cuda/device/shared.cuh"
+#include "cuda/device/vector.cuh"
+
+namespace eva::cuda::device {
+
+template <class T> vector16 load_16(const T* source, location where = location::current()) {
+  if (reinterpret_cast<uintptr_t>(source) % 16 != 0) emulator::current().fail("misaligned load_16", where);
+  vector16 value;
+  std::memcpy(&value, source, 16);
+  return value;
+}
+
+template <class T> void store_16(T* destination, vector16 value, location where = location::current()) {
+  if (reinterpret_cast<uintptr_t>(destination) % 16 != 0)
+    emulator::current().fail("misaligned store_16", where);
+  std::memcpy(destination, &value, 16);
+}
+
+template <class T> void store_4(T* destination, uint32_t value, location where = location::current()) {
+  if (reinterpret_cast<uintptr_t>(destination) % 4 != 0)
+    emulator::current().fail("misaligned store_4", where);
+  std::memcpy(destination, &value, 4);
+}
+
+template <class T>
+void copy_async_16(shared_array<T> destination, int element, const T* source, bool valid,
+                   location where = location::current()) {
+  emulator::current().copy_async(destination.offset(element), source, valid, where);
+}
+
+inline void copy_commit() { emulator::current().copy_commit(); }
+
+template <int PendingGroups> void copy_wait(location where = location::current()) {
+  emulator::current().copy_wait(PendingGroups, where);
+}
+
+}  // namespace eva::cuda::device

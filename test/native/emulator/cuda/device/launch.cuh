@@ -1,0 +1,18 @@
+#pragma once
+// Host twin of csrc/cuda/device/launch.cuh: runs the blocks one after another, and returns when they end,
+// unless the launch is being recorded.
+
+#include "commands.h"
+#include "cuda/device/memory.cuh"
+
+namespace eva::cuda::device {
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), int grid_blocks, int block_threads, int shared_bytes, stream,
+            Arguments... arguments) {
+  emulator::submit([=] {
+    emulator::run_grid(grid_blocks, block_threads, size_t(shared_bytes), [&] { kernel(arguments...); });
+  });
+}
+
+}  // namespace eva::cuda::device

@@ -1,0 +1,57 @@
+#pragma once
+// Host twin of csrc/cuda/device/memory.cuh: device memory is the host's.
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "block.h"
+#include "commands.h"
+
+namespace eva::cuda::device {
+
+using stream = void*;
+
+struct error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+  bool out_of_memory = false;
+};
+
+struct properties {
+  int multiprocessors;
+  int shared_bytes_per_block;
+};
+
+// Few multiprocessors, so that small tensors already need more than one round of blocks.
+inline properties current_properties() { return {3, 227 * 1024}; }
+
+inline void synchronize(stream) {}
+
+inline void upload(void* destination, const void* source, size_t bytes, stream) {
+  if (bytes == 0) return;
+  emulator::submit([=] { std::memcpy(destination, source, bytes); });
+}
+
+class buffer {
+ public:
+  buffer() = default;
+  explicit buffer(size_t bytes) : data_(new (std::align_val_t(256)) std::byte[bytes]) {}
+
+  void* data() const { return data_.get(); }
+
+ private:
+  struct release {
+    void operator()(std::byte* memory) const { operator delete[](memory, std::align_val_t(256)); }
+  };
+  std::unique_ptr<std::byte[], release> data_;
+};
+
+template <class T> using vector = std::vector<T>;  // exact size: the sanitizer's red zone follows
+
+inline long matrix_bank_conflicts() { return emulator::matrix_bank_conflicts; }
+
+inline void reverse_order(bool reversed) { emulator::reversed = reversed; }
+
+}  // namespace eva::cuda::device

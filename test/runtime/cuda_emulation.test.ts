@@ -1,0 +1,46 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { join, resolve } from "node:path";
+
+const root = resolve(__dirname, "../..");
+const emulation = join(root, "build", "Release", "libeva_clip_cuda_emulation.so");
+
+/** Runs a program of test/parity with the emulated GPU, whose library wants AddressSanitizer to be there first. */
+function runEmulated(program: string, ...args: string[]) {
+  const asan = execFileSync("c++", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
+  const words = ["-r", "ts-node/register/transpile-only", join(root, "test", "parity", program), ...args];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, {
+    cwd: root,
+    encoding: "utf8",
+    env: {
+      ...process.env,
+      LD_PRELOAD: asan,
+      ASAN_OPTIONS: "detect_leaks=0",
+      EVA_CLIP_CUDA_LIBRARY: emulation,
+    },
+  });
+  if (status !== 0) throw new Error(`${stdout}\n${stderr}`);
+  return stdout;
+}
+
+const fixture = (name: string) => join(root, "test", "fixtures", `${name}.safetensors`);
+
+// The emulator switches stacks in x86-64 assembly.
+const emulatedTest = process.arch === "x64" ? test : test.skip;
+
+emulatedTest(
+  "a whole model trains on the emulated CUDA backend as the published code does, captured and replayed",
+  () => {
+    const line = JSON.parse(runEmulated("parity.ts", "--device", "cuda", fixture("eva02_b")));
+    expect(line).toMatchObject({ ok: true });
+  },
+  600_000,
+);
+
+emulatedTest(
+  "in bf16 the emulated CUDA backend agrees with the CPU, and its replays with themselves",
+  () => {
+    const lines = runEmulated("device_agreement.ts", fixture("eva02_b")).trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line).repeats)).toEqual([true, true]);
+  },
+  600_000,
+);
