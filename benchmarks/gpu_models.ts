@@ -7,15 +7,14 @@ import {
   type ClipConfig,
   ClipModel,
   Device,
-  evaClipConfig,
-  type EvaClipName,
   Lamb,
+  modelConfig,
   packText,
   parameterRules,
   parseClipConfig,
   spec,
 } from "../lib";
-import { modelConfig } from "../examples/emoji/recipe";
+import { modelConfig as demoConfig } from "../examples/emoji/recipe";
 import { CounterRandom } from "../lib/data/random";
 import { initializeModel } from "../lib/train/initialize";
 import { TrainingStep } from "../lib/train/training_step";
@@ -115,7 +114,7 @@ async function main(): Promise<void> {
   await using device = await Device.open(options.device as "cpu" | "cuda");
   const names = options.smoke ? ["demo"] : options.model.split(",");
   for (const name of names) {
-    const config = options.smoke ? parseClipConfig(modelConfig(4096)) : evaClipConfig(name as EvaClipName);
+    const config = options.smoke ? parseClipConfig(demoConfig(4096)) : modelConfig(name);
     const model = new ClipModel(config, { type: "bf16" });
     await initializeModel(model, device, { seed: 1 });
     const attempts = batches.flatMap((batch) => [
