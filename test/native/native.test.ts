@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 test("the C++ unit tests pass", () => {
   const folder = resolve(__dirname, "../../build/native-Release");
   const args = ["--test-dir", folder, "--output-on-failure", "--no-tests=error"];
-  const { status, stdout } = spawnSync("ctest", args, { encoding: "utf8" });
+  // Tests that measure time run beside this one, so it stands back.
+  const { status, stdout } = spawnSync("nice", ["-n", "15", "ctest", ...args], { encoding: "utf8" });
   if (status !== 0) throw new Error(stdout);
 });
 

@@ -1,6 +1,7 @@
 // Compares CUDA with the CPU on models in the format of test/fixtures, in f32 and in bf16: features, loss and gradients. Each
 // program runs three times on CUDA: kernel by kernel, while it is captured, and replayed; the bits must not change.
-//   node device_agreement.js FILE…
+//   node device_agreement.js [--precision f32,bf16] FILE…
+import { parseArgs } from "node:util";
 import { compile, Device, grad, type HostTensor } from "../../lib";
 import { type Fixture, readFixture } from "./fixture";
 import { relativeError } from "./relative_error";
@@ -62,11 +63,15 @@ async function disagreements(cpu: Device, cuda: Device, path: string, type: Prec
   return repeats ? wrong : [...wrong, `FAILED ${path} ${type}: a replayed run has other bits`];
 }
 
-async function main(paths: readonly string[]): Promise<void> {
+async function main(): Promise<void> {
+  const { values, positionals: paths } = parseArgs({
+    allowPositionals: true,
+    options: { precision: { type: "string", default: "f32,bf16" } },
+  });
   await using cpu = await Device.open("cpu");
   await using cuda = await Device.open("cuda");
   for (const path of paths) {
-    for (const type of ["f32", "bf16"] as const) {
+    for (const type of values.precision.split(",") as Precision[]) {
       for (const line of await disagreements(cpu, cuda, path, type)) {
         process.stdout.write(`${line}\n`);
         process.exitCode = 1;
@@ -75,4 +80,4 @@ async function main(paths: readonly string[]): Promise<void> {
   }
 }
 
-void main(process.argv.slice(2));
+void main();
