@@ -19,7 +19,7 @@ const LENGTH_BYTES = 8;
 const GREATEST_HEADER_BYTES = 100_000_000;
 const WRITE_CHUNK_BYTES = 16 * 1024 * 1024;
 /** Elements converted before the event loop gets its turn. */
-const CONVERTED_CHUNK = 1 << 20;
+const CONVERTED_CHUNK = 1 << 18;
 
 /** Values of a tensor; bf16 and f16 are their 16-bit patterns. */
 export type TensorArray = InstanceType<(typeof TENSOR_ARRAYS)[keyof typeof TENSOR_ARRAYS]>;
