@@ -1,7 +1,8 @@
 import { invalidConfig } from "../checkpoints/config_fields";
 import type { LayoutName, StoredLayout } from "../checkpoints/layout";
 import type { LoadReport } from "../checkpoints/load_report";
-import { loadWeights } from "../checkpoints/load_weights";
+import { planLoad } from "../checkpoints/load_plan";
+import { carryOutLoad } from "../checkpoints/load_weights";
 import { recogniseLayout } from "../checkpoints/recognise_layout";
 import { storedActivation } from "../checkpoints/stored_activation";
 import type { TensorSource } from "../io/tensor_source";
@@ -129,10 +130,11 @@ export async function loadPretrained(
     await using source = await openWeights(weights.path);
     const stored = recogniseLayout(source.tensors.keys(), source.path);
     if (readsActivation(model, towers)) await checkActivation(model, source, stored, weights.activation);
-    const report = await loadWeights(model, source, { towers, skip, ...(signal && { signal }) });
-    const { path, layout, derived, unused } = report;
+    const plan = planLoad(model, source, stored, { towers, skip });
+    await carryOutLoad(plan, signal);
+    const { path, layout, derived, unused, parameters } = plan.report;
     sources.push({ path, towers, layout, skip, derived, unused });
-    for (const { name, origin, from, note } of report.parameters) {
+    for (const { name, origin, from, note } of parameters) {
       if (origin !== "loaded" && origin !== "resized") continue;
       starts.set(name, { name, origin, path, from, ...(note !== undefined && { note }) });
     }

@@ -261,6 +261,13 @@ describe("the activation that text weights were trained with", () => {
     const model = await modelOf(configWith({}, {}, { quick_gelu: quickGelu }), 2);
     return loadPretrained(model, { text: { path: file, ...(activation && { activation }) } });
   }
+  /** A start in which a tower's first block came from its file. */
+  const loaded = (towers: "image" | "text") => {
+    const block = towers === "image" ? "visual.blocks.0" : "text.transformer.resblocks.0";
+    const norm = `${block}.${towers === "image" ? "norm1" : "ln_1"}.weight`;
+    const parameters = expect.arrayContaining([expect.objectContaining({ name: norm, origin: "loaded" })]);
+    return { sources: [{ towers }], parameters };
+  };
   const invalid = (message: RegExp) => ({
     code: "ERR_EVACLIP_INVALID_CONFIG",
     message: expect.stringMatching(message),
@@ -268,8 +275,8 @@ describe("the activation that text weights were trained with", () => {
 
   test("that nothing tells has to be stated", async () => {
     await expect(load({}, undefined, false)).rejects.toMatchObject(invalid(/does not tell the activation/));
-    await expect(load({}, "gelu", false)).resolves.toBeDefined();
-    await expect(load({}, "quick_gelu", true)).resolves.toBeDefined();
+    await expect(load({}, "gelu", false)).resolves.toMatchObject(loaded("text"));
+    await expect(load({}, "quick_gelu", true)).resolves.toMatchObject(loaded("text"));
   });
 
   test("of OpenAI's archives is QuickGELU, which a GELU model refuses unless it is told to take any", async () => {
@@ -280,8 +287,8 @@ describe("the activation that text weights were trained with", () => {
     await expect(load(archive, "gelu", false)).rejects.toMatchObject(
       invalid(/needs QuickGELU.*gelu was stated/),
     );
-    await expect(load(archive, undefined, true)).resolves.toBeDefined();
-    await expect(load(archive, "any", false)).resolves.toBeDefined();
+    await expect(load(archive, undefined, true)).resolves.toMatchObject(loaded("text"));
+    await expect(load(archive, "any", false)).resolves.toMatchObject(loaded("text"));
   });
 
   test("of transformers' text tower is in its configuration", async () => {
@@ -289,13 +296,13 @@ describe("the activation that text weights were trained with", () => {
     await expect(load({ config }, undefined, false)).rejects.toMatchObject(
       invalid(/config\.json beside it says so/),
     );
-    await expect(load({ config }, undefined, true)).resolves.toBeDefined();
+    await expect(load({ config }, undefined, true)).resolves.toMatchObject(loaded("text"));
   });
 
   test("does not matter to EVA's image towers", async () => {
     const source = await modelOf(configWith({}), 1);
     const file = await writeTower("image.safetensors", source, mimTower);
     const model = await modelOf(configWith({}, {}, { quick_gelu: true }), 2);
-    await expect(loadPretrained(model, { image: { path: file } })).resolves.toBeDefined();
+    await expect(loadPretrained(model, { image: { path: file } })).resolves.toMatchObject(loaded("image"));
   });
 });
