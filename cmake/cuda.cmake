@@ -12,9 +12,17 @@ enable_language(CUDA)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
   message(FATAL_ERROR "nvcc 12.8 or newer is needed (sm_100, sm_120); this is ${CMAKE_CUDA_COMPILER_VERSION}.")
 endif()
+# CMake before 3.26 does not know that nvcc has this dialect.
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+endif()
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+set(CMAKE_CUDA_EXTENSIONS OFF)
 find_package(CUDAToolkit REQUIRED)
 
-set(cuda_options -std=c++20 -O3 --expt-relaxed-constexpr -Xptxas=-v -Xfatbin=-compress-all --compress-mode=size
+set(cuda_options -O3 --expt-relaxed-constexpr -Xptxas=-v -Xfatbin=-compress-all --compress-mode=size
     -Xcompiler=-fPIC,-fvisibility=default)
 foreach(architecture IN LISTS EVA_CLIP_CUDA_ARCHITECTURES)
   list(APPEND cuda_options "SHELL:-gencode arch=compute_${architecture},code=sm_${architecture}")
@@ -30,8 +38,6 @@ file(GLOB cuda_host_sources CONFIGURE_DEPENDS csrc/cuda/*.cpp csrc/cuda/*/*.cpp)
 add_library(eva_cuda_kernels OBJECT EXCLUDE_FROM_ALL ${cuda_kernel_sources})
 target_include_directories(eva_cuda_kernels PRIVATE csrc)
 target_compile_options(eva_cuda_kernels PRIVATE ${cuda_options})
-# CMake would apply it to CUDA, whose newest dialects it does not know.
-set_property(TARGET eva_cuda_kernels PROPERTY CXX_STANDARD)
 set_target_properties(eva_cuda_kernels PROPERTIES CUDA_COMPILER_LAUNCHER "${cuda_launcher}")
 add_library(eva_cuda_host OBJECT EXCLUDE_FROM_ALL ${cuda_host_sources})
 target_include_directories(eva_cuda_host PRIVATE csrc)
@@ -63,7 +69,6 @@ foreach(source IN LISTS cuda_test_sources)
   set_source_files_properties(${source} TARGET_DIRECTORY gpu_${name} PROPERTIES LANGUAGE CUDA)
   target_include_directories(gpu_${name} PRIVATE csrc)
   target_compile_options(gpu_${name} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${cuda_options}>)
-  set_property(TARGET gpu_${name} PROPERTY CXX_STANDARD)
   set_target_properties(gpu_${name} PROPERTIES LINKER_LANGUAGE CXX RUNTIME_OUTPUT_DIRECTORY ${gpu_tests}
                         BUILD_RPATH "$ORIGIN" BUILD_RPATH_USE_ORIGIN ON)
   target_link_libraries(gpu_${name} PRIVATE eva_cuda_tested eva_clip_core ${EVA_CLIP_KERNELS} CUDA::cudart_static
