@@ -18,6 +18,7 @@ import { modelConfig as demoConfig } from "../examples/emoji/recipe";
 import { CounterRandom } from "../lib/data/random";
 import { initializeModel } from "../lib/train/initialize";
 import { TrainingStep } from "../lib/train/training_step";
+import { captionLengths } from "./captions";
 import { median } from "./comparison";
 
 const options = parseArgs({
@@ -49,16 +50,13 @@ async function time(call: () => Promise<unknown>): Promise<number> {
   return median(taken);
 }
 
-/** Captions as data sets have them: log-normal lengths with a mean of 18 tokens. */
 function captions(count: number, { text_cfg: text }: ClipConfig): Int32Array[] {
   const random = new CounterRandom(1);
-  return Array.from({ length: count }, () => {
-    const normal = Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
-    const length = Math.min(text.context_length, Math.max(3, Math.round(18 * Math.exp(0.45 * normal - 0.1))));
-    return Int32Array.from({ length }, (_, i) =>
+  return captionLengths(count, text.context_length).map((length) =>
+    Int32Array.from({ length }, (_, i) =>
       i === length - 1 ? text.vocab_size - 1 : random.below(text.vocab_size - 2),
-    );
-  });
+    ),
+  );
 }
 
 function pixels(count: number, side: number): Uint8Array {

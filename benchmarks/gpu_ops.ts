@@ -2,19 +2,10 @@
 // of it. TFLOP/s count useful work, GB/s the bytes that must move.
 //   npm run bench -- gpu_ops [--part attn,loss,…] [--iterations 50] [--device cuda] [--smoke] [--json]
 import { parseArgs } from "node:util";
-import {
-  clipLoss,
-  compile,
-  Device,
-  grad,
-  type KernelTiming,
-  ops,
-  Parameter,
-  spec,
-  type Tensor,
-} from "../lib";
-import { constant, type Operand } from "../lib/tensor";
+import { compile, Device, type KernelTiming, ops, Parameter, spec, type Tensor } from "../lib";
+import type { Operand } from "../lib/tensor";
 import { median } from "./comparison";
+import { type Case, gpuCases, smokeCases } from "./gpu_op_cases";
 
 const options = parseArgs({
   options: {
@@ -31,168 +22,13 @@ const WARM_UPS = options.smoke ? 1 : 10;
 /** Written before each run: five times the L2 of an H100. */
 const FLUSH_ELEMENTS = options.smoke ? 1024 : 64 << 20;
 
-interface Case {
-  part: string;
-  name: string;
-  facts?: Record<string, string | number>;
-  /** Random bf16 or f32 values that the case reads, by name. */
-  data: Record<string, { shape: readonly number[]; type?: "f32" | "bf16" }>;
-  /** Anything that depends on the forward op and on its gradients. */
-  body(x: Record<string, Operand>): Tensor[];
-  forward: readonly string[];
-  backward: readonly string[];
-  /** Useful operations, or bytes that must move, of the forward and of the backward pass. */
-  flops?: readonly [number, number];
-  bytes?: readonly [number, number];
-}
-
-/** A loss whose gradient is not constant, so that nothing is left out. */
-const lossOf = (y: Tensor) => ops.sum(ops.cast(ops.multiply(y, y), "f32"));
-
-function attentionCase(name: string, tokens: number, heads: number, headDim: number, batch: number): Case {
-  const [n, b] = options.smoke ? [9, 2] : [tokens, batch];
-  const flops = 4 * b * heads * n * n * headDim;
-  const grid = Math.ceil(Math.sqrt(n - 1));
-  return {
-    part: "attn",
-    name: "attention with RoPE",
-    facts: { shape: name, B: b },
-    data: {
-      qkv: { shape: [b, n, 3 * heads * headDim], type: "bf16" },
-      rope: { shape: [grid, headDim / 4, 2] },
-    },
-    body({ qkv, rope }) {
-      const kept = keptPositions(b, n - 1);
-      const out = ops.attention(qkv!, { heads, rope: rope!, kept });
-      return [lossOf(out), ...grad(lossOf(out), [qkv!])];
-    },
-    forward: ["attention"],
-    backward: ["attention_backward"],
-    flops: [flops, 2.5 * flops],
-  };
-}
-
-/** Positions 0 … count - 1 for every image, as a constant. */
-function keptPositions(batch: number, count: number): Tensor {
-  const values = Int32Array.from({ length: batch * count }, (_, i) => i % count);
-  return constant(values, [batch, count]);
-}
-
-function layerCases(rows: number, width: number, hidden: number): Case[] {
-  const m = options.smoke ? 64 : rows;
-  return [
-    {
-      part: "layers",
-      name: "layer_norm",
-      facts: { shape: `${m} x ${width}` },
-      data: { x: { shape: [m, width], type: "bf16" }, weight: { shape: [width] }, bias: { shape: [width] } },
-      body({ x, weight, bias }) {
-        const y = ops.layerNorm(x!, weight!, bias!);
-        return [lossOf(y), ...grad(lossOf(y), [x!, weight!, bias!])];
-      },
-      forward: ["layer_norm"],
-      backward: ["layer_norm_backward"],
-      bytes: [4 * m * width, 6 * m * width],
-    },
-    {
-      part: "layers",
-      name: "swiglu + sub-LN",
-      facts: { shape: `${m} x ${hidden}` },
-      data: {
-        x: { shape: [m, 2 * hidden], type: "bf16" },
-        weight: { shape: [hidden] },
-        bias: { shape: [hidden] },
-      },
-      body({ x, weight, bias }) {
-        const y = ops.swiglu(x!, { weight: weight!, bias: bias! });
-        return [lossOf(y), ...grad(lossOf(y), [x!, weight!, bias!])];
-      },
-      forward: ["swiglu"],
-      backward: ["swiglu_backward"],
-      bytes: [6 * m * hidden, 10 * m * hidden],
-    },
-  ];
-}
-
-function lossCase(batch: number, width: number): Case {
-  const b = options.smoke ? 32 : batch;
-  return {
-    part: "loss",
-    name: "contrastive loss",
-    facts: { B: b, dtype: "bf16" },
-    data: {
-      image: { shape: [b, width], type: "bf16" },
-      text: { shape: [b, width], type: "bf16" },
-      scale: { shape: [] },
-    },
-    body({ image, text, scale }) {
-      const { loss } = clipLoss(ops.l2Normalize(image!), ops.l2Normalize(text!), scale!);
-      return [loss, ...grad(loss, [image!, text!])];
-    },
-    forward: ["clip_loss"],
-    backward: ["clip_loss_backward"],
-    flops: [2 * b * b * width, 6 * b * b * width],
-  };
-}
-
-function lambCase(model: string, parameters: number): Case {
-  const tensors = options.smoke ? 2 : 150;
-  const each = options.smoke ? 1000 : Math.round(parameters / tensors);
-  const names = ["w", "g", "m", "v"];
-  const data = Object.fromEntries(
-    names.flatMap((kind) => Array.from({ length: tensors }, (_, i) => [`${kind}${i}`, { shape: [each] }])),
-  );
-  return {
-    part: "optim",
-    name: "LAMB",
-    facts: { model },
-    data,
-    body(x) {
-      const list = (kind: string) => Array.from({ length: tensors }, (_, i) => x[`${kind}${i}`]!);
-      const same = (value: number) => Array.from({ length: tensors }, () => value);
-      const gradients = list("g");
-      const ratios = ops.lambUpdate(
-        {
-          parameters: list("w"),
-          gradients,
-          firstMoments: list("m"),
-          secondMoments: list("v"),
-          norm: ops.globalNorm(gradients),
-          schedule: constant(1),
-          step: constant(Int32Array.of(1)),
-        },
-        {
-          ...{ learningRates: same(1e-3), weightDecays: same(0.05), adapt: same(1) },
-          ...{ beta1: 0.9, beta2: 0.98, eps: 1e-6, clipNorm: 1, variant: "apex" },
-        },
-      );
-      return [ops.sum(ratios)];
-    },
-    forward: ["global_norm", "lamb_update"],
-    backward: [],
-    bytes: [28 * each * tensors, 0],
-  };
-}
-
-const cases: Case[] = [
-  attentionCase("B16 drop", 99, 12, 64, 1024),
-  attentionCase("L14 drop", 129, 16, 64, 768),
-  attentionCase("B16", 197, 12, 64, 512),
-  attentionCase("L14", 257, 16, 64, 384),
-  attentionCase("L14@336", 577, 16, 64, 160),
-  attentionCase("g14", 257, 16, 88, 384),
-  attentionCase("E14", 257, 16, 112, 384),
-  ...layerCases(99 * 1024, 768, 2048),
-  ...layerCases(129 * 512, 1024, 2730),
-  lossCase(4096, 512),
-  lossCase(32768, 512),
-  lambCase("B16", 149_690_000),
-  lambCase("L14", 427_760_000),
-];
-
 /** Normally distributed values. */
-async function fill(device: Device, parameters: readonly Parameter[]): Promise<void> {
-  const [means, deviations] = [parameters.map(() => 0), parameters.map(() => 1)];
+async function fill(
+  device: Device,
+  parameters: readonly Parameter[],
+  deviations: readonly number[],
+): Promise<void> {
+  const means = parameters.map(() => 0);
   const program = await compile(device, {}, () => {
     ops.randomFill(parameters, { means, deviations, seed: 1 });
     return {};
@@ -205,24 +41,33 @@ async function prepare(device: Device, { data }: Case): Promise<Record<string, P
   const all = Object.entries(data).map(([name, { shape }]) => [name, new Parameter(name, shape)] as const);
   for (const [, parameter] of all) parameter.allocate(device);
   const parameters = all.map(([, parameter]) => parameter);
-  await fill(device, parameters);
+  await fill(
+    device,
+    parameters,
+    Object.values(data).map(({ deviation = 1 }) => deviation),
+  );
   return Object.fromEntries(all);
 }
 
 const millisecondsOf = (timings: readonly KernelTiming[], names: readonly string[]) =>
   1e3 * timings.filter(({ op }) => names.includes(op)).reduce((sum, { seconds }) => sum + seconds, 0);
 
+/** The data of a case in the types that it wants. */
+function typed({ data }: Case, parameters: Readonly<Record<string, Parameter>>): Record<string, Operand> {
+  return Object.fromEntries(
+    Object.entries(data).map(([name, { type = "f32" }]) => {
+      const parameter = parameters[name]!;
+      return [name, type === "bf16" ? ops.cast(parameter, "bf16") : parameter];
+    }),
+  );
+}
+
 async function measure(device: Device, chosen: Case, flush: Parameter): Promise<void> {
   const parameters = await prepare(device, chosen);
   const program = await compile(device, { factor: spec("f32", []) }, ({ factor }) => {
-    const cold = ops.sum(ops.multiply(flush, factor));
-    const typed = Object.fromEntries(
-      Object.entries(chosen.data).map(([name, { type = "f32" }]) => [
-        name,
-        type === "bf16" ? ops.cast(parameters[name]!, "bf16") : parameters[name]!,
-      ]),
-    );
-    const used = chosen.body(typed);
+    const inputs = typed(chosen, parameters);
+    const cold = ops.sum(ops.multiply(flush, factor)); // after the conversions, before what is measured
+    const used = chosen.body(inputs);
     return { cold, ...Object.fromEntries(used.map((tensor, i) => [`used${i}`, sumOf(tensor)])) };
   });
   const [forward, backward]: [number[], number[]] = [[], []];
@@ -235,13 +80,34 @@ async function measure(device: Device, chosen: Case, flush: Parameter): Promise<
     backward.push(millisecondsOf(timings, chosen.backward));
   }
   program.dispose();
+  const peakBytes = chosen.part === "loss" ? await arenaBytes(device, chosen, parameters) : undefined;
   for (const parameter of Object.values(parameters)) parameter.dispose();
-  report(chosen, median(forward), chosen.backward.length > 0 ? median(backward) : undefined);
+  report(chosen, {
+    ms: median(forward),
+    backward: chosen.backward.length > 0 ? median(backward) : undefined,
+    peakBytes,
+  });
+}
+
+/** What a case needs besides its inputs: gradients and scratch memory (and the inputs in bf16, where they are). */
+async function arenaBytes(device: Device, chosen: Case, parameters: Readonly<Record<string, Parameter>>) {
+  const program = await compile(device, {}, () =>
+    Object.fromEntries(chosen.body(typed(chosen, parameters)).map((tensor, i) => [`used${i}`, tensor])),
+  );
+  const bytes = program.stats().arenaBytes;
+  program.dispose();
+  return bytes;
 }
 
 const sumOf = (tensor: Tensor) => ops.sum(tensor.dtype === "bf16" ? ops.cast(tensor, "f32") : tensor);
 
-function report({ part, name, facts, flops, bytes }: Case, ms: number, backward: number | undefined): void {
+interface Measured {
+  ms: number;
+  backward: number | undefined;
+  peakBytes: number | undefined;
+}
+
+function report({ part, name, facts, flops, bytes }: Case, { ms, backward, peakBytes }: Measured): void {
   const rate = (amount: readonly [number, number] | undefined, unit: number) => ({
     forward: amount && amount[0] / ms / 1e-3 / unit,
     backward: amount && backward ? amount[1] / backward / 1e-3 / unit : undefined,
@@ -250,22 +116,20 @@ function report({ part, name, facts, flops, bytes }: Case, ms: number, backward:
   const row = {
     ...{ who: "ours", part, name, ...facts, ms, ms_bwd: backward },
     ...{ tflops: tera.forward, tflops_bwd: tera.backward, gbps: giga.forward, gbps_bwd: giga.backward },
+    peak_gb: peakBytes && peakBytes / 2 ** 30,
   };
-  if (options.json) console.log(JSON.stringify(row));
-  else
-    console.log(
-      Object.values(row)
-        .filter((value) => value !== undefined)
-        .join("  "),
-    );
+  const values = Object.values(row).filter((value) => value !== undefined);
+  console.log(options.json ? JSON.stringify(row) : values.join("  "));
 }
 
 async function main(): Promise<void> {
   await using device = await Device.open(options.device as "cpu" | "cuda");
+  if (options.json) console.log(JSON.stringify({ who: "ours", part: "machine", gpu: device.info.name }));
   const flush = new Parameter("flush", [FLUSH_ELEMENTS]);
   flush.allocate(device);
-  await fill(device, [flush]);
+  await fill(device, [flush], [1]);
   const parts = options.part.split(",");
+  const cases = options.smoke ? smokeCases : gpuCases;
   for (const chosen of cases.filter(({ part }) => parts.includes(part))) {
     try {
       await measure(device, chosen, flush);

@@ -3,22 +3,51 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <future>
 
 namespace eva::cuda {
+namespace {
 
-void staging::write(void* memory, const void* host, int64_t bytes, device::stream on) {
-  for (int64_t done = 0; done < bytes; done += slot_bytes) {
-    const auto part = size_t(std::min(slot_bytes, bytes - done));
-    slot& through = next();
-    through.copied.wait();
-    std::memcpy(through.memory.data(), static_cast<const std::byte*>(host) + done, part);
-    device::upload(static_cast<std::byte*>(memory) + done, through.memory.data(), part, on);
-    through.copied.record(on);
+int64_t parts_of(int64_t bytes) { return (bytes + staging::slot_bytes - 1) / staging::slot_bytes; }
+
+}  // namespace
+
+void staging::write_part(const upload& all, int64_t part, slot& through) {
+  const int64_t begin = part * slot_bytes;
+  const auto bytes = size_t(std::min(slot_bytes, all.bytes - begin));
+  through.copied.wait();
+  std::memcpy(through.memory.data(), all.host + begin, bytes);
+  device::upload(all.memory + begin, through.memory.data(), bytes, all.on);
+  through.copied.record(all.on);
+}
+
+void staging::write_parts(const upload& all, int lane, std::atomic<int64_t>& next_part) {
+  const int64_t parts = parts_of(all.bytes);
+  for (int turn = 0;; turn ^= 1) {
+    const int64_t part = next_part.fetch_add(1);
+    if (part >= parts) return;
+    write_part(all, part, slots_[size_t(2 * lane + turn)]);
   }
 }
 
+void staging::write(void* memory, const void* host, int64_t bytes, device::stream on) {
+  const upload all{static_cast<std::byte*>(memory), static_cast<const std::byte*>(host), bytes, on};
+  const int64_t parts = parts_of(bytes);
+  if (parts <= lanes) {
+    for (int64_t part = 0; part < parts; ++part) write_part(all, part, next());
+    return;
+  }
+  std::atomic<int64_t> next_part = 0;
+  std::array<std::future<void>, size_t(lanes - 1)> others;
+  for (int lane = 1; lane < lanes; ++lane)
+    others[size_t(lane - 1)] =
+        std::async(std::launch::async, [&, lane] { write_parts(all, lane, next_part); });
+  write_parts(all, 0, next_part);
+  for (std::future<void>& other : others) other.get();
+}
+
 void staging::read(void* host, const void* memory, int64_t bytes, device::stream on) {
-  const int64_t parts = (bytes + slot_bytes - 1) / slot_bytes;
+  const int64_t parts = parts_of(bytes);
   const auto ahead = int64_t(slots_.size()) - 1;
   std::array<slot*, std::tuple_size_v<decltype(slots_)>> using_slots{};
   const auto size_of_part = [&](int64_t part) {

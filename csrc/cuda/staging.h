@@ -1,14 +1,17 @@
 #pragma once
 
 #include <array>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "cuda/device/runtime.cuh"
 
 namespace eva::cuda {
 
-/// Copies between the host's pageable memory and the device through a ring of pinned slots: while the device
-/// copies one slot, the host fills or empties another.
+/// Copies between the host's pageable memory and the device through pinned slots: while the device copies one
+/// slot, the host fills or empties others. One thread fills slots more slowly than the device empties them,
+/// so what is large (a batch of images) is filled by several.
 class staging {
  public:
   /// `host` may change when this returns; the device has the bytes before any work that is queued later.
@@ -24,9 +27,21 @@ class staging {
     device::event copied;
   };
 
+  static constexpr int lanes = 4;
+
+  struct upload {
+    std::byte* memory;
+    const std::byte* host;
+    int64_t bytes;
+    device::stream on;
+  };
+
+  static void write_part(const upload& all, int64_t part, slot& through);
+  /// Fills its own two slots in turn, with the parts that no other lane has taken.
+  void write_parts(const upload& all, int lane, std::atomic<int64_t>& next_part);
   slot& next() { return slots_[size_t(turn_++ % int64_t(slots_.size()))]; }
 
-  std::array<slot, 4> slots_;
+  std::array<slot, size_t(2 * lanes)> slots_;
   int64_t turn_ = 0;
 };
 

@@ -205,8 +205,10 @@ describe("errors", () => {
       Array.from({ length: 64 }, () => "cat"),
       { batchSize: 1, signal: controller.signal },
     );
-    setImmediate(() => controller.abort(reason));
-    await expect(encoding).rejects.toBe(reason);
+    const rejected = expect(encoding).rejects.toBe(reason);
+    await model.encodeText("dog"); // runs between two of the 64 batches
+    controller.abort(reason);
+    await rejected;
   });
 
   test("dispose waits for what is under way, is idempotent, and ends everything else", async () => {

@@ -95,8 +95,8 @@ void programs_agree_with_the_cpu(const std::shared_ptr<device>& on) {
 }
 
 void copies_of_any_size_arrive(backend& on) {
-  for (int64_t bytes :
-       {int64_t(0), int64_t(1), cuda::staging::slot_bytes, 6 * cuda::staging::slot_bytes + 13}) {
+  for (int64_t bytes : {int64_t(0), int64_t(1), cuda::staging::slot_bytes, 3 * cuda::staging::slot_bytes - 7,
+                        19 * cuda::staging::slot_bytes + 13}) {
     std::vector<uint8_t> sent(static_cast<size_t>(bytes)), received(sent.size());
     for (size_t i = 0; i < sent.size(); ++i) sent[i] = uint8_t(i * 7 + i / 4096);
     void* memory = on.allocate(bytes);
