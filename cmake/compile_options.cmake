@@ -14,10 +14,12 @@ option(EVA_CLIP_WERROR "Treat warnings as errors" ${werror_default})
 add_library(eva_compile_options INTERFACE)
 # The last two silence GCC's notes on vector types as arguments and template parameters: such functions are always
 # compiled for one instruction set and never called across a library boundary.
-target_compile_options(eva_compile_options INTERFACE
+set(warnings
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual -Wundef -Wvla
   -Wextra-semi -Wcast-qual $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op> -Wno-psabi -Wno-ignored-attributes
   $<$<BOOL:${EVA_CLIP_WERROR}>:-Werror>)
+# nvcc reads some of these words in its own way.
+target_compile_options(eva_compile_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>")
 
 if(EVA_CLIP_SANITIZE)
   target_compile_options(eva_compile_options INTERFACE

@@ -53,8 +53,8 @@ function demangle(reports) {
       .replaceAll("eva::cuda::", "")
       .replaceAll("(anonymous namespace)::", "")
       .replace(/^void /, "")
-      .replace(/\(.*$/, "")
-      .replaceAll(/\((?:int|bool|long)\)/g, ""),
+      .replaceAll(/\([\w: ]+\)(?=-?\d)/g, "") // the types of template arguments
+      .replace(/\(.*$/, ""),
   );
   const found = new Map(names.map((name, i) => [name, readable[i]]));
   return reports.map((report) => ({ ...report, name: found.get(report.name) }));

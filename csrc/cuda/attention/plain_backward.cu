@@ -88,8 +88,9 @@ __device__ void store_rows(const arguments<T>& p, const head& h, part which, int
     }
 }
 
+// One block a multiprocessor is asked for so that the compiler does not spill to make room for many.
 template <class T, int Strips, owner Owner>
-__global__ void __launch_bounds__(warps* warp_lanes) attention_backward_plain_kernel(arguments<T> p) {
+__global__ void __launch_bounds__(warps* warp_lanes, 1) attention_backward_plain_kernel(arguments<T> p) {
   constexpr bool own_queries = Owner == owner::queries;
   const int item = block_index() / p.splits, split = block_index() % p.splits;
   const head h(p.batch, item / p.batch.heads, item % p.batch.heads);

@@ -9,6 +9,10 @@ using namespace device;
 
 constexpr int chunk_queries = 32;
 
+/// Steps of a product over a head's columns whose operands are loaded ahead: the accumulators of dK and dV
+/// leave no registers for more.
+constexpr int steps_at_once = 2;
+
 template <int Columns, int KeyTiles> struct layout {  // of shared memory, in bytes
   using rows = tile<Columns>;
   static constexpr int tokens = 16 * KeyTiles, one = rows::bytes(tokens);
@@ -53,7 +57,7 @@ template <int Columns, int KeyTiles> __device__ matrices probabilities(const hea
   const auto query = tile<Columns>::at(place::query), key = tile<Columns>::at(place::key);
   const auto log_sum = shared_at<float>(place::log_sum);
   float score[2][4] = {};
-#pragma unroll
+#pragma unroll(steps_at_once)
   for (int k = 0; k < Columns / 16; ++k) {
     const matrices a = key.load_a(row, 16 * k), b = query.load_b(first, 16 * k);
     multiply_add(score[0], a, b.words[0], b.words[1]);
@@ -78,7 +82,7 @@ __device__ matrices gradient_of_scores(const head& h, int row, int first, const 
   const auto value = tile<Columns>::at(place::value), d_output = tile<Columns>::at(place::d_output);
   const auto delta = shared_at<float>(place::delta);
   float gradient[2][4] = {};
-#pragma unroll
+#pragma unroll(steps_at_once)
   for (int k = 0; k < Columns / 16; ++k) {
     const matrices a = value.load_a(row, 16 * k), b = d_output.load_b(first, 16 * k);
     multiply_add(gradient[0], a, b.words[0], b.words[1]);
@@ -187,9 +191,10 @@ bool differentiate_resident(const ops::attention_backward::args& a, context& c) 
     if (tokens <= 272) return start<64, 17, 8>(p, c);
     return false;
   }
-  if (p.batch.starts || tokens > 144) return false;
+  // With 128 columns the accumulators would not fit.
+  if (p.batch.starts || tokens > 144 || p.batch.head_dim > 112) return false;
   if (p.batch.head_dim <= 96) return start<96, 9, 9>(p, c);
-  return start<128, 9, 9>(p, c);  // also of 112, whose own tile would leave sm_80 too few registers
+  return start<112, 9, 9>(p, c);
 }
 
 }  // namespace eva::cuda

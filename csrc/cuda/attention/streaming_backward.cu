@@ -52,7 +52,7 @@ __device__ void gradient_of_scores(const head& h, int row, int own_token, int ot
   const rows own_first = rows::at(place::own_first), own_second = rows::at(place::own_second),
              other_first = rows::at(place::other_first), other_second = rows::at(place::other_second);
   const auto log_sum = shared_at<float>(place::log_sum), delta = shared_at<float>(place::delta);
-#pragma unroll
+#pragma unroll 2
   for (int k = 0; k < Columns / 16; ++k) {
     const matrices a = own_first.load_a(row, 16 * k), b = other_first.load_b(other, 16 * k);
     multiply_add(score[0], a, b.words[0], b.words[1]);
@@ -146,8 +146,12 @@ __device__ void differentiate_rows(const arguments& p, const head& h, int begin)
   }
 }
 
+// Blocks a multiprocessor that the compiler can make room for without spilling.
 template <int Columns, owner Owner>
-__global__ void __launch_bounds__(warps* warp_lanes) attention_backward_streaming_kernel(arguments p) {
+__global__ void __launch_bounds__(warps* warp_lanes, Columns > 96   ? 2
+                                                     : Columns > 64 ? 3
+                                                                    : 0)
+    attention_backward_streaming_kernel(arguments p) {
   const int groups = p.gradient.batch.heads / p.heads_per_block;
   const int item = block_index() / p.splits, split = block_index() % p.splits;
   for (int i = 0; i < p.heads_per_block; ++i) {
