@@ -12,13 +12,12 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
-  renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
 
@@ -31,8 +30,8 @@ const { values: options } = parseArgs({ options: { stage: { type: "boolean", def
 /** What the checks and benchmarks run, besides lib/ which they import. */
 const PROGRAMS = ["benchmarks/**/*.ts", "test/parity/*.ts", "lib/cli/main.ts"];
 
-function copyInto(subfolder, path, { strip = false } = {}) {
-  const target = join(folder, subfolder, path.split("/").at(-1));
+function copyInto(subfolder, path, { name = basename(path), strip = false } = {}) {
+  const target = join(folder, subfolder, name);
   mkdirSync(dirname(target), { recursive: true });
   copyFileSync(realpathSync(path), target);
   chmodSync(target, 0o755);
@@ -77,10 +76,7 @@ function copyLibraries() {
   for (const [name, path] of neededLibraries(addon)) {
     if (PRESENT_WITH_NODE.test(name)) continue;
     if (path === undefined) throw new Error(`${name}, which the addon needs, is not on this machine`);
-    copyInto("native", path, { strip: true });
-    // The addon asks for the library by this name.
-    const real = realpathSync(path).split("/").at(-1);
-    if (real !== name) renameSync(join(folder, "native", real), join(folder, "native", name));
+    copyInto("native", path, { name, strip: true }); // the name that the addon asks for
   }
   copyInto("native", addon, { strip: true });
   copyInto("native", join(root, "build", "Release", "libeva_clip_cuda.so"), { strip: true });
