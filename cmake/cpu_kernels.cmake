@@ -14,6 +14,8 @@ endif()
 # An op that has outgrown its file is a folder.
 file(GLOB kernel_sources CONFIGURE_DEPENDS csrc/cpu/*.cpp csrc/cpu/*/*.cpp)
 list(FILTER kernel_sources EXCLUDE REGEX csrc/cpu/dispatch/)
+# Conversions must not raise a flag that nobody reads: then subnormal numbers need no branch. Values stay as they are.
+set_source_files_properties(csrc/cpu/convert_elements.cpp PROPERTIES COMPILE_OPTIONS -fno-trapping-math)
 set(EVA_CLIP_KERNELS)
 if(kernel_sources)
   foreach(variant IN LISTS kernel_variants)

@@ -77,8 +77,8 @@ class cuda_backend final : public backend {
   }
   void release(void* memory, int64_t) noexcept override { device::release(memory); }
 
-  void write(void* memory, const void* host, int64_t bytes) override {
-    translated([&] { staging_.write(memory, host, bytes, context_.stream); });
+  void fill(void* memory, int64_t bytes, const producer& produce) override {
+    translated([&] { staging_.fill(memory, bytes, produce, context_.stream); });
   }
   void read(void* host, const void* memory, int64_t bytes) override {
     translated([&] { staging_.read(host, memory, bytes, context_.stream); });

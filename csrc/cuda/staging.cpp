@@ -12,37 +12,37 @@ int64_t parts_of(int64_t bytes) { return (bytes + staging::slot_bytes - 1) / sta
 
 }  // namespace
 
-void staging::write_part(const upload& all, int64_t part, slot& through) {
+void staging::fill_part(const upload& all, int64_t part, slot& through) {
   const int64_t begin = part * slot_bytes;
-  const auto bytes = size_t(std::min(slot_bytes, all.bytes - begin));
+  const int64_t end = std::min(begin + slot_bytes, all.bytes);
   through.copied.wait();
-  std::memcpy(through.memory.data(), all.host + begin, bytes);
-  device::upload(all.memory + begin, through.memory.data(), bytes, all.on);
+  all.produce(begin, end, static_cast<std::byte*>(through.memory.data()));
+  device::upload(all.memory + begin, through.memory.data(), size_t(end - begin), all.on);
   through.copied.record(all.on);
 }
 
-void staging::write_parts(const upload& all, int lane, std::atomic<int64_t>& next_part) {
+void staging::fill_parts(const upload& all, int lane, std::atomic<int64_t>& next_part) {
   const int64_t parts = parts_of(all.bytes);
   for (int turn = 0;; turn ^= 1) {
     const int64_t part = next_part.fetch_add(1);
     if (part >= parts) return;
-    write_part(all, part, slots_[size_t(2 * lane + turn)]);
+    fill_part(all, part, slots_[size_t(2 * lane + turn)]);
   }
 }
 
-void staging::write(void* memory, const void* host, int64_t bytes, device::stream on) {
-  const upload all{static_cast<std::byte*>(memory), static_cast<const std::byte*>(host), bytes, on};
+void staging::fill(void* memory, int64_t bytes, const backend::producer& produce, device::stream on) {
+  const upload all{static_cast<std::byte*>(memory), bytes, produce, on};
   const int64_t parts = parts_of(bytes);
   if (parts <= lanes) {
-    for (int64_t part = 0; part < parts; ++part) write_part(all, part, next());
+    for (int64_t part = 0; part < parts; ++part) fill_part(all, part, next());
     return;
   }
   std::atomic<int64_t> next_part = 0;
   std::array<std::future<void>, size_t(lanes - 1)> others;
   for (int lane = 1; lane < lanes; ++lane)
     others[size_t(lane - 1)] =
-        std::async(std::launch::async, [&, lane] { write_parts(all, lane, next_part); });
-  write_parts(all, 0, next_part);
+        std::async(std::launch::async, [&, lane] { fill_parts(all, lane, next_part); });
+  fill_parts(all, 0, next_part);
   for (std::future<void>& other : others) other.get();
 }
 

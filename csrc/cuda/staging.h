@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "cuda/device/runtime.cuh"
+#include "runtime/backend.h"
 
 namespace eva::cuda {
 
@@ -14,8 +15,8 @@ namespace eva::cuda {
 /// so what is large (a batch of images) is filled by several.
 class staging {
  public:
-  /// `host` may change when this returns; the device has the bytes before any work that is queued later.
-  void write(void* memory, const void* host, int64_t bytes, device::stream on);
+  /// The device has what `produce` gave before any work that is queued later.
+  void fill(void* memory, int64_t bytes, const backend::producer& produce, device::stream on);
   /// Returns when `host` holds the bytes as all work queued before leaves them.
   void read(void* host, const void* memory, int64_t bytes, device::stream on);
 
@@ -31,14 +32,14 @@ class staging {
 
   struct upload {
     std::byte* memory;
-    const std::byte* host;
     int64_t bytes;
+    const backend::producer& produce;
     device::stream on;
   };
 
-  static void write_part(const upload& all, int64_t part, slot& through);
+  static void fill_part(const upload& all, int64_t part, slot& through);
   /// Fills its own two slots in turn, with the parts that no other lane has taken.
-  void write_parts(const upload& all, int lane, std::atomic<int64_t>& next_part);
+  void fill_parts(const upload& all, int lane, std::atomic<int64_t>& next_part);
   slot& next() { return slots_[size_t(turn_++ % int64_t(slots_.size()))]; }
 
   std::array<slot, size_t(2 * lanes)> slots_;

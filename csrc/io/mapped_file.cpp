@@ -44,15 +44,27 @@ mapped_file::~mapped_file() {
   close(descriptor_);
 }
 
+void mapped_file::fail_shorter(int64_t expected, int64_t found) const {
+  throw error("ERR_EVACLIP_IO",
+              path_ + " has become shorter since it was opened: expected at least " +
+                  std::to_string(expected) + " bytes, found " + std::to_string(found),
+              {{"path", path_}, {"expected", std::to_string(expected)}, {"actual", std::to_string(found)}});
+}
+
+void mapped_file::read(int64_t begin, int64_t end, void* to) const {
+  for (int64_t at = begin; at < end;) {
+    const ssize_t got = pread(descriptor_, static_cast<std::byte*>(to) + (at - begin), size_t(end - at), at);
+    if (got == 0) fail_shorter(end, at);
+    if (got < 0 && errno != EINTR)
+      throw io_error(path_, std::string("cannot be read: ") + std::strerror(errno));
+    if (got > 0) at += got;
+  }
+}
+
 void mapped_file::check_size(int64_t end) const {
   struct stat status = {};
   if (fstat(descriptor_, &status) != 0) throw io_error(path_, std::strerror(errno));
-  if (status.st_size < end)
-    throw error(
-        "ERR_EVACLIP_IO",
-        path_ + " has become shorter since it was opened: expected at least " + std::to_string(end) +
-            " bytes, found " + std::to_string(status.st_size),
-        {{"path", path_}, {"expected", std::to_string(end)}, {"actual", std::to_string(status.st_size)}});
+  if (status.st_size < end) fail_shorter(end, status.st_size);
 }
 
 void mapped_file::release(int64_t begin, int64_t end) const {

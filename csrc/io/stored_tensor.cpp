@@ -1,20 +1,17 @@
 #include "io/stored_tensor.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
-#include <vector>
 
 #include "core/error.h"
-#include "io/convert_elements.h"
+#include "cpu/dispatch/convert_elements.h"
 
 namespace eva::io {
 namespace {
 
-/// Bytes passed on at a time: stay in the cache when they are converted; many where the source is read across
-/// its rows, because each window then touches all of its pages; and few enough that resident memory stays
-/// low.
-constexpr int64_t converted_window = int64_t(1) << 20, strided_window = int64_t(16) << 20,
-                  copied_window = int64_t(8) << 20;
+/// Bytes read at a time to be converted: few enough to stay in the cache.
+constexpr int64_t window = int64_t(64) << 10;
 
 /// Rows and columns that a transposition handles together: their cache lines are used up before they are
 /// evicted.
@@ -28,7 +25,7 @@ bool add(int64_t& sum, int64_t a, int64_t b) {
 /// A dense copy of a box of elements in row-major order.
 class box_copy {
  public:
-  box_copy(const shape& dims, const shape& strides, convert_run convert, int64_t to_bytes)
+  box_copy(const shape& dims, const shape& strides, cpu::convert_run convert, int64_t to_bytes)
       : dims_(dims),
         strides_(strides),
         convert_(convert),
@@ -90,7 +87,7 @@ class box_copy {
 
   const shape& dims_;
   const shape& strides_;
-  convert_run convert_;
+  cpu::convert_run convert_;
   shape inner_;  // bytes of the result from one index of a dimension to the next
   int64_t to_bytes_;
   size_t last_;
@@ -161,35 +158,30 @@ stored_tensor::byte_range stored_tensor::range_of(int64_t first, int64_t count) 
   return {begin, begin + size_of(type_)};
 }
 
-void stored_tensor::copy(int64_t first, int64_t count, stored_dtype to_type, void* to) const {
+void stored_tensor::copy_dense(byte_range from, stored_dtype to_type, std::byte* to) const {
+  if (type_ == to_type) return file_->read(from.begin, from.end, to);
+  const int64_t from_bytes = size_of(type_), to_bytes = size_of(to_type);
+  const cpu::convert_run convert = cpu::conversion(type_, to_type);
+  std::array<std::byte, window> stored;
+  for (int64_t begin = from.begin; begin < from.end; begin += window) {
+    const int64_t end = std::min(begin + window, from.end), count = (end - begin) / from_bytes;
+    file_->read(begin, end, stored.data());
+    convert(stored.data(), from_bytes, count, to);
+    to += count * to_bytes;
+  }
+}
+
+void stored_tensor::copy(int64_t first, int64_t count, stored_dtype to_type, std::byte* to) const {
   if (first < 0 || count < 0 || first > size_ - count)
     throw argument_error("elements " + std::to_string(first) + " to " + std::to_string(first + count) +
                          " of a stored tensor of " + std::to_string(size_));
   if (count == 0) return;
   const byte_range range = range_of(first, count);
+  if (dense()) return copy_dense(range, to_type, to);
   file_->check_size(range.end);
-  box_copy(dims_, strides_, conversion(type_, to_type), size_of(to_type))
-      .copy(0, file_->data() + offset_, first, first + count, static_cast<std::byte*>(to));
+  box_copy(dims_, strides_, cpu::conversion(type_, to_type), size_of(to_type))
+      .copy(0, file_->data() + offset_, first, first + count, to);
   file_->release(range.begin, range.end);
-}
-
-void stored_tensor::stream(stored_dtype to_type, const sink& write) const {
-  const int64_t bytes = size_of(to_type);
-  const bool in_place = dense() && type_ == to_type;
-  const int64_t window = (in_place ? copied_window : dense() ? converted_window : strided_window) / bytes;
-  std::vector<std::byte> staging(in_place ? 0 : size_t(std::min(window, size_) * bytes));
-  for (int64_t first = 0; first < size_; first += window) {
-    const int64_t count = std::min(window, size_ - first);
-    if (in_place) {
-      const byte_range range = range_of(first, count);
-      file_->check_size(range.end);
-      write(first * bytes, file_->data() + range.begin, count * bytes);
-      file_->release(range.begin, range.end);
-    } else {
-      copy(first, count, to_type, staging.data());
-      write(first * bytes, staging.data(), count * bytes);
-    }
-  }
 }
 
 }  // namespace eva::io

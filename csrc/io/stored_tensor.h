@@ -1,10 +1,9 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 
+#include "core/float_format.h"
 #include "core/shape.h"
-#include "io/float_format.h"
 #include "io/mapped_file.h"
 
 namespace eva::io {
@@ -22,14 +21,8 @@ class stored_tensor {
   /// Throws ERR_EVACLIP_IO when the file has become too short for the view.
   void check_file() const { file_->check_size(end_); }
 
-  /// Converts `count` elements from the `first` on, in row-major order, and gives their pages back.
-  void copy(int64_t first, int64_t count, stored_dtype to_type, void* to) const;
-
-  /// Where converted bytes go: those of the dense row-major tensor from byte `at` on.
-  using sink = std::function<void(int64_t at, const std::byte* bytes, int64_t count)>;
-
-  /// Passes all elements on, converted, a window after another, so that little memory is resident at a time.
-  void stream(stored_dtype to_type, const sink& write) const;
+  /// Converts `count` elements from the `first` on, in row-major order. Safe on several threads at once.
+  void copy(int64_t first, int64_t count, stored_dtype to_type, std::byte* to) const;
 
  private:
   struct byte_range {
@@ -38,6 +31,7 @@ class stored_tensor {
   bool dense() const;
   int64_t extent(size_t dimension) const;
   byte_range range_of(int64_t first, int64_t count) const;
+  void copy_dense(byte_range from, stored_dtype to_type, std::byte* to) const;
 
   std::shared_ptr<const mapped_file> file_;
   stored_dtype type_;

@@ -1,27 +1,25 @@
 #include "napi/file_object.h"
 
-#include <cstring>
-
-#include "io/convert_elements.h"
+#include "cpu/dispatch/convert_elements.h"
 #include "napi/convert.h"
 #include "napi/environment.h"
 
 namespace eva::napi {
 namespace {
 
-io::stored_dtype stored_dtype_from(const Napi::Value& value) {
+stored_dtype stored_dtype_from(const Napi::Value& value) {
   const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
-  if (name == "F64") return io::stored_dtype::f64;
-  if (name == "F32") return io::stored_dtype::f32;
-  if (name == "F16") return io::stored_dtype::f16;
-  if (name == "BF16") return io::stored_dtype::bf16;
+  if (name == "F64") return stored_dtype::f64;
+  if (name == "F32") return stored_dtype::f32;
+  if (name == "F16") return stored_dtype::f16;
+  if (name == "BF16") return stored_dtype::bf16;
   throw argument_error("a stored floating-point type is F64, F32, F16 or BF16, not " +
                        (name.empty() ? "that" : name));
 }
 
-io::stored_dtype stored_dtype_of(dtype type) {
-  if (type == dtype::f32) return io::stored_dtype::f32;
-  if (type == dtype::bf16) return io::stored_dtype::bf16;
+stored_dtype stored_dtype_of(dtype type) {
+  if (type == dtype::f32) return stored_dtype::f32;
+  if (type == dtype::bf16) return stored_dtype::bf16;
   throw argument_error("only f32 and bf16 parameters are loaded from files, not " +
                        std::string(to_string(type)));
 }
@@ -83,10 +81,9 @@ Napi::Value file_object::bytes(const Napi::CallbackInfo& info) {
     if (begin > end || end > size_)
       throw argument_error("bytes " + std::to_string(begin) + " to " + std::to_string(end) +
                            " are not inside the " + std::to_string(size_) + " of " + file->path());
-    file->check_size(end);
+    file->check_size(end);  // before so much is allocated
     auto copy = Napi::Uint8Array::New(info.Env(), size_t(end - begin));
-    if (begin < end) std::memcpy(copy.Data(), file->data() + begin, size_t(end - begin));
-    file->release(begin, end);
+    file->read(begin, end, copy.Data());
     return copy;
   });
 }
@@ -97,7 +94,7 @@ void file_object::read(const Napi::CallbackInfo& info) {
   guard(info.Env(), [&] {
     const byte_span into = span_from(info[2], "into");
     stored_tensor_from(info[0]).copy(whole_number_from(info[1], "first"), into.bytes / int64_t(sizeof(float)),
-                                     io::stored_dtype::f32, into.data);
+                                     stored_dtype::f32, into.data);
   });
 }
 
@@ -121,13 +118,16 @@ std::vector<piece> pieces_from(const Napi::Value& value, const tensor& parameter
 }
 
 void load(const std::vector<piece>& pieces, const tensor& parameter, const device& on) {
+  const stored_dtype type = stored_dtype_of(parameter.type);
+  const int64_t element = size_of(type);
   for (const auto& [from, at] : pieces) from.check_file();
-  for (const auto& [from, at] : pieces) {
-    std::byte* to = parameter.as<std::byte>() + at * size_of(parameter.type);
-    from.stream(stored_dtype_of(parameter.type), [&](int64_t begin, const std::byte* bytes, int64_t count) {
-      if (on.closed()) throw disposed_error("the device");
-      on.backend().write(to + begin, bytes, count);
-    });
+  for (const piece& each : pieces) {
+    const io::stored_tensor& from = each.from;
+    on.backend().fill(parameter.as<std::byte>() + each.at * element, from.size() * element,
+                      [&](int64_t begin, int64_t end, std::byte* to) {
+                        if (on.closed()) throw disposed_error("the device");
+                        from.copy(begin / element, (end - begin) / element, type, to);
+                      });
   }
 }
 
@@ -138,7 +138,7 @@ void convert_elements(const Napi::CallbackInfo& info) {
     const int64_t count = from.bytes / size_of(from_type);
     if (count * size_of(from_type) != from.bytes || count * size_of(to_type) != to.bytes)
       throw argument_error("the two arrays do not have the same number of elements");
-    const io::convert_run convert = io::conversion(from_type, to_type);
+    const cpu::convert_run convert = cpu::conversion(from_type, to_type);
     if (count > 0) convert(from.data, size_of(from_type), count, to.data);
   });
 }

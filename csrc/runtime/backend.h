@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -35,8 +38,18 @@ struct backend {
   /// Throws out_of_memory_error with what was wanted and what was free.
   virtual void* allocate(int64_t bytes) = 0;
   virtual void release(void* memory, int64_t bytes) noexcept = 0;
-  virtual void write(void* device, const void* host, int64_t bytes) = 0;
+  /// Puts the bytes from `begin` to `end` of a whole where it is told; begin is a multiple of 64.
+  using producer = std::function<void(int64_t begin, int64_t end, std::byte* to)>;
+  /// Fills device memory with what `produce` gives for one part after another, or on several threads at once;
+  /// what it throws ends that.
+  virtual void fill(void* device, int64_t bytes, const producer& produce) = 0;
   virtual void read(void* host, const void* device, int64_t bytes) = 0;
+
+  void write(void* device, const void* host, int64_t bytes) {
+    fill(device, bytes, [host](int64_t begin, int64_t end, std::byte* to) {
+      std::memcpy(to, static_cast<const std::byte*>(host) + begin, size_t(end - begin));
+    });
+  }
 
   /// Waits until the device has done everything that it was given.
   virtual void finish() = 0;

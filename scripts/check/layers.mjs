@@ -11,7 +11,7 @@ const INCLUDES = {
   cuda: ["cuda/device", "runtime", "ops", "core"],
   "cuda/device": [],
   runtime: ["core"],
-  io: ["core"],
+  io: ["cpu/dispatch", "core"],
   ops: ["core"],
   core: [],
 };

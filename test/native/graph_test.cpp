@@ -124,7 +124,7 @@ class capturing_backend final : public backend {
   void enter_thread() override { cpu_->enter_thread(); }
   void* allocate(int64_t bytes) override { return cpu_->allocate(bytes); }
   void release(void* memory, int64_t bytes) noexcept override { cpu_->release(memory, bytes); }
-  void write(void* to, const void* from, int64_t bytes) override { cpu_->write(to, from, bytes); }
+  void fill(void* to, int64_t bytes, const producer& produce) override { cpu_->fill(to, bytes, produce); }
   void read(void* to, const void* from, int64_t bytes) override { cpu_->read(to, from, bytes); }
   void finish() override {}
   double time(kernel& work) override { return cpu_->time(work); }

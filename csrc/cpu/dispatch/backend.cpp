@@ -5,73 +5,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <fstream>
-#include <vector>
 
 #include "core/error.h"
-#include "cpu/table.h"
+#include "cpu/dispatch/instruction_set.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 namespace eva::cpu {
-
-// The kernels of each instruction set that this build has.
-#if defined(__x86_64__)
-namespace v2 {
-kernel_table kernels();
-}
-namespace v3 {
-kernel_table kernels();
-}
-namespace v4 {
-kernel_table kernels();
-}
-#else
-namespace generic {
-kernel_table kernels();
-}
-#endif
-
 namespace {
-
-struct instruction_set {
-  std::string name;
-  bool available;
-  kernel_table (*kernels)();
-};
-
-/// From the oldest to the newest.
-std::vector<instruction_set> instruction_sets() {
-#if defined(__x86_64__)
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                  __builtin_cpu_supports("avx512cd");
-  return {{"v2", bool(__builtin_cpu_supports("sse4.2")), v2::kernels},
-          {"v3", v3, v3::kernels},
-          {"v4", v4, v4::kernels}};
-#else
-  return {{"generic", true, generic::kernels}};
-#endif
-}
-
-instruction_set choose(const std::string& wanted) {
-  const auto sets = instruction_sets();
-  for (auto set = sets.rbegin(); set != sets.rend(); ++set)
-    if (set->available && (wanted.empty() || set->name == wanted)) return *set;
-  std::string available;
-  for (const auto& set : sets)
-    if (set.available) available += (available.empty() ? "" : ", ") + set.name;
-  throw device_error("the processor cannot run " + (wanted.empty()
-                                                        ? "x86-64-v2 code (SSE 4.2)"
-                                                        : "instruction set " + wanted + "; it has " +
-                                                              (available.empty() ? "none" : available)));
-}
 
 std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");
@@ -133,8 +82,24 @@ class cpu_backend final : public backend {
   void release(void* memory, int64_t bytes) noexcept override {
     munmap(memory, size_t(bytes == 0 ? 1 : bytes));
   }
-  void write(void* device, const void* host, int64_t bytes) override {
-    std::memcpy(device, host, size_t(bytes));
+  /// By all threads, straight into place: the first touch of a page costs more than the copy.
+  void fill(void* device, int64_t bytes, const producer& produce) override {
+    constexpr int64_t least = int64_t(1) << 20, most = int64_t(8) << 20;
+    const int64_t part = std::clamp(bytes / (2 * context_.threads) / 64 * 64, least, most);
+    const int64_t parts = (bytes + part - 1) / part;
+    std::exception_ptr failure;
+    std::atomic<bool> failed = false;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(context_.threads) if (parts > 1)
+    for (int64_t i = 0; i < parts; ++i) {
+      if (failed) continue;
+      const int64_t begin = i * part, end = std::min(begin + part, bytes);
+      try {
+        produce(begin, end, static_cast<std::byte*>(device) + begin);
+      } catch (...) {
+        if (!failed.exchange(true)) failure = std::current_exception();
+      }
+    }
+    if (failure) std::rethrow_exception(failure);
   }
   void read(void* host, const void* device, int64_t bytes) override {
     std::memcpy(host, device, size_t(bytes));

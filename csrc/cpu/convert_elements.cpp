@@ -1,10 +1,10 @@
-#include "io/convert_elements.h"
+#include "cpu/dispatch/convert_elements.h"
 
 #include <cstring>
 
 #include "core/error.h"
 
-namespace eva::io {
+namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
 template <class Pattern> Pattern load(const std::byte* from) {
@@ -64,4 +64,4 @@ convert_run conversion(stored_dtype from, stored_dtype to) {
   return conversion_from<bf16_pattern>(to);
 }
 
-}  // namespace eva::io
+}  // namespace eva::cpu::EVA_CLIP_ISA

@@ -7,7 +7,7 @@
 // Floating-point types as they lie in files, and exact conversions between them: to nearest, ties to even; a
 // NaN stays one. All of it is integer arithmetic or free of subnormal operands, because a device's thread
 // flushes subnormals.
-namespace eva::io {
+namespace eva {
 
 enum class stored_dtype : uint8_t { f64, f32, f16, bf16 };
 
@@ -39,37 +39,33 @@ using f32_pattern = pattern<uint32_t, 23>;
 using f16_pattern = pattern<uint16_t, 10>;
 using bf16_pattern = pattern<uint16_t, 7>;
 
-/// The nearest value of a narrower format; beyond the largest one, infinity.
+/// The nearest value of a narrower format; beyond the largest one, infinity. Without branches, as all of the
+/// conversions, so that the compiler can do several at a time.
 template <class To, class From> constexpr To narrowed(From from) {
   using word = typename From::word;
-  constexpr int shift = From::fraction_bits - To::fraction_bits;
-  constexpr word magnitude_bits = word(~(word(1) << (From::bits - 1)));
-  const word magnitude = from.value & magnitude_bits;
-  const auto sign = typename To::word(typename To::word(from.value >> (From::bits - 1)) << (To::bits - 1));
-  const auto with_sign = [&](word value) { return To{typename To::word(sign | typename To::word(value))}; };
-  if (magnitude >
-      From::infinity) {  // keeps the upper part of the payload; the top bit makes it a NaN for sure
-    const word payload = (magnitude & ((word(1) << From::fraction_bits) - 1)) >> shift;
-    return with_sign(word(To::infinity) | payload | word(1) << (To::fraction_bits - 1));
+  constexpr word one = word(1) << From::fraction_bits;  // the leading one of a fraction, which is not stored
+  constexpr word shift = From::fraction_bits - To::fraction_bits;
+  constexpr word lost_exponents = From::bias - To::bias;
+  const word magnitude = from.value & word(~(word(1) << (From::bits - 1)));
+  const word sign = from.value >> (From::bits - 1) << (To::bits - 1);
+
+  word value = magnitude - (lost_exponents << From::fraction_bits), down = shift;
+  if constexpr (lost_exponents != 0) {
+    // Subnormal in the narrow format: the leading one is stored there, and moves down until nothing is left.
+    const word exponent = magnitude >> From::fraction_bits;
+    const word further = shift + 1 + lost_exponents - exponent, all = From::fraction_bits + 2;
+    value = exponent > lost_exponents ? value : (magnitude & (one - 1)) | one;
+    down = exponent > lost_exponents ? shift : further < all ? further : all;
   }
   // A carry out of the fraction runs into the exponent, which is what rounding up means.
-  const auto round = [](word value, int by) {
-    return word((value + (word(1) << (by - 1)) - 1 + (value >> by & 1)) >> by);
-  };
-  constexpr word rebias = word(From::bias - To::bias) << From::fraction_bits;
-  if (magnitude >= rebias + (word(1) << From::fraction_bits) || rebias == 0) {
-    const word value = round(magnitude - rebias, shift);
-    return with_sign(value < To::infinity ? value : word(To::infinity));
-  }
-  // Subnormal in the narrow format: the leading one becomes explicit and moves down.
-  const int exponent = int(magnitude >> From::fraction_bits),
-            down = shift + 1 + (From::bias - To::bias) - exponent;
-  if (down > From::fraction_bits + 1) return with_sign(0);  // below half of the least subnormal
-  const word fraction = (magnitude & ((word(1) << From::fraction_bits) - 1)) | word(1) << From::fraction_bits;
-  return with_sign(round(fraction, down));
+  const word rounded = (value + (word(1) << (down - 1)) - 1 + (value >> down & 1)) >> down;
+  const word finite = rounded < To::infinity ? rounded : word(To::infinity);
+  // A NaN keeps the upper part of its payload; the top bit makes it one for sure.
+  const word quiet = word(1) << (To::fraction_bits - 1);
+  const word nan = To::infinity | quiet | (magnitude & (one - 1)) >> shift;
+  return {typename To::word(sign | (magnitude > From::infinity ? nan : finite))};
 }
 
-/// Half to single, without branches, so that the compiler can do several at a time.
 constexpr f32_pattern widened(f16_pattern from) {
   constexpr uint32_t rebias = uint32_t(127 - 15) << 23;
   const uint32_t magnitude = from.value & 0x7fffu, sign = uint32_t(from.value & 0x8000u) << 16;
@@ -97,4 +93,4 @@ static_assert(narrowed<f16_pattern>(f32_pattern{0x33000001}).value == 1);
 static_assert(narrowed<f16_pattern>(f32_pattern{0x33000000}).value == 0);
 static_assert(widened(f16_pattern{1}).value == 0x33800000);
 
-}  // namespace eva::io
+}  // namespace eva

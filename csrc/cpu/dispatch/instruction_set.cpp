@@ -1,0 +1,67 @@
+#include "cpu/dispatch/instruction_set.h"
+
+#include <vector>
+
+#include "core/error.h"
+
+namespace eva::cpu {
+
+// What each instruction set of this build has.
+#if defined(__x86_64__)
+namespace v2 {
+kernel_table kernels();
+convert_run conversion(stored_dtype from, stored_dtype to);
+}  // namespace v2
+namespace v3 {
+kernel_table kernels();
+convert_run conversion(stored_dtype from, stored_dtype to);
+}  // namespace v3
+namespace v4 {
+kernel_table kernels();
+convert_run conversion(stored_dtype from, stored_dtype to);
+}  // namespace v4
+#else
+namespace generic {
+kernel_table kernels();
+convert_run conversion(stored_dtype from, stored_dtype to);
+}  // namespace generic
+#endif
+
+namespace {
+
+/// From the oldest to the newest.
+std::vector<instruction_set> instruction_sets() {
+#if defined(__x86_64__)
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512cd");
+  return {{"v2", bool(__builtin_cpu_supports("sse4.2")), v2::kernels, v2::conversion},
+          {"v3", v3, v3::kernels, v3::conversion},
+          {"v4", v4, v4::kernels, v4::conversion}};
+#else
+  return {{"generic", true, generic::kernels, generic::conversion}};
+#endif
+}
+
+}  // namespace
+
+const instruction_set& choose(const std::string& name) {
+  static const auto sets = instruction_sets();
+  for (auto set = sets.rbegin(); set != sets.rend(); ++set)
+    if (set->available && (name.empty() || set->name == name)) return *set;
+  std::string available;
+  for (const auto& set : sets)
+    if (set.available) available += (available.empty() ? "" : ", ") + set.name;
+  throw device_error(
+      "the processor cannot run " +
+      (name.empty() ? "x86-64-v2 code (SSE 4.2)"
+                    : "instruction set " + name + "; it has " + (available.empty() ? "none" : available)));
+}
+
+convert_run conversion(stored_dtype from, stored_dtype to, const std::string& instruction_set) {
+  return choose(instruction_set).conversion(from, to);
+}
+
+}  // namespace eva::cpu
