@@ -37,6 +37,9 @@ void bytes_are_those_of_the_file() {
   const temporary_file file({'a', 'b', 'c'});
   const mapped_file mapped(file.path());
   check(mapped.size() == 3 && std::memcmp(mapped.data(), "abc", 3) == 0, "the bytes of a file");
+  char copy[2] = {};
+  mapped.read(1, 3, copy);
+  check(std::memcmp(copy, "bc", 2) == 0, "a copy of some bytes");
   const temporary_file empty({});
   check(mapped_file(empty.path()).size() == 0, "an empty file has no bytes");
 }
@@ -58,6 +61,11 @@ void a_shorter_file_is_noticed() {
   check(message_of([&] { mapped.check_size(10000); }).find("expected at least 10000 bytes, found 9999") !=
             std::string::npos,
         "a file that has become shorter");
+  std::vector<char> copy(10000);
+  mapped.read(0, 9999, copy.data());
+  check(message_of([&] { mapped.read(5000, 10000, copy.data()); }).find("10000 bytes, found 9999") !=
+            std::string::npos,
+        "reading what a shorter file no longer has");
 }
 
 void released_pages_leave_memory_and_come_back() {

@@ -107,6 +107,20 @@ void copies_of_any_size_arrive(backend& on) {
   }
 }
 
+void what_fills_memory_may_fail(backend& on) {
+  constexpr int64_t bytes = 3 * cuda::staging::slot_bytes;
+  void* memory = on.allocate(bytes);
+  try {
+    on.fill(memory, bytes, [](int64_t begin, int64_t, std::byte*) {
+      if (begin > 0) throw data_error("behind the first part");
+    });
+    check(false, "an error was lost");
+  } catch (const data_error& e) {
+    check(std::string(e.what()) == "behind the first part", e.what());
+  }
+  on.release(memory, bytes);
+}
+
 void too_much_memory_is_an_error(backend& on) {
   try {
     on.allocate(int64_t(1) << 50);
@@ -123,6 +137,7 @@ int main() {
   const std::shared_ptr<backend> opened = cuda::open();
   check(opened->info().kind == "cuda", "info");
   copies_of_any_size_arrive(*opened);
+  what_fills_memory_may_fail(*opened);
   too_much_memory_is_an_error(*opened);
   programs_agree_with_the_cpu(std::make_shared<device>(opened));
   std::printf(failures ? "%d failures\n" : "ok\n", failures);
