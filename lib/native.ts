@@ -25,8 +25,8 @@ export interface DeviceInfo {
 /** A file in the address space. */
 export interface NativeMappedFile {
   readonly size: number;
-  /** A copy of the bytes from `begin` to `end`. */
-  bytes(begin: number, end: number): Uint8Array;
+  /** Fills `into` with the bytes from `begin` on. */
+  readBytes(begin: number, into: Uint8Array): void;
   /** Fills `into` with a view's elements from the `first` on, in row-major order. */
   read(view: NativeStoredView, first: number, into: Float32Array): void;
   close(): void;

@@ -53,7 +53,7 @@ byte_span span_from(const Napi::Value& value, const char* what) {
 Napi::Function file_object::define(Napi::Env env) {
   return DefineClass(
       env, "NativeMappedFile",
-      {InstanceAccessor<&file_object::size>("size"), InstanceMethod<&file_object::bytes>("bytes"),
+      {InstanceAccessor<&file_object::size>("size"), InstanceMethod<&file_object::read_bytes>("readBytes"),
        InstanceMethod<&file_object::read>("read"), InstanceMethod<&file_object::close>("close")});
 }
 
@@ -74,17 +74,16 @@ Napi::Value file_object::size(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), double(size_));
 }
 
-Napi::Value file_object::bytes(const Napi::CallbackInfo& info) {
-  return guard(info.Env(), [&]() -> Napi::Value {
+// (begin, Uint8Array)
+void file_object::read_bytes(const Napi::CallbackInfo& info) {
+  guard(info.Env(), [&] {
     const auto file = native();
-    const int64_t begin = whole_number_from(info[0], "begin"), end = whole_number_from(info[1], "end");
-    if (begin > end || end > size_)
-      throw argument_error("bytes " + std::to_string(begin) + " to " + std::to_string(end) +
-                           " are not inside the " + std::to_string(size_) + " of " + file->path());
-    file->check_size(end);  // before so much is allocated
-    auto copy = Napi::Uint8Array::New(info.Env(), size_t(end - begin));
-    file->read(begin, end, copy.Data());
-    return copy;
+    const int64_t begin = whole_number_from(info[0], "begin");
+    const byte_span into = span_from(info[1], "into");
+    if (begin > size_ - into.bytes)
+      throw argument_error(std::to_string(into.bytes) + " bytes from byte " + std::to_string(begin) +
+                           " on are not inside the " + std::to_string(size_) + " of " + file->path());
+    file->read(begin, begin + into.bytes, into.data);
   });
 }
 

@@ -7,8 +7,8 @@
 
 namespace eva::napi {
 
-/// A file in the address space: new MappedFile(path); size; bytes(begin, end) → a copy; read(view, first,
-/// into); close(). What still reads it keeps it open.
+/// A file in the address space: new MappedFile(path); size; readBytes(begin, into); read(view, first, into);
+/// close(). What still reads it keeps it open.
 class file_object final : public Napi::ObjectWrap<file_object> {
  public:
   explicit file_object(const Napi::CallbackInfo& info);
@@ -19,7 +19,7 @@ class file_object final : public Napi::ObjectWrap<file_object> {
 
  private:
   Napi::Value size(const Napi::CallbackInfo& info);
-  Napi::Value bytes(const Napi::CallbackInfo& info);
+  void read_bytes(const Napi::CallbackInfo& info);
   void read(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo&) { file_.reset(); }
 

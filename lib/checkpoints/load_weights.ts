@@ -14,6 +14,7 @@ async function write(parameter: Parameter, values: Float32Array): Promise<void> 
 }
 
 async function carryOut({ parameter, tensors, transpose, resizing }: Assignment): Promise<void> {
+  for (const tensor of tensors) await tensor.check?.();
   if (resizing) {
     const current = resizing.keepsRows ? ((await parameter.read()).data as Float32Array) : undefined;
     await write(parameter, resizing.apply(await readFloat32(tensors[0]!), current));

@@ -1,6 +1,7 @@
+import { EvaClipError } from "../errors";
 import { type NativeMappedFile, native } from "../native";
 
-/** A file whose bytes are read in place, through the memory map. It must not be changed while it is open. */
+/** An open file. It must not be changed meanwhile. */
 export class MappedFile {
   private constructor(
     readonly path: string,
@@ -19,11 +20,22 @@ export class MappedFile {
   }
 
   /**
-   * A copy of the bytes from `begin` to `end`.
+   * Fills `into` with the bytes from `begin` on.
    * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` outside the file; `ERR_EVACLIP_IO` when it has become shorter
    */
+  read(begin: number, into: Uint8Array): void {
+    this.native.readBytes(begin, into);
+  }
+
+  /** A copy of the bytes from `begin` to `end`. @throws EvaClipError as `read` */
   bytes(begin: number, end: number): Uint8Array {
-    return this.native.bytes(begin, end);
+    if (!Number.isSafeInteger(end) || begin > end || end > this.size) {
+      const problem = `bytes ${begin} to ${end} are not inside the ${this.size} of ${this.path}`;
+      throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", problem, { path: this.path });
+    }
+    const bytes = new Uint8Array(end - begin);
+    this.read(begin, bytes);
+    return bytes;
   }
 
   /** Loads that were started go on; nothing new can be read. Idempotent. */

@@ -7,7 +7,7 @@ import { unpickle } from "./pickle";
 import { type PickledTensor, pytorchDialect, STORED_DTYPES } from "./pytorch_globals";
 import { findStateDict } from "./pytorch_state_dict";
 import type { StoredDtype, StoredTensor, TensorSource } from "./tensor_source";
-import { readRange, readZipArchive, type ZipEntry } from "./zip_archive";
+import { checkEntry, readEntry, readRange, readZipArchive, type ZipEntry } from "./zip_archive";
 
 /** A checkpoint's pickle describes tensors, at a few hundred bytes each; their values lie outside it. */
 const GREATEST_PICKLE_BYTES = 256 * 1024 * 1024;
@@ -50,14 +50,28 @@ export async function openPytorch(path: string): Promise<TensorSource> {
   const { tensors, metadata } = findStateDict(root, fail);
   const file = await MappedFile.open(path);
   try {
+    const check = entryChecks(file, fail);
     const stored = new Map<string, StoredTensor>();
-    for (const [name, tensor] of tensors) stored.set(name, locate(name, tensor, archive, file, fail));
+    for (const [name, tensor] of tensors) {
+      const { entry, ...place } = locate(name, tensor, archive, file, fail);
+      stored.set(name, { ...place, file, check: () => check(entry) });
+    }
     const close = async () => file.close();
     return { path, format: "pytorch", metadata, tensors: stored, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     file.close();
     throw error;
   }
+}
+
+/** Checks each entry once, however many tensors lie in it. */
+function entryChecks(file: MappedFile, fail: Fail): (entry: ZipEntry) => Promise<void> {
+  const checks = new Map<ZipEntry, Promise<void>>();
+  return (entry) => {
+    const check = checks.get(entry) ?? checkEntry(file, entry, fail);
+    checks.set(entry, check);
+    return check;
+  };
 }
 
 async function readArchive(path: string, fail: Fail): Promise<PytorchArchive> {
@@ -80,7 +94,7 @@ async function readArchive(path: string, fail: Fail): Promise<PytorchArchive> {
         `has a data.pkl of ${pickle.bytes} bytes, expected ${GREATEST_PICKLE_BYTES} at most`,
       );
     }
-    return { folder, entries, pickle: await readRange(file, pickle.begin, pickle.bytes, fail) };
+    return { folder, entries, pickle: await readEntry(file, pickle, fail) };
   } finally {
     await file.close();
   }
@@ -133,7 +147,7 @@ function locate(
   { folder, entries }: PytorchArchive,
   file: MappedFile,
   fail: Fail,
-): StoredTensor {
+): Omit<StoredTensor, "file"> & { entry: ZipEntry } {
   const failTensor = (kind: "CORRUPT" | "UNSUPPORTED", problem: string) =>
     fail(kind, `has the tensor "${name}" ${problem}`, { tensor: name });
   const { storage, begin, shape, strides, typeName } = tensor;
@@ -152,7 +166,7 @@ function locate(
       `in a storage of ${storageBytes} bytes, expected ${entry.bytes} as in "${entry.name}"`,
     );
   }
-  if (shape.includes(0)) return { dtype, shape, strides, file, offset: entry.begin };
+  if (shape.includes(0)) return { dtype, shape, strides, offset: entry.begin, entry };
   const elements = shape.reduce((product, size) => product * size, 1);
   const last = shape.reduce((place, size, i) => place + (size - 1) * strides[i]!, begin);
   const available = Math.floor(storageBytes / ELEMENT_BYTES[dtype]);
@@ -168,5 +182,5 @@ function locate(
       `[${shape}] that repeats a storage of ${available} elements ${elements} times`,
     );
   }
-  return { dtype, shape, strides, file, offset: entry.begin + begin * ELEMENT_BYTES[dtype] };
+  return { dtype, shape, strides, offset: entry.begin + begin * ELEMENT_BYTES[dtype], entry };
 }

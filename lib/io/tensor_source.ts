@@ -34,6 +34,8 @@ export interface StoredTensor {
   readonly file: MappedFile;
   /** The byte of `file` where element [0, …, 0] begins. */
   readonly offset: number;
+  /** Of a format with checksums: reads the bytes once, and throws `ERR_EVACLIP_CHECKPOINT_CORRUPT` when they are damaged. */
+  readonly check?: () => Promise<void>;
 }
 
 /** An open file, or several that belong together, and the tensors in it. */

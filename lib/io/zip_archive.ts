@@ -1,5 +1,8 @@
 import type { FileHandle } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
+import { crc32 } from "node:zlib";
 import type { Fail } from "./checkpoint_error";
+import type { MappedFile } from "./mapped_file";
 
 /** Where an entry's bytes lie in the file. */
 export interface ZipEntry {
@@ -8,11 +11,14 @@ export interface ZipEntry {
   readonly bytes: number;
   /** False for a compressed entry, whose `bytes` in the file are not its content. */
   readonly isStored: boolean;
+  /** CRC-32 of the content; 0 where whoever wrote the archive did not compute it, as PyTorch may be told. */
+  readonly checksum: number;
 }
 
 interface DirectoryEntry {
   readonly name: Uint8Array;
   readonly method: number;
+  readonly checksum: number;
   readonly bytes: number;
   readonly header: number;
 }
@@ -41,6 +47,8 @@ const STORED = 0;
 /** About a hundred bytes an entry: more than any checkpoint has. */
 const GREATEST_DIRECTORY_BYTES = 16 * 1024 * 1024;
 const HEADERS_AT_ONCE = 64;
+/** Read and summed before the event loop gets its turn. */
+const CHECKED_BYTES = 1 << 18;
 
 /** Bytes [begin, begin + length) of a file that is at least that long. */
 export async function readRange(
@@ -89,6 +97,40 @@ export async function readZipArchive(
     }
   }
   return entries;
+}
+
+/**
+ * Reads a stored entry and compares it with its checksum.
+ * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_CORRUPT naming the entry; ERR_EVACLIP_IO when the file has become shorter
+ */
+export async function checkEntry(file: MappedFile, entry: ZipEntry, fail: Fail): Promise<void> {
+  const { begin, bytes, checksum } = entry;
+  if (checksum === 0) return;
+  // Kept, because new memory costs more than reading and summing.
+  const part = new Uint8Array(Math.min(CHECKED_BYTES, bytes));
+  let found = 0;
+  for (let done = 0; done < bytes; done += part.length) {
+    const left = part.subarray(0, bytes - done);
+    file.read(begin + done, left);
+    found = crc32(left, found);
+    await setImmediate();
+  }
+  compareChecksum(entry, found, fail);
+}
+
+/** The content of a small stored entry, compared with its checksum. */
+export async function readEntry(file: FileHandle, entry: ZipEntry, fail: Fail): Promise<Buffer> {
+  const content = await readRange(file, entry.begin, entry.bytes, fail);
+  if (entry.checksum !== 0) compareChecksum(entry, crc32(content), fail);
+  return content;
+}
+
+function compareChecksum({ name, checksum }: ZipEntry, found: number, fail: Fail): void {
+  if (found === checksum) return;
+  const [is, expected] = [found, checksum].map((sum) => sum.toString(16).padStart(8, "0"));
+  throw fail("CORRUPT", `is damaged: "${name}" has the checksum ${is}, expected ${expected}`, {
+    entry: name,
+  });
 }
 
 async function findDirectory(file: FileHandle, fileBytes: number, fail: Fail): Promise<Directory> {
@@ -177,6 +219,7 @@ function parseDirectory(bytes: Buffer, { count }: Directory, fail: Fail): Direct
     entries.push({
       name: bytes.subarray(at + CENTRAL.bytes, extraBegin),
       method: bytes.readUInt16LE(at + 10),
+      checksum: bytes.readUInt32LE(at + 16),
       ...readSizes(bytes.subarray(at, end), bytes.subarray(extraBegin, extraBegin + extraBytes), fail),
     });
     at = end;
@@ -221,7 +264,7 @@ function zip64Field(extra: Buffer, fail: Fail): Buffer {
 /** Checks an entry's own header, and that header and bytes end before `limit`, where whatever follows begins. */
 async function locateEntry(
   file: FileHandle,
-  { name, method, bytes, header }: DirectoryEntry,
+  { name, method, checksum, bytes, header }: DirectoryEntry,
   limit: number,
   fail: Fail,
 ): Promise<ZipEntry> {
@@ -248,5 +291,5 @@ async function locateEntry(
       `has the entry "${shown}" of ${bytes} bytes at byte ${begin}, expected it to end before ${limit}`,
     );
   }
-  return { name: shown, begin, bytes, isStored: method === STORED };
+  return { name: shown, begin, bytes, isStored: method === STORED, checksum };
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ClipConfigInput, Device, EvaClip, type LoadOptions, parseClipConfig } from "../../lib";
@@ -51,6 +51,18 @@ describe("checkpoints of the published code give its features", () => {
     const error = await errorOf(join(fixtures, name), fixture, { config });
     expect(error).toBeLessThan(GROWTH * ROUNDING[type]);
     expect(error).toBeGreaterThan(ROUNDING[type] / GROWTH);
+  });
+
+  test("not with a bit of their weights changed", async () => {
+    const { config } = await readFixture(join(fixtures, "eva02_b.safetensors"));
+    const path = join(folder, "damaged.pt");
+    const bytes = await readFile(join(fixtures, "eva02_b_fp16.pt"));
+    bytes[bytes.length >> 1]! ^= 1;
+    await writeFile(path, bytes);
+    await expect(EvaClip.load(path, { device, config: config as ClipConfigInput })).rejects.toMatchObject({
+      code: "ERR_EVACLIP_CHECKPOINT_CORRUPT",
+      message: expect.stringMatching(/damaged\.pt is damaged: ".*\/data\/\d+" has the checksum/),
+    });
   });
 
   test("openai_vit through its own layout", async () => {

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { openPytorch } from "../../lib/io/pytorch_file";
 import { openSafetensors } from "../../lib/io/safetensors";
 import { readFloat32 } from "../../lib/io/tensor_source";
@@ -125,6 +126,56 @@ describe("openPytorch reads", () => {
     const wrapped = (key: string) => `X${String.fromCharCode(key.length)}\0\0\0${key}`;
     await using source = await open(`\x80\x02}(${wrapped("state_dict")}}${wrapped("model")}${weight}u.`);
     expect([...source.tensors.keys()]).toEqual(["weight"]);
+  });
+});
+
+describe("damage", () => {
+  const sound = join(FIXTURES, "eva02_b_fp16.pt");
+
+  /** A copy with one bit changed at the byte that `at` finds. */
+  async function damaged(at: (bytes: Buffer) => number): Promise<string> {
+    const bytes = await readFile(sound);
+    bytes[at(bytes)]! ^= 1;
+    return scratch.write("damaged.pt", bytes);
+  }
+
+  test("in a storage is found by the check of its tensor, which names the entry", async () => {
+    await using whole = await openPytorch(sound);
+    const [name, { offset }] = [...whole.tensors].at(-1)!;
+    await using source = await openPytorch(await damaged(() => offset));
+    for (const [key, tensor] of source.tensors) {
+      if (key !== name) await tensor.check!();
+    }
+    const message =
+      /damaged\.pt is damaged: ".*\/data\/\d+" has the checksum [0-9a-f]{8}, expected [0-9a-f]{8}/;
+    await expect(source.tensors.get(name)!.check!()).rejects.toEqual(failure("CORRUPT", message));
+  });
+
+  test("in the description is found before anything is read from it", async () => {
+    const path = await damaged((bytes) => bytes.indexOf("visual.", 0, "latin1"));
+    await expect(openPytorch(path)).rejects.toEqual(failure("CORRUPT", /data\.pkl" has the checksum/));
+  });
+
+  test("is not looked for where the archive was written without checksums", async () => {
+    await using source = await open(tensorPickle(0, [1], [1]));
+    await source.tensors.get("weight")!.check!();
+  });
+
+  test("of more than one part is found", async () => {
+    const data = Buffer.alloc(1_000_001, 7);
+    const [description, , version] = checkpointEntries(tensorPickle(0, [1], [1], data.length));
+    const write = (checksum: number) => {
+      const entries = [description!, { name: "archive/data/0", data, checksum }, version!];
+      return scratch.write("large.pt", packArchive(entries));
+    };
+    for (const [checksum, isSound] of [
+      [crc32(data), true],
+      [crc32(data.subarray(1)), false],
+    ] as const) {
+      await using source = await openPytorch(await write(checksum));
+      const check = source.tensors.get("weight")!.check!();
+      await (isSound ? check : expect(check).rejects.toEqual(failure("CORRUPT", /"archive\/data\/0"/)));
+    }
   });
 });
 

@@ -8,6 +8,8 @@ export interface ArchiveEntry {
   readonly data: Buffer | string;
   readonly localName?: string;
   readonly method?: number;
+  /** CRC-32 of the content; by default none. */
+  readonly checksum?: number;
 }
 
 export interface ArchiveOptions {
@@ -36,10 +38,13 @@ function localHeader(name: Buffer, method: number, bytes: number): Buffer {
   ]);
 }
 
-function directoryEntry(name: Buffer, method: number, bytes: number, at: number, isZip64: boolean): Buffer {
+function directoryEntry(entry: ArchiveEntry, bytes: number, at: number, isZip64: boolean): Buffer {
+  const { method = 0, checksum = 0 } = entry;
+  const name = Buffer.from(entry.name);
   const extra = isZip64 ? pack("22888", 1, 24, bytes, bytes, at) : Buffer.alloc(0);
   const [size, place] = isZip64 ? [ONES_32, ONES_32] : [bytes, at];
-  const numbers = [0x02014b50, 0, 0, method, 0, 0, size, size, name.length, extra.length, 0, 0, 0, place];
+  const sizes = [checksum, size, size, name.length, extra.length];
+  const numbers = [0x02014b50, 0, 0, method, 0, ...sizes, 0, 0, 0, place];
   return Buffer.concat([pack("44224444222444", ...numbers), name, extra]);
 }
 
@@ -49,10 +54,11 @@ export function packArchive(entries: readonly ArchiveEntry[], options: ArchiveOp
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let at = 0;
-  for (const { name, data, localName = name, method = 0 } of entries) {
+  for (const entry of entries) {
+    const { name, data, localName = name, method = 0 } = entry;
     const content = typeof data === "string" ? Buffer.from(data, "latin1") : data;
     const header = localHeader(Buffer.from(localName), method, content.length);
-    directory.push(directoryEntry(Buffer.from(name), method, content.length, at, isZip64));
+    directory.push(directoryEntry(entry, content.length, at, isZip64));
     parts.push(header, content);
     at += header.length + content.length;
   }
