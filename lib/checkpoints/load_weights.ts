@@ -25,7 +25,7 @@ async function carryOut({ parameter, tensors, transpose, resizing }: Assignment)
 }
 
 /** Fills the parameters, one at a time, each converted as it is read. */
-export async function carryOutLoad(plan: LoadPlan, signal?: AbortSignal): Promise<void> {
+export async function carryOutLoad(plan: Pick<LoadPlan, "assignments">, signal?: AbortSignal): Promise<void> {
   for (const assignment of plan.assignments) {
     signal?.throwIfAborted();
     await carryOut(assignment);

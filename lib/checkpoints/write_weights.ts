@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { EvaClipError } from "../errors";
+import type { HostTensor } from "../host_tensor";
 import { writeError } from "../io/file_error";
 import { writeJson } from "../io/json_file";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors";
@@ -22,6 +23,8 @@ export interface WriteWeightsOptions {
   readonly dtype?: WeightType;
   /** Write the tables of rotary positions as well, which EVA-CLIP's own strict loading expects. Default false. */
   readonly ropeTables?: boolean;
+  /** Gives a parameter's values, in f32 where it has no memory; called when their turn comes. Default its memory's. */
+  readonly values?: (parameter: Parameter) => Promise<HostTensor>;
 }
 
 /** Which image towers a layout can be written with; those left out hold no text tower. */
@@ -54,15 +57,15 @@ function writableLayout(name: string, config: ClipConfig): Layout {
 }
 
 /** Part `index` of a parameter's rows, as the layout arranges them. */
-async function storedValues(
-  parameter: Parameter,
+function storedValues(
+  { data, shape }: HostTensor,
   { names, transpose }: Place,
   index: number,
-): Promise<Float32Array | Uint16Array> {
-  const whole = (await parameter.read()).data as Float32Array | Uint16Array;
+): Float32Array | Uint16Array {
+  const whole = data as Float32Array | Uint16Array;
   const share = whole.length / names.length;
   const part = whole.subarray(index * share, (index + 1) * share);
-  return transpose ? transposed(part, parameter.shape[1]!) : part;
+  return transpose ? transposed(part, shape[1]!) : part;
 }
 
 function transposed<T extends Float32Array | Uint16Array>(values: T, columns: number): T {
@@ -74,7 +77,8 @@ function transposed<T extends Float32Array | Uint16Array>(values: T, columns: nu
   return result;
 }
 
-function tensorsToWrite(model: ClipModel, layout: Layout, dtype: WeightType | undefined): TensorToWrite[] {
+function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsOptions): TensorToWrite[] {
+  const { dtype, values = (parameter: Parameter) => parameter.read() } = options;
   const rules = layout.rules(namingOf(model.config));
   return model.parameters().flatMap((parameter) => {
     const place = placeOf(parameter.name, rules)!;
@@ -85,7 +89,7 @@ function tensorsToWrite(model: ClipModel, layout: Layout, dtype: WeightType | un
       shape,
       dtype: STORED_TYPES[dtype ?? own],
       from: STORED_TYPES[own],
-      data: () => storedValues(parameter, place, i),
+      data: async () => storedValues(await values(parameter), place, i),
     }));
   });
 }
@@ -119,7 +123,7 @@ export async function writeWeights(
   await mkdir(folder, { recursive: true }).catch((error: unknown) => {
     throw writeError(folder, error);
   });
-  const tensors = tensorsToWrite(model, layout, dtype);
+  const tensors = tensorsToWrite(model, layout, options);
   if (ropeTables && layout.name === "eva_clip") tensors.push(...ropeBuffers(model.config, dtype ?? "f32"));
   await writeSafetensors(weights, tensors, { format: "pt" });
   const [name, content] = configFile(layout.name, model.config);

@@ -26,9 +26,8 @@ export async function convert(input: string, output: string, flags: ConvertFlags
   const model = new ClipModel(file.config);
   await using device = await Device.open("cpu");
   try {
-    // Memory holds what the file will: 16-bit matrices where it is bf16, f32 for anything else.
-    const report = await file.fill(model, device, { dtype: dtype === "bf16" ? "bf16" : "f32" });
-    const files = await writeWeights(output, model, { dtype, ropeTables, ...(layout && { layout }) });
+    const { report, values } = await file.valuesFor(model, device);
+    const files = await writeWeights(output, model, { dtype, ropeTables, values, ...(layout && { layout }) });
     const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
     const result: Conversion = { from: report.path, fromLayout: report.layout, dtype, parameters, files };
     printResult(result, json, describe);

@@ -6,11 +6,13 @@ import { recogniseLayout } from "../checkpoints/recognise_layout";
 import { type ConfigSource, type ConfigStatement, resolveConfig } from "../checkpoints/resolve_config";
 import { STORED_TYPES, type WeightType } from "../checkpoints/weight_type";
 import type { Device } from "../device";
+import type { HostTensor } from "../host_tensor";
 import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, parseClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
 import { modelConfig } from "../models/known_models";
 import { initializeParameters } from "../nn/initialize_parameters";
+import type { Parameter } from "../parameter";
 import { allocateModel } from "../train/initialize";
 import { openWeights } from "../train/open_weights";
 import type { ModelType } from "./eva_clip_options";
@@ -64,6 +66,32 @@ export class ModelFile implements AsyncDisposable {
     if (plan.unfilled.length > 0) await initializeParameters(device, plan.unfilled);
     await carryOutLoad(plan, signal);
     return plan.report;
+  }
+
+  /**
+   * The file's values for the parameters of a model without memory, in f32, each read when it is asked for. Those that
+   * need initial values get memory now, which they keep; any other only while it is read.
+   */
+  async valuesFor(
+    model: ClipModel,
+    device: Device,
+  ): Promise<{ report: LoadReport; values: (parameter: Parameter) => Promise<HostTensor> }> {
+    const { report, assignments, unfilled } = planLoad(model, this.source, this.stored);
+    for (const parameter of unfilled) parameter.allocate(device);
+    if (unfilled.length > 0) await initializeParameters(device, unfilled);
+    const assignmentOf = new Map(assignments.map((assignment) => [assignment.parameter, assignment]));
+    const values = async (parameter: Parameter): Promise<HostTensor> => {
+      const assignment = assignmentOf.get(parameter);
+      const isBrief = !parameter.allocated;
+      if (isBrief) parameter.allocate(device);
+      try {
+        await carryOutLoad({ assignments: assignment ? [assignment] : [] });
+        return await parameter.read();
+      } finally {
+        if (isBrief) parameter.dispose();
+      }
+    };
+    return { report, values };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
