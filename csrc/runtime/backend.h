@@ -40,8 +40,8 @@ struct backend {
   virtual void release(void* memory, int64_t bytes) noexcept = 0;
   /// Puts the bytes from `begin` to `end` of a whole where it is told; begin is a multiple of 64.
   using producer = std::function<void(int64_t begin, int64_t end, std::byte* to)>;
-  /// Fills device memory with what `produce` gives for one part after another, or on several threads at once;
-  /// what it throws ends that.
+  /// Fills device memory with what `produce` gives for each part, perhaps on several threads at once. Throws
+  /// what it throws.
   virtual void fill(void* device, int64_t bytes, const producer& produce) = 0;
   virtual void read(void* host, const void* device, int64_t bytes) = 0;
 

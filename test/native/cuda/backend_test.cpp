@@ -108,17 +108,19 @@ void copies_of_any_size_arrive(backend& on) {
 }
 
 void what_fills_memory_may_fail(backend& on) {
-  constexpr int64_t bytes = 3 * cuda::staging::slot_bytes;
-  void* memory = on.allocate(bytes);
-  try {
-    on.fill(memory, bytes, [](int64_t begin, int64_t, std::byte*) {
-      if (begin > 0) throw data_error("behind the first part");
-    });
-    check(false, "an error was lost");
-  } catch (const data_error& e) {
-    check(std::string(e.what()) == "behind the first part", e.what());
+  for (const int64_t parts : {int64_t(3), int64_t(19)}) {
+    const int64_t bytes = parts * cuda::staging::slot_bytes;
+    void* memory = on.allocate(bytes);
+    try {
+      on.fill(memory, bytes, [](int64_t begin, int64_t, std::byte*) {
+        if (begin > 0) throw data_error("behind the first part");
+      });
+      check(false, "an error was lost");
+    } catch (const data_error& e) {
+      check(std::string(e.what()) == "behind the first part", e.what());
+    }
+    on.release(memory, bytes);
   }
-  on.release(memory, bytes);
 }
 
 void too_much_memory_is_an_error(backend& on) {
