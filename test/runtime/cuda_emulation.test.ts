@@ -46,10 +46,15 @@ emulatedTest(
 );
 
 emulatedTest(
-  "the emulated CUDA backend agrees with the CPU, and its replays with themselves",
+  "the emulated CUDA backend agrees with the CPU in f32, is as exact in bf16, and its replays repeat its bits",
   () => {
-    const printed = runEmulated("device_agreement.ts", "--precision", "f32", fixture("eva02_b"));
-    expect(JSON.parse(printed)).toMatchObject({ repeats: true });
+    const printed = runEmulated("device_agreement.ts", "--draws", "8", fixture("eva02_b"));
+    const [f32, bf16] = printed
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(f32).toMatchObject({ type: "f32", repeats: true });
+    expect(bf16).toMatchObject({ type: "bf16", draws: 8, repeats: true });
   },
   600_000,
 );

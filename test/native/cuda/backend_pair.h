@@ -18,9 +18,14 @@ namespace eva::test {
 /// How far results may lie apart, relative to the norm of the CPU's; integers must be equal.
 struct comparison {
   double f32 = 1e-5, bf16 = 4e-3;
+  /// How many times as far from f32's results as the CPU's the bf16 results may lie.
+  double inexactness = 1.1;
   std::set<std::string> unread{};       // outputs that nobody reads
   std::set<std::string> unspecified{};  // outputs that hold nothing of meaning
 };
+
+/// What becomes of the bf16 tensors that an op reads.
+enum class precision { as_given, widened_to_f32 };
 
 /// An op's args whose tensors lie in memory of their own, exactly as large as they are: copies of what the op
 /// reads or updates, NaN in what it writes.
@@ -28,9 +33,11 @@ template <class Op> class owned_args {
  public:
   using args = typename Op::args;
 
-  owned_args(const args& from, const std::set<std::string>& unread) : all(from) {
+  owned_args(const args& from, const std::set<std::string>& unread, precision p = precision::as_given)
+      : all(from), precision_(p) {
+    ops::for_each_field<Op>([&](const auto& field) { own_read(field); });
     Op::infer(all);
-    ops::for_each_field<Op>([&](const auto& field) { own(field, unread); });
+    ops::for_each_field<Op>([&](const auto& field) { own_written(field, unread); });
   }
   owned_args(const owned_args&) = delete;
 
@@ -44,23 +51,34 @@ template <class Op> class owned_args {
     // Not null even when the tensor is empty.
     t.data = memory.empty() ? static_cast<void*>(&memory_) : memory.data();
   }
+  void own_input(tensor& t) {
+    if (precision_ == precision::as_given || t.type != dtype::bf16) return own_tensor(t, true);
+    const tensor narrow = t;
+    t.type = dtype::f32;
+    own_tensor(t, false);
+    for (int64_t i = 0; i < t.size(); ++i) t.as<float>()[i] = float(narrow.as<const bf16>()[i]);
+  }
 
-  using unread_set = std::set<std::string>;
-  void own(const ops::input<args>& field, const unread_set&) { own_tensor(all.*field.member, true); }
-  void own(const ops::optional_input<args>& field, const unread_set&) { own_tensor(all.*field.member, true); }
-  void own(const ops::input_list<args>& field, const unread_set&) {
+  void own_read(const ops::input<args>& field) { own_input(all.*field.member); }
+  void own_read(const ops::optional_input<args>& field) { own_input(all.*field.member); }
+  void own_read(const ops::input_list<args>& field) {
+    for (tensor& t : all.*field.member) own_input(t);
+  }
+  void own_read(const ops::inout_list<args>& field) {
     for (tensor& t : all.*field.member) own_tensor(t, true);
   }
-  void own(const ops::inout_list<args>& field, const unread_set&) {
-    for (tensor& t : all.*field.member) own_tensor(t, true);
-  }
-  void own(const ops::output<args>& field, const unread_set& unread) {
+  template <class Field> void own_read(const Field&) {}
+
+  void own_written(const ops::output<args>& field, const std::set<std::string>& unread) {
     (all.*field.member).data = nullptr;
     if (!unread.contains(field.name)) own_tensor(all.*field.member, false);
   }
-  void own(const ops::scratch<args>& field, const unread_set&) { own_tensor(all.*field.member, false); }
-  template <class T> void own(const ops::attribute<args, T>&, const unread_set&) {}
+  void own_written(const ops::scratch<args>& field, const std::set<std::string>&) {
+    own_tensor(all.*field.member, false);
+  }
+  template <class Field> void own_written(const Field&, const std::set<std::string>&) {}
 
+  precision precision_;
   std::vector<cuda::device::vector<std::byte>> memory_;
 };
 
@@ -133,6 +151,30 @@ template <class Op> void run_twice(owned_args<Op>& first, owned_args<Op>& second
           what + ": " + one[i].first + " has other bits when it runs again");
 }
 
+inline void check_error(double error, double most, const std::string& what) {
+  char text[40];
+  std::snprintf(text, sizeof text, " is %.3g, not %.3g", error, most);
+  check(error <= most, what + text);
+}
+
+/// The bf16 results against those that the CPU computes in f32 from the same numbers.
+template <class Op>
+void check_exactness(const typename Op::args& args, const owned_args<Op>& on_cpu,
+                     const owned_args<Op>& on_cuda, const std::string& what, const comparison& within) {
+  const auto cpu = results_of<Op>(on_cpu.all), cuda = results_of<Op>(on_cuda.all);
+  const auto is_narrow = [](const auto& result) { return result.second.type == dtype::bf16; };
+  if (std::none_of(cpu.begin(), cpu.end(), is_narrow)) return;
+  owned_args<Op> wide(args, within.unread, precision::widened_to_f32);
+  run<Op>(reference_backend(), wide.all);
+  const auto exact = results_of<Op>(wide.all);
+  for (size_t i = 0; i < exact.size(); ++i) {
+    const auto& [name, truth] = exact[i];
+    if (!is_narrow(cpu[i]) || truth.type != dtype::f32 || within.unspecified.contains(name)) continue;
+    check_error(distance(cuda[i].second, truth), within.inexactness * distance(cpu[i].second, truth) + 1e-6,
+                what + ": " + name + "'s distance from f32");
+  }
+}
+
 /// Fills in the op's outputs and runs it on both backends; `args` holds the inputs and attributes.
 template <class Op>
 void agree(const typename Op::args& args, const std::string& what, const comparison& within = {}) {
@@ -145,15 +187,14 @@ void agree(const typename Op::args& args, const std::string& what, const compari
     const tensor& result = is[i].second;
     if (within.unspecified.contains(name) || reference.bytes() == 0) continue;
     if (is_float(reference.type)) {
-      const double apart = distance(result, reference);
-      char error[40];
-      std::snprintf(error, sizeof error, " is %.2g off", apart);
-      check(apart <= (reference.type == dtype::f32 ? within.f32 : within.bf16), what + ": " + name + error);
+      check_error(distance(result, reference), reference.type == dtype::f32 ? within.f32 : within.bf16,
+                  what + ": " + name + "'s distance");
     } else {
       check(std::memcmp(result.data, reference.data, size_t(reference.bytes())) == 0,
             what + ": " + name + " differs");
     }
   }
+  check_exactness<Op>(args, expected, actual, what, within);
 }
 
 /// main's exit status.

@@ -37,6 +37,31 @@ void both_ways(int64_t rows, int64_t columns, dtype type, bool residual) {
                                   {.unread = {"dweight", "dbias"}});
 }
 
+/// RMS norm: the mean is taken as zero, however far from it the rows' own are.
+void uncentred(int64_t rows, int64_t columns, dtype type) {
+  std::mt19937 random(12);
+  const std::string what =
+      std::to_string(rows) + " x " + std::to_string(columns) + ", " + std::string(to_string(type));
+  buffer x(type, {rows, columns}, random, 1), weight(dtype::f32, {columns}, random, 1);
+  for (int64_t i = 0; i < rows * columns; ++i) x.set(i, x[i] + 3);
+  ops::layer_norm::args forward;
+  forward.x = x;
+  forward.weight = weight;
+  forward.centred = false;
+  agree<ops::layer_norm>(forward, "RMS norm, " + what);
+
+  buffer dy(type, {rows, columns}, random, 1), rstd(dtype::f32, {rows});
+  ops::layer_norm::infer(forward);
+  forward.rstd = rstd;
+  run<ops::layer_norm>(reference_backend(), forward);
+  ops::layer_norm_backward::args backward;
+  backward.dy = dy;
+  backward.x = x;
+  backward.weight = weight;
+  backward.rstd = rstd;
+  agree<ops::layer_norm_backward>(backward, "RMS norm's gradient, " + what, {.unread = {"dbias"}});
+}
+
 }  // namespace
 }  // namespace eva::test
 
@@ -51,6 +76,8 @@ int main() {
     both_ways(5, 768, type, false);
     both_ways(3, 2730, type, true);
     both_ways(2, 4104, type, false);
+    uncentred(9, 40, type);
+    uncentred(4, 33, type);
   }
   return status();
 }

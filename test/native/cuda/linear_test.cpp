@@ -58,10 +58,13 @@ void test_problem(const problem& p, dtype type) {
     forward.biases.push_back(biases.size() == 3 && i == 1 ? tensor{} : tensor(biases[i]));
   if (p.residual) forward.residual = dy;
   forward.act = p.act;
-  comparison within;
+  // CUDA rounds biases, and what an activation takes even where nobody reads it.
+  comparison within{.inexactness = p.act == activation::none || p.keeps_pre ? 1.25 : 1.65};
   if (!p.keeps_pre) within.unread = {"pre"};
   agree<ops::linear>(forward, "linear: " + describe(p, type), within);
-  if (p.keeps_pre) agree<ops::linear>(forward, "linear without y: " + describe(p, type), {.unread = {"y"}});
+  if (p.keeps_pre)
+    agree<ops::linear>(forward, "linear without y: " + describe(p, type),
+                       {.inexactness = 1.25, .unread = {"y"}});
 
   ops::linear_input_gradient::args input;
   input.dy = dy;
