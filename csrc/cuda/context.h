@@ -36,6 +36,7 @@ struct context {
   device::stream stream{};
   device::properties properties{};
   workspace scratch{};
+  workspace product_scratch{};  // of matrix products, which a kernel may run between uses of its own
   std::shared_ptr<matrix_library> products{};  // opened by the backend, or by the first matrix product
 };
 

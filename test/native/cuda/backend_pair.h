@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <set>
 #include <string>
 #include <tuple>
@@ -20,6 +21,14 @@ struct comparison {
   double f32 = 1e-5, bf16 = 4e-3;
   std::set<std::string> unread{};       // outputs that nobody reads
   std::set<std::string> unspecified{};  // outputs that hold nothing of meaning
+  // The size of the terms that an output is the sum of, where they cancel: errors are relative to that, at
+  // least.
+  std::map<std::string, double> terms{};
+
+  double least(const std::string& output) const {
+    const auto found = terms.find(output);
+    return found == terms.end() ? 1e-30 : found->second;
+  }
 };
 
 /// An op's args whose tensors lie in memory of their own, exactly as large as they are: copies of what the op
@@ -84,17 +93,18 @@ inline double float_at(const tensor& t, int64_t i) {
   return t.type == dtype::f32 ? double(t.as<float>()[i]) : double(float(t.as<bf16>()[i]));
 }
 
-/// ‖actual - expected‖ / ‖expected‖; infinite where one is NaN and the other is not.
-inline double distance(const tensor& actual, const tensor& expected) {
+/// ‖actual - expected‖ / ‖expected‖, or / `least` where the expected is smaller; infinite where one is NaN or
+/// infinite and the other is not.
+inline double distance(const tensor& actual, const tensor& expected, double least = 1e-30) {
   double difference = 0, norm = 0;
   for (int64_t i = 0; i < expected.size(); ++i) {
     const double e = float_at(expected, i), a = float_at(actual, i);
-    if (std::isnan(e) && std::isnan(a)) continue;
+    if ((std::isnan(e) && std::isnan(a)) || (std::isinf(e) && a == e)) continue;
     difference += (a - e) * (a - e);
     norm += e * e;
   }
   if (!(difference >= 0)) return INFINITY;
-  return std::sqrt(difference) / std::max(1e-30, std::sqrt(norm));
+  return std::sqrt(difference) / std::max(least, std::sqrt(norm));
 }
 
 inline backend& reference_backend() {
@@ -145,7 +155,7 @@ void agree(const typename Op::args& args, const std::string& what, const compari
     const tensor& result = is[i].second;
     if (within.unspecified.contains(name) || reference.bytes() == 0) continue;
     if (is_float(reference.type)) {
-      const double apart = distance(result, reference);
+      const double apart = distance(result, reference, within.least(name));
       char error[40];
       std::snprintf(error, sizeof error, " is %.2g off", apart);
       check(apart <= (reference.type == dtype::f32 ? within.f32 : within.bf16), what + ": " + name + error);
