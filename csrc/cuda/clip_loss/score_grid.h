@@ -32,7 +32,7 @@ struct score_grid {
   int first_strip, strips, tiles;
   int row_parts, column_parts;
 
-  /// At most `blocks` areas, the largest of which is as small as can be, in the fewest parts of rows.
+  /// At most `blocks` areas, the largest of which is as small as can be, in the fewest parts.
   static score_grid of(int first_strip, int strips, int tiles, int blocks) {
     score_grid best{first_strip, strips, tiles, 1, 1};
     const auto whole = [](int count, int parts) { return (count + parts - 1) / parts; };
@@ -40,7 +40,8 @@ struct score_grid {
     for (int row_parts = 1; row_parts <= blocks && row_parts <= strips; ++row_parts) {
       const int column_parts = blocks / row_parts < tiles ? blocks / row_parts : tiles;
       const int64_t largest = int64_t(whole(strips, row_parts)) * whole(tiles, column_parts);
-      if (largest >= least) continue;
+      const bool has_fewer_parts = row_parts + column_parts < best.row_parts + best.column_parts;
+      if (largest > least || (largest == least && !has_fewer_parts)) continue;
       least = largest;
       best.row_parts = row_parts;
       best.column_parts = column_parts;
