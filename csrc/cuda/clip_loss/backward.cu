@@ -2,6 +2,7 @@
 
 #include "cuda/clip_loss/clip_loss.h"
 #include "cuda/clip_loss/probability.cuh"
+#include "cuda/clip_loss/weights.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/device/reduce.cuh"
 #include "cuda/elements.cuh"

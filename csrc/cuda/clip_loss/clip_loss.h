@@ -2,9 +2,9 @@
 
 #include <vector>
 
-#include "cuda/clip_loss/weights.h"
 #include "cuda/kernel.h"
 #include "cuda/linear/matrix_product.h"
+#include "ops/clip_loss.h"
 
 namespace eva::cuda {
 
