@@ -2,10 +2,11 @@
 // throughput, and latency at batch 1. A time is that of a whole call, copies to and from the device included.
 //   npm run bench -- gpu_models [--model EVA02-CLIP-B-16,EVA02-CLIP-L-14] [--batches 512,1024,1536,2048] [--json]
 import { parseArgs } from "node:util";
+import { modelConfig as demoConfig } from "../examples/emoji/recipe";
 import {
-  compile,
   type ClipConfig,
   ClipModel,
+  compile,
   Device,
   Lamb,
   modelConfig,
@@ -14,7 +15,6 @@ import {
   parseClipConfig,
   spec,
 } from "../lib";
-import { modelConfig as demoConfig } from "../examples/emoji/recipe";
 import { CounterRandom } from "../lib/data/random";
 import { initializeModel } from "../lib/train/initialize";
 import { TrainingStep } from "../lib/train/training_step";

@@ -1,5 +1,5 @@
 // What benchmarks/gpu_ops.ts measures: the ops that matter at the sizes that matter, named as the peers' scripts name them.
-import { clipLoss, ClipModel, grad, modelConfig, ops, type Tensor } from "../lib";
+import { ClipModel, clipLoss, grad, modelConfig, ops, type Tensor } from "../lib";
 import { constant, type Operand } from "../lib/tensor";
 import { captionLengths } from "./captions";
 

@@ -3,6 +3,7 @@
 //   npm run bench -- gpu_ops [--part attn,loss,…] [--iterations 50] [--device cuda] [--smoke] [--json]
 import { parseArgs } from "node:util";
 import { compile, Device, type KernelTiming, ops, Parameter, spec, type Tensor } from "../lib";
+import { elementCount } from "../lib/host_tensor";
 import type { Operand } from "../lib/tensor";
 import { median } from "./comparison";
 import { type Case, gpuCases, smokeCases } from "./gpu_op_cases";
@@ -80,23 +81,25 @@ async function measure(device: Device, chosen: Case, flush: Parameter): Promise<
     backward.push(millisecondsOf(timings, chosen.backward));
   }
   program.dispose();
-  const peakBytes = chosen.part === "loss" ? await arenaBytes(device, chosen, parameters) : undefined;
+  const peak = chosen.part === "loss" ? await peakBytes(device, chosen, parameters) : undefined;
   for (const parameter of Object.values(parameters)) parameter.dispose();
   report(chosen, {
     ms: median(forward),
     backward: chosen.backward.length > 0 ? median(backward) : undefined,
-    peakBytes,
+    peak,
   });
 }
 
-/** What a case needs besides its inputs: gradients and scratch memory (and the inputs in bf16, where they are). */
-async function arenaBytes(device: Device, chosen: Case, parameters: Readonly<Record<string, Parameter>>) {
+/** What a case needs beside its inputs: results, what lies between, and the memory of the kernels themselves. */
+async function peakBytes(device: Device, chosen: Case, parameters: Readonly<Record<string, Parameter>>) {
   const program = await compile(device, {}, () =>
     Object.fromEntries(chosen.body(typed(chosen, parameters)).map((tensor, i) => [`used${i}`, tensor])),
   );
-  const bytes = program.stats().arenaBytes;
+  const { arenaBytes } = program.stats();
   program.dispose();
-  return bytes;
+  const rounded = Object.values(chosen.data).filter(({ type }) => type === "bf16");
+  const inputs = rounded.reduce((sum, { shape }) => sum + 2 * elementCount(shape), 0);
+  return arenaBytes - inputs + (await device.memory()).workspaceBytes;
 }
 
 const sumOf = (tensor: Tensor) => ops.sum(tensor.dtype === "bf16" ? ops.cast(tensor, "f32") : tensor);
@@ -104,10 +107,10 @@ const sumOf = (tensor: Tensor) => ops.sum(tensor.dtype === "bf16" ? ops.cast(ten
 interface Measured {
   ms: number;
   backward: number | undefined;
-  peakBytes: number | undefined;
+  peak: number | undefined;
 }
 
-function report({ part, name, facts, flops, bytes }: Case, { ms, backward, peakBytes }: Measured): void {
+function report({ part, name, facts, flops, bytes }: Case, { ms, backward, peak }: Measured): void {
   const rate = (amount: readonly [number, number] | undefined, unit: number) => ({
     forward: amount && amount[0] / ms / 1e-3 / unit,
     backward: amount && backward ? amount[1] / backward / 1e-3 / unit : undefined,
@@ -116,7 +119,7 @@ function report({ part, name, facts, flops, bytes }: Case, { ms, backward, peakB
   const row = {
     ...{ who: "ours", part, name, ...facts, ms, ms_bwd: backward },
     ...{ tflops: tera.forward, tflops_bwd: tera.backward, gbps: giga.forward, gbps_bwd: giga.backward },
-    peak_gb: peakBytes && peakBytes / 2 ** 30,
+    peak_gb: peak && peak / 2 ** 30,
   };
   const values = Object.values(row).filter((value) => value !== undefined);
   console.log(options.json ? JSON.stringify(row) : values.join("  "));

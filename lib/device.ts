@@ -50,8 +50,8 @@ export class Device {
     }
   }
 
-  /** Bytes of the arena that all programs of the device share. */
-  async memory(): Promise<{ arenaBytes: number }> {
+  /** Bytes of the arena that all programs of the device share, and of a GPU's kernels' own memory beside it. */
+  async memory(): Promise<{ arenaBytes: number; workspaceBytes: number }> {
     return this.native.memory();
   }
 

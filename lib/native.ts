@@ -61,7 +61,7 @@ export interface NativeParameter {
 
 export interface NativeDevice {
   info(): DeviceInfo;
-  memory(): Promise<{ arenaBytes: number }>;
+  memory(): Promise<{ arenaBytes: number; workspaceBytes: number }>;
   createParameter(dtype: DType, shape: readonly number[]): NativeParameter;
   close(): Promise<void>;
 }

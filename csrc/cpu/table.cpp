@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "cpu/clip_loss.h"
+#include "cpu/clip_loss/clip_loss.h"
 #include "cpu/kernel.h"
 #include "cpu/linear.h"
 #include "cpu/optimizer.h"

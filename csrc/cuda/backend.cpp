@@ -87,6 +87,10 @@ class cuda_backend final : public backend {
     translated([&] { device::synchronize(context_.stream); });
   }
 
+  int64_t workspace_bytes() const override {
+    return context_.scratch.bytes() + context_.product_scratch.bytes();
+  }
+
   std::unique_ptr<kernel> prepare(int op, const void* args) override {
     return translated([&] { return kernels()[size_t(op)](args, context_); });
   }

@@ -20,13 +20,18 @@ class workspace {
     if (bytes > bytes_) {
       bytes_ = std::max(bytes, 2 * bytes_);
       blocks_.emplace_back(size_t(bytes_));
+      all_bytes_ += bytes_;
     }
     return static_cast<T*>(blocks_.empty() ? nullptr : blocks_.back().data());
   }
 
+  /// Of all the memory that it holds.
+  int64_t bytes() const { return all_bytes_; }
+
  private:
   std::vector<device::buffer> blocks_;
   int64_t bytes_ = 0;  // of the last block
+  int64_t all_bytes_ = 0;
 };
 
 class matrix_library;
@@ -36,6 +41,7 @@ struct context {
   device::stream stream{};
   device::properties properties{};
   workspace scratch{};
+  workspace product_scratch{};  // of matrix products, which a kernel may run between uses of its own
   std::shared_ptr<matrix_library> products{};  // opened by the backend, or by the first matrix product
 };
 

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "cuda/clip_loss/clip_loss.h"
 #include "cuda/failure.h"
 #include "cuda/kernel.h"
 #include "cuda/linear/linear.h"

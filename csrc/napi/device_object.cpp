@@ -79,6 +79,7 @@ Napi::Value device_object::memory(const Napi::CallbackInfo& info) {
                                   .result = [native = device_](Napi::Env env) -> Napi::Value {
                                     auto out = Napi::Object::New(env);
                                     out.Set("arenaBytes", double(native->arena().bytes()));
+                                    out.Set("workspaceBytes", double(native->backend().workspace_bytes()));
                                     return out;
                                   }});
 }

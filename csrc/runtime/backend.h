@@ -54,6 +54,9 @@ struct backend {
   /// Waits until the device has done everything that it was given.
   virtual void finish() = 0;
 
+  /// What kernels of a GPU hold for their own use while they run, beside the arena.
+  virtual int64_t workspace_bytes() const { return 0; }
+
   /// Prepares the op with this position in ops::all_ops. `args` is its args struct, whose tensors already
   /// have addresses; it outlives the kernel.
   virtual std::unique_ptr<kernel> prepare(int op, const void* args) = 0;

@@ -11,12 +11,15 @@ export interface ClipLoss {
 
 /**
  * The symmetric contrastive loss (Radford et al. 2021, figure 3), without the B × B logits in memory.
- * image [B, E] f32 and text [B, E] f32 of unit length, logitScale [] f32, the logarithm of the scale
+ * Logits and softmax are f32; features may be bf16, whose products the tensor core takes as they are.
+ * image [B, E] and text [B, E] of unit length, both f32 or both bf16, logitScale [] f32, the logarithm of the scale
  */
 export function clipLoss(image: Operand, text: Operand, logitScale: Operand): ClipLoss {
   const inputs = { image, text, logit_scale: logitScale };
-  const outputs = apply("clip_loss", inputs, {}, (dloss, { row_log_sum, column_log_sum }) => {
-    const backward = apply("clip_loss_backward", { dloss, ...inputs, row_log_sum, column_log_sum });
+  const outputs = apply("clip_loss", inputs, {}, (dloss, outputs) => {
+    const { row_log_sum, column_log_sum, row_log_odds, column_log_odds } = outputs;
+    const answers = { row_log_sum, column_log_sum, row_log_odds, column_log_odds };
+    const backward = apply("clip_loss_backward", { dloss, ...inputs, ...answers });
     return { image: backward.dimage, text: backward.dtext, logit_scale: backward.dlogit_scale };
   });
   return {

@@ -8,10 +8,6 @@ function reduceTo(dy: Tensor, operand: Operand): Tensor {
   return convert(kept < dy.shape.length ? apply("sum_leading", { x: dy }, { kept }).y! : dy, operand.dtype);
 }
 
-function convert(x: Tensor, dtype: string): Tensor {
-  return x.dtype === dtype ? x : cast(x, dtype as FloatType);
-}
-
 /** Binary ops repeat their second operand; where the order is free, the larger one goes first. */
 function largerFirst(a: Operand, b: Operand): [Operand, Operand] {
   return a.shape.length >= b.shape.length ? [a, b] : [b, a];
@@ -67,6 +63,11 @@ export function negate(x: Operand): Tensor {
 export function cast(x: Operand, type: FloatType): Tensor {
   const { y } = apply("cast", { x }, { type }, (dy) => ({ x: convert(dy, x.dtype) }));
   return y!;
+}
+
+/** x in this floating-point type: itself where it has that already. */
+export function convert(x: Tensor, dtype: string): Tensor {
+  return x.dtype === dtype ? x : cast(x, dtype as FloatType);
 }
 
 /** e^x */

@@ -22,6 +22,8 @@ export interface MemoryInfo {
   readonly parameterBytes: number;
   /** Of the memory that all programs of the device share. */
   readonly arenaBytes: number;
+  /** Of a GPU's kernels' own memory beside it. */
+  readonly workspaceBytes: number;
 }
 
 /** A model on a device, ready to embed images and captions. Calls may overlap; the device runs them in order. */

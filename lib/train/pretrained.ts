@@ -1,7 +1,7 @@
 import { invalidConfig } from "../checkpoints/config_fields";
 import type { LayoutName, StoredLayout } from "../checkpoints/layout";
-import type { LoadReport } from "../checkpoints/load_report";
 import { planLoad } from "../checkpoints/load_plan";
+import type { LoadReport } from "../checkpoints/load_report";
 import { carryOutLoad } from "../checkpoints/load_weights";
 import { recogniseLayout } from "../checkpoints/recognise_layout";
 import { storedActivation } from "../checkpoints/stored_activation";

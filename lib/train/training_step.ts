@@ -5,6 +5,7 @@ import { grad } from "../grad";
 import { HostTensor } from "../host_tensor";
 import { clipLoss } from "../losses/clip_loss";
 import type { ClipModel } from "../models/clip_model";
+import { convert } from "../ops/elementwise";
 import type { Optimizer } from "../optim/optimizer";
 import type { Tensor } from "../tensor";
 import type { TrainingBatch } from "./batch_source";
@@ -112,7 +113,12 @@ export class TrainingStep {
         StepInputs;
       const image = model.image.encode(this.recordImages(namedImageTensors(inputs)), { seed, patchDropout });
       const text = model.text.encode({ tokens, cuSeqlens, textEnds });
-      const { loss, imageAccuracy, textAccuracy } = clipLoss(image, text, model.logitScale);
+      const { loss, imageAccuracy, textAccuracy } = clipLoss(
+        // In the type of activations, which costs less precision than the towers have left.
+        convert(image, model.image.type),
+        convert(text, model.text.type),
+        model.logitScale,
+      );
       const { gradientNorm } = optimizer.update(grad(loss, optimizer.parameters), { schedule, step });
       model.clampLogitScale();
       return { loss, imageAccuracy, textAccuracy, gradientNorm, logitScale: model.logitScale };

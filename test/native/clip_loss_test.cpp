@@ -3,139 +3,185 @@
 
 #include <algorithm>
 
-#include "op_test.h"
+#include "features.h"
 
 namespace {
 
 using namespace eva;
 using namespace eva::test;
 
-/// Rows of unit length.
-buffer unit_rows(const shape& dims, std::mt19937& random) {
-  buffer rows(dtype::f32, dims, random, 1);
-  for (int64_t i = 0; i < dims[0]; ++i) {
-    double square = 0;
-    for (int64_t k = 0; k < dims[1]; ++k) square += double(rows[i * dims[1] + k]) * rows[i * dims[1] + k];
-    for (int64_t k = 0; k < dims[1]; ++k)
-      rows.set(i * dims[1] + k, float(rows[i * dims[1] + k] / std::sqrt(square)));
-  }
-  return rows;
-}
-
-/// Everything in double precision, the logits held whole.
+/// Everything in double precision, the logits held whole. Where an answer is nearly certain, what is missing
+/// from one is summed up, not subtracted.
 struct reference {
-  std::vector<double> loss{0}, rows, columns, dimage, dtext, dlogit_scale{0};
+  std::vector<double> loss{0}, rows, columns, row_odds, column_odds, dimage, dtext, dlogit_scale{0};
   double image_accuracy = 0, text_accuracy = 0;
+  double scale_terms = 0;  // the sizes of what dlogit_scale is the sum of
 
   reference(const buffer& image, const buffer& text, int64_t batch, int64_t embedding, double logit_scale,
-            double dloss) {
+            double dloss)
+      : batch_(batch), scores_(size_t(batch * batch)) {
     const double scale = std::exp(logit_scale);
-    std::vector<double> s(size_t(batch * batch));
-    auto at = [&](int64_t i, int64_t j) -> double& { return s[size_t(i * batch + j)]; };
     for (int64_t i = 0; i < batch; ++i)
       for (int64_t j = 0; j < batch; ++j) {
+        double product = 0;
         for (int64_t k = 0; k < embedding; ++k)
-          at(i, j) += double(image[i * embedding + k]) * text[j * embedding + k];
-        at(i, j) *= scale;
+          product += double(image[i * embedding + k]) * double(text[j * embedding + k]);
+        scores_[size_t(i * batch + j)] = scale * product;
       }
-    for (int64_t i = 0; i < batch; ++i) {
-      double row = 0, column = 0, best_text = -1e9, best_image = -1e9;
-      for (int64_t j = 0; j < batch; ++j) {
-        row += std::exp(at(i, j) - 100);
-        column += std::exp(at(j, i) - 100);
-        best_text = std::max(best_text, at(i, j));
-        best_image = std::max(best_image, at(j, i));
-      }
-      rows.push_back(std::log(row) + 100);
-      columns.push_back(std::log(column) + 100);
-      loss[0] += (rows.back() + columns.back() - 2 * at(i, i)) / (2 * double(batch));
-      image_accuracy += (at(i, i) >= best_text) / double(batch);
-      text_accuracy += (at(i, i) >= best_image) / double(batch);
-    }
+    for (int64_t i = 0; i < batch; ++i) answer(i);
     dimage.resize(size_t(batch * embedding));
     dtext.resize(size_t(batch * embedding));
     for (int64_t i = 0; i < batch; ++i)
       for (int64_t j = 0; j < batch; ++j) {
-        const double p = std::exp(at(i, j) - rows[size_t(i)]), q = std::exp(at(i, j) - columns[size_t(j)]);
-        const double g = (p + q - (i == j ? 2 : 0)) / (2 * double(batch)) * dloss;
-        dlogit_scale[0] += g * at(i, j);
+        const double g = gradient(i, j) * dloss;
         for (int64_t k = 0; k < embedding; ++k) {
-          dimage[size_t(i * embedding + k)] += scale * g * text[j * embedding + k];
-          dtext[size_t(j * embedding + k)] += scale * g * image[i * embedding + k];
+          dimage[size_t(i * embedding + k)] += scale * g * double(text[j * embedding + k]);
+          dtext[size_t(j * embedding + k)] += scale * g * double(image[i * embedding + k]);
         }
       }
+    dlogit_scale[0] *= dloss;
   }
+
+ private:
+  double at(int64_t i, int64_t j) const { return scores_[size_t(i * batch_ + j)]; }
+
+  /// The i-th image's and the i-th text's.
+  void answer(int64_t i) {
+    double row = 0, column = 0, best_text = -1e9, best_image = -1e9;
+    for (int64_t j = 0; j < batch_; ++j) {
+      if (j != i) row += std::exp(at(i, j) - at(i, i));
+      if (j != i) column += std::exp(at(j, i) - at(i, i));
+      best_text = std::max(best_text, at(i, j));
+      best_image = std::max(best_image, at(j, i));
+    }
+    row_odds.push_back(std::log(row));
+    column_odds.push_back(std::log(column));
+    rows.push_back(at(i, i) + std::log1p(row));
+    columns.push_back(at(i, i) + std::log1p(column));
+    loss[0] += (std::log1p(row) + std::log1p(column)) / (2 * double(batch_));
+    image_accuracy += (at(i, i) >= best_text) / double(batch_);
+    text_accuracy += (at(i, i) >= best_image) / double(batch_);
+  }
+
+  /// Of the loss by score i, j.
+  double gradient(int64_t i, int64_t j) {
+    const double divisor = 2 * double(batch_);
+    if (i == j) {
+      const double row = std::exp(row_odds[size_t(i)]), column = std::exp(column_odds[size_t(i)]);
+      scale_terms +=
+          (std::log1p(row) * row / (1 + row) + std::log1p(column) * column / (1 + column)) / divisor;
+      return -(row / (1 + row) + column / (1 + column)) / divisor;
+    }
+    const double p = std::exp(at(i, j) - rows[size_t(i)]), q = std::exp(at(i, j) - columns[size_t(j)]);
+    dlogit_scale[0] += (p * (at(i, j) - at(i, i)) + q * (at(i, j) - at(j, j))) / divisor;
+    scale_terms -= (p * std::log(p) + q * std::log(q)) / divisor;
+    return (p + q) / divisor;
+  }
+
+  int64_t batch_;
+  std::vector<double> scores_;  // [batch, batch]
 };
 
-void test_batch(backend& on, const std::string& where, int64_t batch, int64_t embedding, float logit_scale) {
-  const std::string what =
-      where + " batch " + std::to_string(batch) + ", scale e^" + std::to_string(logit_scale);
-  std::mt19937 random(5);
-  buffer image = unit_rows({batch, embedding}, random), text = unit_rows({batch, embedding}, random);
-  // Halfway to a trained model, so that some of the answers are right.
-  for (int64_t i = 0; i < batch * embedding; i += 2) text.set(i, image[i]);
-  buffer scale(dtype::f32, {}, logit_scale), dloss(dtype::f32, {}, 1.5f);
-  const reference expected(image, text, batch, embedding, logit_scale, 1.5);
+struct test_case {
+  int64_t batch, embedding;
+  float scale;
+  dtype type;
+  likeness alike;
+};
 
+/// What one op leaves for the other.
+struct answers {
+  buffer rows, columns, row_odds, column_odds;
+};
+
+/// The size of an error is told relative to: the scale, for what is computed from logits by sums; the loss
+/// itself for the loss.
+answers test_forward(backend& on, const std::string& what, const test_case& x, feature_pairs& features,
+                     buffer& logit_scale, const reference& expected) {
   ops::clip_loss::args a;
-  a.image = image;
-  a.text = text;
-  a.logit_scale = scale;
+  a.image = features.image;
+  a.text = features.text;
+  a.logit_scale = logit_scale;
   ops::clip_loss::infer(a);
   buffer loss(dtype::f32, {}, NAN), image_accuracy = loss, text_accuracy = loss;
-  buffer rows(dtype::f32, {batch}, NAN), columns = rows;
+  const buffer unset(dtype::f32, {x.batch}, NAN);
+  answers found{unset, unset, unset, unset};
   buffer tile(dtype::f32, a.tile.dims, NAN), state(dtype::f32, a.column_state.dims, NAN);
   a.loss = loss;
-  a.row_log_sum = rows;
-  a.column_log_sum = columns;
+  a.row_log_sum = found.rows;
+  a.column_log_sum = found.columns;
+  a.row_log_odds = found.row_odds;
+  a.column_log_odds = found.column_odds;
   a.image_accuracy = image_accuracy;
   a.text_accuracy = text_accuracy;
   a.tile = tile;
   a.column_state = state;
   run<ops::clip_loss>(on, a);
-  check(std::abs(double(loss[0]) - expected.loss[0]) < 1e-6 * (1 + expected.loss[0]), what + ": loss");
-  check(relative_error(rows, expected.rows) < 1e-6, what + ": row sums");
-  check(relative_error(columns, expected.columns) < 1e-6, what + ": column sums");
+  const double within = 1e-6 * (1 + double(x.scale));
+  check(std::abs(double(loss[0]) - expected.loss[0]) <= within * expected.loss[0], what + ": loss");
+  const double logits = double(x.scale) * std::sqrt(double(x.batch));
+  check(relative_error(found.rows, expected.rows, logits) < 1e-6, what + ": row sums");
+  check(relative_error(found.columns, expected.columns, logits) < 1e-6, what + ": column sums");
+  if (x.batch == 1) {
+    check(found.row_odds[0] == -INFINITY && found.column_odds[0] == -INFINITY, what + ": nothing to confuse");
+  } else {
+    check(relative_error(found.row_odds, expected.row_odds, logits) < 1e-6, what + ": row odds");
+    check(relative_error(found.column_odds, expected.column_odds, logits) < 1e-6, what + ": column odds");
+  }
   check(std::abs(double(image_accuracy[0]) - expected.image_accuracy) < 1e-6, what + ": image accuracy");
   check(std::abs(double(text_accuracy[0]) - expected.text_accuracy) < 1e-6, what + ": text accuracy");
+  return found;
+}
 
+/// Gradients are told relative to their own norm, however small; that of the scale to the size of its terms.
+void test_backward(backend& on, const std::string& what, const test_case& x, feature_pairs& features,
+                   buffer& logit_scale, answers& found, const reference& expected, float dloss_value) {
   ops::clip_loss_backward::args b;
+  buffer dloss(dtype::f32, {}, dloss_value);
   b.dloss = dloss;
-  b.image = image;
-  b.text = text;
-  b.logit_scale = scale;
-  b.row_log_sum = rows;
-  b.column_log_sum = columns;
+  b.image = features.image;
+  b.text = features.text;
+  b.logit_scale = logit_scale;
+  b.row_log_sum = found.rows;
+  b.column_log_sum = found.columns;
+  b.row_log_odds = found.row_odds;
+  b.column_log_odds = found.column_odds;
   ops::clip_loss_backward::infer(b);
-  buffer dimage(dtype::f32, {batch, embedding}, NAN), dtext = dimage, dscale(dtype::f32, {}, NAN);
+  buffer dimage(x.type, {x.batch, x.embedding}, NAN), dtext = dimage, dscale(dtype::f32, {}, NAN);
+  buffer tile(dtype::f32, b.tile.dims, NAN), image_sums(dtype::f32, b.image_sums.dims, NAN),
+      text_sums(dtype::f32, b.text_sums.dims, NAN);
   b.dimage = dimage;
   b.dtext = dtext;
   b.dlogit_scale = dscale;
   b.tile = tile;
+  b.image_sums = image_sums;
+  b.text_sums = text_sums;
   run<ops::clip_loss_backward>(on, b);
-  // Where every answer is right the gradients vanish, and rounding is measured against that of untrained
-  // ones.
-  const double untrained = std::exp(double(logit_scale)) / std::sqrt(double(batch));
-  check(relative_error(dimage, expected.dimage, untrained) < 1e-5, what + ": dimage");
-  check(relative_error(dtext, expected.dtext, untrained) < 1e-5, what + ": dtext");
-  const double largest_logit = std::exp(double(logit_scale));
-  check(relative_error(dscale, expected.dlogit_scale, largest_logit) < 1e-5, what + ": dlogit_scale");
+  const double of_scores = std::max(1e-5, 1e-6 * double(x.scale));
+  const double within = of_scores + (x.type == dtype::bf16 ? tolerance(x.type) : 0);
+  const double image_error = relative_error(dimage, expected.dimage);
+  const double text_error = relative_error(dtext, expected.dtext);
+  check(image_error < within, what + ": dimage is " + std::to_string(image_error) + " off");
+  check(text_error < within, what + ": dtext is " + std::to_string(text_error) + " off");
+  const double terms = double(dloss_value) * expected.scale_terms;
+  check(std::abs(double(dscale[0]) - expected.dlogit_scale[0]) <= of_scores * terms, what + ": dlogit_scale");
 
   const buffer first_dimage = dimage, first_dtext = dtext;
   run<ops::clip_loss_backward>(on, b);
   check(dimage == first_dimage && dtext == first_dtext, what + ": the same bits twice");
 }
 
-buffer normalised(const shape& dims, const std::vector<float>& values) {
-  buffer rows(dims, values);
-  for (int64_t i = 0; i < dims[0]; ++i) {
-    float square = 0;
-    for (int64_t k = 0; k < dims[1]; ++k)
-      square += values[size_t(i * dims[1] + k)] * values[size_t(i * dims[1] + k)];
-    for (int64_t k = 0; k < dims[1]; ++k)
-      rows.set(i * dims[1] + k, rows[i * dims[1] + k] / std::sqrt(square));
-  }
-  return rows;
+void test_case_on(backend& on, const std::string& where, const test_case& x) {
+  const std::string what = where + " " + std::string(to_string(x.type)) + " batch " +
+                           std::to_string(x.batch) + ", scale " + std::to_string(x.scale) + ", likeness " +
+                           std::to_string(int(x.alike));
+  feature_pairs features = make_pairs(x.type, {x.batch, x.embedding}, x.alike, 5);
+  buffer logit_scale(dtype::f32, {}, std::log(x.scale));
+  constexpr float dloss = 1.5f;
+  const reference expected(features.image, features.text, x.batch, x.embedding, double(logit_scale[0]),
+                           dloss);
+  answers found = test_forward(on, what, x, features, logit_scale, expected);
+  test_backward(on, what, x, features, logit_scale, found, expected, dloss);
 }
 
 /// The loss only; nobody reads the rest.
@@ -155,11 +201,16 @@ float loss_of(backend& on, buffer image, buffer text, float logit_scale) {
 }
 
 void test_all(backend& on, const std::string& where) {
-  for (int64_t batch : {1, 2, 3, 17, 255, 256, 257, 512, 700})
-    for (float logit_scale : {0.0f, 2.659260f, 4.605170f}) test_batch(on, where, batch, 24, logit_scale);
+  for (dtype type : {dtype::f32, dtype::bf16})
+    for (float scale : {1.0f, 14.3f, 100.0f}) {
+      for (int64_t batch : {1, 2, 3, 17, 255, 256, 257, 513})
+        test_case_on(on, where, {batch, 24, scale, type, likeness::partial});
+      for (likeness alike : {likeness::chance, likeness::pairs, likeness::collapsed})
+        for (int64_t batch : {1, 77, 300}) test_case_on(on, where, {batch, 33, scale, type, alike});
+    }
   // Computed with open_clip's ClipLoss.
-  const buffer image = normalised({3, 3}, {1, 2, 3, 0, 1, -1, 2, 0, 1});
-  const buffer text = normalised({3, 3}, {1, 1, 3, 1, 1, -1, 2, 1, 0});
+  const buffer image = normalised(dtype::f32, {3, 3}, buffer({3, 3}, {1, 2, 3, 0, 1, -1, 2, 0, 1}));
+  const buffer text = normalised(dtype::f32, {3, 3}, buffer({3, 3}, {1, 1, 3, 1, 1, -1, 2, 1, 0}));
   check(std::abs(loss_of(on, image, text, -std::log(0.07f)) - 0.0303276f) < 2e-7f, where + " golden loss");
   buffer spoiled = image;
   spoiled.set(4, NAN);

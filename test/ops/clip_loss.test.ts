@@ -1,9 +1,11 @@
 import { compile, spec } from "../../lib/compile";
 import { Device } from "../../lib/device";
+import { grad } from "../../lib/grad";
 import { clipLoss } from "../../lib/ops/clip_loss";
+import { cast, convert } from "../../lib/ops/elementwise";
 import { l2Normalize } from "../../lib/ops/l2_normalize";
 import { checkGradients, f32 } from "../support/gradient_check";
-import { dot, noise } from "../support/numbers";
+import { dot, noise, relativeError } from "../support/numbers";
 
 let device: Device;
 beforeAll(async () => {
@@ -100,6 +102,44 @@ test.each([2, 3, 40, 257])("gradients at batch %i", async (batch) => {
     inputs,
     ({ image, text, scale }) => clipLoss(l2Normalize(image!), l2Normalize(text!), scale!).loss,
   );
+});
+
+test("gradients of bf16 features are those of f32 ones, rounded", async () => {
+  const shape = spec("f32", [300, 24]);
+  const inputs = { image: shape, text: shape, scale: spec("f32", []) };
+  const [image, text] = [unitRows(300, 24, 4), unitRows(300, 24, 5)];
+  const run = async (type: "f32" | "bf16") => {
+    const program = await compile(device, inputs, (x) => {
+      // Both get bf16 values, one of them as f32.
+      const [a, b] = [cast(x.image, "bf16"), cast(x.text, "bf16")] as const;
+      const { loss } = clipLoss(convert(a, type), convert(b, type), x.scale);
+      const [dImage, dText, dScale] = grad(loss, [x.image, x.text, x.scale]);
+      return { loss, dImage: dImage!, dText: dText!, dScale: dScale! };
+    });
+    const results = await program({ image, text, scale: Float32Array.of(Math.log(14.3)) });
+    program.dispose();
+    return results;
+  };
+  const [rounded, exact] = [await run("bf16"), await run("f32")];
+  const error = (name: keyof typeof exact) =>
+    relativeError(rounded[name].toFloat32(), exact[name].toFloat32());
+  expect(error("loss")).toBeLessThan(1e-6);
+  expect(error("dScale")).toBeLessThan(1e-5);
+  // The f32 gradient is rounded as well, on its way through the cast, to the same values but where a hair decides.
+  expect(error("dImage")).toBeLessThan(2e-3);
+  expect(error("dText")).toBeLessThan(2e-3);
+});
+
+test("features of two types are a shape error", async () => {
+  const recorded = compile(
+    device,
+    { image: spec("f32", [3, 4]), text: spec("bf16", [3, 4]), scale: spec("f32", []) },
+    (x) => ({ ...clipLoss(x.image, x.text, x.scale) }),
+  );
+  await expect(recorded).rejects.toMatchObject({
+    code: "ERR_EVACLIP_SHAPE",
+    message: "clip_loss: text must be f32, got bf16 [3, 4]",
+  });
 });
 
 test("memory grows with the batch, not with its square", async () => {

@@ -77,7 +77,9 @@ export type Inputs = Record<"images" | "kept" | "tokens" | "cuSeqlens" | "textEn
 export function trainingPass(model: ClipModel, x: Inputs) {
   const image = model.image.encode(x.images, { kept: x.kept });
   const text = model.text.encode(x);
-  return { image, text, loss: clipLoss(image, text, model.logitScale).loss };
+  const { type } = model.image;
+  const { loss } = clipLoss(ops.convert(image, type), ops.convert(text, type), model.logitScale);
+  return { image, text, loss };
 }
 
 /** Runs `body` on the fixture's batch, and compares its outputs with the fixture's tensors of the same names. */

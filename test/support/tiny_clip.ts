@@ -4,6 +4,7 @@ import type { Tokenizer } from "../../lib/data/tokenizer";
 import type { Device } from "../../lib/device";
 import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
+import type { FloatType } from "../../lib/ops/elementwise";
 import { AdamW } from "../../lib/optim/adamw";
 import { Lamb } from "../../lib/optim/lamb";
 import type { Optimizer } from "../../lib/optim/optimizer";
@@ -63,6 +64,8 @@ export interface TinyOptions {
   seed?: number;
   learningRate?: number;
   locks?: TowerLocks;
+  /** Of activations. */
+  type?: FloatType;
 }
 
 /** A model with initial weights and an optimizer for it. */
@@ -70,8 +73,8 @@ export async function tinyTraining(
   device: Device,
   options: TinyOptions = {},
 ): Promise<{ model: ClipModel; optimizer: Optimizer }> {
-  const { optimizer = "adamw", seed = 1, learningRate = 1e-3, locks = {} } = options;
-  const model = new ClipModel(parseClipConfig(tinyConfig), { init: "fan_in" });
+  const { optimizer = "adamw", seed = 1, learningRate = 1e-3, locks = {}, type } = options;
+  const model = new ClipModel(parseClipConfig(tinyConfig), { init: "fan_in", ...(type && { type }) });
   await initializeModel(model, device, { seed });
   const tower = { learningRate, weightDecay: 0.05, layerDecay: 0.9 };
   const all = model.parameters();

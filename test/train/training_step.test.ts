@@ -1,6 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Device } from "../../lib/device";
+import type { FloatType } from "../../lib/ops/elementwise";
 import type { TowerLocks } from "../../lib/optim/tower_locks";
 import { TrainingStep } from "../../lib/train/training_step";
 import { contentOf, tinyBatch, tinyTraining } from "../support/tiny_clip";
@@ -64,6 +65,33 @@ test("dropping none of the patches equals not dropping", async () => {
   expect(other).toEqual(none);
   step.dispose();
   optimizer.dispose();
+});
+
+test("bf16 activations reach the loss as they are, and train as f32 does", async () => {
+  async function train(type: FloatType) {
+    const { model, optimizer } = await tinyTraining(device, { type, learningRate: 5e-3 });
+    await optimizer.allocate(device);
+    const step = new TrainingStep(device, model, optimizer);
+    const losses: number[] = [];
+    for (let i = 0; i < 60; i++) {
+      const result = await step.run(tinyBatch(i % 4), { step: i, schedule: 1, seed: 0, patchDropout: 0 });
+      losses.push(result.loss);
+    }
+    const [program] = await step.programs();
+    program!.startProfile();
+    await step.run(tinyBatch(0), { step: 60, schedule: 0, seed: 0, patchDropout: 0 });
+    const casts = (await program!.profile()).filter(({ op }) => op === "cast");
+    step.dispose();
+    optimizer.dispose();
+    return { first: losses[0]!, last: losses.slice(-8).reduce((sum, loss) => sum + loss / 8, 0), casts };
+  }
+  const [exact, rounded] = [await train("f32"), await train("bf16")];
+  expect(exact.casts).toHaveLength(0);
+  expect(rounded.casts.length).toBeGreaterThan(0);
+  expect(Math.abs(rounded.first - exact.first)).toBeLessThan(0.02 * exact.first);
+  expect(exact.last).toBeLessThan(0.6 * exact.first);
+  expect(rounded.last).toBeLessThan(0.6 * exact.first);
+  expect(Math.abs(rounded.last - exact.last)).toBeLessThan(0.1 * exact.first);
 });
 
 describe("a locked tower", () => {

@@ -1,234 +1,178 @@
-#include "cuda/clip_loss/score_tile.cuh"
+#include <span>
+
+#include "cuda/clip_loss/clip_loss.h"
+#include "cuda/clip_loss/probability.cuh"
+#include "cuda/clip_loss/weights.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/device/reduce.cuh"
 #include "cuda/elements.cuh"
-#include "cuda/kernel.h"
-#include "ops/clip_loss.h"
 
 namespace eva::cuda {
 namespace {
 
 using namespace device;
 
-constexpr int side = 64;           // of a tile of scores
-constexpr int row_warps = 4;       // of 16 rows each
-constexpr int part_columns = 128;  // of the gradient, that a warp keeps in registers
-constexpr int pieces = part_columns / score_depth;
-
-/// Everything about the gradient of one side: G is that of the scores, a row for each of `mine`.
-struct side_gradient {
-  split_rows mine, other;
-  const int* inexact;
-  const float *logit_scale, *dloss;
-  const float *my_log_sum, *other_log_sum;  // [B]
-  float* gradient;                          // [B, embedding], or null
-  float* scale_sums;                        // [strips], sums of G ∘ S; or null
-  int64_t embedding;
+struct log_odds {
+  const float *row, *column;  // [B]
 };
 
-// A strip of scores and of the gradient: ColumnWarps × part_columns columns of the gradient a block.
-template <int ColumnWarps> struct gradient_block {
-  using scores = score_block<1, 8 / ColumnWarps, row_warps, ColumnWarps>;
-  static_assert(scores::rows == side && scores::columns == side);
-  /// Two parts leave the gradient 2^-17 off.
-  using piece_tile = split_tile<side, 2>;
-  static constexpr int threads = scores::threads, columns = ColumnWarps * part_columns;
-  static constexpr int stage_bytes = std::max(scores::stage_bytes, ColumnWarps* piece_tile::bytes);
-  static constexpr int weights_offset = 2 * stage_bytes;
-  static constexpr int shared_bytes = weights_offset + 2 * tile<side>::bytes(side);
-
-  using sums = float[pieces][4][4];  // of a warp: 16 rows × part_columns
-
-  /// s G of the tile, as two bf16.
-  static __device__ tile<side> high_weights() { return tile<side>::at(weights_offset); }
-  static __device__ tile<side> low_weights() {
-    return tile<side>::at(weights_offset + tile<side>::bytes(side));
+// gradient = sums + s G_ii other, rows of it, with G_ii = (P + Q - 2) dloss / (2 B); sums may be gradient.
+template <int Width, class T>
+__global__ void clip_loss_pairs_kernel(const float* sums, const T* other, log_odds odds,
+                                       const float* logit_scale, const float* dloss, T* gradient,
+                                       int64_t first_row, int64_t rows, int64_t batch, int64_t columns) {
+  const float factor = expf(*logit_scale) * *dloss / (2.0f * float(batch));
+  for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
+    const int64_t i = first_row + row;
+    const float weight = -factor * (wrong_probability(odds.row[i]) + wrong_probability(odds.column[i]));
+    for_groups_of_row<Width>(columns, [&](int64_t k) {
+      float values[Width], pairs[Width];
+      load_elements(sums + row * columns + k, values);
+      load_elements(other + i * columns + k, pairs);
+      for (int j = 0; j < Width; ++j) values[j] += weight * pairs[j];
+      store_elements(gradient + i * columns + k, values);
+    });
   }
-
-  /// Turns products into s G = s factor (e^(S - row) + e^(S - column) - 2 I), and returns the sum of G ∘ S.
-  static __device__ float weigh(const side_gradient& p, const typename scores::sums& products,
-                                int64_t first_row, int64_t first_column) {
-    const float scale = expf(*p.logit_scale), factor = *p.dloss / (2.0f * float(p.mine.batch));
-    float sum = 0;
-#pragma unroll
-    for (int n = 0; n < 8 / ColumnWarps; ++n)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float weights[2];
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          const int64_t row = first_row + scores::row_of(0, 2 * half);
-          const int64_t column = first_column + scores::column_of(n, e);
-          weights[e] = 0;
-          if (row >= p.mine.batch || column >= p.mine.batch) continue;
-          const float s = products[0][n][2 * half + e] * scale;
-          float g = (expf(s - p.my_log_sum[row]) + expf(s - p.other_log_sum[column])) * factor;
-          if (row == column) g -= 2 * factor;
-          sum += g * s;
-          weights[e] = g * scale;
-        }
-        const int row = scores::row_of(0, 2 * half), column = scores::column_of(n, 0);
-        const uint32_t high = pack_bf16(weights[0], weights[1]);
-        const pair rounded = unpack_bf16(high);
-        high_weights().store_pair(row, column, high);
-        low_weights().store_pair(row, column,
-                                 pack_bf16(weights[0] - rounded.first, weights[1] - rounded.second));
-      }
-    return sum;
-  }
-
-  /// The piece of `other` that each column of warps multiplies by in this step.
-  static __device__ void fetch_pieces(int stage_offset, const split_rows& other, int64_t first_row,
-                                      int64_t first_column, bool inexact) {
-    for (int part = 0; part < ColumnWarps; ++part)
-      piece_tile{stage_offset + part * piece_tile::bytes}.fetch(other, first_row,
-                                                                first_column + part * part_columns, inexact);
-  }
-
-  /// c [16, score_depth] += weights [16, side] piece [side, score_depth]
-  static __device__ void multiply_piece(int stage_offset, float (&c)[4][4], bool inexact) {
-    const piece_tile piece{stage_offset + warp_index() / row_warps * piece_tile::bytes};
-#pragma unroll
-    for (int k = 0; k < side; k += 16) {
-      const matrices high = high_weights().load_a(scores::first_row(), k);
-      const matrices low = low_weights().load_a(scores::first_row(), k);
-#pragma unroll
-      for (int n = 0; n < 4; n += 2) {
-        const matrices b = piece.part(0).load_b_transposed(k, 8 * n);
-        scores::multiply_pair(c[n], c[n + 1], high, b);
-        scores::multiply_pair(c[n], c[n + 1], low, b);
-        if (inexact) scores::multiply_pair(c[n], c[n + 1], high, piece.part(1).load_b_transposed(k, 8 * n));
-      }
-    }
-  }
-
-  /// The warp's rows and columns of the gradient.
-  static __device__ void store(const side_gradient& p, const sums& c, int64_t first_row,
-                               int64_t first_column) {
-    first_column += warp_index() / row_warps * part_columns + lane_index() % 4 * 2;
-#pragma unroll
-    for (int piece = 0; piece < pieces; ++piece)
-#pragma unroll
-      for (int n = 0; n < 4; ++n)
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          const int64_t row = first_row + scores::row_of(0, e);
-          const int64_t column = first_column + score_depth * piece + 8 * n + e % 2;
-          if (row < p.mine.batch && column < p.embedding)
-            p.gradient[row * p.embedding + column] = c[piece][n][e];
-        }
-  }
-};
-
-// A block takes a strip of rows and a part of the gradient's columns, and walks over the tiles of scores: the
-// steps of the scores' product, then those of the gradient's, each of which fetches what the next one needs.
-template <int ColumnWarps>
-__global__ void __launch_bounds__(gradient_block<ColumnWarps>::threads)
-    clip_loss_gradient_kernel(side_gradient p) {
-  using block = gradient_block<ColumnWarps>;
-  const int64_t parts = (p.embedding + block::columns - 1) / block::columns;
-  const int64_t first_row = block_index() / parts * side,
-                first_column = block_index() % parts * block::columns;
-  const int64_t tiles = (p.mine.batch + side - 1) / side;
-  const int score_steps = int(p.mine.stride / score_depth), tile_steps = score_steps + pieces;
-  const bool inexact = *p.inexact != 0;
-  int64_t step = 0;
-  const auto fetch = [&](int64_t next) {
-    const int stage = int(next % 2) * block::stage_bytes, within = int(next % tile_steps);
-    const int64_t other_row = next / tile_steps * side;
-    if (within < score_steps)
-      block::scores::fetch(stage, p.mine, first_row, p.other, other_row, within * score_depth, inexact);
-    else
-      block::fetch_pieces(stage, p.other, other_row, first_column + (within - score_steps) * score_depth,
-                          inexact);
-    copy_commit();
-  };
-  // What was fetched for this step is there, and everybody is done with the other stage.
-  const auto begin_step = [&] {
-    copy_wait<0>();
-    block_barrier();
-    const int stage = int(step % 2) * block::stage_bytes;
-    if (++step < tiles * tile_steps) fetch(step);
-    return stage;
-  };
-
-  typename block::sums gradient = {};
-  float scale_sum = 0;
-  fetch(0);
-  for (int64_t t = 0; t < tiles; ++t) {
-    typename block::scores::sums products = {};
-    for (int k = 0; k < score_steps; ++k) block::scores::multiply(begin_step(), products, inexact);
-    scale_sum += block::weigh(p, products, first_row, t * side);
-#pragma unroll
-    for (int piece = 0; piece < pieces; ++piece)
-      block::multiply_piece(begin_step(), gradient[piece], inexact);
-  }
-  if (p.gradient) block::store(p, gradient, first_row, first_column);
-  if (!p.scale_sums || first_column > 0) return;
-  scale_sum = block_sum(scale_sum, shared_at<float>(0));
-  if (thread_index() == 0) p.scale_sums[block_index() / parts] = scale_sum;
 }
 
-constexpr int sum_threads = 256;
+constexpr int sum_threads = 1024, sum_scratch_bytes = sum_threads / warp_lanes * int(sizeof(double));
 
+// With S - own = log P + the cross-entropy, the sum of G ∘ S is that of P log P + Q log Q beside the
+// diagonal, and of each answer's cross-entropy times its probability of being wrong.
 __global__ void __launch_bounds__(sum_threads)
-    clip_loss_scale_gradient_kernel(const float* scale_sums, int64_t strips, float* dlogit_scale) {
+    clip_loss_scale_gradient_kernel(const float* entropy_sums, int count, log_odds odds, const float* dloss,
+                                    int64_t batch, float* dlogit_scale) {
   double sum = 0;
-  for (int64_t i = thread_index(); i < strips; i += sum_threads) sum += double(scale_sums[i]);
+  for (int i = thread_index(); i < count; i += sum_threads) sum += double(entropy_sums[i] * ln_2);
+  for (int64_t i = thread_index(); i < batch; i += sum_threads)
+    for (float x : {odds.row[i], odds.column[i]}) sum += double(softplus(x) * wrong_probability(x));
   sum = block_sum(sum, shared_at<double>(0));
-  if (thread_index() == 0) *dlogit_scale = float(sum);
+  if (thread_index() == 0) *dlogit_scale = float(double(*dloss) / (2.0 * double(batch)) * sum);
 }
 
-template <int ColumnWarps> int blocks_for(const side_gradient& p) {
-  const int64_t strips = (p.mine.batch + side - 1) / side;
-  return int(strips * ((p.embedding + part_columns * ColumnWarps - 1) / (part_columns * ColumnWarps)));
+void add_pairs(const ops::clip_loss_backward::args& a, const float* sums, const tensor& other,
+               const tensor& gradient, int64_t first_row, int64_t rows, const context& c) {
+  const int64_t columns = other.dim(1);
+  for_element_type(other.type, [&]<class T>(T*) {
+    for_width(columns % group == 0 && aligned(other, gradient), [&]<int Width>(width<Width>) {
+      launch(clip_loss_pairs_kernel<Width, T>, blocks_of(rows, 1), threads_of_row(columns), 0, c.stream, sums,
+             other.as<const T>(), log_odds{a.row_log_odds.as<float>(), a.column_log_odds.as<float>()},
+             a.logit_scale.as<const float>(), a.dloss.as<const float>(), gradient.as<T>(), first_row, rows,
+             a.image.dim(0), columns);
+    });
+  });
 }
 
-template <int ColumnWarps> void launch_gradient(const side_gradient& p, const context& c) {
-  using block = gradient_block<ColumnWarps>;
-  launch(clip_loss_gradient_kernel<ColumnWarps>, blocks_for<ColumnWarps>(p), block::threads,
-         block::shared_bytes, c.stream, p);
+/// Where a gradient is summed in f32: in its own memory if that is f32.
+float* sums_of(const tensor& gradient, const tensor& scratch) {
+  return gradient.type == dtype::f32 ? gradient.as<float>() : scratch.as<float>();
 }
 
-/// Scores are computed again for each part of the gradient's columns, so parts are as wide as the gradient
-/// unless that leaves multiprocessors without a block.
-void gradient_of(const side_gradient& p, const context& c) {
-  if (p.embedding <= part_columns)
-    launch_gradient<1>(p, c);
-  else if (p.embedding <= 2 * part_columns || blocks_for<4>(p) < c.properties.multiprocessors)
-    launch_gradient<2>(p, c);
-  else
-    launch_gradient<4>(p, c);
+/// The parts of the weights and of the features whose products count, the largest first.
+struct part_pair {
+  int weights, features;
+};
+std::span<const part_pair> part_pairs(dtype features) {
+  static constexpr part_pair pairs[] = {{0, 0}, {1, 0}, {0, 1}};
+  return {pairs, features == dtype::f32 ? size_t(3) : size_t(1)};
 }
 
 }  // namespace
 
-template <> void run<ops::clip_loss_backward>(const ops::clip_loss_backward::args& a, context& c) {
-  const int64_t batch = a.image.dim(0), embedding = a.image.dim(1), strips = (batch + side - 1) / side;
-  const int64_t split_bytes = split_sides::bytes(batch, embedding);
-  auto* const memory = c.scratch.take<std::byte>(split_bytes + strips * int64_t(sizeof(float)));
-  auto* const scale_sums = reinterpret_cast<float*>(memory + split_bytes);
-  const split_sides sides = split(a.image.as<float>(), a.text.as<float>(), batch, embedding, memory, c);
-  const side_gradient images{sides.image,
-                             sides.text,
-                             sides.inexact,
-                             a.logit_scale.as<float>(),
-                             a.dloss.as<float>(),
-                             a.row_log_sum.as<float>(),
-                             a.column_log_sum.as<float>(),
-                             a.dimage.as<float>(),
-                             a.dlogit_scale.data ? scale_sums : nullptr,
-                             embedding};
-  side_gradient texts = images;
-  std::swap(texts.mine, texts.other);
-  std::swap(texts.my_log_sum, texts.other_log_sum);
-  texts.gradient = a.dtext.as<float>();
-  texts.scale_sums = nullptr;
-  if (a.dimage.data || a.dlogit_scale.data) gradient_of(images, c);
-  if (a.dtext.data) gradient_of(texts, c);
+/// What a run computes with, in the context's scratch.
+struct plan<ops::clip_loss_backward>::memory {
+  score_sides sides;
+  score_weights weights;  // of the first rows
+  float* entropy_sums;
+};
+
+int64_t plan<ops::clip_loss_backward>::most_rows() const {
+  return std::min(args_.image.dim(0), ops::clip_loss_sum_rows / weight_parts_of(args_.image.type));
+}
+
+auto plan<ops::clip_loss_backward>::take(context& c) const -> memory {
+  const tensor& image = args_.image;
+  const int64_t batch = image.dim(0), rows = most_rows(), stride = (batch + 127) / 128 * 128;
+  const int64_t feature_bytes = score_sides::bytes(image);
+  const int64_t weights = weight_parts_of(image.type) * rows * stride;
+  const int64_t sums = (rows == 0 ? 0 : (batch + rows - 1) / rows) * c.properties.multiprocessors;
+  auto* const first = c.scratch.take<std::byte>(feature_bytes + weights * int64_t(sizeof(bf16)) +
+                                                sums * int64_t(sizeof(float)));
+  auto* const parts = reinterpret_cast<bf16*>(first + feature_bytes);
+  const bool wanted = args_.dimage.data || args_.dtext.data;
+  return {score_sides::of(image, args_.text, first),
+          {wanted ? parts : nullptr, stride, rows * stride, 0, rows},
+          reinterpret_cast<float*>(parts + weights)};
+}
+
+plan<ops::clip_loss_backward>::plan(const ops::clip_loss_backward::args& a, context& c) : args_(a) {
+  const int64_t batch = a.image.dim(0), most = most_rows();
+  if (batch == 0) return;
+  const memory from = take(c);
+  products_.push_back(products_of(most, from, c));
+  if (batch % most != 0) products_.push_back(products_of(batch % most, from, c));
+}
+
+auto plan<ops::clip_loss_backward>::products_of(int64_t rows, const memory& from, context& c) const
+    -> row_products {
+  const int64_t batch = args_.text.dim(0), embedding = args_.text.dim(1);
+  const auto& [sides, weights, sums] = from;
+  const matrix_layout rows_of_weights = column_slice(dtype::bf16, rows, batch, weights.stride);
+  const product_form dimage{.a = rows_of_weights,
+                            .b = column_slice(dtype::bf16, batch, embedding, sides.text.stride),
+                            .c = dense(dtype::f32, rows, embedding)};
+  const product_form dtext{.a = transposed(rows_of_weights),
+                           .b = column_slice(dtype::bf16, rows, embedding, sides.image.stride),
+                           .c = dense(dtype::f32, batch, embedding)};
+  product_form more_dimage = dimage, more_dtext = dtext;
+  more_dimage.has_addend = more_dtext.has_addend = true;
+  float *const image_sums = sums_of(args_.dimage, args_.image_sums), *const text_sums = sums_of(
+                                                                         args_.dtext, args_.text_sums);
+  const product_operands image_like{weights.parts, sides.text.parts, image_sums, nullptr, image_sums};
+  const product_operands text_like{weights.parts, sides.image.parts, text_sums, nullptr, text_sums};
+  return {matrix_product(dimage, image_like, c), matrix_product(more_dimage, image_like, c),
+          matrix_product(dtext, text_like, c), matrix_product(more_dtext, text_like, c)};
+}
+
+void plan<ops::clip_loss_backward>::run(context& c) {
+  const ops::clip_loss_backward::args& a = args_;
+  const int64_t batch = a.image.dim(0), embedding = a.image.dim(1), most = most_rows();
+  const memory from = take(c);
+  copy_features(a.image, a.text, from.sides, c);
+  // sums (+)= weights features, from first_row of the features on
+  const auto multiply = [&](matrix_product& first, matrix_product& more, const feature_rows& features,
+                            int64_t first_row, float* sums, bool adds) {
+    for (const part_pair& part : part_pairs(a.image.type)) {
+      const product_operands at{.a = from.weights.part(part.weights),
+                                .b = features.part(part.features) + first_row * features.stride,
+                                .c = sums,
+                                .addend = sums};
+      (adds ? more : first).run(at, c);
+      adds = true;
+    }
+  };
+  int entropies = 0;
+  float* const text_sums = sums_of(a.dtext, a.text_sums);
+  for (int64_t begin = 0; begin < batch; begin += most) {
+    score_weights weights = from.weights;
+    weights.first_row = begin;
+    weights.rows = std::min(most, batch - begin);
+    entropies += weigh_scores(a, from.sides, weights, from.entropy_sums + entropies, c);
+    row_products& products = weights.rows == most ? products_.front() : products_.back();
+    if (a.dimage.data) {
+      float* sums = sums_of(a.dimage, a.image_sums);
+      if (sums == a.dimage.data) sums += begin * embedding;
+      multiply(products.first_dimage, products.more_dimage, from.sides.text, 0, sums, false);
+      add_pairs(a, sums, a.text, a.dimage, begin, weights.rows, c);
+    }
+    if (a.dtext.data)
+      multiply(products.first_dtext, products.more_dtext, from.sides.image, begin, text_sums, begin > 0);
+  }
+  if (a.dtext.data) add_pairs(a, text_sums, a.image, a.dtext, 0, batch, c);
   if (a.dlogit_scale.data)
-    launch(clip_loss_scale_gradient_kernel, 1, sum_threads, sum_threads / warp_lanes * int(sizeof(double)),
-           c.stream, scale_sums, strips, a.dlogit_scale.as<float>());
+    launch(clip_loss_scale_gradient_kernel, 1, sum_threads, sum_scratch_bytes, c.stream, from.entropy_sums,
+           entropies, log_odds{a.row_log_odds.as<float>(), a.column_log_odds.as<float>()},
+           a.dloss.as<const float>(), batch, a.dlogit_scale.as<float>());
 }
 
 }  // namespace eva::cuda

@@ -1,12 +1,13 @@
 #pragma once
-// Tiles of image textᵀ on the tensor core in single precision: an f32 is the sum of three bf16, and of the
-// nine products of two such sums those six count that are not below f32's own rounding.
+// Tiles of image textᵀ on the tensor core, added in f32: one product of bf16 features. An f32 is the sum of
+// three bf16, and of the nine products of two such sums those six count that are not below f32's own
+// rounding.
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
 
-#include "cuda/context.h"
+#include "cuda/clip_loss/feature_rows.h"
+#include "cuda/clip_loss/score_grid.h"
 #include "cuda/device/bf16.cuh"
 #include "cuda/device/copy.cuh"
 #include "cuda/device/mma.cuh"
@@ -14,38 +15,18 @@
 
 namespace eva::cuda {
 
-/// Columns that a step of a product takes.
-inline constexpr int score_depth = 32;
-
-/// The bf16 that an f32 is the sum of, from the largest on.
-inline constexpr int split_parts = 3;
-
-/// Rows of unit length as bf16 [split_parts, batch, stride], zero behind their columns.
-struct split_rows {
-  const device::bf16* parts;
-  int64_t batch, stride;
+/// How a block's product is shared out: a warp has 16 row_tiles × 8 column_tiles of it, row_warps of them
+/// above one another. Both forms have eight warps and 96 KiB of shared memory, which every device has.
+template <int Parts> struct score_shape;
+template <> struct score_shape<1> {
+  static constexpr int row_tiles = 4, column_tiles = 8, row_warps = 2, column_warps = 4, stages = 4;
+};
+template <> struct score_shape<3> {
+  static constexpr int row_tiles = 2, column_tiles = 8, row_warps = 4, column_warps = 2, stages = 2;
 };
 
-/// Both sides of the loss. *inexact is 0 where every value is a bf16: the parts behind the first are then not
-/// read.
-struct split_sides {
-  split_rows image, text;
-  const int* inexact;
-
-  static int64_t stride_of(int64_t embedding) {
-    return std::max<int64_t>(1, (embedding + score_depth - 1) / score_depth) * score_depth;
-  }
-  static int64_t bytes(int64_t batch, int64_t embedding) {
-    return 256 + 2 * split_parts * batch * stride_of(embedding) * int64_t(sizeof(device::bf16));
-  }
-};
-
-/// Splits image and text [batch, embedding] into `memory`, which has split_sides::bytes.
-split_sides split(const float* image, const float* text, int64_t batch, int64_t embedding, std::byte* memory,
-                  const context& c);
-
-// The first Parts of split rows in shared memory: Rows × score_depth each.
-template <int Rows, int Parts> struct split_tile {
+// The parts of rows of features in shared memory: Rows × score_depth each.
+template <int Rows, int Parts> struct feature_tile {
   static constexpr int part_bytes = tile<score_depth>::bytes(Rows), bytes = Parts * part_bytes;
 
   int byte_offset;
@@ -55,32 +36,37 @@ template <int Rows, int Parts> struct split_tile {
   }
 
   /// Starts the copies of rows from first_row and columns from first_column on; outside is zero.
-  __device__ void fetch(const split_rows& from, int64_t first_row, int64_t first_column, bool inexact) const {
+  __device__ void fetch(const feature_rows& from, int64_t first_row, int first_column) const {
     constexpr int chunks = score_depth / 8;
     for (int i = device::thread_index(); i < Rows * chunks; i += device::block_threads()) {
       const int row = i / chunks, chunk = i % chunks;
       const int64_t column = first_column + 8 * chunk;
       const bool inside = first_row + row < from.batch && column < from.stride;
       const device::bf16* source = from.parts + (inside ? (first_row + row) * from.stride + column : 0);
-      for (int p = 0; p < (inexact ? Parts : 1); ++p, source += from.batch * from.stride)
+      for (int p = 0; p < Parts; ++p, source += from.part_stride)
         device::copy_async_16(part(p).data, part(p).element(row, chunk), source, inside);
     }
   }
 };
 
-/// A block's product of Rows rows of one side and Columns of the other: a warp has a part of 16 RowTiles ×
-/// 8 ColumnTiles, RowWarps of them above one another.
-template <int RowTiles, int ColumnTiles, int RowWarps, int ColumnWarps> struct score_block {
-  static constexpr int rows = 16 * RowTiles * RowWarps, columns = 8 * ColumnTiles * ColumnWarps;
-  static constexpr int warps = RowWarps * ColumnWarps, threads = warps * device::warp_lanes;
-  using my_tile = split_tile<rows, split_parts>;
-  using other_tile = split_tile<columns, split_parts>;
-  static constexpr int stage_bytes = my_tile::bytes + other_tile::bytes;
+/// A block's scores, before they are scaled: `rows` images by `columns` texts.
+template <int Parts> struct score_block {
+  using shape = score_shape<Parts>;
+  static constexpr int row_tiles = shape::row_tiles, column_tiles = shape::column_tiles;
+  static constexpr int row_warps = shape::row_warps, column_warps = shape::column_warps;
+  static constexpr int rows = 16 * row_tiles * row_warps, columns = 8 * column_tiles * column_warps;
+  static constexpr int threads = row_warps * column_warps * device::warp_lanes;
+  using image_tile = feature_tile<rows, Parts>;
+  using text_tile = feature_tile<columns, Parts>;
+  static constexpr int stages = shape::stages, stage_bytes = image_tile::bytes + text_tile::bytes;
+  static constexpr int shared_bytes = stages * stage_bytes;
 
-  using sums = float[RowTiles][ColumnTiles][4];
+  using sums = float[row_tiles][column_tiles][4];
 
-  static __device__ int first_row() { return device::warp_index() % RowWarps * 16 * RowTiles; }
-  static __device__ int first_column() { return device::warp_index() / RowWarps * 8 * ColumnTiles; }
+  static __device__ int row_warp() { return device::warp_index() % row_warps; }
+  static __device__ int column_warp() { return device::warp_index() / row_warps; }
+  static __device__ int first_row() { return row_warp() * 16 * row_tiles; }
+  static __device__ int first_column() { return column_warp() * 8 * column_tiles; }
 
   /// Where a lane's element of its warp's part lies in the block's.
   static __device__ int row_of(int row_tile, int element) {
@@ -90,45 +76,83 @@ template <int RowTiles, int ColumnTiles, int RowWarps, int ColumnWarps> struct s
     return first_column() + 8 * column_tile + device::lane_index() % 4 * 2 + element % 2;
   }
 
-  static __device__ void fetch(int stage_offset, const split_rows& mine, int64_t first_mine,
-                               const split_rows& other, int64_t first_other, int64_t column, bool inexact) {
-    my_tile{stage_offset}.fetch(mine, first_mine, column, inexact);
-    other_tile{stage_offset + my_tile::bytes}.fetch(other, first_other, column, inexact);
+  static __device__ void fetch(int stage, const score_sides& sides, const score_step& at) {
+    const int column = at.depth * score_depth;
+    image_tile{stage * stage_bytes}.fetch(sides.image, int64_t(at.strip) * rows, column);
+    text_tile{stage * stage_bytes + image_tile::bytes}.fetch(sides.text, int64_t(at.tile) * columns, column);
   }
 
   /// Adds the products of one step's columns.
-  static __device__ void multiply(int stage_offset, sums& c, bool inexact) {
-    inexact ? multiply_parts<split_parts>(stage_offset, c) : multiply_parts<1>(stage_offset, c);
-  }
-
-  template <int Parts> static __device__ void multiply_parts(int stage_offset, sums& c) {
-    const my_tile mine{stage_offset};
-    const other_tile other{stage_offset + my_tile::bytes};
+  static __device__ void multiply(int stage, sums& c) {
+    const image_tile image{stage * stage_bytes};
+    const text_tile text{stage * stage_bytes + image_tile::bytes};
 #pragma unroll
     for (int k = 0; k < score_depth; k += 16) {
-      device::matrices a[Parts][RowTiles];
+      device::matrices a[Parts][row_tiles];
 #pragma unroll
       for (int p = 0; p < Parts; ++p)
 #pragma unroll
-        for (int m = 0; m < RowTiles; ++m) a[p][m] = mine.part(p).load_a(first_row() + 16 * m, k);
+        for (int m = 0; m < row_tiles; ++m) a[p][m] = image.part(p).load_a(first_row() + 16 * m, k);
 #pragma unroll
-      for (int n = 0; n < ColumnTiles; n += 2)
+      for (int n = 0; n < column_tiles; n += 2)
 #pragma unroll
         for (int q = 0; q < Parts; ++q) {
-          const device::matrices b = other.part(q).load_b(first_column() + 8 * n, k);
+          const device::matrices b = text.part(q).load_b(first_column() + 8 * n, k);
 #pragma unroll
           for (int p = 0; p < Parts - q; ++p)
 #pragma unroll
-            for (int m = 0; m < RowTiles; ++m) multiply_pair(c[m][n], c[m][n + 1], a[p][m], b);
+            for (int m = 0; m < row_tiles; ++m) {
+              device::multiply_add(c[m][n], a[p][m], b.words[0], b.words[1]);
+              device::multiply_add(c[m][n + 1], a[p][m], b.words[2], b.words[3]);
+            }
         }
     }
   }
 
-  static __device__ void multiply_pair(float (&left)[4], float (&right)[4], const device::matrices& a,
-                                       const device::matrices& b) {
-    device::multiply_add(left, a, b.words[0], b.words[1]);
-    device::multiply_add(right, a, b.words[2], b.words[3]);
+  /// Calls change(score, row, column) for the lane's elements of a tile that the batch's end or its diagonal
+  /// crosses, and for no others.
+  template <class Change>
+  static __device__ void for_odd_tile(sums& c, int strip, int tile_index, int64_t batch,
+                                      const Change& change) {
+    const int64_t top = int64_t(strip) * rows, left = int64_t(tile_index) * columns;
+    const bool is_crossed = top < left + columns && left < top + rows;
+    if (!is_crossed && top + rows <= batch && left + columns <= batch) return;
+#pragma unroll
+    for (int m = 0; m < row_tiles; ++m)
+#pragma unroll
+      for (int n = 0; n < column_tiles; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) change(c[m][n][e], top + row_of(m, e), left + column_of(n, e));
   }
 };
+
+/// Calls body(sums, strip, tile, free) for each tile of the area, strip by strip, `free` being the place of
+/// stage_bytes of shared memory that are the body's behind a barrier. What a step needs is fetched while
+/// those before are computed.
+template <class Block, class Body>
+__device__ void for_each_score_tile(const score_sides& sides, const score_area& area, const Body& body) {
+  const int depths = int((sides.image.stride + score_depth - 1) / score_depth);
+  score_step next{area.first_strip, area.first_tile, 0};
+  const auto fetch = [&](int stage) {
+    if (next.strip < area.last_strip) Block::fetch(stage, sides, next);
+    device::copy_commit();
+    next.advance(area, depths);
+  };
+  for (int stage = 0; stage < Block::stages - 1; ++stage) fetch(stage);
+  int stage = 0, before = Block::stages - 1;
+  for (int strip = area.first_strip; strip < area.last_strip; ++strip)
+    for (int tile_index = area.first_tile; tile_index < area.last_tile; ++tile_index) {
+      typename Block::sums scores = {};
+      for (int depth = 0; depth < depths; ++depth) {
+        device::copy_wait<Block::stages - 2>();
+        device::block_barrier();
+        fetch(before);
+        Block::multiply(stage, scores);
+        before = stage;
+        stage = stage + 1 == Block::stages ? 0 : stage + 1;
+      }
+      body(scores, strip, tile_index, before * Block::stage_bytes);
+    }
+}
 
 }  // namespace eva::cuda

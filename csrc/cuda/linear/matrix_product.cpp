@@ -163,7 +163,7 @@ void matrix_product::prepared::run(const product_operands& at, context& c) {
   if (form.bias) set(bias_pointer, at.bias);
   const float alpha = 1, beta = form.has_addend ? 1.0f : 0.0f;
   const void* addend = form.has_addend ? at.addend : at.c;
-  void* workspace = c.scratch.take<std::byte>(int64_t(chosen.workspace_bytes));
+  void* workspace = c.product_scratch.take<std::byte>(int64_t(chosen.workspace_bytes));
   library.expect(library.call().cublasLtMatmul(library.of_device(), product, &alpha, at.b, first, at.a,
                                                second, &beta, addend, result, at.c, result, &chosen.chosen,
                                                workspace, chosen.workspace_bytes, c.stream),

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <set>
 #include <string>
 #include <tuple>
@@ -22,6 +23,14 @@ struct comparison {
   double inexactness = 1.1;
   std::set<std::string> unread{};       // outputs that nobody reads
   std::set<std::string> unspecified{};  // outputs that hold nothing of meaning
+  // The size of the terms that an output is the sum of, where they cancel: errors are relative to that, at
+  // least.
+  std::map<std::string, double> terms{};
+
+  double least(const std::string& output) const {
+    const auto found = terms.find(output);
+    return found == terms.end() ? 1e-30 : found->second;
+  }
 };
 
 /// What becomes of the bf16 tensors that an op reads.
@@ -102,17 +111,18 @@ inline double float_at(const tensor& t, int64_t i) {
   return t.type == dtype::f32 ? double(t.as<float>()[i]) : double(float(t.as<bf16>()[i]));
 }
 
-/// ‖actual - expected‖ / ‖expected‖; infinite where one is NaN and the other is not.
-inline double distance(const tensor& actual, const tensor& expected) {
+/// ‖actual - expected‖ / ‖expected‖, or / `least` where the expected is smaller; infinite where one is NaN or
+/// infinite and the other is not.
+inline double distance(const tensor& actual, const tensor& expected, double least = 1e-30) {
   double difference = 0, norm = 0;
   for (int64_t i = 0; i < expected.size(); ++i) {
     const double e = float_at(expected, i), a = float_at(actual, i);
-    if (std::isnan(e) && std::isnan(a)) continue;
+    if ((std::isnan(e) && std::isnan(a)) || (std::isinf(e) && a == e)) continue;
     difference += (a - e) * (a - e);
     norm += e * e;
   }
   if (!(difference >= 0)) return INFINITY;
-  return std::sqrt(difference) / std::max(1e-30, std::sqrt(norm));
+  return std::sqrt(difference) / std::max(least, std::sqrt(norm));
 }
 
 inline backend& reference_backend() {
@@ -170,7 +180,9 @@ void check_exactness(const typename Op::args& args, const owned_args<Op>& on_cpu
   for (size_t i = 0; i < exact.size(); ++i) {
     const auto& [name, truth] = exact[i];
     if (!is_narrow(cpu[i]) || truth.type != dtype::f32 || within.unspecified.contains(name)) continue;
-    check_error(distance(cuda[i].second, truth), within.inexactness * distance(cpu[i].second, truth) + 1e-6,
+    const double least = within.least(name);
+    check_error(distance(cuda[i].second, truth, least),
+                within.inexactness * distance(cpu[i].second, truth, least) + 1e-6,
                 what + ": " + name + "'s distance from f32");
   }
 }
@@ -187,7 +199,8 @@ void agree(const typename Op::args& args, const std::string& what, const compari
     const tensor& result = is[i].second;
     if (within.unspecified.contains(name) || reference.bytes() == 0) continue;
     if (is_float(reference.type)) {
-      check_error(distance(result, reference), reference.type == dtype::f32 ? within.f32 : within.bf16,
+      check_error(distance(result, reference, within.least(name)),
+                  reference.type == dtype::f32 ? within.f32 : within.bf16,
                   what + ": " + name + "'s distance");
     } else {
       check(std::memcmp(result.data, reference.data, size_t(reference.bytes())) == 0,

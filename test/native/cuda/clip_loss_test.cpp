@@ -1,112 +1,122 @@
-// The contrastive loss and its gradients: batches around the tiles' sizes, values that are bf16 and values
-// that are not, outputs that nobody reads.
+// The contrastive loss and its gradients, of f32 and bf16 features: batches around the tiles' sizes, features
+// that are copied and that are not, answers that are certain and that are guesses, outputs that nobody reads.
 #include "ops/clip_loss.h"
 
+#include "../features.h"
 #include "backend_pair.h"
+#include "cuda/clip_loss/clip_loss.h"
 
 namespace eva::test {
 namespace {
 
-/// Rows of unit length, of type f32; rounded to bf16 values when `coarse`.
-buffer unit_rows(const shape& dims, unsigned seed, bool coarse) {
-  std::mt19937 random(seed);
-  buffer rows(dtype::f32, dims, random, 1);
-  for (int64_t i = 0; i < dims[0]; ++i) {
-    double square = 0;
-    for (int64_t k = 0; k < dims[1]; ++k)
-      square += double(rows[i * dims[1] + k]) * double(rows[i * dims[1] + k]);
-    for (int64_t k = 0; k < dims[1]; ++k) {
-      const auto unit = float(double(rows[i * dims[1] + k]) / std::sqrt(square));
-      rows.set(i * dims[1] + k, coarse ? float(bf16(unit)) : unit);
-    }
-  }
-  return rows;
-}
-
 struct test_case {
   int64_t batch, embedding;
-  float logit_scale;
-  bool coarse;
+  float scale;
+  likeness alike;
 };
 
-void test_loss(const test_case& x) {
-  const std::string what = "clip_loss of " + std::to_string(x.batch) + " × " + std::to_string(x.embedding) +
-                           (x.coarse ? " bf16 values" : "");
-  buffer image = unit_rows({x.batch, x.embedding}, 1, x.coarse);
-  buffer text = unit_rows({x.batch, x.embedding}, 2, x.coarse);
-  // On the way to a trained model: some of the answers are right, and gradients do not vanish yet, as they do
-  // between probabilities near one.
-  for (int64_t i = 0; i < x.batch * x.embedding; i += 4) text.set(i, image[i]);
-  buffer logit_scale(dtype::f32, {}, x.logit_scale), dloss(dtype::f32, {}, 1.5f);
-  const ops::clip_loss::args forward{.image = image,
-                                     .text = text,
-                                     .logit_scale = logit_scale,
-                                     .loss = {},
-                                     .row_log_sum = {},
-                                     .column_log_sum = {},
-                                     .image_accuracy = {},
-                                     .text_accuracy = {},
-                                     .tile = {},
-                                     .column_state = {}};
-  agree<ops::clip_loss>(forward, what);
-  if (x.batch == 17)
-    agree<ops::clip_loss>(forward, what + ", loss alone",
-                          {.unread = {"row_log_sum", "column_log_sum", "image_accuracy", "text_accuracy"}});
+constexpr float dloss_value = 1.5f;
 
-  owned_args<ops::clip_loss> sums(forward, {});
-  run<ops::clip_loss>(reference_backend(), sums.all);
-  const ops::clip_loss_backward::args backward{.dloss = dloss,
-                                               .image = image,
-                                               .text = text,
-                                               .logit_scale = logit_scale,
-                                               .row_log_sum = sums.all.row_log_sum,
-                                               .column_log_sum = sums.all.column_log_sum,
-                                               .dimage = {},
-                                               .dtext = {},
-                                               .dlogit_scale = {},
-                                               .tile = {}};
-  // A probability is off by as much, relative to itself, as its score, which the scale multiplies.
-  const double within = 1e-6 * std::exp(double(x.logit_scale));
-  agree<ops::clip_loss_backward>(backward, what + ", backward", {.f32 = std::max(1e-5, within)});
-  if (x.batch != 17) return;
-  agree<ops::clip_loss_backward>(backward, what + ", dtext alone", {.unread = {"dimage", "dlogit_scale"}});
-  agree<ops::clip_loss_backward>(backward, what + ", scale alone", {.unread = {"dimage", "dtext"}});
+/// One case's arguments, and how far results may lie apart. A probability is off by as much, relative to
+/// itself, as its score, which the scale multiplies. Gradients are told relative to their own norm, the
+/// scale's to its terms: entropies, which are largest where every answer is a guess.
+struct loss_of_pairs {
+  loss_of_pairs(dtype type, const test_case& x)
+      : what("clip_loss of " + std::string(to_string(type)) + " " + std::to_string(x.batch) + " × " +
+             std::to_string(x.embedding) + ", scale " + std::to_string(x.scale) + ", likeness " +
+             std::to_string(int(x.alike))),
+        features(make_pairs(type, {x.batch, x.embedding}, x.alike, 1)),
+        logit_scale(dtype::f32, {}, std::log(x.scale)) {
+    forward.image = backward.image = features.image;
+    forward.text = backward.text = features.text;
+    forward.logit_scale = backward.logit_scale = logit_scale;
+    backward.dloss = dloss;
+    apart.f32 = std::max(1e-5, 1e-6 * double(x.scale));
+    apart.terms["dlogit_scale"] = double(dloss_value) * std::log(double(std::max<int64_t>(2, x.batch)));
+  }
+  loss_of_pairs(const loss_of_pairs&) = delete;
+
+  void test_forward(const std::set<std::string>& unread) {
+    apart.unread = unread;
+    agree<ops::clip_loss>(forward, what, apart);
+  }
+
+  void test_backward(const std::set<std::string>& unread) {
+    owned_args<ops::clip_loss> answers(forward, {});
+    run<ops::clip_loss>(reference_backend(), answers.all);
+    backward.row_log_sum = answers.all.row_log_sum;
+    backward.column_log_sum = answers.all.column_log_sum;
+    backward.row_log_odds = answers.all.row_log_odds;
+    backward.column_log_odds = answers.all.column_log_odds;
+    apart.unread = unread;
+    agree<ops::clip_loss_backward>(backward, what + ", backward", apart);
+  }
+
+  std::string what;
+  feature_pairs features;
+  buffer logit_scale, dloss{dtype::f32, {}, dloss_value};
+  ops::clip_loss::args forward;
+  ops::clip_loss_backward::args backward;
+  comparison apart;
+};
+
+void test_both(dtype type, const test_case& x) {
+  loss_of_pairs pairs(type, x);
+  pairs.test_forward({});
+  pairs.test_backward({});
+}
+
+void test_unread(dtype type) {
+  loss_of_pairs pairs(type, {17, 24, 14.3f, likeness::partial});
+  pairs.test_forward({"row_log_sum", "column_log_sum", "row_log_odds", "column_log_odds", "image_accuracy",
+                      "text_accuracy"});
+  pairs.test_backward({"dimage", "dlogit_scale"});
+  pairs.test_backward({"dtext", "dlogit_scale"});
+  pairs.test_backward({"dimage", "dtext"});
 }
 
 void test_nan() {
-  buffer image = unit_rows({5, 9}, 1, false), logit_scale(dtype::f32, {}, 1), loss(dtype::f32, {});
+  std::mt19937 random(1);
+  buffer image = unit_rows(dtype::f32, {5, 9}, random), logit_scale(dtype::f32, {}, 1), loss(dtype::f32, {});
   image.set(13, NAN);
-  ops::clip_loss::args a{.image = image,
-                         .text = image,
-                         .logit_scale = logit_scale,
-                         .loss = loss,
-                         .row_log_sum = {},
-                         .column_log_sum = {},
-                         .image_accuracy = {},
-                         .text_accuracy = {},
-                         .tile = {},
-                         .column_state = {}};
+  ops::clip_loss::args a;
+  a.image = image;
+  a.text = image;
+  a.logit_scale = logit_scale;
+  a.loss = loss;
   cuda::run<ops::clip_loss>(a, device_context());
   cuda::device::synchronize(device_context().stream);
   check(std::isnan(loss[0]), "NaN shows in the loss");
+}
+
+void test_type(dtype type) {
+  for (const test_case& x : {test_case{0, 8, 1, likeness::chance},
+                             {1, 24, 14.3f, likeness::chance},
+                             {2, 24, 1, likeness::partial},
+                             {17, 24, 14.3f, likeness::partial},
+                             {33, 64, 100, likeness::partial},
+                             {33, 24, 14.3f, likeness::collapsed},
+                             {129, 24, 100, likeness::pairs},
+                             {70, 130, 14.3f, likeness::pairs},
+                             {257, 40, 1, likeness::collapsed},
+                             {65, 264, 100, likeness::chance}})
+    test_both(type, x);
+  test_unread(type);
 }
 
 }  // namespace
 }  // namespace eva::test
 
 int main() {
+  using namespace eva;
   using namespace eva::test;
-  for (const test_case& x : {test_case{2, 24, 0, false},
-                             {17, 24, 2.66f, true},
-                             {33, 64, 2.66f, false},
-                             {130, 24, 2.66f, false},
-                             {70, 130, 2.66f, true},
-                             {0, 8, 1, false}})
-    test_loss(x);
-  // Few multiprocessors take the widest part of a gradient, and more than one tile of a strip.
+  for (dtype type : {dtype::f32, dtype::bf16}) test_type(type);
+  // One block, which then has strips and tiles to walk over.
   device_context().properties.multiprocessors = 1;
-  test_loss({65, 264, 2.66f, false});
-  test_loss({130, 24, 2.66f, true});
+  for (dtype type : {dtype::f32, dtype::bf16}) test_both(type, {261, 24, 14.3f, likeness::partial});
+  // Weights in two portions of rows.
+  loss_of_pairs(dtype::f32, {ops::clip_loss_sum_rows / 2 + 6, 8, 14.3f, likeness::chance}).test_backward({});
+  loss_of_pairs(dtype::bf16, {ops::clip_loss_sum_rows + 6, 8, 14.3f, likeness::chance}).test_backward({});
   test_nan();
   return status();
 }

@@ -24,9 +24,10 @@ template <> struct plan<ops::clip_loss_backward> {
  private:
   /// The products of a tile of so many rows.
   struct tile_products {
-    explicit tile_products(int64_t rows, int64_t batch, int64_t embedding);
+    tile_products(int64_t rows, const ops::clip_loss_backward::args& a);
     matrix_product logits, dimage, first_dtext, more_dtext;
   };
+  template <class T> void run_as(context& c);
 
   const ops::clip_loss_backward::args& args_;
   std::vector<tile_products> products_;
