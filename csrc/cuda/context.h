@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cuda/device/memory.cuh"
+#include "cuda/index_fault.h"
 
 namespace eva::cuda {
 
@@ -36,6 +37,7 @@ struct context {
   device::stream stream{};
   device::properties properties{};
   workspace scratch{};
+  index_faults faults{};
   std::shared_ptr<matrix_library> products{};  // opened by the backend, or by the first matrix product
 };
 
