@@ -18,7 +18,7 @@ struct random_fill {
     float cut = 0;
     int64_t seed = 0;
     int64_t first = 0;
-    std::vector<int64_t> rows, columns;  // [tensors] each: what is not padding; empty when nothing is
+    std::vector<int64_t> rows{}, columns{};  // [tensors] each: what is not padding; empty when nothing is
   };
   static constexpr auto fields = std::tuple{inout_list{"parameters", &args::parameters},
                                             attribute{"deviations", &args::deviations},
