@@ -54,7 +54,7 @@ void parameter::fill(int64_t first, int64_t count, const producer& produce) cons
       [&](int64_t begin_byte, int64_t end_byte, std::byte* to) {
         const int64_t from_place = front + begin_byte / bytes, to_place = front + end_byte / bytes;
         const int64_t begin = layout_.elements_before(from_place), last = layout_.elements_before(to_place);
-        produce(begin - first, last - first, to);
+        if (begin < last) produce(begin - first, last - first, to);
         if (last - begin == to_place - from_place) return;
         std::byte* filled = to + (to_place - from_place) * bytes;
         for (int64_t i = last, row; i > begin; i = row) {

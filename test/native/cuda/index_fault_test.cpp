@@ -152,7 +152,7 @@ void test_program() {
   const auto zero_parameter = [&] {
     const float zeros[2] = {};
     const auto made = std::make_shared<parameter>(on, dtype::f32, shape{2});
-    made->write(0, 2, reinterpret_cast<const std::byte*>(zeros));
+    made->write(reinterpret_cast<const std::byte*>(zeros));
     return made;
   };
   const auto weight = zero_parameter(), first = zero_parameter(), second = zero_parameter();
