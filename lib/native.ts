@@ -62,7 +62,8 @@ export interface NativeParameter {
 export interface NativeDevice {
   info(): DeviceInfo;
   memory(): Promise<{ arenaBytes: number; workspaceBytes: number }>;
-  createParameter(dtype: DType, shape: readonly number[]): NativeParameter;
+  /** Elements are read and written without the padding of the stored shape. */
+  createParameter(dtype: DType, shape: readonly number[], storedShape: readonly number[]): NativeParameter;
   close(): Promise<void>;
 }
 

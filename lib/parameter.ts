@@ -70,8 +70,14 @@ export class Parameter {
     readonly name: string,
     readonly shape: readonly number[],
     readonly initial: Initializer = { kind: "constant", value: 0 },
+    /**
+     * The shape under which ops see the parameter and a device holds it: larger in the first or the last dimension, with
+     * zeros behind the rest. Everything else speaks of `shape`.
+     */
+    readonly storedShape: readonly number[] = shape,
   ) {}
 
+  /** The elements of `shape`. */
   get size(): number {
     return elementCount(this.shape);
   }
@@ -92,7 +98,7 @@ export class Parameter {
     if (this.#storage) {
       throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `parameter ${this.name} has storage already`);
     }
-    this.#storage = device.native.createParameter(dtype, this.shape);
+    this.#storage = device.native.createParameter(dtype, this.shape, this.storedShape);
     this.#device = device;
     this.#dtype = dtype;
   }
@@ -133,6 +139,17 @@ export class Parameter {
     const data = allocateArray(this.#dtype, this.size);
     await this.#require().read(data);
     return new HostTensor(this.#dtype, this.shape, data);
+  }
+
+  /** What a tensor of the stored shape, such as the parameter's gradient, holds for the elements of `shape`. */
+  withoutPadding({ dtype, data }: HostTensor): HostTensor {
+    const result = allocateArray(dtype, this.size);
+    const [columns, pitch] = [this.shape.at(-1) ?? 1, this.storedShape.at(-1) ?? 1];
+    for (let at = 0; at < this.size; at += columns) {
+      const from = (at / columns) * pitch;
+      result.set(data.subarray(from, from + columns), at);
+    }
+    return new HostTensor(dtype, this.shape, result);
   }
 
   /** Frees the memory. Programs that use the parameter keep it until they are disposed. */

@@ -89,7 +89,7 @@ export class Graph {
     const known = this.#parameters.get(parameter);
     if (known) return known;
     const id = this.native.parameter(parameter.storageOn(this.device));
-    const tensor = new Tensor(this, id, parameter.shape, parameter.dtype);
+    const tensor = new Tensor(this, id, parameter.storedShape, parameter.dtype);
     this.#parameters.set(parameter, tensor);
     return tensor;
   }

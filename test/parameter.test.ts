@@ -1,7 +1,9 @@
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { compile } from "../lib/compile";
 import { Device } from "../lib/device";
+import { HostTensor } from "../lib/host_tensor";
 import { MappedFile } from "../lib/io/mapped_file";
 import { rowMajorStrides, type StoredTensor } from "../lib/io/tensor_source";
 import { Parameter, type TensorPiece } from "../lib/parameter";
@@ -124,5 +126,74 @@ describe("load", () => {
       await expect(parameter.load([{ tensor: { ...tensor, file } }])).rejects.toMatchObject({ code });
     }
     parameter.dispose();
+  });
+});
+
+describe("a parameter that is stored with padding", () => {
+  async function storedContent(parameter: Parameter): Promise<number[]> {
+    const program = await compile(device, {}, () => ({ parameter }));
+    const { parameter: content } = await program({});
+    program.dispose();
+    return [...content.toFloat32()];
+  }
+
+  test("is written, read and loaded without it, and is zero there", async () => {
+    const parameter = new Parameter("weight", [2, 3], undefined, [3, 4]);
+    expect(parameter.size).toBe(6);
+    parameter.allocate(device);
+    await parameter.write(Float32Array.of(1, 2, 3, 4, 5, 6));
+    expect([...(await parameter.read()).data]).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await storedContent(parameter)).toEqual([1, 2, 3, 0, 4, 5, 6, 0, 0, 0, 0, 0]);
+    await expect(parameter.write(new Float32Array(12))).rejects.toMatchObject({ code: "ERR_EVACLIP_SHAPE" });
+
+    const tensor = await stored([7, 8, 9, 10], [4]);
+    await parameter.load([{ tensor, at: 1 }]);
+    expect(await storedContent(parameter)).toEqual([1, 7, 8, 0, 9, 10, 6, 0, 0, 0, 0, 0]);
+    await expect(parameter.load([{ tensor, at: 3 }])).rejects.toMatchObject({
+      message: expect.stringContaining("does not fit into [2, 3]"),
+    });
+    const content = new HostTensor("f32", [3, 4], Float32Array.from(await storedContent(parameter)));
+    expect([...parameter.withoutPadding(content).data]).toEqual([1, 7, 8, 9, 10, 6]);
+    parameter.dispose();
+  });
+
+  test("passes in parts where it is large", async () => {
+    const shape = [1500, 1001];
+    const values = sequence(1500 * 1001);
+    const parameter = new Parameter("weight", shape, undefined, [1500, 1024]);
+    parameter.allocate(device);
+    await parameter.load([{ tensor: await stored(values, shape) }]);
+    const { data } = await parameter.read();
+    expect(data.every((value, i) => value === i)).toBe(true);
+    await parameter.write(data.map((value) => value + 1));
+    expect((await parameter.read()).data.every((value, i) => value === i + 1)).toBe(true);
+    const content = await storedContent(parameter);
+    expect(content.slice(1000, 1026)).toEqual([1001, ...new Array(23).fill(0), 1002, 1003]);
+    expect(content.reduce((sum, value) => sum + Number(value !== 0), 0)).toBe(values.length);
+    parameter.dispose();
+  });
+
+  test.each([
+    [
+      [2, 3],
+      [2, 2],
+    ],
+    [
+      [2, 3],
+      [1, 3],
+    ],
+    [[2, 3], [6]],
+    [
+      [2, 3, 4],
+      [2, 5, 4],
+    ],
+  ])("refuses to store %j as %j", (shape, larger) => {
+    const parameter = new Parameter("weight", shape, undefined, larger);
+    expect(() => parameter.allocate(device)).toThrow(
+      expect.objectContaining({
+        code: "ERR_EVACLIP_INVALID_ARGUMENT",
+        message: expect.stringContaining("stored as"),
+      }),
+    );
   });
 });

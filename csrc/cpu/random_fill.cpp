@@ -1,5 +1,6 @@
 #include "ops/random_fill.h"
 
+#include "core/padded_layout.h"
 #include "core/philox.h"
 #include "cpu/kernel.h"
 #include "cpu/parallel.h"
@@ -53,11 +54,16 @@ template <class T> void fill(const ops::random_fill::args& a, size_t i, const co
   const tensor& parameter = a.parameters[i];
   const float mean = a.means[i], deviation = a.deviations[i];
   const normal_source normal{uint32_t(int64_t(i) + a.first), uint32_t(a.seed), a.cut};
-  parallel_for(c, parameter.size(), 1024, [&](int64_t begin, int64_t end) {
-    T* y = parameter.as<T>() + begin;
-    if (deviation == 0) return void(std::fill_n(y, end - begin, T(mean)));
-    sweep(end - begin,
-          [&](int64_t e, auto width) { store(y + e, mean + deviation * normal(begin + e), width); });
+  const bool whole = a.rows.empty();
+  const padded_layout layout(whole ? parameter.rows() : a.rows[i], whole ? parameter.columns() : a.columns[i],
+                             parameter.columns(), parameter.size());
+  parallel_for(c, layout.size(), 1024, [&](int64_t begin, int64_t end) {
+    layout.for_each_run(begin, end, [&](int64_t first, int64_t count, int64_t padding) {
+      T* y = parameter.as<T>() + layout.place(first);
+      std::fill_n(y + count, padding, T(0.0f));
+      if (deviation == 0) return void(std::fill_n(y, count, T(mean)));
+      sweep(count, [&](int64_t e, auto width) { store(y + e, mean + deviation * normal(first + e), width); });
+    });
   });
 }
 

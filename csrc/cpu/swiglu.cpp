@@ -30,7 +30,7 @@ template <class T> void gated_norm(const ops::swiglu::args& a, int64_t row, int6
   const T* x = a.x.as<T>() + row * 2 * hidden;
   float* h = row_scratch(hidden);
   gated(x, hidden, h);
-  const row_statistics s = statistics_of(h, hidden, a.eps);
+  const row_statistics s = statistics_of(h, ops::swiglu_columns(a), a.eps);
   if (a.mean.data) a.mean.as<float>()[row] = s.mean;
   if (a.rstd.data) a.rstd.as<float>()[row] = s.rstd;
   if (a.y.data == nullptr) return;
@@ -92,7 +92,9 @@ void gated_norm_backward(const ops::swiglu_backward::args& a, int64_t row, int64
     return g;
   });
   if (a.dx.data == nullptr) return;
-  const float g_mean = g_sum / float(hidden), g_normal_mean = reduce_add(g_normal_sum) / float(hidden);
+  // Padding adds nothing to the sums: its weight is zero.
+  const float columns = float(ops::swiglu_columns(a));
+  const float g_mean = g_sum / columns, g_normal_mean = reduce_add(g_normal_sum) / columns;
   T* dx = a.dx.as<T>() + row * 2 * hidden;
   sweep(hidden, [&](int64_t i, auto width) {
     const vec g = load(dy + i, width) * load(weight + i, width);

@@ -84,7 +84,11 @@ class cuda_backend final : public backend {
     translated([&] { staging_.read(host, memory, bytes, context_.stream); });
   }
   void finish() override {
-    translated([&] { device::synchronize(context_.stream); });
+    translated([&] {
+      context_.faults.fetch(context_.stream);
+      device::synchronize(context_.stream);
+      context_.faults.check(context_.stream);
+    });
   }
 
   int64_t workspace_bytes() const override {

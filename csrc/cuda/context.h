@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cuda/device/memory.cuh"
+#include "cuda/index_fault.h"
 
 namespace eva::cuda {
 
@@ -42,6 +43,7 @@ struct context {
   device::properties properties{};
   workspace scratch{};
   workspace product_scratch{};  // of matrix products, which a kernel may run between uses of its own
+  index_faults faults{};
   std::shared_ptr<matrix_library> products{};  // opened by the backend, or by the first matrix product
 };
 

@@ -1,5 +1,6 @@
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
+#include "cuda/index_check.cuh"
 #include "cuda/kernel.h"
 #include "cuda/scatter_rows.cuh"
 #include "ops/embedding.h"
@@ -10,6 +11,17 @@ namespace {
 using namespace device;
 
 constexpr int threads = 128;
+
+// Rules of embedding and its gradient.
+constexpr int starts_rule = 0, tokens_rule = 1;
+
+template <class Args> index_check check_of(const char* op, const Args& a, const context& c) {
+  return {c,
+          op,
+          &a,
+          {{"cu_seqlens", a.tokens.size(), std::max(int64_t(1), a.positions.dim(0))},
+           {"tokens", a.table.dim(0)}}};
+}
 
 /// Packed sequences; whatever cu_seqlens holds, ends lie in 0 … tokens.
 struct packed_sequences {
@@ -25,15 +37,19 @@ packed_sequences sequences_of(const tensor& cu_seqlens, const tensor& tokens) {
   return {cu_seqlens.as<int32_t>(), cu_seqlens.size() - 1, tokens.size()};
 }
 
-/// What embedding looks up in; a captured program cannot throw, so ids and places outside give NaN.
+/// What embedding looks up in; ids and places outside give NaN.
 template <class Table> struct lookup {
   const Table* table;      // [vocabulary, columns]
   const float* positions;  // [context_length, columns]
-  int64_t vocabulary, context_length, columns;
+  int64_t context_length, columns;
+  index_check check;
 
+  // Of token number t, at `place` in its sequence.
   template <int Count>
-  __device__ void row(int64_t token, int64_t place, int64_t column, float (&values)[Count]) const {
-    if (token < 0 || token >= vocabulary || place >= context_length) {
+  __device__ void row(const int32_t* tokens, int64_t t, int64_t place, int64_t column,
+                      float (&values)[Count]) const {
+    const int64_t token = tokens[t];
+    if (!check.holds(tokens_rule, t, token) || place >= context_length) {
       for (float& value : values) value = NAN;
       return;
     }
@@ -48,12 +64,13 @@ template <class Table> struct lookup {
 template <int Width, class Table, class T>
 __global__ void __launch_bounds__(threads)
     embedding_kernel(packed_sequences sequences, const int32_t* tokens, lookup<Table> from, T* y) {
+  from.check.test_starts(starts_rule, sequences.cu_seqlens, sequences.count + 1);
   for (int64_t b = block_index(); b < sequences.count; b += grid_blocks()) {
     const int64_t begin = sequences.bound(b), end = sequences.bound(b + 1);
     for_groups_of_row<Width>((end - begin) * from.columns, [&](int64_t i) {
       const int64_t place = i / from.columns, column = i % from.columns;
       float values[Width];
-      from.row(tokens[begin + place], place, column, values);
+      from.row(tokens, begin + place, place, column, values);
       store_elements(y + (begin + place) * from.columns + column, values);
     });
   }
@@ -64,12 +81,18 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
+__global__ void __launch_bounds__(threads) test_starts_kernel(index_check check, packed_sequences sequences) {
+  check.test_starts(starts_rule, sequences.cu_seqlens, sequences.count + 1);
+}
+
 struct tokens_in_sequences {
   const int32_t* tokens;
   packed_sequences sequences;
+  index_check check;
 
   __device__ scattered operator()(int t) const {
-    return {t, t < sequences.bound(sequences.count) ? tokens[t] : -1};
+    const bool counts = t < sequences.bound(sequences.count) && check.holds(tokens_rule, t, tokens[t]);
+    return {t, counts ? tokens[t] : -1};
   }
 };
 
@@ -92,9 +115,9 @@ template <> void run<ops::embedding>(const ops::embedding::args& a, context& c) 
   const int64_t columns = a.y.columns();
   for_element_types(a.table.type, a.y.type, [&]<class Table, class T>(Table*, T*) {
     for_width(columns % group == 0 && aligned(a.table, a.positions, a.y), [&]<int Width>(width<Width>) {
-      const lookup<Table> from{a.table.as<Table>(), a.positions.as<float>(), a.table.dim(0),
-                               a.positions.dim(0), columns};
-      const int blocks = a.y.size() == 0 ? 0 : blocks_of(std::max(sequences.count, int64_t(1)), 1);
+      const lookup<Table> from{a.table.as<Table>(), a.positions.as<float>(), a.positions.dim(0), columns,
+                               check_of(ops::embedding::name, a, c)};
+      const int blocks = blocks_of(std::max(sequences.count, int64_t(1)), 1);
       launch(embedding_kernel<Width, Table, T>, blocks, threads, 0, c.stream, sequences,
              a.tokens.as<int32_t>(), from, a.y.as<T>());
     });
@@ -103,8 +126,10 @@ template <> void run<ops::embedding>(const ops::embedding::args& a, context& c) 
 
 template <> void run<ops::embedding_backward>(const ops::embedding_backward::args& a, context& c) {
   const packed_sequences sequences = sequences_of(a.cu_seqlens, a.tokens);
+  const index_check check = check_of(ops::embedding_backward::name, a, c);
+  launch(test_starts_kernel, 1, threads, 0, c.stream, check, sequences);
   if (a.dtable.data)
-    scatter_rows(tokens_in_sequences{a.tokens.as<int32_t>(), sequences}, a.tokens.size(), a.dy,
+    scatter_rows(tokens_in_sequences{a.tokens.as<int32_t>(), sequences, check}, a.tokens.size(), a.dy,
                  a.dtable.as<float>(), a.dtable.dim(0), c);
   const int64_t context_length = a.dpositions.dim(0);
   if (a.dpositions.data)

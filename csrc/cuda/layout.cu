@@ -1,5 +1,6 @@
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
+#include "cuda/index_check.cuh"
 #include "cuda/kernel.h"
 #include "cuda/scatter_rows.cuh"
 #include "ops/layout.h"
@@ -90,17 +91,20 @@ template <class Word> __device__ Word all_ones() {
 
 // y[i] = x[index[i]] in words; all bits set, which is NaN in either float type, for an index outside x.
 template <class Word>
-__global__ void __launch_bounds__(threads) gather_rows_kernel(const Word* x, const int32_t* index, Word* y,
-                                                              int64_t count, int64_t words, int64_t rows) {
+__global__ void __launch_bounds__(threads)
+    gather_rows_kernel(const Word* x, const int32_t* index, Word* y, int64_t count, int64_t words,
+                       index_check check) {
   for_groups<1>(count, [&](int64_t i, width<1>) {
     const int64_t row = index[i / words];
-    y[i] = 0 <= row && row < rows ? x[row * words + i % words] : all_ones<Word>();
+    y[i] = check.holds(0, i / words, row) ? x[row * words + i % words] : all_ones<Word>();
   });
 }
 
 struct indexed_rows {
   const int32_t* index;
-  __device__ scattered operator()(int i) const { return {i, index[i]}; }
+  index_check check;
+
+  __device__ scattered operator()(int i) const { return {i, check.holds(0, i, index[i]) ? index[i] : -1}; }
 };
 
 template <int Width, class T>
@@ -171,13 +175,16 @@ template <> void run<ops::gather_rows>(const ops::gather_rows::args& a, context&
   for_word(address(a.x.data) | address(a.y.data) | uintptr_t(bytes), [&]<class Word>(Word*) {
     const int64_t words = bytes / int64_t(sizeof(Word)), count = a.index.size() * words;
     launch(gather_rows_kernel<Word>, blocks_of(count, threads), threads, 0, c.stream, a.x.as<Word>(),
-           a.index.as<int32_t>(), a.y.as<Word>(), count, words, a.x.rows());
+           a.index.as<int32_t>(), a.y.as<Word>(), count, words,
+           index_check(c, ops::gather_rows::name, &a, {{"index", a.x.rows()}}));
   });
 }
 
 template <> void run<ops::gather_rows_backward>(const ops::gather_rows_backward::args& a, context& c) {
+  const index_check check(c, ops::gather_rows_backward::name, &a, {{"index", a.dx.rows()}});
   for_element_type(a.dy.type, [&]<class T>(T*) {
-    scatter_rows(indexed_rows{a.index.as<int32_t>()}, a.index.size(), a.dy, a.dx.as<T>(), a.dx.rows(), c);
+    scatter_rows(indexed_rows{a.index.as<int32_t>(), check}, a.index.size(), a.dy, a.dx.as<T>(), a.dx.rows(),
+                 c);
   });
 }
 

@@ -145,11 +145,13 @@ __global__ void __launch_bounds__(threads) square_sums_kernel(tile_list list, do
   if (thread_index() == 0) sums[block_index()] = sum;
 }
 
-__global__ void __launch_bounds__(threads) norm_kernel(const double* sums, int tiles, float* norm) {
+// Gradients of a program that was given an index out of range have no norm, so that nothing is updated.
+__global__ void __launch_bounds__(threads)
+    norm_kernel(const double* sums, int tiles, const index_fault* fault, float* norm) {
   double sum = 0;
   for (int i = thread_index(); i < tiles; i += threads) sum += sums[i];
   sum = block_sum(sum, shared_at<double>(0));
-  if (thread_index() == 0) *norm = float(sqrt(sum));
+  if (thread_index() == 0) *norm = fault->owner == 0 ? float(sqrt(sum)) : NAN;
 }
 
 }  // namespace
@@ -162,7 +164,7 @@ template <> void tiled_plan<ops::global_norm>::run(context& c) {
   double* sums = c.scratch.take<double>(tiles_.tiles());
   const tile_list list{tiles_.device_tensors(), tiles_.device_tiles()};
   launch(square_sums_kernel, tiles_.tiles(), threads, double_scratch_bytes, c.stream, list, sums);
-  launch(norm_kernel, 1, threads, double_scratch_bytes, c.stream, sums, tiles_.tiles(),
+  launch(norm_kernel, 1, threads, double_scratch_bytes, c.stream, sums, tiles_.tiles(), c.faults.memory(),
          args_.norm.as<float>());
 }
 

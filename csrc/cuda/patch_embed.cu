@@ -1,5 +1,6 @@
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
+#include "cuda/index_check.cuh"
 #include "cuda/kernel.h"
 #include "cuda/scatter_rows.cuh"
 #include "ops/patch_embed.h"
@@ -12,20 +13,23 @@ using namespace device;
 constexpr int threads = 256;
 
 /// The patch that each token of a batch shows; an index outside the grid is -1, whose pixels and positions
-/// are NaN, since a captured program cannot throw.
+/// are NaN.
 struct kept_patches {
   const int32_t* indices;  // [B, K], or null: all
   int64_t per_image;       // K
-  int64_t count;           // patches of a whole image
+  index_check check;       // patches of a whole image
 
   __device__ int64_t of_token(int64_t token) const {  // token = b K + i
-    const int64_t patch = indices ? indices[token] : token % per_image;
-    return patch < count ? patch : -1;
+    if (!indices) return token % per_image;
+    const int64_t patch = indices[token];
+    return check.holds(0, token, patch) ? patch : -1;
   }
 };
 
-kept_patches kept_of(const tensor& kept, int64_t per_image, int64_t count) {
-  return {kept.present() ? kept.as<int32_t>() : nullptr, per_image, count};
+template <class Op>
+kept_patches kept_of(const typename Op::args& a, int64_t per_image, int64_t count, const context& c) {
+  return {a.kept.present() ? a.kept.template as<int32_t>() : nullptr, per_image,
+          index_check(c, Op::name, &a, {{"kept", count}})};
 }
 
 /// What pixels an element of a patch row comes from.
@@ -80,7 +84,7 @@ __global__ void __launch_bounds__(threads)
 
 template <class Images> void read_patches(const ops::patch_rows::args& a, Images images, const context& c) {
   const int64_t side = a.images.dim(2), across = side / a.patch_size;
-  const kept_patches kept = kept_of(a.kept, a.y.dim(1), across * across);
+  const kept_patches kept = kept_of<ops::patch_rows>(a, a.y.dim(1), across * across, c);
   for_element_type(a.y.type, [&]<class T>(T*) {
     for_width<4>(a.y.columns() % 4 == 0 && aligned(a.y), [&]<int Width>(width<Width>) {
       launch(patch_rows_kernel<Width, Images, T>, blocks_of(a.y.size(), threads * Width), threads, 0,
@@ -152,7 +156,7 @@ template <> void run<ops::patch_rows>(const ops::patch_rows::args& a, context& c
 
 template <> void run<ops::add_positions>(const ops::add_positions::args& a, context& c) {
   const int64_t columns = a.x.columns();
-  const kept_patches kept = kept_of(a.kept, a.x.dim(1), a.positions.rows() - 1);
+  const kept_patches kept = kept_of<ops::add_positions>(a, a.x.dim(1), a.positions.rows() - 1, c);
   for_element_type(a.x.type, [&]<class T>(T*) {
     for_width(columns % group == 0 && aligned(a.x, a.class_token, a.positions, a.y),
               [&]<int Width>(width<Width>) {
@@ -176,8 +180,8 @@ template <> void run<ops::add_positions_backward>(const ops::add_positions_backw
     scatter_rows(class_tokens{int(1 + patches)}, a.dy.dim(0), a.dy, a.dclass_token.as<float>(), 1, c);
   const int64_t positions = a.dpositions.rows();
   if (a.dpositions.data)
-    scatter_rows(token_positions{kept_of(a.kept, patches, positions - 1)}, a.dy.rows(), a.dy,
-                 a.dpositions.as<float>(), positions, c);
+    scatter_rows(token_positions{kept_of<ops::add_positions_backward>(a, patches, positions - 1, c)},
+                 a.dy.rows(), a.dy, a.dpositions.as<float>(), positions, c);
 }
 
 }  // namespace eva::cuda

@@ -39,12 +39,18 @@ struct normal_source {
   }
 };
 
+// y [stored rows, pitch]; what lies outside of rows × columns is padding.
 template <class T>
 __global__ void __launch_bounds__(threads)
-    random_fill_kernel(normal_source normal, T* y, int64_t count, float mean, float deviation) {
-  for_groups<1>(count, [&](int64_t e, width<1>) {
-    const float value[1] = {deviation == 0 ? mean : mean + deviation * normal(e)};
-    store_elements(y + e, value);
+    random_fill_kernel(normal_source normal, T* y, int64_t count, int64_t rows, int64_t columns,
+                       int64_t pitch, float mean, float deviation) {
+  for_groups<1>(count, [&](int64_t i, width<1>) {
+    const int64_t row = i / pitch, column = i % pitch;
+    const bool padding = row >= rows || column >= columns;
+    const float value[1] = {padding          ? 0
+                            : deviation == 0 ? mean
+                                             : mean + deviation * normal(row * columns + column)};
+    store_elements(y + i, value);
   });
 }
 
@@ -53,10 +59,13 @@ __global__ void __launch_bounds__(threads)
 template <> void run<ops::random_fill>(const ops::random_fill::args& a, context& c) {
   for (size_t i = 0; i < a.parameters.size(); ++i) {
     const tensor& parameter = a.parameters[i];
+    const bool whole = a.rows.empty();
+    const int64_t rows = whole ? parameter.rows() : a.rows[i], pitch = parameter.columns();
+    const int64_t columns = whole ? pitch : a.columns[i];
     const normal_source normal{uint32_t(int64_t(i) + a.first), uint32_t(a.seed), a.cut};
     for_element_type(parameter.type, [&]<class T>(T*) {
       launch(random_fill_kernel<T>, blocks_of(parameter.size(), threads), threads, 0, c.stream, normal,
-             parameter.as<T>(), parameter.size(), a.means[i], a.deviations[i]);
+             parameter.as<T>(), parameter.size(), rows, columns, pitch, a.means[i], a.deviations[i]);
     });
   }
 }

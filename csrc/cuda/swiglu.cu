@@ -14,11 +14,11 @@ using namespace device;
 __device__ float sigmoid(float x) { return 1 / (1 + exp2_fast(-1.44269504f * x)); }
 
 template <class T> struct arguments {
-  const T* x;                  // [rows, 2 F]: gate, then value
-  const float *weight, *bias;  // [F], null without the layer norm
-  T* y;                        // [rows, F]
-  float *mean, *rstd;          // [rows]
-  int64_t rows, hidden;
+  const T* x;                     // [rows, 2 F]: gate, then value
+  const float *weight, *bias;     // [F], null without the layer norm
+  T* y;                           // [rows, F]
+  float *mean, *rstd;             // [rows]
+  int64_t rows, hidden, columns;  // columns: of the F, without padding
   float eps;
   bool aligned;
 };
@@ -48,15 +48,15 @@ __global__ void __launch_bounds__(largest_row_threads) swiglu_kernel(arguments<T
     }
     float mean = 0, rstd = 1;
     if (p.weight) {
-      mean = block_sum(sum, scratch) / float(p.hidden);
+      mean = block_sum(sum, scratch) / float(p.columns);
 #pragma unroll
       for (int group = 0; group < Groups; ++group) {
-        const int count = columns_left(first_column(group), p.hidden);
+        const int count = columns_left(first_column(group), p.columns);
 #pragma unroll
         for (int i = 0; i < group_columns; ++i)
           if (i < count) squares += (h[group][i] - mean) * (h[group][i] - mean);
       }
-      rstd = 1 / sqrtf(block_sum(squares, scratch) / float(p.hidden) + p.eps);
+      rstd = 1 / sqrtf(block_sum(squares, scratch) / float(p.columns) + p.eps);
       if (thread_index() == 0) {
         if (p.mean) p.mean[row] = mean;
         if (p.rstd) p.rstd[row] = rstd;
@@ -91,6 +91,7 @@ template <class T> void forward(const ops::swiglu::args& a, context& c) {
                        a.rstd.as<float>(),
                        a.x.rows(),
                        hidden,
+                       ops::swiglu_columns(a),
                        a.eps,
                        rows_are_aligned(hidden, a.x.data, a.y.data, norm ? a.weight.data : nullptr,
                                         norm ? a.bias.data : nullptr)};
@@ -105,7 +106,7 @@ template <class T> struct backward_arguments {
   const float *weight, *mean, *rstd;       // [F], [rows], [rows]; null without the layer norm
   T* dx;                                   // [rows, 2 F]
   float *weight_partials, *bias_partials;  // [blocks, F]
-  int64_t rows, hidden;
+  int64_t rows, hidden, columns;           // columns: of the F, without padding
   bool aligned;
 };
 
@@ -167,8 +168,9 @@ __global__ void __launch_bounds__(largest_row_threads) swiglu_norm_backward_kern
       }
     }
     if (!p.dx) continue;
-    const float g_mean = block_sum(g_sum, scratch) / float(p.hidden);
-    const float g_normal_mean = block_sum(g_normal_sum, scratch) / float(p.hidden);
+    // Padding adds nothing to the sums: its weight is zero.
+    const float g_mean = block_sum(g_sum, scratch) / float(p.columns);
+    const float g_normal_mean = block_sum(g_normal_sum, scratch) / float(p.columns);
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
 #pragma unroll
@@ -195,6 +197,7 @@ template <class T> void backward(const ops::swiglu_backward::args& a, context& c
   p.dx = a.dx.as<T>();
   p.rows = a.x.rows();
   p.hidden = a.x.columns() / 2;
+  p.columns = ops::swiglu_columns(a);
   p.aligned = rows_are_aligned(p.hidden, a.dy.data, a.x.data, a.dx.data, norm ? a.weight.data : nullptr);
   for_row_groups(ops::swiglu_backward::name, p.hidden, [&](auto groups, int threads) {
     constexpr int count = decltype(groups)::value;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "graph/op_table.h"
-#include "runtime/device.h"
+#include "runtime/parameter.h"
 
 namespace eva {
 

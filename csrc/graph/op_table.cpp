@@ -34,6 +34,16 @@ constexpr bool is_operand = !is_attribute<Field> && (kind_of<Field>().second == 
                        {{"op", op}, {"field", field}, {"expected", expected}});
 }
 
+template <class T> T number_of(const char* op, const std::string& field, double given) {
+  if (std::is_integral_v<T> && (given != std::floor(given) || std::abs(given) > 9007199254740991.0))
+    fail_attribute(op, field, "an integer");
+  return T(given);
+}
+
+template <class T>
+constexpr bool is_number_list =
+    std::is_same_v<T, std::vector<float>> || std::is_same_v<T, std::vector<int64_t>>;
+
 template <class T>
 void assign(const char* op, const std::string& field, T& target, const attribute_value& given) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -47,16 +57,15 @@ void assign(const char* op, const std::string& field, T& target, const attribute
       choices += (i ? ", " : "") + std::string(ops::enum_names<T>[i]);
     }
     fail_attribute(op, field, "one of " + choices);
-  } else if constexpr (std::is_same_v<T, std::vector<float>>) {
+  } else if constexpr (is_number_list<T>) {
     const auto* list = std::get_if<std::vector<double>>(&given);
     if (!list) fail_attribute(op, field, "a list of numbers");
-    target.assign(list->begin(), list->end());
+    target.clear();
+    for (const double number : *list) target.push_back(number_of<typename T::value_type>(op, field, number));
   } else {
     const double* number = std::get_if<double>(&given);
     if (!number) fail_attribute(op, field, "a number");
-    if (std::is_integral_v<T> && (*number != std::floor(*number) || std::abs(*number) > 9007199254740991.0))
-      fail_attribute(op, field, "an integer");
-    target = T(*number);
+    target = number_of<T>(op, field, *number);
   }
 }
 

@@ -87,7 +87,8 @@ Napi::Value device_object::memory(const Napi::CallbackInfo& info) {
 Napi::Value device_object::create_parameter(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     if (device_->closed()) throw disposed_error("the device");
-    auto storage = std::make_shared<parameter>(device_, dtype_from(info[0]), shape_from(info[1]));
+    auto storage =
+        std::make_shared<parameter>(device_, dtype_from(info[0]), shape_from(info[1]), shape_from(info[2]));
     auto object = environment::of(info.Env()).parameter_class.New({});
     parameter_object::Unwrap(object)->take(std::move(storage), queue_);
     return object;
@@ -111,13 +112,15 @@ Napi::Function parameter_object::define(Napi::Env env) {
        InstanceMethod<&parameter_object::dispose>("dispose")});
 }
 
+parameter parameter_object::storage() const {
+  parameter_->view();
+  return *parameter_;
+}
+
 Napi::Value parameter_object::write(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const tensor view = parameter_->view();
-    const std::byte* from = bytes_of(info[0], view.bytes(), "data");
-    task work{.work = [keep = parameter_->memory(), native = parameter_->owner(), view, from] {
-      native->backend().write(view.data, from, view.bytes());
-    }};
+    task work{
+        .work = [to = storage(), from = bytes_of(info[0], parameter_->bytes(), "data")] { to.write(from); }};
     work.pinned.push_back(Napi::Persistent(info[0].As<Napi::Object>()));
     return queue_->run(info.Env(), std::move(work));
   });
@@ -126,21 +129,16 @@ Napi::Value parameter_object::write(const Napi::CallbackInfo& info) {
 // ([{ file, dtype, offset, shape, strides, at }]) → promise.
 Napi::Value parameter_object::load(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const tensor view = parameter_->view();
-    auto pieces = pieces_from(info[0], view);
+    const parameter to = storage();
     return queue_->run(info.Env(),
-                       {.work = [keep = parameter_->memory(), native = parameter_->owner(), view,
-                                 pieces = std::move(pieces)] { napi::load(pieces, view, *native); }});
+                       {.work = [to, pieces = pieces_from(info[0], to)] { napi::load(pieces, to); }});
   });
 }
 
 Napi::Value parameter_object::read(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const tensor view = parameter_->view();
-    std::byte* to = bytes_of(info[0], view.bytes(), "into");
-    task work{.work = [keep = parameter_->memory(), native = parameter_->owner(), view, to] {
-      native->backend().read(to, view.data, view.bytes());
-    }};
+    task work{
+        .work = [from = storage(), to = bytes_of(info[0], parameter_->bytes(), "into")] { from.read(to); }};
     work.pinned.push_back(Napi::Persistent(info[0].As<Napi::Object>()));
     return queue_->run(info.Env(), std::move(work));
   });

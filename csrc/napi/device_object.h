@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "napi/task.h"
+#include "runtime/parameter.h"
 
 namespace eva::napi {
 
@@ -42,6 +43,8 @@ class parameter_object final : public Napi::ObjectWrap<parameter_object> {
   Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo&) { parameter_->dispose(); }
+  /// For work that is queued, which disposing does not disturb. Throws disposed_error.
+  parameter storage() const;
 
   std::shared_ptr<parameter> parameter_;
   std::shared_ptr<task_queue> queue_;

@@ -97,37 +97,33 @@ void file_object::read(const Napi::CallbackInfo& info) {
   });
 }
 
-std::vector<piece> pieces_from(const Napi::Value& value, const tensor& parameter) {
+std::vector<piece> pieces_from(const Napi::Value& value, const parameter& to) {
   if (!value.IsArray()) throw argument_error("pieces must be an array");
-  stored_dtype_of(parameter.type);
+  stored_dtype_of(to.type());
   const auto array = value.As<Napi::Array>();
   std::vector<piece> pieces;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value given = array.Get(i);
     auto from = stored_tensor_from(given);
     const int64_t at = whole_number_from(given.As<Napi::Object>().Get("at"), "at");
-    if (at > parameter.size() - from.size())
+    if (at > to.size() - from.size())
       throw argument_error(
           "a piece of " + std::to_string(from.size()) + " elements from element " + std::to_string(at) +
-              " on does not fit into " + to_string(parameter.dims),
-          {{"expected", std::to_string(parameter.size())}, {"actual", std::to_string(at + from.size())}});
+              " on does not fit into " + to_string(to.dims()),
+          {{"expected", std::to_string(to.size())}, {"actual", std::to_string(at + from.size())}});
     pieces.push_back({std::move(from), at});
   }
   return pieces;
 }
 
-void load(const std::vector<piece>& pieces, const tensor& parameter, const device& on) {
-  const stored_dtype type = stored_dtype_of(parameter.type);
-  const int64_t element = size_of(type);
+void load(const std::vector<piece>& pieces, const parameter& to) {
+  const stored_dtype type = stored_dtype_of(to.type());
   for (const auto& [from, at] : pieces) from.check_file();
-  for (const piece& each : pieces) {
-    const io::stored_tensor& from = each.from;
-    on.backend().fill(parameter.as<std::byte>() + each.at * element, from.size() * element,
-                      [&](int64_t begin, int64_t end, std::byte* to) {
-                        if (on.closed()) throw disposed_error("the device");
-                        from.copy(begin / element, (end - begin) / element, type, to);
-                      });
-  }
+  for (const piece& each : pieces)
+    to.fill(each.at, each.from.size(), [&](int64_t begin, int64_t end, std::byte* elements) {
+      if (to.owner()->closed()) throw disposed_error("the device");
+      each.from.copy(begin, end - begin, type, elements);
+    });
 }
 
 void convert_elements(const Napi::CallbackInfo& info) {

@@ -3,7 +3,7 @@
 #include <napi.h>
 
 #include "io/stored_tensor.h"
-#include "runtime/device.h"
+#include "runtime/parameter.h"
 
 namespace eva::napi {
 
@@ -34,10 +34,10 @@ struct piece {
 };
 
 /// Of { file, dtype, offset, shape, strides, at }[]; each fits into its file and into the parameter.
-std::vector<piece> pieces_from(const Napi::Value& value, const tensor& parameter);
+std::vector<piece> pieces_from(const Napi::Value& value, const parameter& to);
 
-/// Fills the parameter's memory, on the device's thread.
-void load(const std::vector<piece>& pieces, const tensor& parameter, const device& on);
+/// Fills the parameter, on the device's thread.
+void load(const std::vector<piece>& pieces, const parameter& to);
 
 /// (from, its type, to, its type): converts all elements of one typed array into another.
 void convert_elements(const Napi::CallbackInfo& info);

@@ -4,7 +4,13 @@
 
 namespace eva::ops {
 
-/// h = silu(gate) ∘ value (Shazeer 2020), and with a weight and a bias y = LN(h): EVA-02's sub-LN.
+/// The columns of h that are not padding.
+template <class Args> int64_t swiglu_columns(const Args& a) {
+  return a.columns == 0 ? a.x.columns() / 2 : a.columns;
+}
+
+/// h = silu(gate) ∘ value (Shazeer 2020), and with a weight and a bias y = LN(h): EVA-02's sub-LN. Where only
+/// `columns` of the F are not padding, whose gate, value, weight and bias are zero, LN is that of these.
 struct swiglu {
   static constexpr auto name = "swiglu";
   struct args {
@@ -15,6 +21,7 @@ struct swiglu {
     tensor mean;    // [...] f32, of h; meaningful with a weight
     tensor rstd;    // [...] f32
     float eps = 1e-6f;
+    int64_t columns = 0;  // 0: all F
   };
   static constexpr auto fields = std::tuple{input{"x", &args::x},
                                             optional_input{"weight", &args::weight},
@@ -22,7 +29,8 @@ struct swiglu {
                                             output{"y", &args::y},
                                             output{"mean", &args::mean},
                                             output{"rstd", &args::rstd},
-                                            attribute{"eps", &args::eps}};
+                                            attribute{"eps", &args::eps},
+                                            attribute{"columns", &args::columns}};
   static void infer(args& a) {
     expect_float(name, "x", a.x);
     expect_rank(name, "x", a.x, 1, 8);
@@ -33,6 +41,7 @@ struct swiglu {
       expect_shape(name, field, *t, {a.x.columns() / 2});
       expect_type(name, field, *t, dtype::f32);
     }
+    expect(0 <= a.columns && a.columns <= a.x.columns() / 2, name, "0 <= columns <= F");
     a.y = {a.x.type, append(leading(a.x.dims), a.x.columns() / 2)};
     a.mean = a.rstd = {dtype::f32, leading(a.x.dims)};
   }
@@ -50,6 +59,7 @@ struct swiglu_backward {
     tensor dx;       // [..., 2 F]
     tensor dweight;  // [F] f32, null without a weight
     tensor dbias;    // [F] f32
+    int64_t columns = 0;
   };
   static constexpr auto fields = std::tuple{input{"dy", &args::dy},
                                             input{"x", &args::x},
@@ -58,12 +68,14 @@ struct swiglu_backward {
                                             optional_input{"rstd", &args::rstd},
                                             output{"dx", &args::dx},
                                             output{"dweight", &args::dweight},
-                                            output{"dbias", &args::dbias}};
+                                            output{"dbias", &args::dbias},
+                                            attribute{"columns", &args::columns}};
   static void infer(args& a) {
     const int64_t f = a.x.columns() / 2;
     expect_shape(name, "dy", a.dy, append(leading(a.x.dims), f));
     expect(a.weight.present() == a.mean.present() && a.mean.present() == a.rstd.present(), name,
            "weight, mean and rstd come together");
+    expect(0 <= a.columns && a.columns <= f, name, "0 <= columns <= F");
     a.dx = {a.x.type, a.x.dims};
     a.dweight = a.dbias = {dtype::f32, {f}};
   }

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "core/error.h"
-
 namespace eva {
 
 device_memory::device_memory(std::shared_ptr<backend> owner, int64_t bytes)
@@ -29,18 +27,6 @@ void device::reserve_arena(int64_t bytes) {
   arena_ = {};  // free first: the old and the new arena need not fit together
   ++arena_generation_;
   arena_ = device_memory(backend_, bytes);
-}
-
-parameter::parameter(std::shared_ptr<device> owner, dtype type, shape dims)
-    : owner_(std::move(owner)), type_{type, std::move(dims)} {
-  memory_ = std::make_shared<device_memory>(owner_->shared_backend(), type_.bytes());
-}
-
-tensor parameter::view() const {
-  if (!memory_) throw disposed_error("the parameter");
-  tensor view = type_;
-  view.data = memory_->data();
-  return view;
 }
 
 }  // namespace eva

@@ -2,7 +2,6 @@
 
 #include <memory>
 
-#include "core/tensor.h"
 #include "runtime/backend.h"
 #include "runtime/device_thread.h"
 
@@ -55,25 +54,6 @@ class device {
   device_memory arena_;
   int arena_generation_ = 0;
   device_thread thread_;
-};
-
-/// A named tensor's storage: what training changes and checkpoints hold.
-class parameter {
- public:
-  parameter(std::shared_ptr<device> owner, dtype type, shape dims);
-
-  /// A view of the storage; throws disposed_error after dispose().
-  tensor view() const;
-  const std::shared_ptr<device>& owner() const { return owner_; }
-
-  /// Frees the memory now. Programs that use the parameter keep it alive, and working, until they go.
-  void dispose() { memory_.reset(); }
-  const std::shared_ptr<device_memory>& memory() const { return memory_; }
-
- private:
-  std::shared_ptr<device> owner_;
-  tensor type_;
-  std::shared_ptr<device_memory> memory_;
 };
 
 }  // namespace eva

@@ -9,6 +9,9 @@ export interface LinearShape {
   outputs: number;
   init: Initializer;
   bias?: boolean;
+  /** What a device holds of the inputs and the outputs, with zeros behind the rest; default no more than there are. */
+  storedInputs?: number;
+  storedOutputs?: number;
 }
 
 /** x Wᵀ + b, with W at `name.weight` and b at `name.bias`. [..., inputs] → [..., outputs] */
@@ -16,10 +19,11 @@ export class Linear extends Module {
   readonly weight: Parameter; // [outputs, inputs]
   readonly bias: Parameter | null; // [outputs]
 
-  constructor(name: string, { inputs, outputs, init, bias = true }: LinearShape) {
+  constructor(name: string, { inputs, outputs, init, bias = true, ...stored }: LinearShape) {
     super();
-    this.weight = new Parameter(`${name}.weight`, [outputs, inputs], init);
-    this.bias = bias ? new Parameter(`${name}.bias`, [outputs], zeros) : null;
+    const { storedInputs = inputs, storedOutputs = outputs } = stored;
+    this.weight = new Parameter(`${name}.weight`, [outputs, inputs], init, [storedOutputs, storedInputs]);
+    this.bias = bias ? new Parameter(`${name}.bias`, [outputs], zeros, [storedOutputs]) : null;
   }
 
   forward(x: Tensor, options?: LinearOptions): Tensor {

@@ -3,10 +3,13 @@ import type { Tensor } from "../tensor";
 import type { BlockInitialization } from "./initialization";
 import { Linear } from "./linear";
 import { Module } from "./module";
+import { storedColumns } from "./padding";
 
 export interface MlpShape {
   width: number;
   hidden: number;
+  /** The hidden columns that a device holds: those behind the first `hidden` are and stay 0. Default `storedColumns`. */
+  storedHidden?: number;
   init: BlockInitialization;
 }
 
@@ -20,12 +23,22 @@ export class Mlp extends Module {
 
   constructor(
     names: MlpNames,
-    { width, hidden, init }: MlpShape,
+    { width, hidden, init, storedHidden = storedColumns(hidden) }: MlpShape,
     readonly activation: Activation,
   ) {
     super();
-    this.input = new Linear(names[0], { inputs: width, outputs: hidden, init: init.hidden });
-    this.output = new Linear(names[1], { inputs: hidden, outputs: width, init: init.mlpOutput });
+    this.input = new Linear(names[0], {
+      inputs: width,
+      outputs: hidden,
+      init: init.hidden,
+      storedOutputs: storedHidden,
+    });
+    this.output = new Linear(names[1], {
+      inputs: hidden,
+      outputs: width,
+      init: init.mlpOutput,
+      storedInputs: storedHidden,
+    });
   }
 
   forward(x: Tensor, residual?: Tensor): Tensor {

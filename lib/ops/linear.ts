@@ -57,7 +57,7 @@ function weightGradients(dy: Tensor, x: Operand, weights: readonly Operand[]): R
   let end = 0;
   return weights.map((weight) => {
     const begin = end;
-    end += weight.shape[0]!;
+    end += Graph.current.resolve(weight).shape[0]!;
     return apply("linear_weight_gradient", { dy, x }, { begin, end });
   });
 }

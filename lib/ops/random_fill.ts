@@ -1,3 +1,4 @@
+import { elementCount } from "../host_tensor";
 import { apply, type Operand } from "../tensor";
 
 export interface RandomFillSettings {
@@ -14,9 +15,12 @@ export interface RandomFillSettings {
 
 /**
  * Fills parameters with normal deviates (Box and Muller 1958) from the counter-based Philox generator: the
- * same values for the same seed on every backend.
+ * same values for the same seed on every backend, with or without padding, which becomes zero.
  */
 export function randomFill(parameters: readonly Operand[], settings: RandomFillSettings): void {
   const { cut = 0, first = 0, ...rest } = settings;
-  apply("random_fill", { parameters }, { ...rest, cut, first });
+  const shapes = parameters.map(({ shape }) => shape);
+  const columns = shapes.map((shape) => shape.at(-1) ?? 1);
+  const rows = shapes.map((shape) => elementCount(shape.slice(0, -1)));
+  apply("random_fill", { parameters }, { ...rest, cut, first, rows, columns });
 }

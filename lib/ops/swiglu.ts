@@ -8,6 +8,8 @@ export interface SubNorm {
   bias: Operand;
   /** Added to the variance before the root. */
   eps?: number;
+  /** The columns that are normalised, where those behind them are padding: all zero, in x, weight and bias. Default F. */
+  columns?: number;
 }
 
 /**
@@ -15,10 +17,10 @@ export interface SubNorm {
  * x [..., 2 F] (gate, then value) → [..., F]
  */
 export function swiglu(x: Operand, norm?: SubNorm): Tensor {
-  const { weight, bias, eps = 1e-6 } = norm ?? {};
-  const { y } = apply("swiglu", { x, weight, bias }, { eps }, (dy, { mean, rstd }) => {
+  const { weight, bias, eps = 1e-6, columns } = norm ?? {};
+  const { y } = apply("swiglu", { x, weight, bias }, { eps, columns }, (dy, { mean, rstd }) => {
     const statistics = norm ? { weight, mean, rstd } : {};
-    const { dx, dweight, dbias } = apply("swiglu_backward", { dy, x, ...statistics });
+    const { dx, dweight, dbias } = apply("swiglu_backward", { dy, x, ...statistics }, { columns });
     return norm ? { x: dx, weight: dweight, bias: dbias } : { x: dx };
   });
   return y!;

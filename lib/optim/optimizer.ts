@@ -1,5 +1,6 @@
 import type { Device } from "../device";
 import { EvaClipError } from "../errors";
+import { zeros } from "../nn/initialization";
 import { initializeParameters } from "../nn/initialize_parameters";
 import { globalNorm, type UpdateInputs, type UpdateSettings } from "../ops/optimizer";
 import { Parameter } from "../parameter";
@@ -44,7 +45,10 @@ export abstract class Optimizer {
   constructor(rules: readonly ParameterRule[], options: OptimizerOptions = {}) {
     const { beta1 = 0.9, beta2 = 0.98, eps = 1e-6, clipNorm = 0 } = options;
     const moments = (kind: string) =>
-      rules.map(({ parameter: { name, shape } }) => new Parameter(`${kind}.${name}`, shape));
+      rules.map(
+        ({ parameter: { name, shape, storedShape } }) =>
+          new Parameter(`${kind}.${name}`, shape, zeros, storedShape),
+      );
     this.parameters = rules.map(({ parameter }) => parameter);
     const names = new Set(this.parameters.map(({ name }) => name));
     if (names.size === 0 || names.size < this.parameters.length) {

@@ -30,6 +30,31 @@ void test_values(backend& on, float cut, const std::string& isa) {
   check(constant == buffer(dtype::f32, {5}, -1), "random_fill without deviation, " + isa);
 }
 
+/// Padding is zero, and the numbers in front of it are those of the parameter alone.
+void test_padding(backend& on, float cut, const std::string& isa) {
+  buffer plain(dtype::f32, {90, 85}), vector(dtype::f32, {21}), constant(dtype::f32, {3, 7});
+  buffer padded(dtype::f32, {128, 96}, 5), longer(dtype::f32, {64}, 5), ones(dtype::f32, {4, 8}, 5);
+  const ops::random_fill::args common{{}, {1, 1, 0}, {0, 2, 1}, cut, 3, 0};
+  ops::random_fill::args a = common, b = common;
+  a.parameters = {plain, vector, constant};
+  b.parameters = {padded, longer, ones};
+  b.rows = {90, 1, 3};
+  b.columns = {85, 21, 7};
+  run<ops::random_fill>(on, a);
+  run<ops::random_fill>(on, b);
+  const auto same = [&](const buffer& from, const buffer& to, int64_t rows, int64_t columns, int64_t pitch) {
+    for (int64_t i = 0; i < to.size(); ++i) {
+      const int64_t row = i / pitch, column = i % pitch;
+      const bool inside = row < rows && column < columns;
+      if (to[i] != (inside ? from[row * columns + column] : 0.0f)) return false;
+    }
+    return true;
+  };
+  check(same(plain, padded, 90, 85, 96), "a padded matrix, random_fill, " + isa);
+  check(same(vector, longer, 1, 21, 64), "a padded vector, random_fill, " + isa);
+  check(same(constant, ones, 3, 7, 8), "a padded constant, random_fill, " + isa);
+}
+
 void test_moments(backend& on, const std::string& isa) {
   const int64_t count = 200000;
   for (const float cut : {0.0f, 2.0f}) {
@@ -54,7 +79,10 @@ void test_moments(backend& on, const std::string& isa) {
 int main() {
   using namespace eva::test;
   return on_each_instruction_set(2, [](eva::backend& on, const std::string& isa) {
-    for (const float cut : {0.0f, 2.0f}) test_values(on, cut, isa);
+    for (const float cut : {0.0f, 2.0f}) {
+      test_values(on, cut, isa);
+      test_padding(on, cut, isa);
+    }
     test_moments(on, isa);
   });
 }

@@ -103,6 +103,48 @@ void test_backward(backend& on, const problem& p, const std::string& what) {
   check(dweight == first, "swiglu dweight again and without dx, " + what);
 }
 
+/// Copies rows of `from` columns into rows of `to`; what is behind them is `rest`.
+buffer with_columns(const buffer& x, dtype type, int64_t from, int64_t to, float rest = 0) {
+  const int64_t rows = x.size() / from;
+  buffer y(type, rows == 1 ? shape{to} : shape{rows, to}, rest);
+  for (int64_t i = 0; i < rows * std::min(from, to); ++i) {
+    const int64_t row = i / std::min(from, to), column = i % std::min(from, to);
+    y.set(row * to + column, x[row * from + column]);
+  }
+  return y;
+}
+
+/// Columns of zeros behind the others change nothing, and nothing comes of them.
+void test_padding(backend& on, const problem& p, int64_t stored, const std::string& what) {
+  std::mt19937 random(5);
+  const int64_t f = p.hidden;
+  buffer x(p.type, {2 * p.rows, f}, random, 2), dy(p.type, {p.rows, f}, random, 1);
+  buffer weight(dtype::f32, {f}, random, 1), bias(dtype::f32, {f}, random, 1);
+  const auto results = [&](int64_t width) {
+    buffer wide_x = with_columns(x, p.type, f, width), wide_dy = with_columns(dy, p.type, f, width);
+    buffer wide_weight = with_columns(weight, dtype::f32, f, width),
+           wide_bias = with_columns(bias, dtype::f32, f, width);
+    buffer y(p.type, {p.rows, width}, 9), mean(dtype::f32, {p.rows}), rstd(dtype::f32, {p.rows});
+    buffer dx(p.type, {2 * p.rows, width}, 9), dweight(dtype::f32, {width}, 9), dbias(dtype::f32, {width}, 9);
+    tensor both = wide_x, dboth = dx;
+    both.dims = dboth.dims = {p.rows, 2 * width};
+    run<ops::swiglu>(on, {both, wide_weight, wide_bias, y, mean, rstd, 1e-6f, f});
+    run<ops::swiglu_backward>(on, {wide_dy, both, wide_weight, mean, rstd, dboth, dweight, dbias, f});
+    return std::vector<buffer>{y, dx, dweight, dbias};
+  };
+  const std::vector<buffer> plain = results(f), padded = results(stored);
+  const dtype types[] = {p.type, p.type, dtype::f32, dtype::f32};
+  for (size_t i = 0; i < plain.size(); ++i) {
+    const buffer front = with_columns(padded[i], types[i], stored, f);
+    std::vector<double> expected;
+    for (int64_t j = 0; j < plain[i].size(); ++j) expected.push_back(plain[i][j]);
+    check(relative_error(front, expected) < tolerance(types[i]),
+          "padded swiglu, result " + std::to_string(i) + ", " + what);
+    check(with_columns(front, types[i], f, stored) == padded[i],
+          "zeros in padded swiglu, result " + std::to_string(i) + ", " + what);
+  }
+}
+
 }  // namespace
 }  // namespace eva::test
 
@@ -117,6 +159,7 @@ int main() {
                                    std::string(to_string(type)) + (norm ? ", norm" : "");
           test_swiglu(on, p, what);
           test_backward(on, p, what);
+          if (norm) test_padding(on, p, (hidden + 63) / 64 * 64, what);
         }
   });
 }

@@ -58,3 +58,18 @@ emulatedTest(
   },
   600_000,
 );
+
+emulatedTest(
+  "an index out of range is an error that names op and input, as on the CPU, and the device stays usable",
+  () => {
+    const { cpu, cuda } = JSON.parse(runEmulated("index_errors.ts", fixture("eva02_b")));
+    expect(cuda).toEqual(cpu);
+    expect(cpu).toEqual([
+      expect.stringMatching(/^kept.*: ERR_EVACLIP_DATA patch_rows kept$/),
+      expect.stringMatching(/^tokens.*: ERR_EVACLIP_DATA embedding tokens$/),
+      expect.stringMatching(/^cuSeqlens.*: ERR_EVACLIP_DATA embedding cu_seqlens$/),
+      expect.stringMatching(/^textEnds.*: ERR_EVACLIP_DATA gather_rows index$/),
+    ]);
+  },
+  600_000,
+);

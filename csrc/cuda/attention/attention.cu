@@ -1,6 +1,7 @@
 #include "cuda/attention/attention.h"
 #include "cuda/attention/head.cuh"
 #include "cuda/device/launch.cuh"
+#include "cuda/index_check.cuh"
 #include "cuda/kernel.h"
 
 namespace eva::cuda {
@@ -8,11 +9,32 @@ namespace {
 
 using namespace device;
 
-constexpr int clear_threads = 256;
+constexpr int threads = 256;
+
+// Rules of attention and its gradient, whose kernels take what a clamp makes of these integers.
+constexpr int starts_rule = 0, positions_rule = 1;
+
+template <class Op> index_check check_of(const typename Op::args& a, const context& c) {
+  const int64_t rows = a.qkv.rows(), patches = a.rope.present() ? a.rope.dim(0) * a.rope.dim(0) : 0;
+  return {c, Op::name, &a, {{"cu_seqlens", rows, std::max(int64_t(1), rows)}, {"positions", patches}}};
+}
+
+__global__ void attention_positions_kernel(index_check check, const int* positions, int64_t count) {
+  const int64_t stride = int64_t(grid_blocks()) * block_threads();
+  for (int64_t i = int64_t(block_index()) * block_threads() + thread_index(); i < count; i += stride)
+    check.holds(positions_rule, i, positions[i]);
+}
+
+template <class Op> void check_positions(const typename Op::args& a, context& c) {
+  if (!a.rope.present() || !a.positions.present()) return;
+  launch(attention_positions_kernel, c.properties.multiprocessors, threads, 0, c.stream, check_of<Op>(a, c),
+         a.positions.template as<const int>(), a.positions.size());
+}
 
 /// Zeros the rows of a packed batch that belong to no sequence: those from starts[sequences] on.
-__global__ void attention_padding_kernel(const int* starts, int sequences, int64_t rows, int64_t row_bytes,
-                                         unsigned char* memory) {
+__global__ void attention_padding_kernel(index_check check, const int* starts, int sequences, int64_t rows,
+                                         int64_t row_bytes, unsigned char* memory) {
+  check.test_starts(starts_rule, starts, sequences + 1);
   const int64_t used = max(starts[sequences], 0);
   const int64_t stride = int64_t(grid_blocks()) * block_threads();
   for (int64_t i = used * row_bytes + int64_t(block_index()) * block_threads() + thread_index();
@@ -20,26 +42,28 @@ __global__ void attention_padding_kernel(const int* starts, int sequences, int64
     memory[i] = 0;
 }
 
-void clear_padding(const tensor& cu_seqlens, const tensor& t, context& c) {
-  if (!cu_seqlens.present() || t.data == nullptr) return;
-  launch(attention_padding_kernel, c.properties.multiprocessors, clear_threads, 0, c.stream,
-         cu_seqlens.as<const int>(), int(cu_seqlens.size()) - 1, t.rows(), t.columns() * size_of(t.type),
-         t.as<unsigned char>());
+template <class Op> void clear_padding(const typename Op::args& a, const tensor& t, context& c) {
+  if (!a.cu_seqlens.present() || t.data == nullptr) return;
+  launch(attention_padding_kernel, c.properties.multiprocessors, threads, 0, c.stream, check_of<Op>(a, c),
+         a.cu_seqlens.template as<const int>(), int(a.cu_seqlens.size()) - 1, t.rows(),
+         t.columns() * size_of(t.type), t.as<unsigned char>());
 }
 
 }  // namespace
 
 template <> void run<ops::attention>(const ops::attention::args& a, context& c) {
+  check_positions<ops::attention>(a, c);
   if (a.qkv.size() == 0 || (a.out.data == nullptr && a.log_sum.data == nullptr)) return;
   if (!suits_tensor_cores(a))
     attend_plain(a, c);
   else if (!attend_resident(a, c))
     attend_streaming(a, c);
-  clear_padding(a.cu_seqlens, a.out, c);
-  clear_padding(a.cu_seqlens, a.log_sum, c);
+  clear_padding<ops::attention>(a, a.out, c);
+  clear_padding<ops::attention>(a, a.log_sum, c);
 }
 
 template <> void run<ops::attention_backward>(const ops::attention_backward::args& a, context& c) {
+  check_positions<ops::attention_backward>(a, c);
   if (a.qkv.size() == 0 || a.dqkv.data == nullptr) return;
   if (!suits_tensor_cores(a)) {
     differentiate_plain(a, c);
@@ -48,7 +72,7 @@ template <> void run<ops::attention_backward>(const ops::attention_backward::arg
     if (!resident || a.cu_seqlens.present())
       differentiate_streaming(a, resident ? longest_resident + 1 : 0, c);
   }
-  clear_padding(a.cu_seqlens, a.dqkv, c);
+  clear_padding<ops::attention_backward>(a, a.dqkv, c);
 }
 
 }  // namespace eva::cuda

@@ -16,6 +16,15 @@ void test_cut(float cut) {
                            .seed = 42,
                            .first = 7},
                           "random_fill cut at " + std::to_string(cut), {.f32 = 1e-6});
+  agree<ops::random_fill>({.parameters = {table, row, constant, none},
+                           .deviations = {0.02f, 1.5f, 0, 1},
+                           .means = {0, 0.25f, -3, 0},
+                           .cut = cut,
+                           .seed = 42,
+                           .first = 7,
+                           .rows = {70, 1, 1, 0},
+                           .columns = {5, 299, 4, 0}},
+                          "padded random_fill cut at " + std::to_string(cut), {.f32 = 1e-6});
 }
 
 }  // namespace

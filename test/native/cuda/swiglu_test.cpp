@@ -4,14 +4,21 @@
 namespace eva::test {
 namespace {
 
-void both_ways(int64_t rows, int64_t hidden, dtype type, bool norm) {
+/// `columns` of the hidden ones are no padding.
+void both_ways(int64_t rows, int64_t hidden, dtype type, bool norm, int64_t columns = 0) {
   std::mt19937 random(12);
   const std::string what = std::to_string(rows) + " x " + std::to_string(hidden) +
                            (norm ? " with norm, " : ", ") + std::string(to_string(type));
   buffer x(type, {rows, 2 * hidden}, random, 2);
   buffer weight(dtype::f32, {hidden}, random, 1), bias(dtype::f32, {hidden}, random, 1);
+  for (int64_t i = columns; columns > 0 && i < hidden; ++i) {
+    weight.set(i, 0);
+    bias.set(i, 0);
+    for (int64_t row = 0; row < 2 * rows; ++row) x.set(row * hidden + i, 0);
+  }
   ops::swiglu::args forward;
   forward.x = x;
+  forward.columns = columns;
   if (norm) {
     forward.weight = weight;
     forward.bias = bias;
@@ -31,6 +38,7 @@ void both_ways(int64_t rows, int64_t hidden, dtype type, bool norm) {
   ops::swiglu_backward::args backward;
   backward.dy = dy;
   backward.x = x;
+  backward.columns = columns;
   if (norm) {
     backward.weight = weight;
     backward.mean = mean;
@@ -58,5 +66,7 @@ int main() {
       both_ways(3, 2730, type, norm);
     }
   both_ways(2, 4104, dtype::bf16, true);
+  both_ways(5, 128, dtype::f32, true, 85);
+  both_ways(3, 2752, dtype::bf16, true, 2730);
   return status();
 }

@@ -1,8 +1,11 @@
-// The words of scan.cuh and exact.cuh against their definitions, as vocabulary_test does for the others.
+// The words of scan.cuh, exact.cuh and atomic.cuh against their definitions, as vocabulary_test does for the
+// others.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdio>
 
+#include "cuda/device/atomic.cuh"
 #include "cuda/device/exact.cuh"
 #include "cuda/device/launch.cuh"
 #include "cuda/device/scan.cuh"
@@ -27,6 +30,13 @@ __global__ void exact_kernel(const float* in, float* out) {  // [32, 2] → [32,
   mine[2] = exact_sum(a, b, mine[3]);
 }
 
+// One thread of all replaces the first word and counts itself; all lower the second.
+__global__ void atomic_kernel(uint64_t* words, int* replaced) {  // [2], [128]
+  const int thread = 64 * block_index() + thread_index();
+  replaced[thread] = atomic_replace(words, 7, uint64_t(1) << 40 | uint64_t(thread)) == 7;
+  atomic_lower(words + 1, uint64_t(1) << 40 | uint64_t(thread ^ 77));
+}
+
 }  // namespace
 
 int main() {
@@ -36,8 +46,15 @@ int main() {
   for (int i = 0; i < 64; ++i)
     operands[size_t(i)] = std::sin(float(i + 1)) * std::exp2(float(i % 7 * 4 - 12));
   launch(exact_kernel, 1, 32, 0, {}, operands.data(), results.data());
+  vector<uint64_t> shared_words{7, ~uint64_t(0)};
+  vector<int> replaced(128);
+  launch(atomic_kernel, 2, 64, 0, {}, shared_words.data(), replaced.data());
   synchronize({});
   int failures = 0;
+  const auto winner = std::find(replaced.begin(), replaced.end(), 1) - replaced.begin();
+  failures += std::count(replaced.begin(), replaced.end(), 1) != 1 ||
+              shared_words[0] != (uint64_t(1) << 40 | uint64_t(winner)) ||
+              shared_words[1] != uint64_t(1) << 40;
   for (int i = 0; i < 64; ++i) {
     uint32_t ballot = 0;
     for (int lane = 0; lane < 32; ++lane) ballot |= uint32_t((i / 32 * 32 + lane) % 5 == 2) << lane;
