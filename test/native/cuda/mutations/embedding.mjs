@@ -1,0 +1,43 @@
+// Broken copies of the token lookup and of its gradient that embedding_test must catch.
+const EMBEDDING = "embedding.cu";
+
+export const mutations = [
+  {
+    file: EMBEDDING,
+    changes: [
+      [
+        "lengths believed",
+        "return min(max(int64_t(cu_seqlens[sequence]), int64_t(0)), tokens);",
+        "return cu_seqlens[sequence];",
+      ],
+      ["places believed", " || place >= context_length", ""],
+      ["an id one too large", "token >= vocabulary", "token > vocabulary"],
+      ["padding left as it was", "(sequences.tokens - end) * from.columns", "0 * from.columns"],
+      [
+        "padding's gradient counts",
+        "t < sequences.bound(sequences.count) ? tokens[t] : -1",
+        "tokens[t] < 0 ? 0 : tokens[t]",
+      ],
+      [
+        "places of the next sequence",
+        "t < sequences.bound(b + 1) ? place",
+        "t <= sequences.bound(b + 1) ? place",
+      ],
+    ],
+  },
+  {
+    file: "scatter_rows.cuh",
+    kernels: [EMBEDDING],
+    changes: [
+      ["no barrier before the totals", "  device::block_barrier();\n", ""],
+      ["sums not cleared", "  sums.clear();\n", ""],
+      ["an item of the warp left out", "i < end ? items(i)", "i + 1 < end ? items(i)"],
+      ["the first warp's sum alone", "warp < Warps; ++warp)", "warp < 1; ++warp)"],
+      [
+        "a store past the last column",
+        "first_column + offset >= columns) continue",
+        "first_column + offset > columns) continue",
+      ],
+    ],
+  },
+];
