@@ -5,7 +5,6 @@ export const mutations = [
     changes: [
       ["a pixel right of the image", "x < 0 || x >= width", "x < 0 || x > width"],
       ["neighbours' weights exchanged", "left + 1, top, fx * (1 - fy)", "left + 1, top, (1 - fx) * fy"],
-      ["a distance too large for a whole number", "x = fminf(fmaxf(x, -2.0f), float(width + 1));", ""],
     ],
   },
 ];

@@ -13,7 +13,6 @@ export const mutations = [
       ["swizzle: chunk off by one in the loads", "lane / 8 % 2", "(lane / 8 + 1) % 2"],
       ["swizzle: none (right, but slow)", "chunk ^ (row * chunks / 8) % chunks", "chunk"],
       ["swizzle: not a permutation", "% chunks : chunk", "% (chunks + 1) : chunk"],
-      ["rows without a pad (right, but slow)", "Columns + 8", "Columns"],
     ],
   },
   {
@@ -27,11 +26,6 @@ export const mutations = [
         "chunks / 2; i += device::block_threads()) {\n    const int row = i / chunks, chunk = i % chunks, token = begin + row;\n    const bool",
       ],
       ["the class token turns", "token == 0 || token >= h.tokens", "token >= h.tokens"],
-      [
-        "rotation in the wrong direction",
-        "x.first * cosine - x.second * sine",
-        "x.first * cosine + x.second * sine",
-      ],
     ],
   },
   {
@@ -69,34 +63,21 @@ export const mutations = [
     file: STREAMING,
     changes: [
       ["no barrier before the next keys", "      block_barrier();  // the last", "      // the last"],
-      ["no wait for Q and K", "      copy_wait<1>();\n", ""],
-      ["no wait for V", "      copy_wait<0>();", "     "],
-      [
-        "no barrier after V",
-        "      block_barrier();\n      if (first >= seen) continue;",
-        "      if (first >= seen) continue;",
-      ],
-      ["keys that stay although others are wanted", "loaded != first", "loaded < 0"],
       ["earlier values not scaled to the new maximum", "*= shrink;", "*= 1;"],
-      ["mask of every block as of the first", "half, last - first, factor", "half, last, factor"],
     ],
   },
   {
     file: RESIDENT_BACKWARD,
     changes: [
-      ["no barrier after the loads", "  block_barrier();\n\n  const auto log_sum", "\n  const auto log_sum"],
       ["no barrier after delta", "    }\n  }\n  block_barrier();\n", "    }\n  }\n"],
       ["no barrier before dQ", "    block_barrier();  // one", "    // one"],
       ["one buffer of dS instead of two", "first / chunk_queries % 2 *", "0 *"],
-      ["mask off by one", "from_key <= token", "from_key < token"],
-      ["no room for delta", "bytes = delta + 4 * tokens", "bytes = delta"],
     ],
   },
   {
     file: "attention/gradient.cuh",
     kernels: [RESIDENT_BACKWARD],
     changes: [
-      ["gradient stored past the last token", "own >= h.tokens", "own > h.tokens"],
       ["the gradient of values turns back", "if (which != part::value)", "if (which != part::query)"],
     ],
   },
@@ -106,38 +87,20 @@ export const mutations = [
       ["no barrier before the next rows", "    block_barrier();  // the rows", "    // the rows"],
       ["no barrier before own statistics", "  block_barrier();  // dout", "  // dout"],
       ["no barrier after the loads", "begin);\n    block_barrier();\n", "begin);\n"],
-      ["no wait for the copies", "    copy_wait<0>();\n", ""],
-      ["no room for delta", "bytes = delta + 4 * own_rows", "bytes = delta"],
-      ["queries of a key's own tile left out", "other_token + 15 < token", "other_token < token + 15"],
     ],
   },
   {
     file: "attention/plain_forward.cu",
-    changes: [
-      ["no barrier before the next keys", "      block_barrier();\n      if", "      if"],
-      ["no barrier after the loads", "      block_barrier();\n      absorb", "      absorb"],
-      ["mask off by one", "from <= token + r", "from < token + r"],
-      ["earlier values not scaled to the new maximum", "*= shrink;", "*= 1;"],
-    ],
+    changes: [["no barrier before the next keys", "      block_barrier();\n      if", "      if"]],
   },
   {
     file: "attention/plain.cuh",
     kernels: ["attention/plain_forward.cu"],
-    changes: [
-      ["rows past the last token", "if (token < h.tokens) {", "if (token <= h.tokens) {"],
-      ["rotation with the wrong partner", "line[column ^ 1]", "line[column]"],
-    ],
+    changes: [["rows past the last token", "if (token < h.tokens) {", "if (token <= h.tokens) {"]],
   },
   {
     file: "attention/plain_backward.cu",
     changes: [
-      ["no barrier before the next rows", "      block_barrier();\n      if", "      if"],
-      ["no barrier after the loads", "other_rows);\n      block_barrier();\n", "other_rows);\n"],
-      [
-        "the gradient does not turn back",
-        "(column % 2 ? -partner : partner)",
-        "(column % 2 ? partner : -partner)",
-      ],
       [
         "a shuffle after lanes have left",
         "      const float partner = shuffle_xor(gradient[r][s], 1);\n      if (token + r >= h.tokens || column >= h.batch.head_dim) continue;\n",
@@ -147,9 +110,6 @@ export const mutations = [
   },
   {
     file: "attention/attention.cu",
-    changes: [
-      ["padding cleared from one row too late", "used * row_bytes", "(used + 1) * row_bytes"],
-      ["padding cleared one byte too far", "i < rows * row_bytes", "i <= rows * row_bytes"],
-    ],
+    changes: [["padding cleared from one row too late", "used * row_bytes", "(used + 1) * row_bytes"]],
   },
 ];

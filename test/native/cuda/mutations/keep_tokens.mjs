@@ -5,10 +5,12 @@ export const mutations = [
     changes: [
       ["no warp barrier behind the keys", "      }\n      warp_barrier();\n", "      }\n"],
       ["keys past the last token", "if (first + i < tokens) words", "if (first + i <= tokens) words"],
-      ["one token too few", "< keep) threshold", "<= keep) threshold"],
-      ["a key read past the last token", "test((*this)[min(token, tokens - 1)])", "test((*this)[token])"],
-      ["words of a large image's wrong token", "number % 4 < 2 ? low : high", "number % 4 < 2 ? high : low"],
-      ["the sample of the next image", "uint32_t(i / sample_size)", "uint32_t(i / sample_size + 1)"],
+      [
+        "the token at the threshold left out",
+        "key < threshold || (key == threshold && lanes_before(equal) < equals)",
+        "key < threshold",
+      ],
+      ["a key read past the last token", "keys[min(token, tokens - 1)]", "keys[token]"],
       ["a residual dropped as well", "values[j] * factor + others[j]", "(values[j] + others[j]) * factor"],
     ],
   },

@@ -8,7 +8,6 @@ export const mutations = [
         "fmaxf(sqrtf(block_sum(square, shared_at<float>(0))), epsilon)",
         "sqrtf(block_sum(square, shared_at<float>(0)))",
       ],
-      ["a norm by every thread's own sum", "sqrtf(block_sum(square, shared_at<float>(0)))", "sqrtf(square)"],
       ["the gradient's part along y left in", "gradients[j] - values[j] * along", "gradients[j]"],
     ],
   },

@@ -11,8 +11,6 @@ export const mutations = [
         "    if (first_column(0) >= p.columns) return;\n    const float mean = p.centred",
       ],
       ["variance over the padding", "if (i < count) squares", "squares"],
-      ["a row's bias forgotten", " * weight[i] + bias[i]", " * weight[i]"],
-      ["the gradient's mean not taken off", "(g[group][i] - g_mean -", "(g[group][i] -"],
       [
         "one block's partial sums over another's",
         "p.weight_partials + int64_t(block_index()) *",
@@ -23,10 +21,7 @@ export const mutations = [
   {
     file: "row_block.cuh",
     kernels: [LAYER_NORM],
-    changes: [
-      ["loads one column too many", "x[i] = column + i < columns", "x[i] = column + i <= columns"],
-      ["stores one column too many", "if (column + i < columns) row", "if (column + i <= columns) row"],
-    ],
+    changes: [["loads one column too many", "x[i] = column + i < columns", "x[i] = column + i <= columns"]],
   },
   {
     file: "device/reduce.cuh",
@@ -49,7 +44,6 @@ export const mutations = [
         "warp_index() != 0 || column >= columns",
         "warp_index() != 0 || column > columns",
       ],
-      ["parts of the first warps only", "warp < sum_warps", "warp < 1"],
     ],
   },
 ];

@@ -11,12 +11,6 @@ export const mutations = [
         "top + i <= m && left + place < n",
       ],
       ["gather_rows: an index one too large", "0 <= row && row < rows", "0 <= row && row <= rows"],
-      ["place: one word too many", "first <= i && i < first + count", "first <= i && i <= first + count"],
-      [
-        "words wider than an address allows",
-        "address(x) | address(y) | uintptr_t(total | first | count)",
-        "address(x) | address(y) | uintptr_t(total)",
-      ],
     ],
   },
 ];

@@ -6,17 +6,6 @@ export const mutations = [
       ["no barrier before the slices' sum", "  block_barrier();\n", ""],
       ["a slice left out", "slice = 1;", "slice = 2;"],
       ["the last part as long as the others", "min(length, count - first)", "length"],
-      ["an exponential without its maximum", "Form form{maximum, sum}", "Form form{0, sum}"],
-      [
-        "one column too many",
-        "thread_index() >= columns_per_block || column >= columns",
-        "thread_index() >= columns_per_block || column > columns",
-      ],
-      [
-        "parts overlap by a row",
-        "end = rows * (part + 1) / parts;",
-        "end = min(rows, rows * (part + 1) / parts + 1);",
-      ],
     ],
   },
   {

@@ -5,12 +5,6 @@ export const mutations = [
     changes: [
       ["variance over the padding", "if (i < count) squares", "squares"],
       [
-        "gate and value exchanged",
-        "h[i] *= sigmoid(h[i]) * value[i]",
-        "h[i] = sigmoid(value[i]) * value[i] * h[i]",
-      ],
-      ["slope without the gate's share", "s * (1 + g * (1 - s))", "s"],
-      [
         "dbias from the gradient of the norm",
         "dbias[group][i] += g[group][i];\n        g[group][i] *= weight[i];",
         "g[group][i] *= weight[i];\n        dbias[group][i] += g[group][i];",
