@@ -11,12 +11,11 @@ export const mutations = [
         "return cu_seqlens[sequence];",
       ],
       ["places believed", " || place >= context_length", ""],
-      ["an id one too large", "token >= vocabulary", "token > vocabulary"],
       ["padding left as it was", "(sequences.tokens - end) * from.columns", "0 * from.columns"],
       [
-        "padding's gradient counts",
-        "t < sequences.bound(sequences.count) ? tokens[t] : -1",
-        "tokens[t] < 0 ? 0 : tokens[t]",
+        "the last token's gradient left out",
+        "t < sequences.bound(sequences.count)",
+        "t + 1 < sequences.bound(sequences.count)",
       ],
       [
         "places of the next sequence",

@@ -10,7 +10,7 @@ export const mutations = [
         "top + i < m && left + place < n",
         "top + i <= m && left + place < n",
       ],
-      ["gather_rows: an index one too large", "0 <= row && row < rows", "0 <= row && row <= rows"],
+      ["mean_tokens: of all tokens", "n = begin; n < tokens", "n = 0; n < tokens"],
     ],
   },
 ];

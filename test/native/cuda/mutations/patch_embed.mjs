@@ -8,7 +8,7 @@ export const mutations = [
         "positions + (1 + patch) * columns",
         "positions + patch * columns",
       ],
-      ["a patch outside the grid", "patch < count ? patch : -1", "patch"],
+      ["the next patch's pixels", "patch % across * size + place", "(patch + 1) % across * size + place"],
       ["gradients from the class token on", "(row + row / patches + 1)", "(row + row / patches)"],
     ],
   },
