@@ -4,7 +4,6 @@ export const mutations = [
     file: "layout.cu",
     changes: [
       ["transpose: no barrier before the square is read", "    block_barrier();\n    for", "    for"],
-      ["transpose: no barrier before the next square", "    block_barrier();\n  }\n}", "  }\n}"],
       [
         "transpose: a row past the last",
         "top + i < m && left + place < n",
