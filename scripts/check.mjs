@@ -5,13 +5,20 @@ import { parseArgs } from "node:util";
 import { checkDeviceCode } from "./check/device_code.mjs";
 import { checkHouseRules } from "./check/house_rules.mjs";
 import { checkLayers } from "./check/layers.mjs";
+import { checkMutations } from "./check/mutations.mjs";
 import { checkOps } from "./check/ops.mjs";
 
 const { values } = parseArgs({ options: { root: { type: "string" } } });
 const root = resolve(values.root ?? resolve(import.meta.dirname, ".."));
 
 const house = checkHouseRules(root);
-const problems = [...checkLayers(root), ...checkOps(root), ...checkDeviceCode(root), ...house.problems];
+const problems = [
+  ...checkLayers(root),
+  ...checkOps(root),
+  ...checkDeviceCode(root),
+  ...(await checkMutations(root)),
+  ...house.problems,
+];
 for (const warning of house.warnings) console.error(`warning: ${warning}`);
 for (const problem of problems) console.error(`error: ${problem}`);
 console.error(problems.length === 0 ? "check: all in order" : `check: ${problems.length} problems`);

@@ -23,6 +23,7 @@ inline int failures = 0;
 inline void check(bool condition, const std::string& what) {
   if (condition) return;
   std::printf("FAILED: %s\n", what.c_str());
+  std::fflush(stdout);  // a later case may end the process
   ++failures;
 }
 

@@ -76,6 +76,25 @@ test.each<[string, Record<string, string>, string]>([
     { "csrc/cuda/scale.cu": '#include "graph/graph.h"\n' },
     "csrc/cuda may not include csrc/graph",
   ],
+  [
+    "a mutation of what a kernel no longer says",
+    {
+      "csrc/cuda/scale.cu": "y = x;\n",
+      "test/native/cuda/scale_test.cpp": "",
+      "test/native/cuda/mutations/scale.mjs":
+        'export const mutations = [{ file: "scale.cu", changes: [["no factor", "factor * x", "x"]] }];\n',
+    },
+    'no factor: csrc/cuda/scale.cu has "factor * x" 0 times',
+  ],
+  [
+    "a mutation that no test is there for",
+    {
+      "csrc/cuda/scale.cu": "y = x;\n",
+      "test/native/cuda/mutations/scale.mjs":
+        'export const mutations = [{ file: "scale.cu", changes: [["nothing", "y = x", "y = 0"]] }];\n',
+    },
+    "nothing: there is no test/native/cuda/scale_test.cpp",
+  ],
   ["a file too long", { "lib/nn/a.ts": "\n".repeat(401) }, "401 lines, 400 at most"],
   ["unfinished work", { "lib/nn/a.ts": `// TO${"DO"}: later\n` }, "unfinished work"],
   ["a machine's path", { "docs/a.md": `see /ho${"me"}/someone/x\n` }, "a path of one machine"],

@@ -1,0 +1,10 @@
+// Broken copies of the augmentation that affine_sample_test must catch.
+export const mutations = [
+  {
+    file: "affine_sample.cu",
+    changes: [
+      ["a pixel right of the image", "x < 0 || x >= width", "x < 0 || x > width"],
+      ["neighbours' weights exchanged", "left + 1, top, fx * (1 - fy)", "left + 1, top, (1 - fx) * fy"],
+    ],
+  },
+];

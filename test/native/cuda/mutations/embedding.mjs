@@ -1,0 +1,42 @@
+// Broken copies of the token lookup and of its gradient that embedding_test must catch.
+const EMBEDDING = "embedding.cu";
+
+export const mutations = [
+  {
+    file: EMBEDDING,
+    changes: [
+      [
+        "lengths believed",
+        "return min(max(int64_t(cu_seqlens[sequence]), int64_t(0)), tokens);",
+        "return cu_seqlens[sequence];",
+      ],
+      ["places believed", " || place >= context_length", ""],
+      ["padding left as it was", "(sequences.tokens - end) * from.columns", "0 * from.columns"],
+      [
+        "the last token's gradient left out",
+        "t < sequences.bound(sequences.count)",
+        "t + 1 < sequences.bound(sequences.count)",
+      ],
+      [
+        "places of the next sequence",
+        "t < sequences.bound(b + 1) ? place",
+        "t <= sequences.bound(b + 1) ? place",
+      ],
+    ],
+  },
+  {
+    file: "scatter_rows.cuh",
+    kernels: [EMBEDDING],
+    changes: [
+      ["no barrier before the totals", "  device::block_barrier();\n", ""],
+      ["sums not cleared", "  sums.clear();\n", ""],
+      ["an item of the warp left out", "i < end ? items(i)", "i + 1 < end ? items(i)"],
+      ["the first warp's sum alone", "warp < Warps; ++warp)", "warp < 1; ++warp)"],
+      [
+        "a store past the last column",
+        "first_column + offset >= columns) continue",
+        "first_column + offset > columns) continue",
+      ],
+    ],
+  },
+];

@@ -1,0 +1,33 @@
+// Broken copies of the optimizers that optimizer_test must catch.
+const OPTIMIZER = "optimizer.cu";
+
+export const mutations = [
+  {
+    file: "update_rule.cuh",
+    kernels: [OPTIMIZER],
+    changes: [
+      ["one element too many", "return min(tensor.count,", "return min(tensor.count + 1,"],
+      ["no barrier behind the shared rule", "  block_barrier();\n", ""],
+    ],
+  },
+  {
+    file: OPTIMIZER,
+    changes: [
+      [
+        "shared memory for the rule forgotten",
+        "lamb_shared_bytes = double_scratch_bytes + rule_bytes",
+        "lamb_shared_bytes = double_scratch_bytes",
+      ],
+      [
+        "sums of the first tensor's tiles",
+        "p.tile_sums[tensor.first_tile + i].update",
+        "p.tile_sums[i].update",
+      ],
+      ["ratio without limits", "min(max(ratio, 0.01), 10.0)", "ratio"],
+    ],
+  },
+  {
+    file: "tensor_tiles.cu",
+    changes: [["a tensor that moved is not noticed", "now.parameter == before.parameter && ", ""]],
+  },
+];

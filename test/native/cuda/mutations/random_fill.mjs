@@ -1,0 +1,7 @@
+// Broken copies of the normal deviates that random_fill_test must catch.
+export const mutations = [
+  {
+    file: "random_fill.cu",
+    changes: [["the same numbers for every seed", "}}, seed, fill_key)", "}}, 0, fill_key)"]],
+  },
+];
