@@ -51,8 +51,8 @@ struct backend {
     });
   }
 
-  /// Waits until the device has done everything that it was given. Throws data_error for an index out of range
-  /// where kernels could not.
+  /// Waits until the device has done everything that it was given. Throws data_error for an index out of
+  /// range where kernels could not.
   virtual void finish() = 0;
 
   /// What kernels of a GPU hold for their own use while they run, beside the arena.
