@@ -103,6 +103,8 @@ int main(int arguments, char**) {
       {.lengths = {10, 10}, .heads = 1, .head_dim = 64, .grid = 5, .chosen = true},
       {.lengths = {21}, .heads = 2, .head_dim = 88, .grid = 5, .chosen = true},
       {.lengths = {37}, .heads = 1, .head_dim = 22, .causal = true},
+      // So many heads that a block takes more than one round of queries.
+      {.lengths = {70}, .heads = 7, .head_dim = 16},
       {.lengths = {5, 0, 18, 33}, .heads = 2, .head_dim = 64, .causal = true, .packed = true, .padding = 9},
       {.lengths = {19, 3}, .heads = 1, .head_dim = 112, .causal = true, .packed = true, .padding = 1},
   };

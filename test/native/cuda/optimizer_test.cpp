@@ -18,6 +18,9 @@ struct state {
     }
     // One without a norm of its own.
     for (int64_t i = 0; i < parameters[1].size(); ++i) parameters[1].set(i, 0);
+    // A small and a large one, whose ratios DeepSpeed limits.
+    parameters[0].set(0, 1e-3f);
+    for (int64_t i = 0; i < parameters[4].size(); ++i) parameters[4].set(i, 100 * parameters[4][i]);
   }
   template <class Args> void fill(Args& a) {
     for (size_t i = 0; i < shapes.size(); ++i) {
