@@ -6,7 +6,7 @@
 #include "cuda/failure.h"
 #include "cuda/kernel.h"
 #include "cuda/linear/linear.h"
-#include "cuda/optimizer.h"
+#include "cuda/optimizer/optimizer.h"
 #include "ops/all_ops.h"
 
 namespace eva::cuda {

@@ -1,5 +1,5 @@
 // The optimizers on CUDA against the CPU backend: tensors of every size, all variants, several steps.
-#include "cuda/optimizer.h"
+#include "cuda/optimizer/optimizer.h"
 
 #include "backend_pair.h"
 

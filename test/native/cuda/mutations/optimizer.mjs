@@ -1,9 +1,9 @@
 // Broken copies of the optimizers that optimizer_test must catch.
-const OPTIMIZER = "optimizer.cu";
+const OPTIMIZER = "optimizer/optimizer.cu";
 
 export const mutations = [
   {
-    file: "update_rule.cuh",
+    file: "optimizer/update_rule.cuh",
     kernels: [OPTIMIZER],
     changes: [
       ["one element too many", "return min(tensor.count,", "return min(tensor.count + 1,"],
@@ -27,7 +27,7 @@ export const mutations = [
     ],
   },
   {
-    file: "tensor_tiles.cu",
+    file: "optimizer/tensor_tiles.cu",
     changes: [["a tensor that moved is not noticed", "now.parameter == before.parameter && ", ""]],
   },
 ];

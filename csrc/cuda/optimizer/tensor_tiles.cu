@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "cuda/tensor_tiles.h"
+#include "cuda/optimizer/tensor_tiles.h"
 
 namespace eva::cuda {
 

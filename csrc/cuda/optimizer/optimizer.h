@@ -1,7 +1,7 @@
 #pragma once
 
 #include "cuda/kernel.h"
-#include "cuda/tensor_tiles.h"
+#include "cuda/optimizer/tensor_tiles.h"
 #include "ops/optimizer.h"
 
 namespace eva::cuda {

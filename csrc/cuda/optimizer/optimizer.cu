@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "cuda/device/launch.cuh"
-#include "cuda/optimizer.h"
-#include "cuda/update_rule.cuh"
+#include "cuda/optimizer/optimizer.h"
+#include "cuda/optimizer/update_rule.cuh"
 
 namespace eva::cuda {
 

@@ -5,7 +5,7 @@
 #include "cuda/device/copy.cuh"
 #include "cuda/device/math.cuh"
 #include "cuda/device/reduce.cuh"
-#include "cuda/tensor_tiles.h"
+#include "cuda/optimizer/tensor_tiles.h"
 
 namespace eva::cuda {
 
