@@ -12,7 +12,7 @@ constexpr int sum_warps = 32;
 
 // A block adds up 32 columns; every warp takes each 32nd row, and warp 0 adds the warps' sums.
 __global__ void __launch_bounds__(sum_warps* warp_lanes)
-    column_sums_kernel(const float* partials, int64_t parts, int64_t columns, float* out) {
+    add_up_columns_kernel(const float* partials, int64_t parts, int64_t columns, float* out) {
   const auto sums = shared_at<float>(0);  // [warps, 32]
   const int64_t column = int64_t(block_index()) * warp_lanes + lane_index();
   float sum = 0;
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(sum_warps* warp_lanes)
 
 void add_up_columns(const float* partials, int64_t parts, int64_t columns, float* out, context& c) {
   if (out == nullptr) return;
-  launch(column_sums_kernel, int((columns + warp_lanes - 1) / warp_lanes), sum_warps * warp_lanes,
+  launch(add_up_columns_kernel, int((columns + warp_lanes - 1) / warp_lanes), sum_warps * warp_lanes,
          int(sizeof(float)) * sum_warps * warp_lanes, c.stream, partials, parts, columns, out);
 }
 

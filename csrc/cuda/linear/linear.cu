@@ -1,7 +1,7 @@
 #include "cuda/activation.cuh"
+#include "cuda/column_sums.cuh"
 #include "cuda/device/launch.cuh"
 #include "cuda/elements.cuh"
-#include "cuda/linear/column_sums.cuh"
 #include "cuda/linear/linear.h"
 
 namespace eva::cuda {

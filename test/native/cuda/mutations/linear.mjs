@@ -16,7 +16,7 @@ export const mutations = [
     ],
   },
   {
-    file: "linear/column_sums.cuh",
+    file: "column_sums.cuh",
     kernels: [LINEAR],
     changes: [["no barrier before the warps' sums", "  device::block_barrier();\n", ""]],
   },
