@@ -16,6 +16,7 @@ template <class Pattern> Pattern load(const std::byte* from) {
 template <class From, class To>
 void convert(const std::byte* from, int64_t stride, int64_t count, std::byte* to) {
   constexpr int64_t from_bytes = sizeof(From), to_bytes = sizeof(To);
+  if (count == 0) return;  // with pointers that may be null
   if (std::is_same_v<From, To> && stride == from_bytes) {
     std::memcpy(to, from, size_t(count * to_bytes));
   } else if (stride == from_bytes) {
