@@ -2,6 +2,7 @@
 // instruction set that the processor has.
 #include "cpu/dispatch/convert_elements.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -219,7 +220,8 @@ void any_count_and_distance() {
     for (size_t count = 0; count <= 70; ++count) {
       const auto some = convert<uint32_t>(stored_dtype::f32,
                                           std::vector(values.begin(), values.begin() + int64_t(count)), to);
-      check(std::memcmp(some.data(), bytes, count * element) == 0, std::to_string(count) + " elements");
+      check(std::equal(bytes, bytes + count * element, reinterpret_cast<const char*>(some.data())),
+            std::to_string(count) + " elements");
     }
     const auto apart = convert<uint32_t>(stored_dtype::f32, values, to, 3);
     for (size_t i = 0; i < apart.size(); ++i)
