@@ -3,25 +3,17 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
 
+#include "check.h"
 #include "core/error.h"
 #include "cpu/dispatch/backend.h"
 
 namespace eva::test {
 namespace {
-
-int failures = 0;
-
-void check(bool condition, const std::string& what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what.c_str());
-  ++failures;
-}
 
 std::byte value_at(int64_t at) { return std::byte(at * 7 + at / 4096); }
 
@@ -85,6 +77,5 @@ int main() {
   every_byte_is_filled_once();
   several_threads_fill();
   what_a_part_throws_arrives();
-  std::printf(failures ? "%d failures\n" : "ok\n", failures);
-  return failures != 0;
+  return status();
 }

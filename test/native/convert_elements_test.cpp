@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -15,21 +14,14 @@
 #include <immintrin.h>
 #endif
 
+#include "check.h"
 #include "core/error.h"
 
 namespace eva::test {
 namespace {
 
-int failures = 0;
-
 /// The instruction set under test.
 std::string level;
-
-void check(bool condition, const std::string& what) {
-  if (condition) return;
-  std::printf("FAILED: %s: %s\n", level.c_str(), what.c_str());
-  ++failures;
-}
 
 /// The value of a bit pattern with so many exponent and fraction bits, in double.
 double value_of(uint32_t bits, int exponent_bits, int fraction_bits) {
@@ -259,13 +251,14 @@ int main() {
   check(!found.empty(), "no instruction set");
   for (const std::string& name : found) {
     level = name;
+    const int before = failures;
     every_half_and_bf16_becomes_its_single();
     every_half_and_bf16_becomes_the_nearest_other();
     rounding_is_to_the_nearest();
     a_nan_stays_one();
     any_count_and_distance();
     nothing_becomes_a_double();
+    check(failures == before, "all of it in the code of " + name);
   }
-  std::printf(failures ? "%d failures\n" : "ok\n", failures);
-  return failures != 0;
+  return status();
 }

@@ -1,10 +1,10 @@
 // Recording and planning: shape errors name the field, dead ops go, effects stay, views share bytes.
 #include "graph/graph.h"
 
-#include <cstdio>
 #include <functional>
 #include <string>
 
+#include "check.h"
 #include "core/error.h"
 #include "cpu/dispatch/backend.h"
 #include "graph/program.h"
@@ -12,13 +12,7 @@
 namespace {
 
 using namespace eva;
-int failures = 0;
-
-void check(bool condition, const std::string& what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what.c_str());
-  ++failures;
-}
+using namespace eva::test;
 
 void expect_error(const std::function<void()>& body, const std::string& code, const std::string& part) {
   try {
@@ -203,6 +197,5 @@ int main() {
   parameters_change_in_place();
   too_much_memory_is_an_error();
   programs_are_captured_once_and_again_when_the_arena_moved();
-  std::printf(failures ? "%d failures\n" : "ok\n", failures);
-  return failures != 0;
+  return status();
 }

@@ -3,19 +3,12 @@
 
 #include <cstring>
 
+#include "check.h"
 #include "core/error.h"
 #include "temporary_file.h"
 
 namespace eva::test {
 namespace {
-
-int failures = 0;
-
-void check(bool condition, const char* what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what);
-  ++failures;
-}
 
 template <class Body> std::string message_of(const Body& body) {
   try {
@@ -94,6 +87,5 @@ int main() {
   what_is_no_file_is_refused();
   a_shorter_file_is_noticed();
   released_pages_leave_memory_and_come_back();
-  std::printf(failures ? "%d failures\n" : "ok\n", failures);
-  return failures != 0;
+  return status();
 }

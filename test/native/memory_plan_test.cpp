@@ -1,18 +1,13 @@
 // The memory plan: values alive at the same time never overlap, others share, and nothing is misaligned.
 #include "graph/memory_plan.h"
 
-#include <cstdio>
 #include <random>
+
+#include "check.h"
 
 namespace {
 
-int failures = 0;
-
-void check(bool condition, const char* what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what);
-  ++failures;
-}
+using namespace eva::test;
 
 bool alive_together(const eva::lifetime& a, const eva::lifetime& b) {
   return a.first <= b.last && b.first <= a.last;
@@ -55,6 +50,5 @@ void a_chain_needs_two_places() {
 int main() {
   random_programs_are_sound();
   a_chain_needs_two_places();
-  std::printf(failures ? "%d failures\n" : "ok\n", failures);
-  return failures != 0;
+  return status();
 }

@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "check.h"
 #include "core/error.h"
 #include "cpu/dispatch/backend.h"
 #include "ops/all_ops.h"
@@ -17,15 +18,6 @@
 // What the tests of single ops share: they fill an op's args by hand and run it on every instruction set that
 // this processor has.
 namespace eva::test {
-
-inline int failures = 0;
-
-inline void check(bool condition, const std::string& what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what.c_str());
-  std::fflush(stdout);  // a later case may end the process
-  ++failures;
-}
 
 template <class Op, class... Ops> int position_in(ops::op_list<Ops...>) {
   int i = 0;
@@ -55,7 +47,7 @@ inline int on_each_instruction_set(int threads,
     ++sets;
   }
   check(sets > 0, "no instruction set was tested");
-  return failures == 0 ? 0 : 1;
+  return status();
 }
 
 /// Host memory of one tensor, exactly as large as it, so that a sanitizer sees every step outside.

@@ -4,20 +4,13 @@
 #include <cstring>
 #include <random>
 
+#include "check.h"
 #include "core/dtype.h"
 #include "core/error.h"
 #include "temporary_file.h"
 
 namespace eva::test {
 namespace {
-
-int failures = 0;
-
-void check(bool condition, const std::string& what) {
-  if (condition) return;
-  std::printf("FAILED: %s\n", what.c_str());
-  ++failures;
-}
 
 template <class T> std::vector<char> bytes_of(const std::vector<T>& values) {
   std::vector<char> bytes(values.size() * sizeof(T));
@@ -168,6 +161,5 @@ int main() {
   large_views_are_converted();
   bad_views_are_refused();
   a_file_cut_short_meanwhile_is_an_error();
-  std::printf(failures ? "%d failures\n" : "ok\n", failures);
-  return failures != 0;
+  return status();
 }

@@ -210,7 +210,4 @@ void agree(const typename Op::args& args, const std::string& what, const compari
   check_exactness<Op>(args, expected, actual, what, within);
 }
 
-/// main's exit status.
-inline int status() { return failures == 0 ? 0 : 1; }
-
 }  // namespace eva::test
