@@ -1,4 +1,6 @@
+import { shortened } from "../arguments";
 import { EvaClipError } from "../errors";
+import { editDistance } from "../suggestion";
 import { type ClipConfig, parseClipConfig } from "./clip_config";
 import { ClipModel } from "./clip_model";
 import { forwardGflops, type PerTower, parameterCounts } from "./model_cost";
@@ -33,7 +35,7 @@ export function knownModels(): readonly KnownModel[] {
 /**
  * The configuration of a published model, by its name or another one it is known by, in any case where that leaves
  * no doubt.
- * @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` listing the names near to it.
+ * @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` with similar names.
  */
 export function modelConfig(name: string): ClipConfig {
   const { config } = findPublished(name);
@@ -52,7 +54,7 @@ function findPublished(name: string): PublishedModel {
   const alike = withName((known) => known.toLowerCase() === name.toLowerCase());
   if (alike.length === 1) return alike[0]!;
   const near = alike.length > 1 ? alike.map((model) => model.name) : nearestNames(name);
-  const message = `there is no model ${name}; near to it are ${near.join(", ")}`;
+  const message = `unknown model ${shortened(name)}; did you mean ${near.join(", ")}?`;
   throw new EvaClipError("ERR_EVACLIP_UNKNOWN_MODEL", message, { name, near });
 }
 
@@ -65,18 +67,4 @@ function nearestNames(name: string): string[] {
     .sort((a, b) => a.distance - b.distance)
     .slice(0, SUGGESTIONS)
     .map((model) => model.name);
-}
-
-/** The fewest letters to insert, remove or replace that make one text the other (Levenshtein 1966). */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= to.length; j++) {
-      const replaced = row[j - 1]! + (from[i - 1] === to[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[to.length]!;
 }

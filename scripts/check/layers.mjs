@@ -29,7 +29,8 @@ const LAYERS = [
   ["compile", "grad", "device", "parameter", "tensor", "host_tensor"],
   ["io"],
   ["native"],
-  ["errors"],
+  ["arguments"],
+  ["errors", "suggestion"],
 ];
 
 const rankOf = (layer) => LAYERS.findIndex((layers) => layers.includes(layer));

@@ -23,5 +23,5 @@ test("models --json gives exact counts, other names and sources", async () => {
 test("a name that no model has leads to those near to it", async () => {
   const { code, err } = await captureCli("inspect", "EVA02-CLIP-B-61");
   expect(code).not.toBe(0);
-  expect(err).toMatch(/there is no model EVA02-CLIP-B-61; near to it are EVA02-CLIP-B-16.*UNKNOWN_MODEL/);
+  expect(err).toMatch(/unknown model EVA02-CLIP-B-61; did you mean EVA02-CLIP-B-16.*UNKNOWN_MODEL/);
 });

@@ -1,0 +1,121 @@
+// How public functions check what they are given: a schema per argument, one error code, one style of message.
+import { z } from "zod";
+import { EvaClipError } from "./errors";
+import { suggestionFor } from "./suggestion";
+
+/** An argument that cannot be used. */
+export function invalidArgument(message: string, details?: Record<string, unknown>): EvaClipError {
+  return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, details);
+}
+
+const MOST_LETTERS = 60;
+
+/** Text for a message, which never repeats a long input whole. */
+export function shortened(text: string): string {
+  return text.length <= MOST_LETTERS ? text : `${text.slice(0, MOST_LETTERS)}… (${text.length} characters)`;
+}
+
+/** What a value is, in a few words: `"3"`, `Float32Array of 5`, `a function`. */
+export function describeValue(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(shortened(value));
+  if (typeof value === "bigint") return shortened(`${value}n`);
+  if (typeof value === "function") return "a function";
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value !== "object" || value === null) return shortened(String(value));
+  const name = shortened(String(Object.getPrototypeOf(value)?.constructor?.name ?? "Object"));
+  if (ArrayBuffer.isView(value) && "length" in value) return `${name} of ${value.length}`;
+  return name === "Object" ? "an object" : `an object of class ${name}`;
+}
+
+/** Schemas of arguments that many functions take; the message completes "NAME must be …". */
+export const wholeNumber = z.int({ error: "an integer of at least 0" }).min(0);
+export const positiveInteger = z.int({ error: "an integer of at least 1" }).min(1);
+export const finiteNumber = z.number({ error: "a finite number" });
+export const share = z.number({ error: "a number from 0 to 1" }).min(0).max(1);
+export const flag = z.boolean({ error: "true or false" });
+export const text = z.string({ error: "a string" });
+export const pathText = z
+  .string({ error: "a path" })
+  .min(1)
+  .refine((path) => !path.includes("\0"), { error: "a path without null characters" });
+export const anyFunction = z.custom<(...given: never[]) => unknown>((value) => typeof value === "function", {
+  error: "a function",
+});
+/** By what it can do, so that a signal of another realm or of a polyfill serves as well. */
+export const abortSignal = z.custom<AbortSignal>(
+  (value) =>
+    typeof (value as AbortSignal | null)?.aborted === "boolean" &&
+    typeof (value as AbortSignal).addEventListener === "function",
+  { error: "an AbortSignal" },
+);
+
+export function oneOf<const T extends string>(...values: readonly T[]) {
+  return z.enum(values, { error: `one of ${values.join(", ")}` });
+}
+
+export function instanceOf<T>(kind: abstract new (...given: never[]) => T, name: string = kind.name) {
+  return z.custom<T>((value) => value instanceof kind, { error: `a ${name}` });
+}
+
+/** A list whose elements fit `element`. */
+export function listOf<T extends z.ZodType>(element: T, what: string) {
+  return z.array(element, { error: what });
+}
+
+/** An object of options; a name that is not among `fields` is refused, with the one that was meant. */
+export function options<T extends z.ZodRawShape>(fields: T) {
+  return z.strictObject(fields, {
+    error: (issue) => (issue.code === "unrecognized_keys" ? undefined : "an object"),
+  });
+}
+
+/**
+ * Checks one argument of a public function.
+ * @param name what messages call it, such as `encodeText: texts`
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the argument or option, what it must be and what was found
+ */
+export function checkArgument<T extends z.ZodType>(
+  name: string,
+  value: unknown,
+  schema: T,
+): asserts value is z.input<T> {
+  const { error } = schema.safeParse(value, { reportInput: true });
+  if (error) throw argumentError(name, error.issues[0]!, schema);
+}
+
+function argumentError(name: string, issue: z.core.$ZodIssue, schema: z.ZodType): EvaClipError {
+  const place = issue.path.reduce<string>(
+    (outer, key) => (typeof key === "number" ? `${outer}[${key}]` : `${outer}.${String(key)}`),
+    name,
+  );
+  if (issue.code === "unrecognized_keys") {
+    const unknown = issue.keys[0]!;
+    const meant = suggestionFor(unknown, fieldsAt(schema, issue.path));
+    const advice = meant === undefined ? "" : `; did you mean ${meant}?`;
+    return invalidArgument(`${place} has no field ${describeValue(unknown)}${advice}`, { field: unknown });
+  }
+  const found = describeValue(issue.input);
+  return invalidArgument(`${place} must be ${expectation(issue)}, found ${found}`, { field: place, found });
+}
+
+/** "an integer of at least 1", from the schema's own words where it has some. */
+function expectation(issue: z.core.$ZodIssue): string {
+  if (issue.code === "too_small") return `${unitOf(issue.origin)}at least ${issue.minimum}`;
+  if (issue.code === "too_big") return `${unitOf(issue.origin)}at most ${issue.maximum}`;
+  return issue.message;
+}
+
+function unitOf(origin: string): string {
+  if (origin === "array") return "a list of length ";
+  return origin === "string" ? "a string of length " : "";
+}
+
+/** The names that an object inside a schema may have. */
+function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let inner: unknown = schema;
+  for (const key of [undefined, ...path]) {
+    if (key !== undefined) inner = (inner as { shape?: Record<PropertyKey, unknown> }).shape?.[key];
+    while (inner instanceof z.ZodOptional) inner = inner.unwrap();
+  }
+  return Object.keys((inner as { shape?: object } | undefined)?.shape ?? {});
+}
