@@ -40,13 +40,13 @@ export interface DeviceFlags {
 }
 
 export function addDeviceFlags(command: Command): Command {
-  const { EVA_CLIP_DEVICE = "auto" } = process.env;
+  const device = new Option("--device <kind>", "where to compute")
+    .choices(["auto", "cpu", "cuda"])
+    .default("auto");
+  // A variable that is set but empty means the same as one that is not set.
+  if (process.env.EVA_CLIP_DEVICE) device.env("EVA_CLIP_DEVICE");
   return command
-    .addOption(
-      new Option("--device <kind>", "where to compute")
-        .choices(["auto", "cpu", "cuda"])
-        .default(EVA_CLIP_DEVICE),
-    )
+    .addOption(device)
     .option("--threads <n>", "threads of the CPU", positive)
     .option("--json", "print one JSON document", false);
 }
