@@ -15,7 +15,8 @@ function problem() {
   const digest = nativeDigest();
   for (const platform of platforms) {
     const folder = join(prebuilds, platform);
-    if (!readdirSync(folder).some((name) => name.endsWith(".node"))) return `prebuilds/${platform} has no addon`;
+    if (!readdirSync(folder).some((name) => name.endsWith(".node")))
+      return `prebuilds/${platform} has no addon`;
     const file = join(folder, DIGEST_FILE);
     if (!existsSync(file) || readFileSync(file, "utf8").trim() !== digest)
       return `prebuilds/${platform} was built from other sources`;
