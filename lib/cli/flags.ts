@@ -18,6 +18,12 @@ export function share(text: string): number {
   return value;
 }
 
+export function belowOne(text: string): number {
+  const value = share(text);
+  if (value === 1) throw new InvalidArgumentError("It must be 0 or more, and less than 1.");
+  return value;
+}
+
 export function whole(text: string): number {
   const value = numberFrom(text);
   if (!Number.isSafeInteger(value) || value < 0) {
@@ -29,6 +35,15 @@ export function whole(text: string): number {
 export function positive(text: string): number {
   const value = whole(text);
   if (value === 0) throw new InvalidArgumentError("It must be 1 or more.");
+  return value;
+}
+
+/** Samples decoded at once are held in memory, all of them before the first batch. */
+const MOST_WORKERS = 1024;
+
+export function workers(text: string): number {
+  const value = positive(text);
+  if (value > MOST_WORKERS) throw new InvalidArgumentError(`It must be from 1 to ${MOST_WORKERS}.`);
   return value;
 }
 
