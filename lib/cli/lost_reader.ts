@@ -1,17 +1,23 @@
 import { closeSync, openSync } from "node:fs";
 import { isatty } from "node:tty";
+import { EXIT } from "./exit_code";
+import { say } from "./output";
 
 const STANDARD_FILES = [0, 1, 2];
-let isInstalled = false;
+/** A pipe or a terminal whose other end is gone; a reader such as `head` has then seen enough. */
+const LOST_READER = new Set(["EPIPE", "EIO"]);
 
 /**
- * Keeps the process going when whoever reads its output goes away: a pipe's other end (EPIPE) or a terminal (EIO).
- * What is written after that is dropped.
+ * Keeps the process going when whoever reads its output goes away; what is written after that is dropped. Any other
+ * failure to write a result, such as a full disk, makes the command fail.
  */
 export function outliveReaders(): void {
-  if (isInstalled) return;
-  isInstalled = true;
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (LOST_READER.has(error.code ?? "")) return;
+    process.exitCode = EXIT.failure;
+    say(`error: cannot write to standard output: ${error.message}`);
+  });
+  process.stderr.on("error", () => undefined);
   const terminals = STANDARD_FILES.filter((file) => isatty(file));
   process.on("exit", () => {
     // Node restores the mode of its terminals as it exits, and aborts when one of them is gone.

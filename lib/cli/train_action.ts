@@ -25,7 +25,6 @@ import {
 import { writeError } from "../io/file_error";
 import { writeJson } from "../io/json_file";
 import { EXIT, type ExitCode } from "./exit_code";
-import { outliveReaders } from "./lost_reader";
 import { openDataset } from "./open_dataset";
 import { columns, count, printResult, say } from "./output";
 import { TrainingProgress } from "./progress";
@@ -271,7 +270,6 @@ async function runPrepared(
  * a second one at once. That nobody reads its progress any more does not end it.
  */
 export async function runTraining(flags: TrainFlags): Promise<ExitCode> {
-  outliveReaders();
   using signals = new StopSignals();
   const folder = await runFolder(flags);
   const { threads } = flags;
