@@ -22,7 +22,7 @@ export class StopSignals implements Disposable {
   readonly #onSignal = (signal: NodeJS.Signals) => {
     const code = exitCodeFor(signal);
     if (this.exitCode === code && performance.now() - this.#firstAt < SAME_SIGNAL_MS) return;
-    if (this.exitCode !== undefined || !this.#stop) process.exit(code);
+    if (this.exitCode !== undefined || !this.#stop) return process.exit(code);
     this.exitCode = code;
     this.#firstAt = performance.now();
     this.#stop();
