@@ -1,0 +1,21 @@
+import { decodeReferences } from "./fix_text/html";
+import { fixText } from "./fix_text/fix_text";
+
+/** What Python takes for white space; JavaScript's `\s` has U+FEFF as well, and lacks five controls. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: four of them are information separators
+const WHITE_SPACE = /[\p{White_Space}\x1c-\x1f]+/gu;
+const PLAIN = /^[\x20-\x25\x27-\x7e]*$/;
+
+/** The published cleaning: `fix_text`, HTML decoded twice, white space collapsed, lower case. */
+export function cleanCaption(caption: string): string {
+  if (PLAIN.test(caption)) return caption.replace(/ {2,}/g, " ").trim().toLowerCase();
+  const decoded = decodeReferences(decodeReferences(fixText(caption)));
+  return decoded.replace(WHITE_SPACE, " ").replace(/^ | $/g, "").toLowerCase();
+}
+
+/** The start of a caption, of about `length` characters, ending between words where it can. */
+export function startOf(caption: string, length: number): string {
+  const start = caption.slice(0, length).replace(/[\ud800-\udbff]$/, "");
+  const end = Math.max(start.lastIndexOf(" "), start.lastIndexOf("\n"));
+  return end > length / 2 ? start.slice(0, end) : start;
+}
