@@ -75,7 +75,7 @@ const OF_ENCODINGS = [
 
 const UNLIKELY = new RegExp([...BETWEEN_GROUPS, ...OF_ENCODINGS].join("|"), "u");
 /** Each of the sequences has one of these: most text is told by one quick search. */
-const CLUE = new RegExp(`[${C1}${BAD}${LOWER}${UPPER}${SIGNS}ЂÙ]`);
+const CLUE = new RegExp(`[${C1}${BAD}${LOWER}${UPPER}${SIGNS}°ЂÙ]`);
 
 /** Whether a text has a sequence of characters that hardly occurs but in wrongly decoded UTF-8. */
 export function isMojibake(text: string): boolean {
