@@ -13,9 +13,19 @@ export function cleanCaption(caption: string): string {
   return decoded.replace(WHITE_SPACE, " ").replace(/^ | $/g, "").toLowerCase();
 }
 
-/** The start of a caption, of about `length` characters, ending between words where it can. */
+const LONGEST_MARGIN = 1 << 20;
+const NOT_BLANK = /[^ \t\n\f\r]/;
+
+/**
+ * The first `length` characters of a caption, ending between words where they can. White space at its beginning (up to a
+ * million characters) is left out but for one character, by which `fix_text` sees that a word begins there.
+ */
 export function startOf(caption: string, length: number): string {
-  const start = caption.slice(0, length).replace(/[\ud800-\udbff]$/, "");
+  if (caption.length <= length) return caption;
+  const margin = caption.slice(0, LONGEST_MARGIN).search(NOT_BLANK);
+  const first = margin < 0 ? LONGEST_MARGIN : Math.max(margin - 1, 0);
+  if (caption.length <= first + length) return caption.slice(first);
+  const start = caption.slice(first, first + length).replace(/[\ud800-\udbff]$/, "");
   const end = Math.max(start.lastIndexOf(" "), start.lastIndexOf("\n"));
   return end > length / 2 ? start.slice(0, end) : start;
 }

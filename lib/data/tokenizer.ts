@@ -9,13 +9,14 @@ export const END_OF_TEXT = 49_407;
 
 const BYTE_SYMBOLS = 256;
 const FIRST_MERGE = 2 * BYTE_SYMBOLS;
-/** The published pattern ignores case, by which ſ is an s, and U+0345 (a combining iota) neither a letter nor another. */
-const WORD_PATTERN = /'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^ \u0345\p{L}\p{N}]+/gu;
+/** The published pattern ignores case: ſ is an s, and U+0345, a case of ι, is neither a letter nor anything else. */
+const WORD_PATTERN =
+  // biome-ignore lint/suspicious/noMisleadingCharacterClass: the combining mark is meant by itself
+  /'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^ \u0345\p{L}\p{N}]+/gu;
 /** More bytes than the longest token of the vocabulary has: a word cut there still fills its share of the context. */
 const LONGEST_TOKEN_BYTES = 64;
-/** Characters of a caption for each token of the context that are cleaned at first, and at most. */
-const FIRST_START = LONGEST_TOKEN_BYTES;
-const LONGEST_START = 16 * FIRST_START;
+/** How much of a caption is cleaned at most, lest a caption of many megabytes hold the event loop. */
+const CHARACTERS_PER_TOKEN = LONGEST_TOKEN_BYTES;
 const DEFAULT_CONTEXT_LENGTH = 77;
 const LONGEST_CONTEXT = 1 << 16;
 const CACHED_WORDS = 50_000;
@@ -67,39 +68,22 @@ export class ClipTokenizer implements Tokenizer {
     });
   }
 
+  /**
+   * Token ids of one caption, start and end of text included, at most `contextLength` of them. Of a long caption the
+   * first 64 characters for each token are read, not counting white space at its beginning.
+   */
   encode(caption: string, contextLength = DEFAULT_CONTEXT_LENGTH): number[] {
     checkArgument("encode: caption", caption, text);
     checkArgument("encode: contextLength", contextLength, contextLengthSchema);
-    return this.encodeStart(caption, contextLength);
-  }
-
-  /**
-   * Ids of as much of a caption as fills the context: a start of it is cleaned, which grows until the context is full or
-   * `LONGEST_START` characters for each token have been read; what comes after those does not count.
-   */
-  private encodeStart(caption: string, contextLength: number): number[] {
-    for (let length = FIRST_START * contextLength; ; length *= 4) {
-      const isWhole = length >= caption.length;
-      const { ids, isFull } = this.encodeWords(isWhole ? caption : startOf(caption, length), contextLength);
-      if (isWhole || isFull || length >= LONGEST_START * contextLength) {
-        ids.length = Math.min(ids.length, contextLength - 1);
-        ids.push(END_OF_TEXT);
-        return ids;
-      }
-    }
-  }
-
-  /** Ids of words until they fill the context, and whether they do without the last word, which may be cut. */
-  private encodeWords(caption: string, contextLength: number): { ids: number[]; isFull: boolean } {
-    const cleaned = cleanCaption(caption);
     const ids = [START_OF_TEXT];
-    for (const { 0: word, index } of cleaned.matchAll(WORD_PATTERN)) {
+    const start = startOf(caption, CHARACTERS_PER_TOKEN * contextLength);
+    for (const [word] of cleanCaption(start).matchAll(WORD_PATTERN)) {
       for (const id of this.encodeWord(word, contextLength)) ids.push(id);
-      const isCut =
-        index + word.length === cleaned.length && word.length < LONGEST_TOKEN_BYTES * contextLength;
-      if (ids.length >= contextLength) return { ids, isFull: !isCut };
+      if (ids.length >= contextLength) break;
     }
-    return { ids, isFull: false };
+    ids.length = Math.min(ids.length, contextLength - 1);
+    ids.push(END_OF_TEXT);
+    return ids;
   }
 
   /** The text of token ids up to the end of text; start of text is left out, words are one space apart. */
@@ -114,17 +98,26 @@ export class ClipTokenizer implements Tokenizer {
   }
 
   private encodeWord(word: string, contextLength: number): readonly number[] {
+    if (word.length > LONGEST_TOKEN_BYTES) return this.encodeLongWord(Buffer.from(word), contextLength);
     const known = this.words.get(word);
     if (known !== undefined) return known;
-    const bytes = Buffer.from(word).subarray(0, LONGEST_TOKEN_BYTES * contextLength);
-    const symbols = Array.from(bytes, (byte) => this.symbolOfByte[byte]!);
-    symbols.push(symbols.pop()! + BYTE_SYMBOLS);
-    const ids = this.mergePairs(symbols);
-    if (word.length <= LONGEST_TOKEN_BYTES) {
-      if (this.words.size >= CACHED_WORDS) this.words.clear();
-      this.words.set(word, ids);
-    }
+    const ids = this.mergeBytes(Buffer.from(word));
+    if (this.words.size >= CACHED_WORDS) this.words.clear();
+    this.words.set(word, ids);
     return ids;
+  }
+
+  /** Few bytes fill the context, unless they are in long tokens. */
+  private encodeLongWord(bytes: Buffer, contextLength: number): readonly number[] {
+    const ids = this.mergeBytes(bytes.subarray(0, 8 * contextLength));
+    if (bytes.length <= 8 * contextLength || ids.length > 2 * contextLength) return ids;
+    return this.mergeBytes(bytes.subarray(0, LONGEST_TOKEN_BYTES * contextLength));
+  }
+
+  private mergeBytes(bytes: Buffer): number[] {
+    const symbols = Array.from(bytes, (byte) => this.symbolOfByte[byte]!);
+    symbols[symbols.length - 1]! += BYTE_SYMBOLS;
+    return this.mergePairs(symbols);
   }
 
   /**

@@ -74,7 +74,9 @@ export class CodePage {
   }
 
   decode(bytes: string): string {
-    return Array.from(bytes, (byte) => this.characters[byte.charCodeAt(0)]).join("");
+    let text = "";
+    for (let i = 0; i < bytes.length; i++) text += this.characters[bytes.charCodeAt(i)];
+    return text;
   }
 
   /** The characters of bytes `first` to `last`. */

@@ -10,13 +10,13 @@ export interface Work {
 
 const LATIN_1 = codePage("latin-1");
 const WINDOWS_1252 = codePage("windows-1252");
-const C1_CONTROLS = /[\x80-\x9f]/g;
+const C1_CONTROLS = /[\x80-\x9f]+/g;
 /** Bytes that Windows-1252 does not assign. */
 const UNASSIGNED = /[\x81\x8d\x8f\x90\x9d]/;
 
 /** C1 controls as what Windows-1252 has in their place. */
 export function replaceC1Controls(text: string): string {
-  return text.replace(C1_CONTROLS, (control) => WINDOWS_1252.decode(control));
+  return text.replace(C1_CONTROLS, (controls) => WINDOWS_1252.decode(controls));
 }
 
 /** The text whose UTF-8 was read in a single-byte encoding, or undefined. */
