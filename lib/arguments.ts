@@ -79,6 +79,8 @@ export function checkArgument<T extends z.ZodType>(
   value: unknown,
   schema: T,
 ): asserts value is z.input<T> {
+  if (schema.safeParse(value).success) return;
+  // Only what is refused is parsed with its input, which takes a hundred times as long.
   const { error } = schema.safeParse(value, { reportInput: true });
   if (error) throw argumentError(name, error.issues[0]!, schema);
 }
