@@ -66,7 +66,7 @@ export function describeEvaluation(result: Evaluation): string {
         ];
   if (result.skipped > 0) {
     const reasons = Object.entries(result.skips).map(([reason, count]) => `${count} ${reason}`);
-    lines.push(`${result.skipped} samples could not be used: ${reasons.join(", ")}`);
+    lines.push(`samples that could not be used: ${reasons.join(", ")}`);
   }
   return [...lines, `protocol: ${result.protocol}`].join("\n");
 }
