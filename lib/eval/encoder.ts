@@ -26,11 +26,14 @@ export interface Encoder {
   asOneCall?<T>(work: (encoder: Encoder) => Promise<T>): Promise<T>;
 }
 
+const isSize = (value: unknown) => Number.isSafeInteger(value) && (value as number) > 0;
 const encoderSchema = z.custom<Encoder>(
-  (value) =>
-    ["encodePixels", "encodeText", "products"].every(
-      (name) => typeof (value as Record<string, unknown> | null | undefined)?.[name] === "function",
-    ),
+  (value) => {
+    const { embedDim, imageSize, encodePixels, encodeText, products, asOneCall } = (value ??
+      {}) as Partial<Encoder>;
+    const methods = [encodePixels, encodeText, products, ...(asOneCall === undefined ? [] : [asOneCall])];
+    return isSize(embedDim) && isSize(imageSize) && methods.every((method) => typeof method === "function");
+  },
   { error: "an EvaClip or another encoder" },
 );
 const datasetSchema = z.custom<Dataset>(

@@ -141,7 +141,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     options: EncodeOptions = {},
   ): Promise<Float32Array | Float32Array[]> {
     checkArgument("encodeImage: options", options, encodeOptions);
-    const images = ownImages("encodeImage: images", listed(input));
+    const images = ownImages("encodeImage: images", input);
     const own = { ...options };
     const rows = await this.#calls.run(() => this.#encoder.images(images, own), own.signal);
     return Array.isArray(input) ? splitRows(rows, images.length) : rows;
@@ -156,7 +156,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     input: string | readonly string[],
     options: EncodeOptions = {},
   ): Promise<Float32Array | Float32Array[]> {
-    const captions = ownList(typeof input === "string" ? [input] : input);
+    const captions = ownList("encodeText: captions", typeof input === "string" ? [input] : input);
     checkArgument("encodeText: captions", captions, captionList);
     checkArgument("encodeText: options", options, encodeOptions);
     const own = { ...options };
@@ -237,10 +237,10 @@ export class EvaClip implements Encoder, AsyncDisposable {
     labels: readonly string[],
     options: ClassifyOptions = {},
   ): Promise<Classification[] | Classification[][]> {
-    const names = ownList(labels);
+    const names = ownList("classify: labels", labels);
     checkArgument("classify: labels", names, labelList);
     checkArgument("classify: options", options, classifyOptions);
-    const images = ownImages("classify: images", listed(input));
+    const images = ownImages("classify: images", input);
     const { topK = 5, signal, templates = DEFAULT_TEMPLATES } = options;
     const settings = { templates: [...templates], ...(signal && { signal }) };
     const ranked = await this.#calls.run(() => this.#rankedLabels(images, names, settings), signal);
@@ -306,8 +306,4 @@ export class EvaClip implements Encoder, AsyncDisposable {
     const scale = await this.#encoder.logitScale();
     return splitRows(scores, images.length).map((row) => rankLabels(row, labels, scale));
   }
-}
-
-function listed(input: ImageInput | readonly ImageInput[]): readonly ImageInput[] {
-  return Array.isArray(input) ? [...input] : [input as ImageInput];
 }

@@ -3,7 +3,7 @@ import { EvaClipError } from "../errors";
 import { stackRows } from "../eval/encoder";
 import { firstNotFinite, notFinite } from "../eval/finite";
 import { holds } from "../host_tensor";
-import { checkBytes, ownArray } from "./own_inputs";
+import { checkBytes, ownArray, ownList } from "./own_inputs";
 
 /** A vector of E numbers, or a list of them. */
 export type Vectors = Float32Array | readonly Float32Array[];
@@ -30,8 +30,8 @@ function checkFinite(name: string, values: Float32Array): void {
  *   `ERR_EVACLIP_NOT_FINITE` for NaN and infinity
  */
 export function ownVectors(name: string, vectors: unknown, columns: number): Float32Array {
-  const list = Array.isArray(vectors) ? [...vectors] : [vectors];
-  list.forEach((vector, i) => {
+  const list = ownList(name, Array.isArray(vectors) ? vectors : [vectors]) as unknown[];
+  const own = list.map((vector, i) => {
     const place = Array.isArray(vectors) ? `${name}[${i}]` : name;
     if (!isVector(vector)) {
       const expected = Array.isArray(vectors) ? "a Float32Array" : "a Float32Array or a list of them";
@@ -42,9 +42,10 @@ export function ownVectors(name: string, vectors: unknown, columns: number): Flo
       throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected: columns, actual: vector.length });
     }
     checkFinite(place, vector);
+    return vector;
   });
-  checkBytes(name, 4 * columns * list.length, list.length);
-  return stackRows(list, columns);
+  checkBytes(name, 4 * columns * own.length, own.length);
+  return stackRows(own, columns);
 }
 
 /** A copy of a matrix [N, columns] in one array; throws as `ownVectors` does. */

@@ -145,6 +145,7 @@ test.each<[string, () => Promise<unknown>, string]>([
     "ERR_EVACLIP_INVALID_ARGUMENT",
   ],
   ["classes as a Set", () => evaluate({ classes: new Set(["a"]) }), "ERR_EVACLIP_INVALID_ARGUMENT"],
+  ["classes of no end", () => evaluate({ classes: new Array(2 ** 32 - 1) }), "ERR_EVACLIP_INVALID_ARGUMENT"],
   ["a signal that is none", () => evaluate({ signal: 5 }), "ERR_EVACLIP_INVALID_ARGUMENT"],
   ["an unknown option", () => evaluate({ template: ["{}"] }), "ERR_EVACLIP_INVALID_ARGUMENT"],
 ])("%s is an error", async (_, run, code) => {

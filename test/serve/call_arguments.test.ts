@@ -33,6 +33,7 @@ const NO_TEXT: [string, unknown][] = [
   ["a String object", new String("a")],
   ["a list with a number", ["a", 5]],
   ["a list with a hole", new Array(1)],
+  ["a list of no end", new Array(2 ** 32 - 1)],
 ];
 
 test.each<[string, () => Promise<unknown>, string, string?]>([
@@ -43,6 +44,9 @@ test.each<[string, () => Promise<unknown>, string, string?]>([
     "encodeText: captions",
   ]),
   ["encodeImage of a number", call("encodeImage", 5), INVALID],
+  ["encodeImage of a list of no end", call("encodeImage", new Array(2 ** 32 - 1)), INVALID],
+  ["similarity of a list of no end", call("similarity", new Array(2 ** 32 - 1), vector), INVALID],
+  ["classify, labels of no end", call("classify", picture, new Array(2 ** 32 - 1)), INVALID],
   ["encodeImage of nothing", call("encodeImage"), INVALID],
   ["encodeImage of a list with null", call("encodeImage", [picture, null]), INVALID],
   ["encodePixels, batch as text", call("encodePixels", pixels, "1"), INVALID, 'found "1"'],
