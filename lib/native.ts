@@ -1,7 +1,7 @@
 // The only file that loads the addon. It types the addon's whole surface; nothing else touches it.
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { EvaClipError } from "./errors";
+import { nativeNotFound } from "./native_not_found";
 
 export type DType = "f32" | "bf16" | "i32" | "u8";
 
@@ -147,15 +147,7 @@ function load(): Native {
   try {
     return given ? require(given) : require("node-gyp-build")(packageFolder);
   } catch (cause) {
-    const built = existsSync(join(packageFolder, "CMakeLists.txt"));
-    const tried = given ?? `${packageFolder}/{build,prebuilds}`;
-    const remedy = built ? "build it with `npm run build:native`" : "this platform has no prebuilt binary";
-    throw new EvaClipError(
-      "ERR_EVACLIP_NATIVE_NOT_FOUND",
-      `the native addon could not be loaded (tried ${tried}): ${remedy}. ${(cause as Error).message}`,
-      { platform: `${process.platform}-${process.arch}`, tried },
-      { cause },
-    );
+    throw nativeNotFound(packageFolder, given, cause as Error);
   }
 }
 

@@ -24,8 +24,8 @@ std::string beside_the_addon() {
 
 std::shared_ptr<backend> open_cuda(const std::string& path) {
   if (!std::filesystem::exists(path))
-    throw device_error("there is no CUDA backend at " + path +
-                           "; `npm run build:cuda`, which needs nvcc 12.8 or newer, builds it",
+    throw device_error("the package has no CUDA backend (" + path +
+                           "); in a checkout, `npm run build:cuda` builds it with nvcc 12.8 or newer",
                        {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", path}});
   return open_backend_library(path, backend_interface_of(ops::fingerprint));
 }

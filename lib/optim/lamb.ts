@@ -25,6 +25,10 @@ export class Lamb extends Optimizer {
     this.adapt = rules.map(({ weightDecay }) => (adapt === "all" || weightDecay !== 0 ? 1 : 0));
   }
 
+  override describe(): ReturnType<Optimizer["describe"]> {
+    return { ...super.describe(), optimizer: "lamb", variant: this.variant };
+  }
+
   protected apply(inputs: UpdateInputs): Tensor {
     return lambUpdate(inputs, { ...this.settings, adapt: this.adapt, variant: this.variant });
   }

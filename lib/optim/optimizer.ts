@@ -72,6 +72,21 @@ export abstract class Optimizer {
     return Math.max(...this.settings.learningRates);
   }
 
+  /** The algorithm and its settings by name, to compare with those of the run that a checkpoint was written by. */
+  describe(): Record<string, string | number | number[]> {
+    const { learningRates, weightDecays, beta1, beta2, eps, clipNorm } = this.settings;
+    const distinct = (values: readonly number[]) => [...new Set(values)].sort((a, b) => a - b);
+    return {
+      optimizer: this.constructor.name,
+      learningRates: distinct(learningRates),
+      weightDecays: distinct(weightDecays),
+      beta1,
+      beta2,
+      eps,
+      clipNorm,
+    };
+  }
+
   /**
    * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`: everything that a checkpoint needs besides
    * the step.
