@@ -1,9 +1,9 @@
-import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { EvaClipError } from "../errors";
 import type { HostTensor } from "../host_tensor";
 import { writeError } from "../io/file_error";
 import { writeJson } from "../io/json_file";
+import { makeFolder } from "../io/make_folder";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors";
 import { type ClipConfig, isEva } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
@@ -120,7 +120,7 @@ export async function writeWeights(
   const isFile = path.endsWith(".safetensors");
   const folder = isFile ? dirname(path) : path;
   const weights = isFile ? path : join(folder, MODEL_FILES[layout.name] ?? "model.safetensors");
-  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+  await makeFolder(folder).catch((error: unknown) => {
     throw writeError(folder, error);
   });
   const tensors = tensorsToWrite(model, layout, options);
