@@ -1,6 +1,5 @@
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { shortened } from "../arguments";
 import { EvaClipError } from "../errors";
 
 /** Errors that say something about the path itself; any other (EMFILE, EIO, EACCES, …) is trouble of the system. */
@@ -12,6 +11,13 @@ const ERRORS_OF_PATHS = new Set([
   "ENAMETOOLONG",
   "ERR_FS_FILE_TOO_LARGE",
 ]);
+
+const MOST_LETTERS = 300;
+
+/** A path for a message: its end, which tells files apart, when it is very long. */
+export function shownPath(path: string): string {
+  return path.length <= MOST_LETTERS ? path : `…${path.slice(-MOST_LETTERS)} (${path.length} characters)`;
+}
 
 /** What a path is when it is not a regular file, such as "a FIFO". */
 export function specialKind(
@@ -59,7 +65,7 @@ export function readError(path: string, error: unknown): EvaClipError {
   const reason = message.slice(0, message.indexOf("'") < 0 ? undefined : message.indexOf("'")).trim();
   return new EvaClipError(
     kind,
-    `cannot read ${shortened(path)}: ${reason}`,
+    `cannot read ${shownPath(path)}: ${reason}`,
     { path, cause: code },
     { cause: error },
   );
@@ -68,7 +74,7 @@ export function readError(path: string, error: unknown): EvaClipError {
 function requireRegular(path: string, stats: Stats): void {
   const kind = specialKind(stats);
   if (kind === undefined) return;
-  throw new EvaClipError("ERR_EVACLIP_DATA", `cannot read ${shortened(path)}: it is ${kind}, not a file`, {
+  throw new EvaClipError("ERR_EVACLIP_DATA", `cannot read ${shownPath(path)}: it is ${kind}, not a file`, {
     path,
     kind,
   });
