@@ -11,8 +11,8 @@ export function invalidArgument(message: string, details?: Record<string, unknow
 const MOST_LETTERS = 60;
 
 /** Text for a message, which never repeats a long input whole. */
-export function shortened(text: string): string {
-  return text.length <= MOST_LETTERS ? text : `${text.slice(0, MOST_LETTERS)}… (${text.length} characters)`;
+export function shortened(text: string, most = MOST_LETTERS): string {
+  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`;
 }
 
 /** What a value is, in a few words: `"3"`, `Float32Array of 5`, `a function`. */
