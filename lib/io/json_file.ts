@@ -1,16 +1,19 @@
 import { readFile, rename, unlink, writeFile } from "node:fs/promises";
+import { shortened } from "../arguments";
 import { EvaClipError } from "../errors";
 import { writeError } from "./file_error";
+import { statModelFile } from "./model_path";
 
 /** The content of a JSON file. @throws EvaClipError `ERR_EVACLIP_IO` or, when it is not JSON, `ERR_EVACLIP_CHECKPOINT_CORRUPT`. */
 export async function readJson(path: string): Promise<unknown> {
+  await statModelFile(path);
   const text = await readFile(path, "utf8").catch((error: Error) => {
     throw new EvaClipError("ERR_EVACLIP_IO", `cannot read ${path}: ${error.message}`, { path });
   });
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    const problem = `${path} is not JSON: ${(error as Error).message}`;
+    const problem = `${path} is not JSON: ${shortened((error as Error).message)}`;
     throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", problem, { path });
   }
 }

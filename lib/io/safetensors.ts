@@ -6,6 +6,7 @@ import { native } from "../native";
 import { MappedFile } from "./mapped_file";
 import { layoutTensors, parseHeader, type TensorInfo } from "./safetensors_header";
 import {
+  elementBytes,
   type FloatDtype,
   isFloatDtype,
   rowMajorStrides,
@@ -52,7 +53,7 @@ export class SafetensorsFile implements TensorSource {
     const tensor = this.tensors.get(name);
     if (tensor === undefined) throw corrupt(this.path, `has no tensor "${name}"`, { tensor: name });
     const elements = TENSOR_ARRAYS[tensor.dtype];
-    const size = tensor.shape.reduce((product, dim) => product * dim, elements.BYTES_PER_ELEMENT);
+    const size = tensor.shape.reduce((product, dim) => product * dim, 1) * elementBytes(tensor.dtype);
     return new elements(this.file.bytes(tensor.offset, tensor.offset + size).buffer as ArrayBuffer);
   }
 
@@ -79,7 +80,10 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     const length = file.bytes(0, LENGTH_BYTES);
     const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
     if (headerBytes > Math.min(GREATEST_HEADER_BYTES, fileBytes - LENGTH_BYTES)) {
-      throw corrupt(path, `claims a header of ${headerBytes} bytes in a file of ${fileBytes}`);
+      throw corrupt(
+        path,
+        `is a broken safetensors file: it claims a header of ${headerBytes} bytes in a file of ${fileBytes}`,
+      );
     }
     const dataStart = LENGTH_BYTES + headerBytes;
     const header = parseHeader(
