@@ -3,8 +3,9 @@ import { fileURLToPath } from "node:url";
 import { types } from "node:util";
 import sharp, { type Sharp, type SharpOptions } from "sharp";
 import { EvaClipError } from "../errors";
+import { clipPixels, type PixelStatistics } from "../ops/patch_embed";
 import { type CropPlan, type CropPlanner, centreCrop } from "./crop";
-import { enlarge } from "./enlarge";
+import { enlarge, type Interpolation } from "./enlarge";
 import { SampleError } from "./sample_error";
 
 /** Decoded pixels [height, width, channels], 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA. */
@@ -17,11 +18,6 @@ export interface RawImage {
 
 /** A path, a file: URL, the bytes of an image file, decoded pixels, or a sharp pipeline. */
 export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | RawImage | Sharp;
-
-/** Mean of CLIP's training images, R, G, B, of pixels in [0, 1] (Radford et al. 2021). */
-export const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073] as const;
-/** Standard deviation of the same. */
-export const CLIP_STD = [0.26862954, 0.26130258, 0.27577711] as const;
 
 // As Pillow reads images: no colour management, no EXIF rotation; a damaged file is an error, not a grey area.
 const DECODE_OPTIONS: SharpOptions = { failOn: "error", ignoreIcc: true };
@@ -86,23 +82,26 @@ async function sourceOf(input: ImageInput): Promise<Source> {
   throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `an image is ${expected}, found ${typeof input}`);
 }
 
+/** libvips's names. */
+const KERNELS = { bicubic: "cubic", bilinear: "linear" } as const;
+
 /**
  * Carries out a plan. libvips reduces the axes that shrink; those that grow are enlarged here, because its enlargement
  * is not Pillow's.
  */
-async function resample(image: Sharp, plan: CropPlan): Promise<Uint8Array> {
+async function resample(image: Sharp, plan: CropPlan, interpolation: Interpolation): Promise<Uint8Array> {
   const { before, after } = plan;
   const width = Math.min(plan.width, before.width);
   const height = Math.min(plan.height, before.height);
   const reduced = image
     .extract(before)
-    .resize(width, height, { fit: "fill", kernel: "cubic", fastShrinkOnLoad: false })
+    .resize(width, height, { fit: "fill", kernel: KERNELS[interpolation], fastShrinkOnLoad: false })
     .raw();
   if (width === plan.width && height === plan.height) return reduced.extract(after).toBuffer();
   const { data, info } = await reduced.toBuffer({ resolveWithObject: true });
   const x = { from: width, to: plan.width, offset: after.left, count: after.width };
   const y = { from: height, to: plan.height, offset: after.top, count: after.height };
-  return enlarge(data, info.channels, x, y);
+  return enlarge(data, info.channels, x, y, interpolation);
 }
 
 /** CMYK to RGB as Pillow does it, without colour profiles: (255 - ink) (255 - black) / 255. */
@@ -126,6 +125,7 @@ export async function decodeImage(
   input: ImageInput,
   size: number,
   planner: CropPlanner = centreCrop,
+  interpolation: Interpolation = "bicubic",
 ): Promise<Uint8Array> {
   if (!Number.isInteger(size) || size < 1) {
     const message = `the image size must be a positive integer, found ${size}`;
@@ -137,31 +137,28 @@ export async function decodeImage(
     const plan = planner(width, height, size);
     const image = source.open();
     if (space === "cmyk") {
-      return rgbFromCmyk(await resample(image.pipelineColourspace("cmyk").toColourspace("cmyk"), plan));
+      return rgbFromCmyk(
+        await resample(image.pipelineColourspace("cmyk").toColourspace("cmyk"), plan, interpolation),
+      );
     }
-    return await resample(image.toColourspace("srgb").removeAlpha(), plan);
+    return await resample(image.toColourspace("srgb").removeAlpha(), plan, interpolation);
   } catch (error) {
     const message = `cannot decode the image ${source.name}: ${(error as Error).message.trim()}`;
     throw new SampleError("undecodable_image", message, { image: source.name }, error);
   }
 }
 
-/** RGB [size, size, 3] as the towers take it ready-made: [3, size, size], normalised by CLIP's mean and deviation. */
-export function normalizePixels(pixels: Uint8Array): Float32Array {
+/** RGB [size, size, 3] as the towers take it ready-made: [3, size, size], normalised by mean and standard deviation. */
+export function normalizePixels(
+  pixels: Uint8Array,
+  { mean, std }: PixelStatistics = clipPixels,
+): Float32Array {
   const plane = pixels.length / 3;
   const normalized = new Float32Array(pixels.length);
   for (let c = 0; c < 3; c++) {
-    const scale = 1 / (255 * CLIP_STD[c]!);
-    const shift = CLIP_MEAN[c]! / CLIP_STD[c]!;
+    const scale = 1 / (255 * std[c]!);
+    const shift = mean[c]! / std[c]!;
     for (let i = 0; i < plane; i++) normalized[c * plane + i] = pixels[3 * i + c]! * scale - shift;
   }
   return normalized;
-}
-
-/**
- * The published evaluation transform: shorter side to `size` (bicubic, antialiased), centre crop, RGB, normalised.
- * Returns [3, size, size]. Throws as `decodeImage` does.
- */
-export async function preprocess(image: ImageInput, size: number): Promise<Float32Array> {
-  return normalizePixels(await decodeImage(image, size));
 }

@@ -1,3 +1,5 @@
+import type { Preprocessing } from "../models/preprocessing";
+
 /** Rows of numbers one after another: [N, E], row-major. */
 export type Rows = Float32Array;
 
@@ -7,6 +9,8 @@ export interface Encoder {
   readonly embedDim: number;
   /** The side of the images it takes, in pixels. */
   readonly imageSize: number;
+  /** What images go through. Default CLIP's. */
+  readonly preprocessing?: Preprocessing;
   /** How results were computed, for the protocol: device and type. */
   readonly setting: string;
   /** Unit-length embeddings [batch, E] of RGB images u8 [batch, S, S, 3]. */

@@ -95,7 +95,7 @@ async function encodeImages(encoder: Encoder, dataset: Dataset, options: Evaluat
   const { signal, onProgress } = options;
   const features: Float32Array[] = [];
   const captions: string[][] = [];
-  await using loader = evaluationLoader(dataset, encoder.imageSize, options);
+  await using loader = evaluationLoader(dataset, encoder, options);
   for await (const batch of loader) {
     const rows = await encoder.encodePixels(batch.images, batch.size, signal ? { signal } : {});
     batch.samples.forEach(({ captions: own }, b) => {

@@ -2,6 +2,7 @@ import type { Batch } from "../data/batch";
 import type { Dataset } from "../data/dataset";
 import { createLoader } from "../data/loader";
 import { EvaClipError } from "../errors";
+import { CLIP_PREPROCESSING, describePreprocessing } from "../models/preprocessing";
 import { type Encoder, normalizeRow, type Rows, stackRows } from "./encoder";
 import { fillTemplates, OPENAI_IMAGENET_TEMPLATES, type PromptTemplates } from "./templates";
 
@@ -84,12 +85,13 @@ export function rankOf(scores: Float32Array, own: number): number {
 /** The batches of a whole data set in its own order, under the evaluation transform. */
 export function evaluationLoader(
   dataset: Dataset,
-  imageSize: number,
+  { imageSize, preprocessing }: Pick<Encoder, "imageSize" | "preprocessing">,
   { batchSize, signal }: EvaluationOptions,
 ) {
   return createLoader(dataset, {
     batchSize: batchSize ?? DEFAULT_BATCH,
     imageSize,
+    ...(preprocessing && { preprocessing }),
     transform: "evaluation",
     shuffle: false,
     text: false,
@@ -105,8 +107,8 @@ export function countSkips(skips: Readonly<Record<string, number>>): number {
 
 /** What images went through, in the protocol's words. */
 export function describeImages(encoder: Encoder): string {
-  const { imageSize } = encoder;
-  return `images with the shorter side resized to ${imageSize} (bicubic, antialiased) and centre-cropped; ${encoder.setting}`;
+  const { imageSize, preprocessing = CLIP_PREPROCESSING } = encoder;
+  return `images with the ${describePreprocessing(preprocessing, imageSize)}; ${encoder.setting}`;
 }
 
 function labelOf(batch: Batch, b: number, classes: number): number {
@@ -129,7 +131,7 @@ export async function evaluateZeroShot(
   if (!classes) throw new EvaClipError("ERR_EVACLIP_DATA", "the data set has no class names");
   const weights = await zeroShotWeights(encoder, classes, templates, signal);
   let [images, first, five] = [0, 0, 0];
-  await using loader = evaluationLoader(dataset, encoder.imageSize, options);
+  await using loader = evaluationLoader(dataset, encoder, options);
   for await (const batch of loader) {
     const features = await encoder.encodePixels(batch.images, batch.size, signal ? { signal } : {});
     const scores = await encoder.products(features, weights);

@@ -4,20 +4,24 @@ import { describeValue, invalidArgument, shortened } from "../arguments";
 import { EvaClipError } from "../errors";
 
 const SPECIAL_FILES: readonly (readonly [(found: Stats) => boolean, string])[] = [
-  [(found) => found.isFIFO(), "a named pipe"],
+  [(found) => found.isFIFO(), "a named pipe (FIFO)"],
   [(found) => found.isCharacterDevice() || found.isBlockDevice(), "a device"],
   [(found) => found.isSocket(), "a socket"],
 ];
 
+/** Paths are shown whole; what is longer than any system takes is no path. */
+const LONGEST_PATH = 4096;
+
 function cannotRead(path: string, error: NodeJS.ErrnoException): EvaClipError {
-  const shown = shortened(path);
+  const shown = path.length > LONGEST_PATH ? shortened(path) : path;
   const problems: Record<string, string> = {
     ENOENT: `${shown} does not exist`,
     ENOTDIR: `${shown} does not exist: a part of its path is a file`,
     EACCES: `no permission to read ${shown} (EACCES)`,
     EPERM: `no permission to read ${shown} (EPERM)`,
   };
-  const problem = problems[error.code ?? ""] ?? `cannot open ${shown}: ${error.message}`;
+  const problem =
+    problems[error.code ?? ""] ?? `cannot open ${shown}: ${error.code ?? shortened(error.message)}`;
   return new EvaClipError("ERR_EVACLIP_IO", problem, { path: shown, cause: error.code });
 }
 

@@ -1,7 +1,8 @@
 import type { LoadReport } from "../checkpoints/load_report";
 import type { ConfigSource } from "../checkpoints/resolve_config";
 import { writeWeights } from "../checkpoints/write_weights";
-import { decodeImage, type ImageInput } from "../data/image";
+import type { ImageInput } from "../data/image";
+import { prepareImage } from "../data/prepare_image";
 import { clipTokenizer, type Tokenizer } from "../data/tokenizer";
 import type { Device } from "../device";
 import { EvaClipError } from "../errors";
@@ -10,6 +11,7 @@ import { zeroShotWeights } from "../eval/zero_shot";
 import { elementCount, holds } from "../host_tensor";
 import type { ClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
+import type { Preprocessing } from "../models/preprocessing";
 import { abortable } from "../train/abortable";
 import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabels } from "./classification";
 import { type Embeddings, EncoderPrograms, encodeInParts } from "./encoder_programs";
@@ -101,6 +103,11 @@ export class EvaClip implements Encoder, AsyncDisposable {
     return this.model.image.imageSize;
   }
 
+  /** What images go through, as the model's files state it. */
+  get preprocessing(): Preprocessing {
+    return this.model.preprocessing;
+  }
+
   get contextLength(): number {
     return this.model.text.contextLength;
   }
@@ -125,7 +132,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     const rows = await this.#inParts(images.length, options, async (start, size) => {
       const pixels = new Uint8Array(size * bytes);
       const decode = async (image: ImageInput, i: number) =>
-        pixels.set(await decodeImage(image, this.imageSize), i * bytes);
+        pixels.set(await prepareImage(image, this.imageSize, this.preprocessing), i * bytes);
       await Promise.all(images.slice(start, start + size).map(decode));
       return this.#programs.image(pixels, size);
     });
