@@ -115,6 +115,7 @@ function dataSource(dataset: Dataset, model: ClipModel, flags: TrainFlags): Batc
     batchSize,
     seed,
     imageSize: model.image.imageSize,
+    preprocessing: model.preprocessing,
     contextLength: model.text.contextLength,
     ...(workers !== undefined && { concurrency: workers }),
     onSkip: ({ message }) => {

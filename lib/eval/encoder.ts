@@ -2,6 +2,7 @@ import { z } from "zod";
 import { checkArgument } from "../arguments";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
+import type { Preprocessing } from "../models/preprocessing";
 import { abortable, throwIfAborted } from "../train/abortable";
 import { firstNotFinite, notFinite } from "./finite";
 
@@ -14,6 +15,8 @@ export interface Encoder {
   readonly embedDim: number;
   /** The side of the images it takes, in pixels. */
   readonly imageSize: number;
+  /** What images go through. Default CLIP's. */
+  readonly preprocessing?: Preprocessing;
   /** How results were computed, for the protocol: device and type. */
   readonly setting: string;
   /** Unit-length embeddings [batch, E] of RGB images u8 [batch, S, S, 3]. */

@@ -4,6 +4,7 @@ import type { Batch } from "../data/batch";
 import type { Dataset } from "../data/dataset";
 import { createLoader } from "../data/loader";
 import { EvaClipError } from "../errors";
+import { CLIP_PREPROCESSING, describePreprocessing } from "../models/preprocessing";
 import type { Encoder, Rows } from "./encoder";
 import { notFinite } from "./finite";
 
@@ -30,12 +31,13 @@ export type Skips = Readonly<Record<string, number>>;
 /** The batches of a whole data set in its own order, under the evaluation transform. */
 export function evaluationLoader(
   dataset: Dataset,
-  imageSize: number,
+  { imageSize, preprocessing }: Pick<Encoder, "imageSize" | "preprocessing">,
   { batchSize, signal }: EvaluationOptions,
 ) {
   return createLoader(dataset, {
     batchSize: batchSize ?? DEFAULT_BATCH,
     imageSize,
+    ...(preprocessing && { preprocessing }),
     transform: "evaluation",
     shuffle: false,
     text: false,
@@ -70,6 +72,6 @@ export function countSkips(skips: Skips): number {
 
 /** What images went through, in the protocol's words. */
 export function describeImages(encoder: Encoder): string {
-  const { imageSize } = encoder;
-  return `images with the shorter side resized to ${imageSize} (bicubic, antialiased) and centre-cropped; ${encoder.setting}`;
+  const { imageSize, preprocessing = CLIP_PREPROCESSING } = encoder;
+  return `images with the ${describePreprocessing(preprocessing, imageSize)}; ${encoder.setting}`;
 }

@@ -100,7 +100,7 @@ async function encodeImages(encoder: Encoder, dataset: Dataset, options: Evaluat
   const features: Float32Array[] = [];
   const captions: string[][] = [];
   let uncaptioned = 0;
-  await using loader = evaluationLoader(dataset, encoder.imageSize, options);
+  await using loader = evaluationLoader(dataset, encoder, options);
   for await (const batch of loader) {
     const rows = await encodeBatch(encoder, batch, signal);
     batch.samples.forEach(({ captions: own }, b) => {

@@ -118,7 +118,7 @@ async function zeroShot(
   const { classes, templates, signal, onProgress } = options;
   const weights = await zeroShotWeights(encoder, classes, templates, signal);
   let [images, first, five] = [0, 0, 0];
-  await using loader = evaluationLoader(dataset, encoder.imageSize, options);
+  await using loader = evaluationLoader(dataset, encoder, options);
   for await (const batch of loader) {
     const features = await encodeBatch(encoder, batch, signal);
     const scores = await scoresOf(encoder, features, weights);

@@ -7,6 +7,7 @@ import { type ClipConfig, isEva, textPrefix } from "./clip_config";
 import { ClipVisionTower } from "./clip_vision";
 import { EvaVisionTower } from "./eva_vision";
 import type { ImageTower } from "./image_tower";
+import { type Preprocessing, preprocessingOf } from "./preprocessing";
 import { TextTower } from "./text_tower";
 
 /** The logarithm of the logit scale at the start of training (Radford et al. 2021, section 2.5). */
@@ -28,6 +29,8 @@ export class ClipModel extends Module {
   readonly logitScale: Parameter; // [], the logarithm of the scale
   readonly image: ImageTower;
   readonly text: TextTower;
+  /** What images go through; u8 images are normalised by the image tower. */
+  readonly preprocessing: Preprocessing;
 
   constructor(
     readonly config: ClipConfig,
@@ -36,7 +39,8 @@ export class ClipModel extends Module {
     super();
     const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
     const activation = config.quick_gelu ? "quick_gelu" : "gelu";
-    const options = { embedDim, type, init };
+    this.preprocessing = preprocessingOf(config);
+    const options = { embedDim, type, init, pixels: this.preprocessing };
     this.logitScale = new Parameter("logit_scale", [], { kind: "constant", value: INITIAL_LOGIT_SCALE });
     this.image = isEva(config)
       ? new EvaVisionTower(vision, options)

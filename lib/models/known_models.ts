@@ -42,6 +42,11 @@ export function modelConfig(name: string): ClipConfig {
   return parseClipConfig(config);
 }
 
+/** Whether a published model is known by a name. */
+export function isModelName(name: string): boolean {
+  return publishedModels.some((model) => namesOf(model).includes(name));
+}
+
 function namesOf({ name, aliases }: PublishedModel): readonly string[] {
   return [name, ...aliases];
 }

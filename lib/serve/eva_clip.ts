@@ -2,7 +2,7 @@ import { anyFunction, checkArgument, pathText } from "../arguments";
 import type { LoadReport } from "../checkpoints/load_report";
 import type { ConfigSource } from "../checkpoints/resolve_config";
 import { writeWeights } from "../checkpoints/write_weights";
-import type { ImageInput } from "../data/image";
+import type { HeldImage, ImageInput } from "../data/image_input";
 import { clipTokenizer, type Tokenizer } from "../data/tokenizer";
 import type { Device } from "../device";
 import { type Encoder, scoresOf } from "../eval/encoder";
@@ -21,11 +21,12 @@ import {
   ownTokens,
 } from "./call_arguments";
 import { Calls } from "./calls";
+import type { Preprocessing } from "../models/preprocessing";
 import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabels } from "./classification";
 import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, ModelType } from "./eva_clip_options";
 import { ModelEncoder } from "./model_encoder";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
-import { ownImages, ownList } from "./own_inputs";
+import { holdImages, ownList } from "./own_inputs";
 import { tokenRows } from "./token_rows";
 import { ownMatrix, ownVectors, splitRows, type Vectors } from "./vectors";
 
@@ -122,6 +123,11 @@ export class EvaClip implements Encoder, AsyncDisposable {
     return this.model.image.imageSize;
   }
 
+  /** What images go through, as the model's files state it. */
+  get preprocessing(): Preprocessing {
+    return this.model.preprocessing;
+  }
+
   get contextLength(): number {
     return this.model.text.contextLength;
   }
@@ -141,7 +147,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     options: EncodeOptions = {},
   ): Promise<Float32Array | Float32Array[]> {
     checkArgument("encodeImage: options", options, encodeOptions);
-    const images = ownImages("encodeImage: images", input);
+    const images = holdImages("encodeImage: images", input);
     const own = { ...options };
     const rows = await this.#calls.run(() => this.#encoder.images(images, own), own.signal);
     return Array.isArray(input) ? splitRows(rows, images.length) : rows;
@@ -240,7 +246,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     const names = ownList("classify: labels", labels);
     checkArgument("classify: labels", names, labelList);
     checkArgument("classify: options", options, classifyOptions);
-    const images = ownImages("classify: images", input);
+    const images = holdImages("classify: images", input);
     const { topK = 5, signal, templates = DEFAULT_TEMPLATES } = options;
     const settings = { templates: [...templates], ...(signal && { signal }) };
     const ranked = await this.#calls.run(() => this.#rankedLabels(images, names, settings), signal);
@@ -296,7 +302,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
 
   /** All labels of each image, best first. */
   async #rankedLabels(
-    images: readonly ImageInput[],
+    images: readonly HeldImage[],
     labels: readonly string[],
     { templates, signal }: CallOptions & Required<Pick<ClassifyOptions, "templates">>,
   ): Promise<Classification[][]> {

@@ -1,10 +1,12 @@
-import { decodeImage, type ImageInput } from "../data/image";
+import type { HeldImage } from "../data/image_input";
+import { prepareHeldImage } from "../data/prepare_image";
 import type { Tokenizer } from "../data/tokenizer";
 import type { Device } from "../device";
 import type { Encoder } from "../eval/encoder";
 import { checkEmbedding, firstNotFinite, notFinite } from "../eval/finite";
 import { holds } from "../host_tensor";
 import type { ClipModel } from "../models/clip_model";
+import type { Preprocessing } from "../models/preprocessing";
 import { throwIfAborted } from "../train/abortable";
 import { batchParts, type Embeddings, EncoderPrograms, LARGEST_BATCH } from "./encoder_programs";
 import type { EncodeOptions } from "./eva_clip_options";
@@ -34,17 +36,21 @@ export class ModelEncoder implements Encoder {
     return this.model.image.imageSize;
   }
 
+  get preprocessing(): Preprocessing {
+    return this.model.preprocessing;
+  }
+
   get setting(): string {
     return `${this.model.image.type} on ${this.device.info.kind}`;
   }
 
   /** → [N, E] */
-  images(images: readonly ImageInput[], options: EncodeOptions): Promise<Float32Array> {
+  images(images: readonly HeldImage[], options: EncodeOptions): Promise<Float32Array> {
     const bytes = this.imageSize ** 2 * 3;
     const encode = async (start: number, size: number) => {
       const pixels = new Uint8Array(size * bytes);
-      const decode = async (image: ImageInput, i: number) =>
-        pixels.set(await decodeImage(image, this.imageSize), i * bytes);
+      const decode = async (image: HeldImage, i: number) =>
+        pixels.set(await prepareHeldImage(image, this.imageSize, this.preprocessing), i * bytes);
       await Promise.all(images.slice(start, start + size).map(decode));
       throwIfAborted(options.signal);
       return this.#programs.image(pixels, size);

@@ -1,8 +1,7 @@
 // Inputs are copied when a call is made, so that what the caller does with its buffers afterwards changes no result.
 import { types } from "node:util";
-import type { Sharp } from "sharp";
 import { checkLength, invalidArgument } from "../arguments";
-import type { ImageInput, RawImage } from "../data/image";
+import { type HeldImage, holdImage, type ImageInput, type RawImage } from "../data/image_input";
 import { holds } from "../host_tensor";
 
 /**
@@ -49,27 +48,10 @@ function bytesOf(image: ImageInput): number {
   return pixelsOf(image)?.byteLength ?? 0;
 }
 
-function isPipeline(image: unknown): image is Sharp {
-  const { clone, metadata } = (image ?? {}) as Partial<Sharp>;
-  return typeof clone === "function" && typeof metadata === "function";
-}
-
-/** An image that nobody else can change; what is no image stays as it is, for the decoder to refuse. */
-function ownImage(image: ImageInput): ImageInput {
-  if (types.isUint8Array(image)) return new Uint8Array(image);
-  if (types.isAnyArrayBuffer(image)) return new Uint8Array(new Uint8Array(image));
-  if (image instanceof URL) return new URL(image.href);
-  if (isPipeline(image)) return image.clone();
-  const pixels = pixelsOf(image);
-  if (pixels === undefined) return image;
-  const { width, height, channels } = image as RawImage;
-  return { data: new Uint8Array(pixels), width, height, channels };
-}
-
-/** Copies of images that are given as bytes, pixels or pipelines; paths and Blobs cannot change. */
-export function ownImages(name: string, input: ImageInput | readonly ImageInput[]): ImageInput[] {
+/** Images as they are now; those given as bytes, pixels or pipelines are copied, paths and Blobs cannot change. */
+export function holdImages(name: string, input: ImageInput | readonly ImageInput[]): HeldImage[] {
   const images = ownList(name, Array.isArray(input) ? input : [input]) as ImageInput[];
   const bytes = images.reduce((sum, image) => sum + bytesOf(image), 0);
   checkBytes(name, bytes, images.length);
-  return images.map(ownImage);
+  return images.map((image, i) => holdImage(Array.isArray(input) ? `${name}[${i}]` : name, image));
 }
