@@ -32,7 +32,8 @@ template <class Args> void check_attention(const char* op, const Args& a) {
     expect_type(op, "positions", a.positions, dtype::i32);
     expect_shape(op, "positions", a.positions, {a.qkv.dim(0), a.qkv.dim(1) - 1});
   } else {
-    expect(a.qkv.dim(1) - 1 == a.rope.dim(0) * a.rope.dim(0), op, "rope covers a grid of G × G patches");
+    const int64_t patches = a.qkv.dim(1) - 1, grid = std::max<int64_t>(1, a.rope.dim(0));
+    expect(patches % grid == 0 && patches / grid == a.rope.dim(0), op, "rope covers a grid of G × G patches");
   }
 }
 
