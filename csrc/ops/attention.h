@@ -101,9 +101,9 @@ struct attention_backward {
                                             attribute{"causal", &args::causal}};
   static void infer(args& a) {
     check_attention(name, a);
-    expect_shape(name, "out", a.out, append(leading(a.qkv.dims), a.qkv.columns() / 3));
-    expect_shape(name, "dout", a.dout, a.out.dims);
-    expect_shape(name, "log_sum", a.log_sum, append(leading(a.qkv.dims), a.heads));
+    expect(name, "out", a.out, a.qkv.type, append(leading(a.qkv.dims), a.qkv.columns() / 3));
+    expect(name, "dout", a.dout, a.qkv.type, a.out.dims);
+    expect(name, "log_sum", a.log_sum, dtype::f32, append(leading(a.qkv.dims), a.heads));
     a.dqkv = {a.qkv.type, a.qkv.dims};
   }
   static double flops(const args& a) { return 2.5 * attention_flops(a); }
