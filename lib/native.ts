@@ -62,6 +62,8 @@ export interface NativeParameter {
 export interface NativeDevice {
   info(): DeviceInfo;
   memory(): Promise<{ arenaBytes: number; workspaceBytes: number }>;
+  /** Throws `ERR_EVACLIP_OUT_OF_MEMORY` when so many bytes more cannot be had. */
+  expectFree(bytes: number): void;
   /** Elements are read and written without the padding of the stored shape. */
   createParameter(dtype: DType, shape: readonly number[], storedShape: readonly number[]): NativeParameter;
   close(): Promise<void>;
@@ -95,6 +97,8 @@ export interface ProgramStats {
   arenaBytes: number;
   /** The same if no two values shared bytes. */
   unsharedBytes: number;
+  /** Why a GPU runs the program kernel by kernel; absent where it replays it as a whole or runs it for the first time. */
+  captureFailure?: string;
 }
 
 export interface KernelTiming {
