@@ -4,16 +4,8 @@ import { join } from "node:path";
 import { CounterRandom } from "../../lib/data/random";
 import { compile } from "../../lib/index";
 import { mutate } from "./mutation";
-import {
-  makeWorld,
-  type PublicCall,
-  publicCalls,
-  type Recorded,
-  recordedCalls,
-  recordedInputs,
-  uncovered,
-  type World,
-} from "./public_calls";
+import { makeWorld, type PublicCall, publicCalls, uncovered, type World } from "./public_calls";
+import { type Recorded, recordedCalls, recordedInputs } from "./recorded_calls";
 import { expectThat, inFolder, runProgram, type Scenario, typeScript } from "./scenario";
 
 const CALL_LIMIT_MS = 20_000;
