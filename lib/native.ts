@@ -53,6 +53,7 @@ export interface NativePiece extends NativeStoredView {
 }
 
 export interface NativeParameter {
+  /** Copies `data` at the call, except what is in a SharedArrayBuffer, which is read until it has settled. */
   write(data: NativeArray): Promise<void>;
   load(pieces: readonly NativePiece[]): Promise<void>;
   read(into: NativeArray): Promise<void>;
@@ -66,6 +67,7 @@ export interface NativeDevice {
   expectFree(bytes: number): void;
   /** Elements are read and written without the padding of the stored shape. */
   createParameter(dtype: DType, shape: readonly number[], storedShape: readonly number[]): NativeParameter;
+  /** Takes no more work at once, and settles when what was started is done and all memory was given back. */
   close(): Promise<void>;
 }
 
@@ -110,6 +112,7 @@ export interface KernelTiming {
 }
 
 export interface NativeProgram {
+  /** Inputs are copied at the call, except those in a SharedArrayBuffer, which are read until it has settled. */
   run(ids: number[], inputs: NativeArray[], outputs: NativeArray[]): Promise<void>;
   stats(): ProgramStats;
   startProfile(): Promise<void>;
@@ -126,7 +129,9 @@ export interface NativeDeviceOptions {
 }
 
 export interface Native {
-  Device: new (options: NativeDeviceOptions) => NativeDevice;
+  openDevice(options: NativeDeviceOptions): Promise<NativeDevice>;
+  /** Joins the threads of this environment's devices; what they were doing is given up. */
+  stopDevices(): void;
   Graph: new () => NativeGraph;
   MappedFile: new (path: string) => NativeMappedFile;
   /** Converts all elements of `from` into `to`, rounding to the nearest, ties to even. */
@@ -144,9 +149,6 @@ export interface Native {
 const packageFolder = join(__dirname, "..");
 
 function load(): Native {
-  // Between two kernels OpenMP's threads wait this many turns before they sleep. The library's default, some
-  // milliseconds, would take a core from Node and the image decoder.
-  process.env.GOMP_SPINCOUNT ??= "10000";
   const given = process.env.EVA_CLIP_NATIVE_PATH;
   try {
     return given ? require(given) : require("node-gyp-build")(packageFolder);
@@ -156,4 +158,7 @@ function load(): Native {
 }
 
 export const native: Native = load();
+// process.exit() and uncaught exceptions run no cleanup hook of the addon, and the static destructors that follow free
+// what the devices' threads compute with.
+process.on("exit", () => native.stopDevices());
 native.setErrorFactory((code, message, details) => new EvaClipError(code, message, details));

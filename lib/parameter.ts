@@ -155,7 +155,10 @@ export class Parameter {
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `parameter ${this.name} is on another device`);
   }
 
-  /** Copies `data` in, in order with the device's other work. The array must not change until that is done. */
+  /**
+   * Copies `data` in, in order with the device's other work. Like a program's inputs, it is read before the call returns
+   * unless it is in a SharedArrayBuffer.
+   */
   async write(data: NativeArray): Promise<void> {
     const storage = this.#require();
     if (!holds(this.#dtype, data) || data.length !== this.size) {

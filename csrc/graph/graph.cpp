@@ -28,8 +28,8 @@ value_id graph::constant(dtype type, shape dims, const void* bytes) {
 
 value_id graph::parameter(const std::shared_ptr<eva::parameter>& p) {
   if (const auto found = parameters_.find(p.get()); found != parameters_.end()) return found->second;
-  tensor type = p->view();
-  type.data = nullptr;
+  if (!p->memory()) throw disposed_error("the parameter");
+  const tensor type = p->stored();
   const value_id id = add({type, origin::parameter, no_value, p});
   parameters_[p.get()] = id;
   return id;

@@ -12,6 +12,14 @@ program::program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, st
     : device_(std::move(on)), graph_(std::move(recorded)), outputs_(std::move(outputs)) {
   keep_needed();
   plan_memory(how);
+  for (const auto& value : graph_->values()) {
+    if (value.from != graph::origin::parameter) {
+      parameters_.emplace_back();
+      continue;
+    }
+    if (!value.parameter->memory()) throw disposed_error("a parameter of the program");
+    parameters_.push_back(value.parameter->memory());
+  }
 }
 
 // Backwards from the outputs and from the ops with an effect.
@@ -105,11 +113,16 @@ void program::place_fixed() {
       device_->backend().write(constants_.back().data(), values[i].constant.data(), bytes);
       fixed_[i] = constants_.back().data();
     } else if (values[i].from == graph::origin::parameter) {
-      if (!values[i].parameter->memory()) throw disposed_error("a parameter of the program");
-      parameters_.push_back(values[i].parameter->memory());
-      fixed_[i] = parameters_.back()->data();
+      fixed_[i] = parameters_[i]->data();
     }
   }
+}
+
+void program::release() noexcept {
+  captured_.reset();
+  kernels_.clear();
+  constants_.clear();
+  parameters_.clear();
 }
 
 void* program::address(value_id id) const {

@@ -7,12 +7,13 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "runtime/device.h"
 
 namespace eva {
 
 /// A recorded graph made ready for a device: dead ops removed, every value placed in the device's arena,
 /// every kernel prepared. All members but the constructor and the counters run on the device's thread.
-class program {
+class program final : public device_resource {
  public:
   struct options {
     bool share_memory = true;  // values that are never alive together share bytes
@@ -38,6 +39,9 @@ class program {
     const void* bytes;
   };
   void run(std::span<const source> inputs, std::span<void* const> outputs);
+
+  /// Nothing can be run afterwards.
+  void release() noexcept override;
 
   /// From the next run on, every kernel is timed; a call forgets the timings so far.
   void start_profile();
@@ -73,7 +77,7 @@ class program {
   std::vector<int64_t> offsets_;  // by value: in the arena, -1 when it is not there
   std::vector<device_memory> constants_;
   std::vector<void*> fixed_;                                // by value: address of parameters and constants
-  std::vector<std::shared_ptr<device_memory>> parameters_;  // kept alive
+  std::vector<std::shared_ptr<device_memory>> parameters_;  // by value: kept alive
   std::vector<std::unique_ptr<kernel>> kernels_;
   std::unique_ptr<kernel> captured_;              // all of them in one, bound to where the arena is
   bool has_run_ = false, capture_tried_ = false;  // with the arena where it is

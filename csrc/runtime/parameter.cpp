@@ -38,11 +38,13 @@ parameter::parameter(std::shared_ptr<device> owner, dtype type, shape dims, shap
       dims_(front_part(std::move(dims), stored)),
       stored_{type, std::move(stored)},
       layout_(dims_, stored_.dims) {
-  memory_ = std::make_shared<device_memory>(owner_->shared_backend(), stored_.bytes());
+  memory_ =
+      destroyed_on(owner_, std::make_unique<device_memory>(owner_->shared_backend(), stored_.bytes()));
+  owner_->hold(memory_);
 }
 
 tensor parameter::view() const {
-  if (!memory_) throw disposed_error("the parameter");
+  if (!memory_ || !memory_->data()) throw disposed_error("the parameter");
   tensor view = stored_;
   view.data = memory_->data();
   return view;
