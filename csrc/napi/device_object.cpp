@@ -32,12 +32,12 @@ std::shared_ptr<backend> open_cuda(const std::string& path) {
   std::error_code reason;
   // A pipe would be waited for without end.
   if (!std::filesystem::is_regular_file(path, reason))
-    throw device_error("there is no CUDA backend at " + shortened(path) +
-                           (reason && reason != std::errc::no_such_file_or_directory
-                                ? " (" + reason.message() + ")"
-                                : std::string()) +
-                           "; `npm run build:cuda`, which needs nvcc 12.8 or newer, builds it",
-                       {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", shortened(path)}});
+    throw device_error(
+        "there is no CUDA backend at " + shortened(path) +
+            (reason && reason != std::errc::no_such_file_or_directory ? " (" + reason.message() + ")"
+                                                                      : std::string()) +
+            "; `npm run build:cuda`, which needs nvcc 12.8 or newer, builds it",
+        {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", shortened(path)}});
   return open_backend_library(path, backend_interface_of(ops::fingerprint));
 }
 
@@ -107,15 +107,16 @@ Napi::Value device_object::memory(const Napi::CallbackInfo& info) {
   };
   return guard(info.Env(), [&]() -> Napi::Value {
     auto now = std::make_shared<usage>();
-    return queue_->run(
-        info.Env(),
-        {.work = [now, on = device_] { *now = {on->arena().bytes(), on->backend().workspace_bytes()}; },
-         .result = [now](Napi::Env env) -> Napi::Value {
-           auto out = Napi::Object::New(env);
-           out.Set("arenaBytes", double(now->arena));
-           out.Set("workspaceBytes", double(now->workspace));
-           return out;
-         }});
+    return queue_->run(info.Env(), {.work =
+                                        [now, on = device_] {
+                                          *now = {on->arena().bytes(), on->backend().workspace_bytes()};
+                                        },
+                                    .result = [now](Napi::Env env) -> Napi::Value {
+                                      auto out = Napi::Object::New(env);
+                                      out.Set("arenaBytes", double(now->arena));
+                                      out.Set("workspaceBytes", double(now->workspace));
+                                      return out;
+                                    }});
   });
 }
 
