@@ -7,7 +7,7 @@ import type { Device } from "../device";
 import { EvaClipError } from "../errors";
 import { type Encoder, stackRows } from "../eval/encoder";
 import { zeroShotWeights } from "../eval/zero_shot";
-import { elementCount, holds } from "../host_tensor";
+import { elementCount, holds, inSharedMemory } from "../host_tensor";
 import type { ClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
 import { abortable } from "../train/abortable";
@@ -172,8 +172,9 @@ export class EvaClip implements Encoder, AsyncDisposable {
         },
       );
     }
+    const copied = inSharedMemory(pixels); // later parts are read after the call has returned
     return this.#inParts(batch, options, (start, size) =>
-      this.#programs.image(pixels.subarray(start * each, (start + size) * each), size),
+      this.#programs.image(copied.subarray(start * each, (start + size) * each), size),
     );
   }
 

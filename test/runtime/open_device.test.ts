@@ -55,7 +55,7 @@ test.each(Object.keys(PATHS))(
 );
 
 test.each([
-  [["gpu"], 'Device.open: kind must be one of cpu, cuda, auto, or a Device, found "gpu"'],
+  [["gpu"], 'Device.open: kind must be one of cpu, cuda, auto, found "gpu"'],
   [[null], "Device.open: kind must be"],
   [["cpu", null], "Device.open: options must be an object"],
   [["cpu", { threads: "3" }], "Device.open: options.threads must be an integer of at least 1"],
