@@ -21,7 +21,9 @@ const FOREIGN = "opened by this copy of the package; this one is another copy's"
 
 /** `what`, or what to say of another copy's Device. */
 const expected = (what: string) => (issue: { input?: unknown }) =>
-  describeValue(issue.input) === "an object of class Device" ? `${what}, ${FOREIGN}` : what;
+  !(issue.input instanceof Device) && describeValue(issue.input) === "an object of class Device"
+    ? `${what}, ${FOREIGN}`
+    : what;
 
 /** A processor with a thread of its own, on which everything compiled for it runs in the order it was started. */
 export class Device {
@@ -84,7 +86,7 @@ export class Device {
 }
 
 const kindSchema = z.custom<DeviceKind>((value) => KINDS.includes(value as DeviceKind), {
-  error: expected(`one of ${KINDS.join(", ")}, or a Device`),
+  error: expected(`one of ${KINDS.join(", ")}`),
 });
 
 /** For functions that compute on a device. */

@@ -3,6 +3,7 @@
 #include "napi/environment.h"
 #include "napi/file_object.h"
 #include "napi/graph_object.h"
+#include "napi/openmp_spinning.h"
 
 namespace eva::napi {
 
@@ -36,6 +37,7 @@ Napi::Value op_fields(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  forget_openmp_spinning();
   auto* state = new environment;
   env.SetInstanceData(state);
   // Before anything of the environment goes, no device thread may still work for it.

@@ -106,15 +106,16 @@ Napi::Value device_object::memory(const Napi::CallbackInfo& info) {
   };
   return guard(info.Env(), [&]() -> Napi::Value {
     auto now = std::make_shared<usage>();
-    return queue_->run(
-        info.Env(),
-        {.work = [now, on = device_] { *now = {on->arena().bytes(), on->backend().workspace_bytes()}; },
-         .result = [now](Napi::Env env) -> Napi::Value {
-           auto out = Napi::Object::New(env);
-           out.Set("arenaBytes", double(now->arena));
-           out.Set("workspaceBytes", double(now->workspace));
-           return out;
-         }});
+    return queue_->run(info.Env(), {.work =
+                                        [now, on = device_] {
+                                          *now = {on->arena().bytes(), on->backend().workspace_bytes()};
+                                        },
+                                    .result = [now](Napi::Env env) -> Napi::Value {
+                                      auto out = Napi::Object::New(env);
+                                      out.Set("arenaBytes", double(now->arena));
+                                      out.Set("workspaceBytes", double(now->workspace));
+                                      return out;
+                                    }});
   });
 }
 

@@ -48,11 +48,13 @@ template <class Body> auto guard(Napi::Env env, const Body& body) {
   }
 }
 
-/// The C++ object behind one that `made_by` of this environment made; an object of another copy of the package
-/// has another class.
+/// The C++ object behind one that `made_by` of this environment made; an object of another copy of the
+/// package has another class.
 template <class T>
 T* unwrap(const Napi::Value& value, const Napi::FunctionReference& made_by, const char* what) {
-  const auto refuse = [&] { return argument_error(std::string(what) + " of this copy of the package is needed"); };
+  const auto refuse = [&] {
+    return argument_error(std::string(what) + " of this copy of the package is needed");
+  };
   if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(made_by.Value())) throw refuse();
   void* wrapped = nullptr;
   if (napi_unwrap(value.Env(), value, &wrapped) != napi_ok || !wrapped) throw refuse();

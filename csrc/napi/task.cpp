@@ -48,7 +48,8 @@ Napi::Promise task_queue::run(Napi::Env env, task work) {
     return deferred.Promise();
   }
   // The environment's, which may end before the job has run.
-  const std::shared_ptr<pending> job(new pending{deferred, std::move(work), std::nullopt, unsettled_, channel_});
+  const std::shared_ptr<pending> job(
+      new pending{deferred, std::move(work), std::nullopt, unsettled_, channel_});
   environment::of(env).tasks.emplace(job.get(), job);
   if ((*unsettled_)++ == 0) channel_.Ref(env);
   channel_.Acquire();

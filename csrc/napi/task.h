@@ -17,8 +17,8 @@ struct task {
   std::vector<Napi::ObjectReference> pinned = {};          // kept from the garbage collector meanwhile
 };
 
-/// Brings finished tasks back to the JavaScript thread. While tasks are pending it keeps the event loop alive.
-/// The objects of a device share it, and when the last has gone, the device closes.
+/// Brings finished tasks back to the JavaScript thread. While tasks are pending it keeps the event loop
+/// alive. The objects of a device share it, and when the last has gone, the device closes.
 class task_queue {
  public:
   task_queue(Napi::Env env, std::shared_ptr<device> on);

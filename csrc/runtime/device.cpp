@@ -1,30 +1,9 @@
 #include "runtime/device.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 namespace eva {
-namespace {
-
-struct device_list {
-  std::mutex mutex;
-  std::vector<device*> devices;
-};
-
-/// Never destroyed: devices may go after static destructors have run.
-device_list& live_devices() {
-  static auto* const list = new device_list;
-  return *list;
-}
-
-}  // namespace
-
-void stop_devices() noexcept {
-  auto& [mutex, devices] = live_devices();
-  const std::lock_guard lock(mutex);
-  for (device* each : devices) each->stop();
-}
 
 device_memory::device_memory(std::shared_ptr<backend> owner, int64_t bytes)
     : owner_(std::move(owner)), bytes_(bytes) {
@@ -41,26 +20,11 @@ void device_memory::swap(device_memory& other) noexcept {
   std::swap(bytes_, other.bytes_);
 }
 
-device::device() : thread_([this] { release(); }) {
-  // Libraries' static destructors free what kernels run on, oneDNN's their very code.
-  [[maybe_unused]] static const int registered = std::atexit(stop_devices);
-  auto& [mutex, devices] = live_devices();
-  const std::lock_guard lock(mutex);
-  devices.push_back(this);
-}
+device::device() : thread_([this] { release(); }) {}
 
 device::device(std::shared_ptr<eva::backend> implementation) : device() {
   backend_ = std::move(implementation);
   thread_.post([this] { backend_->enter_thread(); });
-}
-
-device::~device() {
-  {
-    auto& [mutex, devices] = live_devices();
-    const std::lock_guard lock(mutex);
-    std::erase(devices, this);
-  }
-  stop();
 }
 
 void device::open(const opener& make) {

@@ -50,9 +50,6 @@ class device {
   /// Starts the thread, on which `open` must then be called. Throws device_error when there can be no thread.
   device();
   explicit device(std::shared_ptr<eva::backend> implementation);
-  ~device();
-  device(const device&) = delete;
-  device& operator=(const device&) = delete;
 
   void open(const opener& make);
   const eva::backend::description& info() const { return info_; }
@@ -94,9 +91,6 @@ class device {
   std::atomic<bool> closed_ = false;
   device_thread thread_;
 };
-
-/// Stops all devices of the process.
-void stop_devices() noexcept;
 
 /// Shares an object whose last owner leaves it to the device's thread to destroy, after the work posted
 /// before: freeing a GPU's memory waits for the GPU.

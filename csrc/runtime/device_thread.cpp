@@ -41,8 +41,7 @@ void device_thread::stop() {
     cancelled_ = true;
   }
   wake_.notify_one();
-  // A job that ends the process (OpenMP does where it cannot start its threads) gets here through exit().
-  if (thread_.joinable() && thread_.get_id() != std::this_thread::get_id()) thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 bool device_thread::ended() {

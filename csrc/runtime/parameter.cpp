@@ -38,8 +38,7 @@ parameter::parameter(std::shared_ptr<device> owner, dtype type, shape dims, shap
       dims_(front_part(std::move(dims), stored)),
       stored_{type, std::move(stored)},
       layout_(dims_, stored_.dims) {
-  memory_ =
-      destroyed_on(owner_, std::make_unique<device_memory>(owner_->shared_backend(), stored_.bytes()));
+  memory_ = destroyed_on(owner_, std::make_unique<device_memory>(owner_->shared_backend(), stored_.bytes()));
   owner_->hold(memory_);
 }
 

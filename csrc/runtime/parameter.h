@@ -37,7 +37,8 @@ class parameter {
   /// Copies all elements without the padding to the host. On the device's thread.
   void read(std::byte* to) const;
 
-  /// Frees the memory once nothing on the device's thread needs it. Programs that use the parameter keep it alive, and working, until they go.
+  /// Frees the memory once nothing on the device's thread needs it. Programs that use the parameter keep it
+  /// alive, and working, until they go.
   void dispose() { memory_.reset(); }
   const std::shared_ptr<device_memory>& memory() const { return memory_; }
 

@@ -2,7 +2,7 @@
 import { types } from "node:util";
 import { checkLength, invalidArgument } from "../arguments";
 import { type HeldImage, holdImage, type ImageInput, type RawImage } from "../data/image_input";
-import { holds } from "../host_tensor";
+import { dtypeOf, sharedArray } from "../host_tensor";
 
 /**
  * Most bytes that a call copies: the copy holds the event loop, for 16 ms at 4 GB/s. More in one call would gain nothing,
@@ -25,16 +25,16 @@ export function ownList(name: string, list: unknown): unknown {
   return Array.isArray(list) ? [...list] : list;
 }
 
-/** A copy of `samples` samples one after another, out of shared memory where they were in it. */
+/** A copy of `samples` samples one after another, in shared memory, where programs read it in place. */
 export function ownArray<T extends Float32Array | Int32Array | Uint8Array>(
   name: string,
   data: T,
   samples: number,
 ): T {
   checkBytes(name, data.byteLength, samples);
-  // Not slice(): a Buffer's is a view.
-  if (holds("u8", data)) return new Uint8Array(data) as T;
-  return (holds("f32", data) ? new Float32Array(data) : new Int32Array(data)) as T;
+  const copy = sharedArray(dtypeOf(data), data.length);
+  copy.set(data);
+  return copy as T;
 }
 
 function pixelsOf(image: ImageInput): Uint8Array | Uint8ClampedArray | undefined {
