@@ -116,8 +116,12 @@ function argumentError(name: string, issue: z.core.$ZodIssue, schema: z.ZodType)
 
 /** "an integer of at least 1", from the schema's own words where it has some. */
 function expectation(issue: z.core.$ZodIssue): string {
-  if (issue.code === "too_small") return `${unitOf(issue.origin)}at least ${issue.minimum}`;
-  if (issue.code === "too_big") return `${unitOf(issue.origin)}at most ${issue.maximum}`;
+  if (issue.code === "too_small") {
+    return `${unitOf(issue.origin)}${issue.inclusive === false ? "more than" : "at least"} ${issue.minimum}`;
+  }
+  if (issue.code === "too_big") {
+    return `${unitOf(issue.origin)}${issue.inclusive === false ? "less than" : "at most"} ${issue.maximum}`;
+  }
   return issue.message;
 }
 

@@ -78,7 +78,7 @@ export type {
   LoadOptions,
   ModelType,
 } from "./serve/eva_clip_options";
-export { apply, constant, type Operand, reshape, type Tensor } from "./tensor";
+export { constant, type Operand, publicApply as apply, reshape, type Tensor } from "./tensor";
 export {
   type BatchSource,
   type BatchStream,

@@ -1,5 +1,4 @@
-import { z } from "zod";
-import { checkArgument, options, positiveInteger, wholeNumber } from "../arguments";
+import { checkArgument, finiteNumber, options, positiveInteger, wholeNumber } from "../arguments";
 import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 
 /**
@@ -27,7 +26,7 @@ export interface DropPathOptions {
 
 const dropPathOptions = options({
   seed: anOperand,
-  rate: z.number({ error: "a number of at least 0 and less than 1" }).min(0).lt(1, { error: "less than 1" }),
+  rate: finiteNumber.min(0).lt(1),
   stream: wholeNumber,
   residual: anOperand.optional(),
 });

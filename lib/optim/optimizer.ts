@@ -1,4 +1,3 @@
-import { z } from "zod";
 import { checkArgument, finiteNumber, options } from "../arguments";
 import type { Device } from "../device";
 import { EvaClipError } from "../errors";
@@ -32,15 +31,13 @@ export interface UpdateReport {
   trustRatios?: Tensor;
 }
 
-const decay = z.number({ error: "a number of at least 0 and less than 1" }).min(0).lt(1, {
-  error: "less than 1",
-});
+const decay = finiteNumber.min(0).lt(1);
 
 /** The fields of `OptimizerOptions`. */
 export const optimizerFields = {
   beta1: decay.optional(),
   beta2: decay.optional(),
-  eps: finiteNumber.positive({ error: "more than 0" }).optional(),
+  eps: finiteNumber.positive().optional(),
   clipNorm: finiteNumber.min(0).optional(),
 };
 const optimizerOptions = options(optimizerFields).optional();

@@ -113,9 +113,9 @@ void shapes_that_overflow_are_errors() {
   auto on = std::make_shared<device>(cpu::open(1, ""));
   constexpr int64_t half = int64_t(1) << 32, most = int64_t(1) << 53;
   for (const shape& dims : {shape{half, half}, shape{half, half, 0}, shape{0, most, most}, shape{most},
-                            shape{-1, -1}, shape(40, 2), shape{half, 1 << 13}}) {
+                            shape{-1, -1}, shape(50, 2), shape{half, 1 << 13}}) {
     const std::string what = to_string(dims);
-    expect_error([&] { parameter(on, dtype::f32, dims); }, "ERR_EVACLIP_SHAPE", "dimension");
+    expect_error([&] { parameter(on, dtype::f32, dims); }, "ERR_EVACLIP_SHAPE", "");
     expect_error([&] { parameter(on, dtype::f32, {1}, dims); }, "ERR_EVACLIP_SHAPE", "");
     expect_error([&] { graph().input(dtype::u8, dims); }, "ERR_EVACLIP_SHAPE", "");
     expect_error(
@@ -135,7 +135,11 @@ void shapes_that_overflow_are_errors() {
         g.apply("affine_sample", operands, {{"size", double(half)}});
       },
       "ERR_EVACLIP_SHAPE", "");
-  expect_error([&] { g.apply("pad", {{"x", {one}}}, {{"rows", double(most)}}); }, "ERR_EVACLIP_SHAPE", "");
+  expect_error(
+      [&] {
+        g.apply("pad", {{"x", {one}}}, {{"rows", double(most - 1)}});
+      },
+      "ERR_EVACLIP_SHAPE", "");
   expect_error(
       [&] {
         g.apply("transpose", {{"x", {g.input(dtype::f32, {})}}}, {});

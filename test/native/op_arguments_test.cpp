@@ -121,8 +121,7 @@ int main() {
   const auto on = std::make_shared<device>(cpu::open(2, ""));
   for (const op_schema& op : op_schemas()) {
     int accepted = 0;
-    for (unsigned seed = 0; seed < 2000; ++seed) {
-      std::fprintf(stderr, "%s %u\r", op.name.c_str(), seed);  // what a crash leaves behind
+    for (unsigned seed = 0; seed < 1000; ++seed) {
       accepted += guess(on, seed).run(op) ? 1 : 0;
     }
     std::printf("%s: %d accepted\n", op.name.c_str(), accepted);

@@ -88,6 +88,7 @@ void check(int64_t bytes, account& a) {
 }  // namespace
 
 void expect_free(int64_t bytes) {
+  if (bytes < worth_asking) return;
   const std::lock_guard lock(all().mutex);
   check(bytes, all());
 }
