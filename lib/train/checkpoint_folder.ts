@@ -1,6 +1,7 @@
 import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { EvaClipError } from "../errors";
+import { writeError } from "../io/file_error";
 import { openSafetensors } from "../io/safetensors";
 import { replaceFile } from "./durable_file";
 import { readTrainerState, type TrainerState } from "./trainer_state";
@@ -34,15 +35,22 @@ export async function listCheckpoints(root: string): Promise<string[]> {
   return names.filter((name) => CHECKPOINT_NAME.test(name)).sort((a, b) => stepOf(b) - stepOf(a));
 }
 
-/** Clears away what a killed process left: a checkpoint that was being replaced is put back, unfinished ones go. */
+/**
+ * Clears away what a killed process left: a checkpoint that was being replaced is put back, unfinished ones go.
+ * @throws EvaClipError `ERR_EVACLIP_IO`
+ */
 export async function recoverFolder(root: string): Promise<void> {
-  for (const name of await readdir(root)) {
-    const path = join(root, name);
-    if (UNFINISHED_NAME.test(name)) await rm(path, { recursive: true, force: true });
-    if (!REPLACED_NAME.test(name)) continue;
-    const target = path.slice(0, -REPLACED.length);
-    if (await isThere(target)) await rm(path, { recursive: true, force: true });
-    else await rename(path, target);
+  try {
+    for (const name of await readdir(root)) {
+      const path = join(root, name);
+      if (UNFINISHED_NAME.test(name)) await rm(path, { recursive: true, force: true });
+      if (!REPLACED_NAME.test(name)) continue;
+      const target = path.slice(0, -REPLACED.length);
+      if (await isThere(target)) await rm(path, { recursive: true, force: true });
+      else await rename(path, target);
+    }
+  } catch (error) {
+    throw writeError(root, error);
   }
 }
 

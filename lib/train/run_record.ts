@@ -1,18 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { EvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
 import { readJson } from "../io/json_file";
-import {
-  listCheckpoints,
-  MODEL_FILE,
-  namedLatest,
-  newestCheckpoint,
-  recoverFolder,
-  setLatest,
-} from "./checkpoint_folder";
+import { listCheckpoints, MODEL_FILE, namedLatest, newestCheckpoint, setLatest } from "./checkpoint_folder";
 import { replaceFile } from "./durable_file";
 import { readTrainerState, type TrainerState } from "./trainer_state";
 
@@ -90,7 +83,7 @@ export async function startFrom(
   folder: string,
   { step, lineage }: TrainerState,
 ): Promise<RunStart> {
-  const isInside = dirname(resolve(folder)) === resolve(root);
+  const isInside = (await realpath(dirname(folder))) === (await realpath(root));
   if (!isInside) {
     const advice = `they are not of the run in ${dirname(folder)}; go on with them (--resume latest), or choose another name`;
     await expectEmpty(root, advice);
@@ -121,7 +114,6 @@ async function expectEmpty(root: string, advice: string): Promise<void> {
 export async function recordStart(root: string, { record, name }: RunStart): Promise<void> {
   const path = join(root, RECORD_FILE);
   try {
-    await recoverFolder(root);
     await replaceFile(path, `${JSON.stringify(record, null, 2)}\n`);
     if (name !== undefined) await setLatest(root, name);
   } catch (error) {

@@ -57,13 +57,13 @@ export function compareSettings(
   now: RunSettings,
   ignored: readonly string[] = [],
 ): string[] {
-  const valueOf = (settings: RunSettings, path: string) =>
+  const settingAt = (settings: RunSettings, path: string) =>
     path.split(".").reduce<Json | undefined>((value, name) => (value as RunSettings)[name], settings);
   const changes = Object.keys(now)
     .filter((name) => !ignored.includes(name))
     .flatMap((name) => differences(state.settings?.[name], now[name], name));
   const messages = changes.map((path) => {
-    const [before, after] = [valueOf(state.settings!, path), valueOf(now, path)];
+    const [before, after] = [settingAt(state.settings!, path), settingAt(now, path)];
     const reason = ESSENTIAL[path.split(".")[0]!];
     const message = `${path} was ${show(before)} in ${folder}, and is ${show(after)} now`;
     if (reason === undefined) return message;

@@ -6,10 +6,9 @@ const CHUNK = 1 << 21;
 
 /** The place of the first value that is not finite in f32, or in bf16 as 16-bit patterns; -1 where all are. */
 function firstNonFinite(values: Float32Array | Uint16Array): number {
+  const isF32 = values instanceof Float32Array;
   for (let i = 0; i < values.length; i++) {
-    const isFinite =
-      values instanceof Float32Array ? Number.isFinite(values[i]) : (values[i]! & 0x7f80) !== 0x7f80;
-    if (!isFinite) return i;
+    if (isF32 ? !Number.isFinite(values[i]) : (values[i]! & 0x7f80) === 0x7f80) return i;
   }
   return -1;
 }

@@ -4,6 +4,7 @@ import { scheduleFactor } from "../optim/schedule";
 import { BatchFeed, type FedBatch } from "./batch_feed";
 import { sourceOf } from "./batch_source";
 import { writeCheckpoint } from "./checkpoint";
+import { recoverFolder } from "./checkpoint_folder";
 import { MetricsFile } from "./metrics_file";
 import { RunLock } from "./run_lock";
 import { recordStart } from "./run_record";
@@ -119,6 +120,7 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
     let feed: BatchFeed | undefined;
     try {
       if (checkpoint) lock = await RunLock.take(checkpoint.directory);
+      if (checkpoint) await recoverFolder(checkpoint.directory);
       feed = await this.#start();
       const reason = await this.#steps(feed);
       await this.#finish();

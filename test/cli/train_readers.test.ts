@@ -38,8 +38,12 @@ const checkpoints = async (name: string) =>
 const ended = (child: ChildProcess) =>
   new Promise<[number | null, string | null]>((resolve) => child.on("exit", (...status) => resolve(status)));
 
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check().catch(() => false))) await new Promise((resolve) => setTimeout(resolve, 50));
+/** Waits for something, no longer than `child` lives. */
+async function until(child: ChildProcess, check: () => Promise<boolean>): Promise<void> {
+  while (!(await check().catch(() => false))) {
+    if (child.exitCode !== null) throw new Error(`the process ended early, with ${child.exitCode}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 const stepsDone = async (name: string) =>
   (await readFile(join(folder, name, "metrics.jsonl"), "utf8")).split("\n").length > 3;
@@ -52,7 +56,7 @@ test.each([
   "%s saves a checkpoint and exits with %d",
   async (signal, code) => {
     const child = spawn(process.execPath, words(signal, 50_000), { cwd: root, stdio: "ignore" });
-    await until(() => stepsDone(signal));
+    await until(child, () => stepsDone(signal));
     child.kill(signal);
     expect(await ended(child)).toEqual([code, null]);
     expect(await checkpoints(signal)).toHaveLength(1);
@@ -79,10 +83,10 @@ async function inClosingTerminal(name: string, steps: number, prefix: string): P
     cwd: root,
     stdio: ["pipe", "ignore", "ignore"],
   });
-  await until(() => stepsDone(name));
+  await until(terminal, () => stepsDone(name));
   terminal.kill("SIGKILL");
   const status = join(folder, `${name}.code`);
-  await until(async () => (await readFile(status, "utf8")) !== "");
+  await until(terminal, async () => (await readFile(status, "utf8")) !== "");
   return (await readFile(status, "utf8")).trim();
 }
 

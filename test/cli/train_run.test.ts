@@ -104,7 +104,7 @@ test("a refused resume changes no file", async () => {
     ["--opt", "lamb"],
     ["--steps", "1"],
     ["--seed", "3"],
-    ["--train-data", path("uncaptioned")],
+    ["--train-data", path("classes")],
   ]) {
     const { code } = await train("refused", "--steps", "4", "--resume", "latest", ...flags);
     expect(code).not.toBe(0);
