@@ -71,6 +71,10 @@ describe("captions that are repaired", () => {
     expect(clipTokenizer().encode(caption)).toEqual(ids);
   });
 
+  test("references that are nested hundreds of times are decoded", () => {
+    expect(fixText(`tom &${"amp;".repeat(500)} jerry`)).toBe("tom & jerry");
+  });
+
   test("ids of a word do not depend on the context lengths that it was encoded with before", () => {
     const word = "犬".repeat(60);
     const tokenizer = new ClipTokenizer();
