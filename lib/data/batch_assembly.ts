@@ -20,9 +20,18 @@ function dataError(message: string, details: Record<string, unknown>): EvaClipEr
   return new EvaClipError("ERR_EVACLIP_DATA", message, details);
 }
 
+function allocate(bytes: number): Uint8Array {
+  try {
+    return new Uint8Array(bytes);
+  } catch (cause) {
+    const message = `a batch of images needs ${bytes} bytes, more than can be allocated`;
+    throw new EvaClipError("ERR_EVACLIP_OUT_OF_MEMORY", message, { bytes }, { cause });
+  }
+}
+
 function stackImages(rows: readonly Row[], imageSize: number): Uint8Array {
   const imageBytes = imageSize * imageSize * 3;
-  const images = new Uint8Array(rows.length * imageBytes);
+  const images = allocate(rows.length * imageBytes);
   rows.forEach(({ pixels, sample }, b) => {
     if (pixels.length !== imageBytes) {
       const message = `the transform of ${sample.key} gave ${pixels.length} bytes, expected ${imageBytes}`;

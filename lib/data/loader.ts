@@ -4,7 +4,7 @@ import type { Batch } from "./batch";
 import { assembleBatches, type BatchedAt } from "./batch_assembly";
 import type { Dataset } from "./dataset";
 import { type LoaderCursor, type SkipCounts, startCursor } from "./loader_cursor";
-import { checkOptions, type LoaderOptions, TRANSFORMS } from "./loader_options";
+import { checkOptions, type LoaderOptions, transformOf } from "./loader_options";
 import { mapInOrder, runAhead } from "./pipeline";
 import { prepareSample, type Step, stepsOf } from "./sample_preparation";
 import { clipTokenizer } from "./tokenizer";
@@ -35,7 +35,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   private readonly signal: AbortSignal | undefined;
 
   constructor(dataset: Dataset, options: LoaderOptions) {
-    checkOptions(options);
+    checkOptions(dataset, options);
     this.signal = options.signal;
     this.cursor = startCursor(options.cursor, options.seed ?? 0, dataset.size);
     this.batches = this.startPipeline(dataset, options);
@@ -54,8 +54,8 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   /**
    * The next batch.
    *
-   * @throws EvaClipError ERR_EVACLIP_DATA for a damaged shard, too many skips, or an epoch without one batch; the
-   *   signal's reason once it is aborted
+   * @throws EvaClipError ERR_EVACLIP_DATA for a damaged shard, too many skips, or an epoch without one batch;
+   *   ERR_EVACLIP_IO for trouble of the system such as EIO; the signal's reason once it is aborted
    */
   async next(): Promise<IteratorResult<Batch>> {
     const start = performance.now();
@@ -97,7 +97,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   }
 
   private startPipeline(dataset: Dataset, options: LoaderOptions): AsyncGenerator<BatchedAt> {
-    const { imageSize, contextLength = 77, shuffle = true, text = true, transform = "train" } = options;
+    const { imageSize, contextLength = 77, shuffle = true, text = true, prefetch = 2 } = options;
     const tokenizer = text ? (options.tokenizer ?? clipTokenizer()) : undefined;
     const preparation = {
       imageSize,
@@ -105,13 +105,16 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
       seed: this.cursor.seed,
       chooseCaption: shuffle,
       tokenizer,
-      transform: typeof transform === "string" ? TRANSFORMS[transform] : transform,
+      transform: transformOf(options),
     };
     const { signal } = this.stopping;
     const steps = stepsOf(dataset, this.cursor, shuffle, options.epochs ?? Number.POSITIVE_INFINITY, signal);
-    const concurrency = options.concurrency ?? 2 * availableParallelism();
+    // More than the batches being made ready would only delay the first of them.
+    const usual = 2 * availableParallelism();
+    const most = Math.max(usual, options.batchSize * (prefetch + 1));
+    const concurrency = Math.min(options.concurrency ?? usual, most);
     const prepared = mapInOrder(steps, concurrency, (step: Step) => prepareSample(step, preparation));
-    return runAhead(assembleBatches(prepared, this.cursor, options), options.prefetch ?? 2);
+    return runAhead(assembleBatches(prepared, this.cursor, options), prefetch);
   }
 }
 
