@@ -106,13 +106,16 @@ function scheduleFrom(
 
 function dataSource(dataset: Dataset, model: ClipModel, flags: TrainFlags): BatchSource {
   let skips = 0;
-  const { batchSize, seed, workers } = flags;
+  const { batchSize, seed, workers, maxSkips, cropScale, textBucket } = flags;
   return batchesOf(dataset, {
     batchSize,
     seed,
     imageSize: model.image.imageSize,
     contextLength: model.text.contextLength,
     ...(workers !== undefined && { concurrency: workers }),
+    ...(maxSkips !== undefined && { maxSkips }),
+    ...(cropScale !== undefined && { cropScale }),
+    ...(textBucket !== undefined && { textBucket }),
     onSkip: ({ message }) => {
       if (++skips <= SHOWN_SKIPS) say(`skipped: ${message}`);
       if (skips === SHOWN_SKIPS) say("more skipped samples are counted, not shown");
