@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { createGunzip } from "node:zlib";
 import { Decompress } from "fzstd";
@@ -29,12 +28,6 @@ const READ_BYTES = 256 * 1024;
 /** Compressed bytes decoded between two turns of the event loop: blocks hold up to 128 KiB. */
 const ZSTD_BYTES = 16 * 1024;
 
-/** A file format that a data file has by its content, and what to do with it. */
-export interface ForeignFormat {
-  readonly name: string;
-  readonly advice: string;
-}
-
 function formatOf(start: Buffer): (typeof FORMATS)[number] | undefined {
   const hex = start.toString("hex");
   // A skippable frame of zstd has any low four bits.
@@ -58,41 +51,28 @@ async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   yield* decoded.splice(0);
 }
 
-/** A file's bytes, decompressed where its content is gzip or zstd, whatever its name. */
-export interface OpenedData {
-  readonly bytes: AsyncGenerator<Buffer>;
-  /** Set where the content is a known format that cannot be read here; `bytes` are then as stored. */
-  readonly foreign?: ForeignFormat;
-}
-
 /**
- * Opens a data file, waiting a while for others to be closed where too many are open.
+ * Bytes of a data file, decompressed where its content is gzip or zstd, whatever its name. Where too many files are open,
+ * it waits a while for others to be closed.
  *
  * @param isPlain recognizes, by the first 512 bytes, content that is not compressed
- * @throws EvaClipError ERR_EVACLIP_DATA for a directory, FIFO, socket or device; Node's own errors otherwise
+ * @throws EvaClipError ERR_EVACLIP_DATA for a directory, FIFO, socket or device; Node's own errors for files that cannot
+ *   be read; an Error that names the format of those that are no data here
  */
-export async function openData(path: string, isPlain: (start: Buffer) => boolean): Promise<OpenedData> {
-  const file = await whenFilesAreFree(() => openRegularFile(path));
+export async function* readData(path: string, isPlain: (start: Buffer) => boolean): AsyncGenerator<Buffer> {
+  await using file = await whenFilesAreFree(() => openRegularFile(path));
   const start = Buffer.alloc(START_BYTES);
-  const { bytesRead } = await file.read(start, 0, START_BYTES, 0).catch(async (error) => {
-    await file.close();
-    throw error;
-  });
-  const stored = file.createReadStream({ start: 0, highWaterMark: READ_BYTES });
+  const { bytesRead } = await file.read(start, 0, START_BYTES, 0);
   const begun = start.subarray(0, bytesRead);
-  const format = isPlain(begun) ? undefined : formatOf(begun);
-  const bytes = bytesOf(stored, format?.[0]);
-  if (format?.[2] === undefined) return { bytes };
-  return { bytes, foreign: { name: format[0], advice: format[2] } };
-}
-
-async function* bytesOf(stored: Readable, format: string | undefined): AsyncGenerator<Buffer> {
-  const unzipped = format === "gzip" ? createGunzip({ chunkSize: READ_BYTES }) : undefined;
+  const [name, , advice] = (isPlain(begun) ? undefined : formatOf(begun)) ?? [];
+  if (advice !== undefined) throw new Error(`it is a file of the format ${name}: ${advice}`);
+  const stored = file.createReadStream({ start: 0, highWaterMark: READ_BYTES });
+  const unzipped = name === "gzip" ? createGunzip({ chunkSize: READ_BYTES }) : undefined;
   try {
     if (unzipped !== undefined) {
       stored.on("error", (error) => unzipped.destroy(error));
       yield* stored.pipe(unzipped);
-    } else if (format === "zstd") yield* unzstd(stored);
+    } else if (name === "zstd") yield* unzstd(stored);
     else yield* stored;
   } finally {
     unzipped?.destroy();

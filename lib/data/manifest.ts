@@ -3,7 +3,7 @@ import { checkArgument, options as optionsOf, pathText, shortened, text } from "
 import { EvaClipError } from "../errors";
 import { entryAt, nameOf, missingPathError, requireDataPath } from "./data_path";
 import type { Dataset } from "./dataset";
-import { openData } from "./decompressed";
+import { readData } from "./decompressed";
 import { indexedDataset } from "./indexed_dataset";
 import { SampleError } from "./sample_error";
 import { systemTrouble, troubleError } from "./system_trouble";
@@ -50,12 +50,7 @@ async function* rowsOf(path: string, separator: string | undefined): AsyncGenera
   const readRows = readerFor(path, separator);
   try {
     if ((await entryAt(path)) === "missing") throw await missingPathError(path);
-    const { bytes, foreign } = await openData(path, () => false);
-    if (foreign !== undefined) {
-      await bytes.return(undefined);
-      throw new Error(`it is a ${foreign.name} file: ${foreign.advice}`);
-    }
-    yield* readRows(bytes);
+    yield* readRows(readData(path, () => false));
   } catch (error) {
     throw readError(path, error);
   }

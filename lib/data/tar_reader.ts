@@ -140,9 +140,19 @@ function nameIn(block: Buffer): string {
   return `${decodeName(prefix)}/${decodeName(name)}`;
 }
 
-/** Reads the members of an archive (v7, ustar, GNU, PAX) as Python's tarfile does, but notices when it is cut short. */
+/**
+ * Reads the members of an archive (v7, ustar, GNU, PAX) as Python's tarfile does, but notices when it is cut short, and
+ * goes on where another archive follows.
+ */
 export async function* tarMembers(source: AsyncGenerator<Buffer>): AsyncGenerator<TarMember> {
-  const queue = new ByteQueue(source);
+  try {
+    yield* membersOf(new ByteQueue(source));
+  } finally {
+    await source.return(undefined);
+  }
+}
+
+async function* membersOf(queue: ByteQueue): AsyncGenerator<TarMember> {
   const globals = new Map<string, Buffer>();
   let extensions: Extensions = { pax: new Map() };
   let zeroBlocks = 0;

@@ -1,4 +1,4 @@
-import { openData } from "./decompressed";
+import { readData } from "./decompressed";
 import { isTarHeader, type TarMember, tarMembers } from "./tar_reader";
 
 /** Files of a shard that share a name, by extension in lower case: `000123.jpg` and `000123.txt`. */
@@ -33,17 +33,7 @@ class Group implements ShardSample {
   }
 }
 
-/** Members of a tar archive, plain or compressed. Throws when it is missing, broken or cut short. */
-async function* membersOf(path: string): AsyncGenerator<TarMember> {
-  const isPlain = (start: Buffer) => isTarHeader(start) || start.every((byte) => byte === 0);
-  const { bytes, foreign } = await openData(path, isPlain);
-  try {
-    if (foreign !== undefined) throw new Error(`it is a ${foreign.name} file: ${foreign.advice}`);
-    yield* tarMembers(bytes);
-  } finally {
-    await bytes.return(undefined);
-  }
-}
+const isPlain = (start: Buffer) => isTarHeader(start) || start.every((byte) => byte === 0);
 
 /**
  * Samples of one shard in file order: neighboring members of the same key. A member that the sample already has starts
@@ -52,7 +42,7 @@ async function* membersOf(path: string): AsyncGenerator<TarMember> {
  */
 export async function* readShard(path: string, wanted: ReadonlySet<string>): AsyncGenerator<ShardSample> {
   let sample: Group | undefined;
-  for await (const member of membersOf(path)) {
+  for await (const member of tarMembers(readData(path, isPlain))) {
     const [, key, suffix] = MEMBER_NAME.exec(member.name) ?? [];
     if (key === undefined || suffix === undefined) continue;
     const extension = suffix.toLowerCase();

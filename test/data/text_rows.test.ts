@@ -102,7 +102,7 @@ describe("what is no manifest says what it is", () => {
       '{"image":"0","caption":"a"}\n["1","b"]\n',
       /line 2: expected an object, found \["1","b"\]/,
     ],
-    ["image.csv", "PK\x03\x04", /it is a ZIP file: unpack it/],
+    ["image.csv", "PK\x03\x04", /it is a file of the format ZIP: unpack it/],
     ["nothing.csv", "", /has no rows/],
   ])("%s", async (name, content, message) => {
     await writeFiles(folder.path, { [name]: content });
