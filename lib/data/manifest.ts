@@ -1,4 +1,5 @@
 import { dirname, extname, resolve } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { checkArgument, options as optionsOf, pathText, shortened, text } from "../arguments";
 import { EvaClipError } from "../errors";
 import { entryAt, nameOf, missingPathError, requireDataPath } from "./data_path";
@@ -27,6 +28,8 @@ const OPTIONS = optionsOf({
   imageRoot: pathText.optional(),
 }).optional();
 
+/** The longest that rows may follow each other without the event loop turning once. */
+const TURN_MS = 5;
 const IMAGE_KEYS = ["filepath", "image"];
 const CAPTION_KEYS = ["title", "caption"];
 
@@ -102,7 +105,12 @@ interface Entries {
 async function readEntries(path: string, options: ManifestOptions): Promise<Entries> {
   const entries: Entries = { lines: [], images: [], captions: [] };
   let keys: { image: string; caption: string } | undefined;
+  let turned = performance.now();
   for await (const { line, fields } of rowsOf(path, options.separator)) {
+    if (performance.now() - turned > TURN_MS) {
+      await setImmediate();
+      turned = performance.now();
+    }
     entries.lines.push(line);
     if (fields === undefined) {
       entries.images.push("");

@@ -20,6 +20,7 @@ export class LineError extends Error {
 }
 
 const MOST_LINE_BYTES = 64 * 1024 * 1024;
+const PIECE_BYTES = 16 * 1024;
 
 /**
  * Text of bytes that were read as Latin-1, a character a byte: so lines and separators are found in any encoding, and
@@ -29,7 +30,7 @@ function decoded(latin1: string): string | undefined {
   return /[^ -~\s]/.test(latin1) ? decodeUtf8(Buffer.from(latin1, "latin1")) : latin1;
 }
 
-/** Chunks without a byte order mark. */
+/** Chunks without a byte order mark, small enough to be parsed without holding the event loop. */
 async function* withoutMark(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let isStart = true;
   for await (const chunk of bytes) {
@@ -37,7 +38,9 @@ async function* withoutMark(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer
     if (/^(\xff\xfe|\xfe\xff)/.test(start)) {
       throw new LineError(1, "it is UTF-16 text, expected UTF-8: save it as UTF-8");
     }
-    yield start === "\xef\xbb\xbf" ? chunk.subarray(3) : chunk;
+    for (let at = start === "\xef\xbb\xbf" ? 3 : 0; at < chunk.length; at += PIECE_BYTES) {
+      yield chunk.subarray(at, at + PIECE_BYTES);
+    }
     isStart = false;
   }
 }
