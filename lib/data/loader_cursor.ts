@@ -48,8 +48,13 @@ export function startCursor(
   }
   const expected: Partial<LoaderCursor> = { version: 1, seed, datasetSize: size };
   for (const [name, value] of Object.entries(expected)) {
-    const found = given[name as keyof LoaderCursor];
+    const found = (given as LoaderCursor | null)?.[name as keyof LoaderCursor];
     if (found !== value) throw anotherRunError(name, value, found);
+  }
+  for (const name of ["epoch", "samplesRead"] as const) {
+    if (Number.isSafeInteger(given[name]) && given[name] >= 0) continue;
+    const message = `the cursor is damaged: expected ${name} to be an integer of at least 0, found ${describeValue(given[name])}`;
+    throw new EvaClipError("ERR_EVACLIP_DATA", message, { name, found: given[name] });
   }
   return given;
 }

@@ -110,7 +110,8 @@ const OPTIONS = optionsOf({
       error: "an integer of at least 0, or Infinity",
     })
     .optional(),
-  cursor: z.looseObject({}, { error: "what a loader's state() gave" }).optional(),
+  // A cursor comes out of a file: the loader says which of its fields is wrong.
+  cursor: z.unknown().optional(),
   signal: abortSignal.optional(),
 });
 const DATASET = z.looseObject({ open: anyFunction }, { error: "a data set" });

@@ -139,6 +139,14 @@ describe("Loader", () => {
     );
   });
 
+  test.each([
+    [null, /expected version 1, found undefined; it was written by another version/],
+    [5, /expected version 1, found undefined/],
+    [{ version: 1, seed: 0, datasetSize: 10, epoch: -1 }, /expected epoch to be an integer of at least 0/],
+  ])("refuses the damaged cursor %j", (cursor, message) => {
+    expect(() => createLoader(numberedDataset(10), options({ cursor: cursor as never }))).toThrow(message);
+  });
+
   test.each<[Partial<LoaderOptions>, RegExp]>([
     [{ batchSize: 0 }, /batchSize must be at least 1, found 0/],
     [{ imageSize: 1.5 }, /imageSize/],
