@@ -39,15 +39,20 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);
 }
 
+/** An array of so many bytes. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` */
+function withMemory<T>(bytes: number, make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    const message = `out of host memory: an array of ${bytes} bytes cannot be had`;
+    throw new EvaClipError("ERR_EVACLIP_OUT_OF_MEMORY", message, { needed: bytes }, { cause });
+  }
+}
+
 /** A new array of zeros for `count` elements. */
 export function allocateArray<T extends DType>(dtype: T, count: number): ArrayOf<T> {
-  try {
-    return new arrayTypes[dtype](count) as ArrayOf<T>;
-  } catch (cause) {
-    const needed = count * arrayTypes[dtype].BYTES_PER_ELEMENT;
-    const message = `out of host memory: an array of ${needed} bytes cannot be had`;
-    throw new EvaClipError("ERR_EVACLIP_OUT_OF_MEMORY", message, { needed }, { cause });
-  }
+  const type = arrayTypes[dtype];
+  return withMemory(count * type.BYTES_PER_ELEMENT, () => new type(count) as ArrayOf<T>);
 }
 
 /**
@@ -65,7 +70,8 @@ export function inSharedMemory<T extends NativeArray>(data: T): T {
 export function sharedArray<T extends DType>(dtype: T, count: number): ArrayOf<T> {
   const type = arrayTypes[dtype];
   // The union of constructors has no signature for it.
-  const memory = new SharedArrayBuffer(count * type.BYTES_PER_ELEMENT) as unknown as ArrayBuffer;
+  const bytes = count * type.BYTES_PER_ELEMENT;
+  const memory = withMemory(bytes, () => new SharedArrayBuffer(bytes)) as unknown as ArrayBuffer;
   return new type(memory) as ArrayOf<T>;
 }
 

@@ -20,16 +20,26 @@ export {
 } from "./compile";
 export type { Batch, BatchSample, PackedText } from "./data/batch";
 export { centreCrop, type RandomCropOptions, randomResizedCrop } from "./data/crop";
-export type { Dataset, IndexedSource, Sample } from "./data/dataset";
+export type {
+  Dataset,
+  EpochRequest,
+  IndexedSample,
+  IndexedSource,
+  Json,
+  Sample,
+  SampleContent,
+} from "./data/dataset";
 export { decodeImage, type ImageInput, type RawImage } from "./data/image";
 export { openClassFolder, openImageFolder } from "./data/image_folder";
 export { indexedDataset } from "./data/indexed_dataset";
 export { createLoader, type Loader } from "./data/loader";
-export type { LoaderCursor } from "./data/loader_cursor";
+export type { LoaderCursor, SkipCounts } from "./data/loader_cursor";
 export type { ImageTransform, LoaderOptions, Skip } from "./data/loader_options";
 export { type ManifestOptions, openManifest } from "./data/manifest";
 export { packPadded, packText } from "./data/pack_text";
 export { preprocess } from "./data/prepare_image";
+export { CounterRandom } from "./data/random";
+export { SampleError, type SkipReason } from "./data/sample_error";
 export { ClipTokenizer, type Tokenizer, tokenize } from "./data/tokenizer";
 export { openWebDataset, type WebDatasetOptions } from "./data/webdataset";
 export { Device, type DeviceKind, type DeviceOptions } from "./device";

@@ -47,6 +47,15 @@ export function workers(text: string): number {
   return value;
 }
 
+/** Two shares of an image's area, such as 0.4,1. */
+export function cropScale(text: string): [number, number] {
+  const [least, most, ...more] = text.split(",").map(share);
+  if (least === undefined || most === undefined || more.length > 0 || least === 0 || least > most) {
+    throw new InvalidArgumentError("It must be two shares above 0, the smaller first, such as 0.4,1.");
+  }
+  return [least, most];
+}
+
 /** Flags of every command that computes. */
 export interface DeviceFlags {
   device: "auto" | "cpu" | "cuda";
@@ -88,6 +97,17 @@ export interface DatasetFlags {
   csvImgKey?: string;
   csvCaptionKey?: string;
   csvSeparator?: string;
+  imageKey?: string;
+  textKey?: string;
+  jsonTextKey?: string;
+  shuffleBuffer?: number;
+  damagedShards?: "error" | "skip";
+}
+
+/** Each shell writes a tab in its own way. */
+function separator(text: string): string {
+  if (text === "") throw new InvalidArgumentError("It must not be empty.");
+  return text === "tab" ? "\t" : text.replaceAll("\\t", "\t");
 }
 
 export function addDatasetFlags(command: Command): Command {
@@ -99,5 +119,22 @@ export function addDatasetFlags(command: Command): Command {
     )
     .option("--csv-img-key <name>", "column of the image path (default: filepath or image)")
     .option("--csv-caption-key <name>", "column of the caption (default: title or caption)")
-    .option("--csv-separator <text>", "between the columns (default: tab for .tsv, comma for .csv)");
+    .option(
+      "--csv-separator <text>",
+      "between the columns, such as tab (default: tab for .tsv, comma for .csv)",
+      separator,
+    )
+    .option("--image-key <names>", "extensions of the image in shards (default: jpg;png;jpeg;webp)")
+    .option("--text-key <names>", "extensions of the caption in shards (default: txt)")
+    .option(
+      "--json-text-key <names>",
+      "fields of the caption in a shard's .json, where there is no text (default: caption)",
+    )
+    .option("--shuffle-buffer <n>", "samples of shards shuffled together (default: 1000)", positive)
+    .addOption(
+      new Option(
+        "--damaged-shards <action>",
+        "at a shard that is missing or damaged: end the run, or skip and count it (default: error)",
+      ).choices(["error", "skip"]),
+    );
 }

@@ -1,6 +1,9 @@
-import { stat } from "node:fs/promises";
+import { entryAt, missingPathError, requireDataPath } from "../data/data_path";
+import { listFolder } from "../data/image_files";
+import { listShards } from "../data/shard_paths";
 import {
   type Dataset,
+  EvaClipError,
   openClassFolder,
   openImageFolder,
   openManifest,
@@ -11,13 +14,35 @@ import type { DatasetFlags } from "./flags";
 
 type Kind = Exclude<DatasetFlags["datasetType"], "auto">;
 
-const MANIFEST = /\.(csv|tsv|jsonl|ndjson)$/i;
+const MANIFEST = /\.(csv|tsv|jsonl|ndjson|json)(\.(gz|zst))?$/i;
+const IMAGE = /\.(jpe?g|png|webp|avif|gif|tiff?|bmp)$/i;
+/** Several shards: braces, or names joined as in open_clip. */
+const PATTERN = /\{.*\}|::/s;
 
-/** A manifest by its extension, a folder by being one, and otherwise shards. */
-async function kindOf(path: string): Promise<Kind> {
+/** A manifest by its name, a folder by what it holds, and otherwise shards. Throws for a path that is none of them. */
+async function kindOf(path: string, flags: DatasetFlags): Promise<Kind> {
+  requireDataPath(path);
+  const entry = await entryAt(path);
+  if (entry === "directory") return kindOfFolder(path);
+  if (entry === "missing" && !PATTERN.test(path)) throw await missingPathError(path);
   if (MANIFEST.test(path)) return "csv";
-  const found = await stat(path).catch(() => undefined);
-  return found?.isDirectory() ? "folder" : "webdataset";
+  if (IMAGE.test(path)) {
+    const message = `${path} is one image; a data set is a folder, a manifest or shards`;
+    throw new EvaClipError("ERR_EVACLIP_DATA", message, { path });
+  }
+  return flags.csvSeparator === undefined ? "webdataset" : "csv";
+}
+
+/** Shards where there are some and no images beside them. */
+async function kindOfFolder(path: string): Promise<Kind> {
+  if ((await listShards(path)).length === 0) return "folder";
+  const { images, folders } = await listFolder(path);
+  return images.length === 0 && folders.length === 0 ? "webdataset" : "folder";
+}
+
+/** What was given, without what was not: an option left out is not an option of `undefined`. */
+function given<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }
 
 /** Opens the data set that a command was given. @throws EvaClipError `ERR_EVACLIP_DATA`. */
@@ -26,20 +51,26 @@ export async function openDataset(
   flags: DatasetFlags,
   shards: WebDatasetOptions = {},
 ): Promise<Dataset> {
-  const kind = flags.datasetType === "auto" ? await kindOf(path) : flags.datasetType;
-  const { csvImgKey, csvCaptionKey, csvSeparator } = flags;
+  const kind = flags.datasetType === "auto" ? await kindOf(path, flags) : flags.datasetType;
+  const { imageKey, textKey, jsonTextKey, shuffleBuffer, damagedShards } = flags;
   switch (kind) {
     case "csv":
-      return openManifest(path, {
-        ...(csvImgKey !== undefined && { imageKey: csvImgKey }),
-        ...(csvCaptionKey !== undefined && { captionKey: csvCaptionKey }),
-        ...(csvSeparator !== undefined && { separator: csvSeparator.replace("\\t", "\t") }),
-      });
+      return openManifest(
+        path,
+        given({
+          imageKey: flags.csvImgKey,
+          captionKey: flags.csvCaptionKey,
+          separator: flags.csvSeparator,
+        }),
+      );
     case "folder":
       return openImageFolder(path);
     case "class-folder":
       return openClassFolder(path);
     case "webdataset":
-      return openWebDataset(path, shards);
+      return openWebDataset(path, {
+        ...given({ imageKey, textKey, jsonTextKey, shuffleBuffer, damagedShards }),
+        ...shards,
+      });
   }
 }

@@ -110,7 +110,7 @@ function scheduleFrom(
 
 function dataSource(dataset: Dataset, model: ClipModel, flags: TrainFlags): BatchSource {
   let skips = 0;
-  const { batchSize, seed, workers, trainData, datasetResampled } = flags;
+  const { batchSize, seed, workers, maxSkips, cropScale, textBucket, trainData, datasetResampled } = flags;
   const source = batchesOf(dataset, {
     batchSize,
     seed,
@@ -118,6 +118,9 @@ function dataSource(dataset: Dataset, model: ClipModel, flags: TrainFlags): Batc
     preprocessing: model.preprocessing,
     contextLength: model.text.contextLength,
     ...(workers !== undefined && { concurrency: workers }),
+    ...(maxSkips !== undefined && { maxSkips }),
+    ...(cropScale !== undefined && { cropScale }),
+    ...(textBucket !== undefined && { textBucket }),
     onSkip: ({ message }) => {
       if (++skips <= SHOWN_SKIPS) say(`skipped: ${message}`);
       if (skips === SHOWN_SKIPS) say("more skipped samples are counted, not shown");

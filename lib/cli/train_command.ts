@@ -5,6 +5,7 @@ import {
   addDeviceFlags,
   addPrecisionFlag,
   belowOne,
+  cropScale,
   type DatasetFlags,
   type DeviceFlags,
   type Precision,
@@ -35,6 +36,9 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   trainNumSamples?: number;
   datasetResampled: boolean;
   workers?: number;
+  maxSkips?: number;
+  cropScale?: [number, number];
+  textBucket?: number;
   batchSize: number;
   epochs: number;
   steps?: number;
@@ -121,6 +125,17 @@ function addData(command: Command): void {
     .option("--train-num-samples <n>", "samples of an epoch, where the data set does not say", positive)
     .option("--dataset-resampled", "draw shards with replacement", false)
     .option("--workers <n>", "images decoded at once, at most 1024 (default: twice the cores)", workers)
+    .option("--max-skips <n>", "samples that may be left out (default: 100 and 5 % of those read)", whole)
+    .option(
+      "--crop-scale <least,most>",
+      "share of an image's area that crops keep (default: 0.9,1)",
+      cropScale,
+    )
+    .option(
+      "--text-bucket <n>",
+      "captions are packed to a multiple of this many tokens (default: 256)",
+      positive,
+    )
     .option("--val-data <path>", "images with captions, for retrieval")
     .option("--val-frequency <n>", "epochs between retrieval evaluations", positive, 1)
     .option("--imagenet-val <folder>", "one folder of images a class, for zero-shot classification")

@@ -35,7 +35,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   private readonly signal: AbortSignal | undefined;
 
   constructor(dataset: Dataset, options: LoaderOptions) {
-    checkOptions(options);
+    checkOptions(dataset, options);
     this.signal = options.signal;
     this.cursor = startCursor(options.cursor, options.seed ?? 0, dataset.size);
     this.batches = this.startPipeline(dataset, options);
@@ -54,8 +54,8 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   /**
    * The next batch.
    *
-   * @throws EvaClipError ERR_EVACLIP_DATA for a damaged shard, too many skips, or an epoch without one batch; the
-   *   signal's reason once it is aborted
+   * @throws EvaClipError ERR_EVACLIP_DATA for a damaged shard, too many skips, or an epoch without one batch;
+   *   ERR_EVACLIP_IO for trouble of the system such as EIO; the signal's reason once it is aborted
    */
   async next(): Promise<IteratorResult<Batch>> {
     const start = performance.now();
@@ -97,7 +97,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   }
 
   private startPipeline(dataset: Dataset, options: LoaderOptions): AsyncGenerator<BatchedAt> {
-    const { imageSize, contextLength = 77, shuffle = true, text = true } = options;
+    const { imageSize, contextLength = 77, shuffle = true, text = true, prefetch = 2 } = options;
     const tokenizer = text ? (options.tokenizer ?? clipTokenizer()) : undefined;
     const preparation = {
       imageSize,
@@ -109,9 +109,12 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
     };
     const { signal } = this.stopping;
     const steps = stepsOf(dataset, this.cursor, shuffle, options.epochs ?? Number.POSITIVE_INFINITY, signal);
-    const concurrency = options.concurrency ?? 2 * availableParallelism();
+    // More than the batches being made ready would only delay the first of them.
+    const usual = 2 * availableParallelism();
+    const most = Math.max(usual, options.batchSize * (prefetch + 1));
+    const concurrency = Math.min(options.concurrency ?? usual, most);
     const prepared = mapInOrder(steps, concurrency, (step: Step) => prepareSample(step, preparation));
-    return runAhead(assembleBatches(prepared, this.cursor, options), options.prefetch ?? 2);
+    return runAhead(assembleBatches(prepared, this.cursor, options), prefetch);
   }
 }
 

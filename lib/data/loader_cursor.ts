@@ -1,3 +1,4 @@
+import { describeValue } from "../arguments";
 import { EvaClipError } from "../errors";
 import type { Json } from "./dataset";
 import type { SkipReason } from "./sample_error";
@@ -18,6 +19,23 @@ export interface LoaderCursor {
   readonly datasetSize: number | null;
 }
 
+/** What a cursor's fields say about its run, and what to do where they differ. */
+const CHANGES: Readonly<Record<string, string>> = {
+  version: "it was written by another version of eva-clip: start a new run from the checkpoint's weights",
+  seed: "the seed chooses the order of the samples: go on with the run's own seed, or start a new run",
+  datasetSize:
+    "samples were added or removed since: go on with the data of that run, or start a new run from its weights",
+  shards:
+    "shards were added or removed since: go on with the shards of that run, or start a new run from its weights",
+  shuffleBuffer: "it chooses the order of the samples: go on with the run's own, or start a new run",
+};
+
+/** ERR_EVACLIP_DATA for a cursor whose `name` is not the one of this run. */
+export function anotherRunError(name: string, expected: unknown, found: unknown): EvaClipError {
+  const problem = `the cursor belongs to another run: expected ${name} ${expected}, found ${describeValue(found)}`;
+  return new EvaClipError("ERR_EVACLIP_DATA", `${problem}; ${CHANGES[name]}`, { name, expected, found });
+}
+
 /** The cursor to start from: a new one, or `given` once it is sure to belong to this seed and data set. */
 export function startCursor(
   given: LoaderCursor | undefined,
@@ -30,10 +48,13 @@ export function startCursor(
   }
   const expected: Partial<LoaderCursor> = { version: 1, seed, datasetSize: size };
   for (const [name, value] of Object.entries(expected)) {
-    const found = given[name as keyof LoaderCursor];
-    if (found === value) continue;
-    const message = `the cursor belongs to another run: expected ${name} ${value}, found ${JSON.stringify(found)}`;
-    throw new EvaClipError("ERR_EVACLIP_DATA", message, { name, expected: value, found });
+    const found = (given as LoaderCursor | null)?.[name as keyof LoaderCursor];
+    if (found !== value) throw anotherRunError(name, value, found);
+  }
+  for (const name of ["epoch", "samplesRead"] as const) {
+    if (Number.isSafeInteger(given[name]) && given[name] >= 0) continue;
+    const message = `the cursor is damaged: expected ${name} to be an integer of at least 0, found ${describeValue(given[name])}`;
+    throw new EvaClipError("ERR_EVACLIP_DATA", message, { name, found: given[name] });
   }
   return given;
 }

@@ -1,6 +1,18 @@
-import { EvaClipError } from "../errors";
-import { CLIP_PREPROCESSING, type Preprocessing } from "../models/preprocessing";
+import { z } from "zod";
+import {
+  abortSignal,
+  anyFunction,
+  checkArgument,
+  flag,
+  invalidArgument,
+  oneOf,
+  options as optionsOf,
+  positiveInteger,
+  wholeNumber,
+} from "../arguments";
+import { CLIP_PREPROCESSING, type Preprocessing, preprocessConfig } from "../models/preprocessing";
 import { randomResizedCrop } from "./crop";
+import type { Dataset } from "./dataset";
 import { decodeImage, type ImageInput } from "./image";
 import type { LoaderCursor } from "./loader_cursor";
 import { prepareImage } from "./prepare_image";
@@ -28,10 +40,12 @@ export interface LoaderOptions {
   readonly contextLength?: number;
   /** Packed text is filled up to a multiple of this many tokens. Default 256. */
   readonly textBucket?: number;
-  /** `train` (random resized crop, the default), `evaluation` (centre crop) or one's own. */
+  /** `train` (random resized crop, the default), `evaluation` (center crop) or one's own. */
   readonly transform?: "train" | "evaluation" | ImageTransform;
   /** What the model's images go through (`model.preprocessing`), for the transforms given by name. Default CLIP's. */
   readonly preprocessing?: Preprocessing;
+  /** Least and greatest share of the area that `train` keeps. Default [0.9, 1]. */
+  readonly cropScale?: readonly [number, number];
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
   /** False leaves captions out, for images alone: the batch's text is empty. */
@@ -42,7 +56,7 @@ export interface LoaderOptions {
   readonly dropLast?: boolean;
   /** Epochs to read. Default without end. */
   readonly epochs?: number;
-  /** Images in flight at once. Default twice the cores. */
+  /** Images in flight at once, at most those of the batches made ready. Default twice the cores. */
   readonly concurrency?: number;
   /** Batches made ready ahead. Default 2. */
   readonly prefetch?: number;
@@ -55,40 +69,67 @@ export interface LoaderOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What makes pixels of the loader's images. */
 export function imageTransform({
   transform = "train",
+  cropScale: scale,
   preprocessing = CLIP_PREPROCESSING,
-}: Pick<LoaderOptions, "transform" | "preprocessing">): ImageTransform {
+}: Pick<LoaderOptions, "transform" | "cropScale" | "preprocessing">): ImageTransform {
   if (typeof transform !== "string") return transform;
   if (transform === "evaluation") return (image, size) => prepareImage(image, size, preprocessing);
   const { interpolation } = preprocessing;
-  return (image, size, random) => decodeImage(image, size, randomResizedCrop(random), interpolation);
+  const options = scale === undefined ? {} : { scale };
+  return (image, size, random) => decodeImage(image, size, randomResizedCrop(random, options), interpolation);
 }
 
-/** Throws ERR_EVACLIP_INVALID_ARGUMENT for a number that cannot be. */
-export function checkOptions(options: LoaderOptions): void {
-  const {
-    batchSize,
-    imageSize,
-    contextLength,
-    textBucket,
-    concurrency,
-    epochs,
-    seed = 0,
-    prefetch = 0,
-  } = options;
-  const positive = { batchSize, imageSize, contextLength, textBucket, concurrency, epochs };
-  for (const [name, value] of Object.entries(positive)) {
-    const isUnset = value === undefined && name !== "batchSize" && name !== "imageSize";
-    if (isUnset || (name === "epochs" && value === Number.POSITIVE_INFINITY)) continue;
-    if (!Number.isSafeInteger(value) || value! < 1)
-      throw invalid(`${name} must be a positive integer, found ${value}`);
-  }
-  if (!Number.isSafeInteger(seed)) throw invalid(`seed must be an integer, found ${seed}`);
-  if (!Number.isSafeInteger(prefetch) || prefetch < 0)
-    throw invalid(`prefetch must be 0 or more, found ${prefetch}`);
-}
+const MOST_BATCHES_AHEAD = 1000;
+const MOST_PIXELS_OF_A_SIDE = 65_536;
 
-function invalid(message: string): EvaClipError {
-  return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `loader: ${message}`);
+const cropShare = z
+  .number({ error: "a share above 0 and up to 1" })
+  .max(1)
+  .refine((value) => value > 0, { error: "a share above 0 and up to 1" });
+const OPTIONS = optionsOf({
+  batchSize: positiveInteger,
+  imageSize: positiveInteger.max(MOST_PIXELS_OF_A_SIDE),
+  seed: z.int({ error: "an integer" }).optional(),
+  contextLength: positiveInteger.optional(),
+  textBucket: positiveInteger.optional(),
+  transform: z
+    .union([oneOf("train", "evaluation"), anyFunction], { error: '"train", "evaluation" or a function' })
+    .optional(),
+  preprocessing: preprocessConfig.optional(),
+  cropScale: z
+    .tuple([cropShare, cropShare], { error: "a pair of shares of the area" })
+    .refine(([least, most]) => least <= most, { error: "a pair whose first is not above its second" })
+    .optional(),
+  tokenizer: z.looseObject({ encode: anyFunction }, { error: "a tokenizer" }).optional(),
+  text: flag.optional(),
+  shuffle: flag.optional(),
+  dropLast: flag.optional(),
+  epochs: z
+    .union([positiveInteger, z.literal(Number.POSITIVE_INFINITY)], {
+      error: "an integer of at least 1, or Infinity",
+    })
+    .optional(),
+  concurrency: positiveInteger.optional(),
+  prefetch: wholeNumber.max(MOST_BATCHES_AHEAD).optional(),
+  onSkip: anyFunction.optional(),
+  maxSkips: z
+    .union([wholeNumber, z.literal(Number.POSITIVE_INFINITY)], {
+      error: "an integer of at least 0, or Infinity",
+    })
+    .optional(),
+  // A cursor comes out of a file: the loader says which of its fields is wrong.
+  cursor: z.unknown().optional(),
+  signal: abortSignal.optional(),
+});
+const DATASET = z.looseObject({ open: anyFunction }, { error: "a data set" });
+
+/** Throws ERR_EVACLIP_INVALID_ARGUMENT for options that cannot be. */
+export function checkOptions(dataset: Dataset, options: LoaderOptions): void {
+  checkArgument("createLoader: dataset", dataset, DATASET);
+  checkArgument("createLoader: options", options, OPTIONS);
+  if (options.cropScale === undefined || (options.transform ?? "train") === "train") return;
+  throw invalidArgument('createLoader: options.cropScale is for the transform "train" alone');
 }

@@ -19,8 +19,9 @@ function hashWords(words: readonly number[], salt: number): number {
 }
 
 /**
- * Counter-based random numbers: draw n is a pure function of the key and n. A stream keyed by
- * (seed, epoch, sample index) therefore repeats exactly after a resume, in any order of evaluation.
+ * Counter-based random numbers for order, crops and captions (ops use Philox instead): draw n is a pure function of the
+ * key and n, mixed by MurmurHash3's finalizer. A stream keyed by (seed, epoch, sample index) therefore repeats exactly
+ * after a resume, in any order of evaluation.
  */
 export class CounterRandom {
   private readonly first: number;

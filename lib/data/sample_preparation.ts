@@ -3,7 +3,8 @@ import type { Dataset, Json, Sample } from "./dataset";
 import type { LoaderCursor } from "./loader_cursor";
 import type { ImageTransform, Skip } from "./loader_options";
 import { CounterRandom } from "./random";
-import { SampleError } from "./sample_error";
+import { SampleError, skipReasonOf } from "./sample_error";
+import { systemTrouble, troubleError, whenFilesAreFree } from "./system_trouble";
 import type { Tokenizer } from "./tokenizer";
 
 const CAPTION_STREAM = 1;
@@ -88,14 +89,21 @@ async function rowOf(sample: Sample, preparation: Preparation): Promise<Row> {
   };
 }
 
-/** Reads, decodes and tokenises one sample; what is wrong with it becomes a skip, any other error is thrown. */
+/**
+ * Reads, decodes and tokenizes one sample. What is wrong with it becomes a skip; any other error is thrown, trouble of
+ * the system as ERR_EVACLIP_IO, because without it the run would have seen this sample.
+ */
 export async function prepareSample(step: Step, preparation: Preparation): Promise<Prepared> {
   if (step.kind === "epochEnd") return step;
   const { key, next, epoch } = step.sample;
   try {
-    return { kind: "ready", next, epoch, row: await rowOf(step.sample, preparation) };
+    const row = await whenFilesAreFree(() => rowOf(step.sample, preparation));
+    return { kind: "ready", next, epoch, row };
   } catch (error) {
-    if (!(error instanceof SampleError)) throw error;
-    return { kind: "skipped", next, epoch, skip: { reason: error.reason, key, message: error.message } };
+    const trouble = systemTrouble(error);
+    if (trouble !== undefined) throw troubleError(key, trouble);
+    const reason = skipReasonOf(error);
+    if (reason === undefined) throw error;
+    return { kind: "skipped", next, epoch, skip: { reason, key, message: (error as Error).message } };
   }
 }

@@ -1,80 +1,57 @@
-import { createReadStream } from "node:fs";
-import { createGunzip } from "node:zlib";
-import { extract } from "tar-stream";
+import { readData } from "./decompressed";
+import { isTarHeader, type TarMember, tarMembers } from "./tar_reader";
 
 /** Files of a shard that share a name, by extension in lower case: `000123.jpg` and `000123.txt`. */
 export interface ShardSample {
   readonly key: string;
   readonly members: ReadonlyMap<string, Buffer>;
+  /** Why members asked for have no content, by extension: `a hard link to 000122.jpg`. */
+  readonly problems: ReadonlyMap<string, string>;
 }
 
-const READ_BYTES = 256 * 1024;
-const END_MARKER_BYTES = 512;
 /** Everything before the first dot of the file name is the key, the rest the extension (the WebDataset convention). */
-const MEMBER_NAME = /^(?:\.\/)?((?:.*\/)?[^./][^./]*)\.([^/]*)$/;
+const MEMBER_NAME = /^(?:\.\/)?((?:.*\/)?[^./][^./]*)\.([^/]*)$/s;
+const MOST_MEMBER_BYTES = 2 ** 30;
 
-/** Counts the zero bytes that a stream ends with: a whole archive ends with a marker of zeros. */
-class TrailingZeros {
-  count = 0;
+class Group implements ShardSample {
+  readonly members = new Map<string, Buffer>();
+  readonly problems = new Map<string, string>();
+  private readonly extensions = new Set<string>();
 
-  see(chunk: Buffer): void {
-    let end = chunk.length;
-    while (end > 0 && chunk[end - 1] === 0 && chunk.length - end < END_MARKER_BYTES) end--;
-    this.count = end === 0 ? this.count + chunk.length : chunk.length - end;
+  constructor(readonly key: string) {}
+
+  has(extension: string): boolean {
+    return this.extensions.has(extension);
+  }
+
+  async add(extension: string, member: TarMember, isWanted: boolean): Promise<void> {
+    this.extensions.add(extension);
+    if (!isWanted) return;
+    if (member.problem !== undefined) this.problems.set(extension, member.problem);
+    else if (member.size > MOST_MEMBER_BYTES) this.problems.set(extension, `a file of ${member.size} bytes`);
+    else this.members.set(extension, await member.read());
   }
 }
 
-async function bytesOf(entry: AsyncIterable<unknown>): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of entry) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
-}
-
-/** Files of a .tar, .tar.gz or .tgz with the wanted extensions. Throws when the archive is missing, broken or cut short. */
-async function* membersOf(
-  path: string,
-  wanted: ReadonlySet<string>,
-): AsyncGenerator<{ key: string; extension: string; bytes: Buffer | undefined }> {
-  const archive = extract();
-  const file = createReadStream(path, { highWaterMark: READ_BYTES });
-  const source = /\.(tgz|gz)$/.test(path) ? file.pipe(createGunzip()) : file;
-  const zeros = new TrailingZeros();
-  for (const stream of [file, source]) stream.on("error", (error: Error) => archive.destroy(error));
-  source.on("data", (chunk: Buffer) => zeros.see(chunk));
-  source.pipe(archive);
-  try {
-    for await (const entry of archive) {
-      const [, key, extension] = MEMBER_NAME.exec(entry.header.name) ?? [];
-      const isFile = entry.header.type === "file" || entry.header.type === "contiguous-file";
-      if (key === undefined || extension === undefined || !isFile) {
-        entry.resume();
-        continue;
-      }
-      const isWanted = wanted.has(extension.toLowerCase());
-      if (!isWanted) entry.resume();
-      yield { key, extension: extension.toLowerCase(), bytes: isWanted ? await bytesOf(entry) : undefined };
-    }
-    if (zeros.count < END_MARKER_BYTES) throw new Error("Unexpected end of data: no end-of-archive marker");
-  } finally {
-    file.destroy();
-    source.destroy();
-    archive.destroy();
-  }
-}
+const isPlain = (start: Buffer) => isTarHeader(start) || start.every((byte) => byte === 0);
 
 /**
- * Samples of one shard in file order: neighbouring members of the same key. When the archive turns out broken, the
- * sample it breaks in is not given, and the error is thrown after the ones before it.
+ * Samples of one shard in file order: neighboring members of the same key. A member that the sample already has starts
+ * a new sample of the same key, as in open_clip. When the archive turns out broken, the sample it breaks in is not
+ * given, and the error is thrown after the ones before it.
  */
 export async function* readShard(path: string, wanted: ReadonlySet<string>): AsyncGenerator<ShardSample> {
-  let sample: { key: string; members: Map<string, Buffer> } | undefined;
-  for await (const { key, extension, bytes } of membersOf(path, wanted)) {
-    if (sample !== undefined && sample.key !== key) {
+  let sample: Group | undefined;
+  for await (const member of tarMembers(readData(path, isPlain))) {
+    const [, key, suffix] = MEMBER_NAME.exec(member.name) ?? [];
+    if (key === undefined || suffix === undefined) continue;
+    const extension = suffix.toLowerCase();
+    if (sample !== undefined && (sample.key !== key || sample.has(extension))) {
       yield sample;
       sample = undefined;
     }
-    sample ??= { key, members: new Map() };
-    if (bytes !== undefined) sample.members.set(extension, bytes);
+    sample ??= new Group(key);
+    await sample.add(extension, member, wanted.has(extension));
   }
   if (sample !== undefined) yield sample;
 }

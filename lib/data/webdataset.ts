@@ -1,19 +1,32 @@
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { z } from "zod";
+import {
+  checkArgument,
+  flag,
+  invalidArgument,
+  oneOf,
+  options as optionsOf,
+  pathText,
+  positiveInteger,
+  text,
+} from "../arguments";
 import { EvaClipError } from "../errors";
-import { expandBraces } from "./brace_expansion";
+import { anotherRunError } from "./loader_cursor";
+import { missingPathError, nameOf } from "./data_path";
 import type { Dataset, EpochRequest, Json, Sample, SampleContent } from "./dataset";
 import { CounterRandom, permute } from "./random";
 import { SampleError } from "./sample_error";
+import { ShardContent } from "./shard_content";
+import { shardsOf } from "./shard_paths";
 import { shuffleWindows } from "./shuffle_window";
+import { systemTrouble, troubleError } from "./system_trouble";
 import { readShard, type ShardSample } from "./tar_shard";
 
 export interface WebDatasetOptions {
   /** Extensions of the image, the first present wins. Default `jpg;png;jpeg;webp`. */
   readonly imageKey?: string;
-  /** Extension of the caption. Default `txt`. */
+  /** Extensions of the caption, the first present wins. Default `txt`. */
   readonly textKey?: string;
-  /** Field of the sample's .json that holds the caption when there is no text member. Default `caption`. */
+  /** Fields of the sample's .json that hold the caption, or a list of captions, when there is no text member. Default `caption`. */
   readonly jsonTextKey?: string;
   /** Samples shuffled together. Default 1000; the memory they take is their files' sizes. */
   readonly shuffleBuffer?: number;
@@ -25,12 +38,28 @@ export interface WebDatasetOptions {
   readonly damagedShards?: "error" | "skip";
 }
 
+const OPTIONS = optionsOf({
+  imageKey: text.min(1).optional(),
+  textKey: text.min(1).optional(),
+  jsonTextKey: text.min(1).optional(),
+  shuffleBuffer: positiveInteger.optional(),
+  resampled: flag.optional(),
+  samplesPerEpoch: positiveInteger.optional(),
+  damagedShards: oneOf("error", "skip").optional(),
+}).optional();
+const SHARDS = z.union([pathText, z.array(pathText)], {
+  error: "a path, a pattern of paths, or a list of these",
+});
+
 /** Where an epoch's stream goes on: `emitted` samples of the window that starts at `sample` of `shard` are used. */
 interface Position {
   readonly shard: number;
   readonly sample: number;
   readonly emitted: number;
   readonly index: number;
+  /** What the order depends on besides the seed, to notice a change of it. */
+  readonly shards: number;
+  readonly shuffleBuffer: number;
 }
 
 /** A sample of the stream and its place in it, or the error that ends a damaged shard. */
@@ -44,48 +73,52 @@ interface Placed {
 const SHARD_STREAM = 1;
 const WINDOW_STREAM = 2;
 
-function invalid(message: string, details: Record<string, unknown>): EvaClipError {
-  return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, details);
-}
+/** Shards without any sample, drawn in a row for each shard there is, after which resampling gives up. */
+const MOST_EMPTY_DRAWS = 20;
 
-function parsePosition(position: Json | undefined): Position {
-  if (position === undefined || position === null) return { shard: 0, sample: 0, emitted: 0, index: 0 };
-  const candidate = position as unknown as Position;
-  const numbers = [candidate.shard, candidate.sample, candidate.emitted, candidate.index];
-  if (!numbers.every((number) => Number.isSafeInteger(number) && number >= 0)) {
-    const message = `the cursor is not one of a web dataset: found ${JSON.stringify(position)}`;
+type Order = Pick<Position, "shards" | "shuffleBuffer">;
+
+function parsePosition(position: Json | undefined, order: Order): Position {
+  if (position === undefined || position === null) {
+    return { shard: 0, sample: 0, emitted: 0, index: 0, ...order };
+  }
+  const candidate = { ...order, ...(position as unknown as Position) };
+  const { shard, sample, emitted, index } = candidate;
+  if (![shard, sample, emitted, index].every((number) => Number.isSafeInteger(number) && number >= 0)) {
+    const message = `the cursor is not one of a web dataset: found ${nameOf(JSON.stringify(position))}`;
     throw new EvaClipError("ERR_EVACLIP_DATA", message, { position });
+  }
+  for (const name of ["shards", "shuffleBuffer"] as const) {
+    const [expected, found] = [order[name], candidate[name]];
+    if (expected === found) continue;
+    throw anotherRunError(name, expected, found);
   }
   return candidate;
 }
 
 class WebDataset implements Dataset {
   readonly size?: number;
-  private readonly imageKeys: readonly string[];
-  private readonly textKey: string;
-  private readonly jsonTextKey: string;
-  private readonly wanted: ReadonlySet<string>;
+  private readonly content: ShardContent;
 
   constructor(
     private readonly shards: readonly string[],
     private readonly options: WebDatasetOptions,
   ) {
     if (options.samplesPerEpoch !== undefined) this.size = options.samplesPerEpoch;
-    this.imageKeys = (options.imageKey ?? "jpg;png;jpeg;webp").toLowerCase().split(";");
-    this.textKey = (options.textKey ?? "txt").toLowerCase();
-    this.jsonTextKey = options.jsonTextKey ?? "caption";
-    this.wanted = new Set([...this.imageKeys, this.textKey, "json"]);
+    const { imageKey = "jpg;png;jpeg;webp", textKey = "txt", jsonTextKey = "caption" } = options;
+    this.content = new ShardContent(imageKey, textKey, jsonTextKey);
   }
 
   async *open(request: EpochRequest): AsyncGenerator<Sample> {
     const { seed, epoch, shuffle } = request;
-    const start = parsePosition(request.position);
-    const windowSize = shuffle ? (this.options.shuffleBuffer ?? 1000) : 1;
+    const shuffleBuffer = shuffle ? (this.options.shuffleBuffer ?? 1000) : 1;
+    const runOrder = { shards: this.shards.length, shuffleBuffer };
+    const start = parsePosition(request.position, runOrder);
     const order = (n: number, length: number, first: Placed) =>
       permute(n, length, seed, epoch, WINDOW_STREAM, first.shard, first.ordinal);
     let { index } = start;
     let toRepeat = start.emitted;
-    for await (const shuffled of shuffleWindows(this.stream(request, start), windowSize, order)) {
+    for await (const shuffled of shuffleWindows(this.stream(request, start), shuffleBuffer, order)) {
       if (index === this.options.samplesPerEpoch) return;
       if (toRepeat > 0) {
         toRepeat--;
@@ -95,15 +128,16 @@ class WebDataset implements Dataset {
       index++;
       const next =
         last === undefined
-          ? { shard: first.shard, sample: first.ordinal, emitted, index }
-          : { shard: last.shard, sample: last.ordinal + 1, emitted: 0, index };
+          ? { shard: first.shard, sample: first.ordinal, emitted, index, ...runOrder }
+          : { shard: last.shard, sample: last.ordinal + 1, emitted: 0, index, ...runOrder };
       const key = item.content instanceof EvaClipError ? item.path : `${item.path}#${item.content.key}`;
-      yield { key, epoch, index: index - 1, next, read: async () => this.contentOf(item, key) };
+      yield { key, epoch, index: index - 1, next, read: async () => this.read(item, key) };
     }
   }
 
   /** All samples of the epoch in shard order, from a place in it. */
   private async *stream(request: EpochRequest, start: Position): AsyncGenerator<Placed> {
+    let emptyDraws = 0;
     for (let shard = start.shard; this.options.resampled === true || shard < this.shards.length; shard++) {
       const path = this.shards[this.shardAt(shard, request)]!;
       const toSkip = shard === start.shard ? start.sample : 0;
@@ -111,6 +145,11 @@ class WebDataset implements Dataset {
       for await (const content of this.samplesOf(path)) {
         if (ordinal >= toSkip) yield { shard, ordinal, path, content };
         ordinal++;
+      }
+      emptyDraws = ordinal > 0 ? 0 : emptyDraws + 1;
+      if (emptyDraws > MOST_EMPTY_DRAWS * this.shards.length) {
+        const message = `there is no sample in the shards: ${emptyDraws} drawn in a row are empty, the last ${nameOf(path)}`;
+        throw new EvaClipError("ERR_EVACLIP_DATA", message, { shard: path });
       }
     }
   }
@@ -122,95 +161,65 @@ class WebDataset implements Dataset {
     return shuffle ? permute(place, count, seed, epoch, SHARD_STREAM) : place;
   }
 
+  private read({ content }: Placed, key: string): SampleContent {
+    if (content instanceof EvaClipError) throw content;
+    return this.content.contentOf(content, key);
+  }
+
   private async *samplesOf(path: string): AsyncGenerator<ShardSample | EvaClipError> {
     let last = "none";
     let count = 0;
     try {
-      for await (const sample of readShard(path, this.wanted)) {
+      for await (const sample of readShard(path, this.content.wanted)) {
         yield sample;
         last = sample.key;
         count++;
       }
-      if (count === 0) throw new Error("it holds no sample");
     } catch (error) {
-      const problem = (error as Error).message;
-      const message = `the shard ${path} is damaged or cut short after ${count} samples (last whole one: ${last}): ${problem}`;
-      const damage = new SampleError(
-        "damaged_shard",
-        message,
-        { shard: path, lastSample: last, samples: count },
-        error,
-      );
+      const damage = await damageOf(path, error, last, count);
       if (this.options.damagedShards !== "skip") throw damage;
       yield damage;
     }
   }
-
-  private contentOf({ content }: Placed, key: string): SampleContent {
-    if (content instanceof EvaClipError) throw content;
-    const imageKey = this.imageKeys.find((extension) => content.members.has(extension));
-    if (imageKey === undefined) {
-      throw new SampleError("missing_image", `${key} has no ${this.imageKeys.join(", ")} member`, { key });
-    }
-    return { image: content.members.get(imageKey)!, captions: this.captionsOf(content, key) };
-  }
-
-  private captionsOf({ members }: ShardSample, key: string): string[] {
-    const text = members.get(this.textKey);
-    if (text !== undefined) return [text.toString("utf8")];
-    const json = members.get("json");
-    if (json === undefined) {
-      throw new SampleError("missing_caption", `${key} has neither a ${this.textKey} nor a json member`, {
-        key,
-      });
-    }
-    try {
-      const caption = (JSON.parse(json.toString("utf8")) as Record<string, unknown> | null)?.[
-        this.jsonTextKey
-      ];
-      return typeof caption === "string" ? [caption] : [];
-    } catch (error) {
-      throw new SampleError("missing_caption", `${key} has a json member that is not JSON`, { key }, error);
-    }
-  }
 }
 
-async function shardsOf(pattern: string): Promise<string[]> {
-  const isFolder = await stat(pattern).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) return expandBraces(pattern);
-  const names = (await readdir(pattern)).filter((name) => /\.(tar|tgz|tar\.gz)$/.test(name));
-  return names.sort().map((name) => join(pattern, name));
+/** What a shard that cannot be read to its end is thrown or counted as. Throws for trouble of the system. */
+async function damageOf(path: string, error: unknown, last: string, samples: number): Promise<EvaClipError> {
+  const trouble = systemTrouble(error);
+  if (trouble !== undefined) throw troubleError(path, trouble);
+  const { code, message } = error as NodeJS.ErrnoException;
+  const details = { shard: path, lastSample: last, samples };
+  if (code === "ENOENT" || code === "ENOTDIR") {
+    return new SampleError("missing_file", (await missingPathError(path)).message, details, error);
+  }
+  if (code === "EACCES" || code === "EPERM" || code === "ERR_EVACLIP_DATA") {
+    const reason = code === "ERR_EVACLIP_DATA" ? message : `cannot read the shard ${nameOf(path)}: ${code}`;
+    return new SampleError("unreadable_file", reason, details, error);
+  }
+  const place = `after ${samples} samples (last whole one: ${last})`;
+  const problem = `the shard ${nameOf(path)} is damaged or cut short ${place}: ${message}`;
+  return new SampleError("damaged_shard", problem, details, error);
 }
 
 /**
- * WebDataset shards: tar files whose members of the same name make a sample.
+ * WebDataset shards: tar files, plain or compressed by gzip or zstd, whose members of the same name make a sample.
  *
  * @param shards a path, a brace pattern such as `train-{0000..0099}.tar`, a folder of shards, or a list of these; `::`
  *   joins several in one string, as in open_clip
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT for options that do not go together; reading an epoch throws
- *   ERR_EVACLIP_DATA naming a damaged shard and its last whole sample
+ *   ERR_EVACLIP_DATA naming a damaged shard and its last whole sample, and ERR_EVACLIP_IO for trouble of the system
  */
 export async function openWebDataset(
   shards: string | readonly string[],
   options: WebDatasetOptions = {},
 ): Promise<Dataset> {
-  const { shuffleBuffer = 1, samplesPerEpoch, resampled } = options;
-  if (!Number.isInteger(shuffleBuffer) || shuffleBuffer < 1) {
-    throw invalid(`shuffleBuffer must be a positive integer, found ${shuffleBuffer}`, { shuffleBuffer });
+  checkArgument("openWebDataset: shards", shards, SHARDS);
+  checkArgument("openWebDataset: options", options, OPTIONS);
+  if (options.resampled === true && options.samplesPerEpoch === undefined) {
+    throw invalidArgument("resampled shards have no end: samplesPerEpoch must say how long an epoch is");
   }
-  if (samplesPerEpoch !== undefined && (!Number.isInteger(samplesPerEpoch) || samplesPerEpoch < 1)) {
-    throw invalid(`samplesPerEpoch must be a positive integer, found ${samplesPerEpoch}`, {
-      samplesPerEpoch,
-    });
-  }
-  if (resampled === true && samplesPerEpoch === undefined) {
-    throw invalid("resampled shards have no end: samplesPerEpoch must say how long an epoch is", {});
-  }
-  const patterns = (typeof shards === "string" ? [shards] : shards).flatMap((text) => text.split("::"));
+  const patterns = (typeof shards === "string" ? [shards] : shards).flatMap((joined) => joined.split("::"));
   const paths = (await Promise.all(patterns.map(shardsOf))).flat();
-  if (paths.length === 0) throw invalid(`there is no shard in ${patterns.join(", ")}`, { shards: patterns });
+  if (paths.length === 0) throw invalidArgument("openWebDataset: shards must name at least one shard");
   return new WebDataset(paths, options);
 }

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Batch } from "../../lib/data/batch";
@@ -138,13 +139,24 @@ describe("Loader", () => {
     );
   });
 
+  test.each([
+    [null, /expected version 1, found undefined; it was written by another version/],
+    [5, /expected version 1, found undefined/],
+    [{ version: 1, seed: 0, datasetSize: 10, epoch: -1 }, /expected epoch to be an integer of at least 0/],
+  ])("refuses the damaged cursor %j", (cursor, message) => {
+    expect(() => createLoader(numberedDataset(10), options({ cursor: cursor as never }))).toThrow(message);
+  });
+
   test.each<[Partial<LoaderOptions>, RegExp]>([
-    [{ batchSize: 0 }, /batchSize must be a positive integer, found 0/],
+    [{ batchSize: 0 }, /batchSize must be at least 1, found 0/],
     [{ imageSize: 1.5 }, /imageSize/],
     [{ concurrency: -1 }, /concurrency/],
     [{ epochs: 0 }, /epochs/],
     [{ prefetch: -1 }, /prefetch/],
     [{ seed: 0.5 }, /seed/],
+    [{ maxSkips: -1 }, /maxSkips/],
+    [{ cropScale: [0.9, 0.1] }, /cropScale must be a pair/],
+    [{ batchsize: 3 } as never, /has no field "batchsize"; did you mean batchSize\?/],
   ])("refuses %j", (more, message) => {
     expect(() => createLoader(numberedDataset(4), options(more))).toThrow(message);
   });
@@ -179,6 +191,14 @@ describe("life cycle", () => {
     await loader.next();
     await delay(50);
     expect(seen.reads).toBeLessThanOrEqual(4 * 4 + 3 + 1);
+    await loader.dispose();
+  });
+
+  test("absurd concurrency does not decode more than the batches being made ready", async () => {
+    const { seen, dataset } = watched(numberedDataset(1000));
+    const loader = createLoader(dataset, options({ concurrency: 100_000, prefetch: 1 }));
+    await loader.next();
+    expect(seen.reads).toBeLessThanOrEqual(2 * 4 + Math.max(2 * availableParallelism(), 2 * 4) + 1);
     await loader.dispose();
   });
 

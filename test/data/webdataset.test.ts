@@ -5,6 +5,7 @@ import type { Sample } from "../../lib/data/dataset";
 import { openWebDataset, type WebDatasetOptions } from "../../lib/data/webdataset";
 import { collect, epochOf, tar, temporaryFolder, writeFiles } from "./sample_files";
 
+const FIXTURES = join(__dirname, "../fixtures/shards");
 const folder = temporaryFolder();
 const at = (name: string) => join(folder.path, name);
 const nameOf = ({ key }: Sample) => key.split("#")[1] ?? key;
@@ -122,7 +123,6 @@ describe("openWebDataset", () => {
     test.each([
       ["inside a header", 4 * 3072 + 300, 4, /damaged or cut short after 3 samples \(last whole one: s0-2\)/],
       ["inside a file", 4 * 3072 + 1024 + 512 + 2, 4, /after 3 samples|after 4 samples/],
-      ["between two files", 4 * 3072, 4, /after 3 samples \(last whole one: s0-2\)/],
       ["to nothing", 0, 0, /after 0 samples \(last whole one: none\)/],
     ])("%s is an error that names shard and sample", async (name, bytes, _, message) => {
       const path = `cut-${name.replaceAll(" ", "-")}.tar`;
@@ -132,6 +132,13 @@ describe("openWebDataset", () => {
         message: expect.stringMatching(message),
         details: expect.objectContaining({ shard: at(path) }),
       });
+    });
+
+    test("between two files cannot be told from one whose writer left the end marker out", async () => {
+      await writeFiles(folder.path, {
+        "between.tar": (await readFile(at("shard-0.tar"))).subarray(0, 4 * 3072),
+      });
+      expect((await epochOf(await openWebDataset(at("between.tar")))).map(nameOf)).toHaveLength(4);
     });
 
     test("is a counted skip on request, and the other shards go on", async () => {
@@ -175,11 +182,90 @@ describe("openWebDataset", () => {
     expect(links.filter((link) => link.startsWith(folder.path))).toEqual([]);
   });
 
+  async function captionsIn(shards: string, options?: WebDatasetOptions) {
+    const samples = await epochOf(await openWebDataset(join(FIXTURES, shards), options));
+    return Promise.all(
+      samples.map((sample) =>
+        sample.read().then(
+          ({ captions }) => captions.join("|"),
+          (error) => error.reason as string,
+        ),
+      ),
+    );
+  }
+
+  test("captions that are not UTF-8 are left out, a byte order mark is dropped", async () => {
+    const captions = ["not_utf8", "not_utf8", "bom text", "two\nlines\n", "crlf\r\n", "not_utf8"];
+    expect(await captionsIn("encodings.tar")).toEqual(captions);
+  });
+
+  test("captions in JSON as Python writes it, in the fields asked for", async () => {
+    const captions = [
+      ...["from json", "one|two", "missing_caption", "missing_caption", "missing_caption"],
+      ...["", "bom json", "missing_caption", "python writes NaN"],
+    ];
+    expect(await captionsIn("captions_json.tar")).toEqual(captions);
+    const options = { jsonTextKey: "caption;text" };
+    expect((await captionsIn("captions_json.tar", options))[2]).toBe("other field");
+  });
+
+  test("members that are links are named and left out", async () => {
+    expect(await captionsIn("long_names_gnu.tar")).toEqual([
+      "café",
+      "two",
+      "unreadable_file",
+      "unreadable_file",
+    ]);
+  });
+
+  test("empty shards are no error, alone or among others", async () => {
+    const shards = [join(FIXTURES, "empty.tar"), at("shard-1.tar"), join(FIXTURES, "empty.tar")];
+    expect((await epochOf(await openWebDataset(shards))).map(nameOf)).toHaveLength(6);
+    expect(await epochOf(await openWebDataset(shards[0]!))).toEqual([]);
+    const endless = await openWebDataset(shards[0]!, { resampled: true, samplesPerEpoch: 4 });
+    await expect(epochOf(endless)).rejects.toThrow(/there is no sample in the shards/);
+  });
+
+  test("a cursor of other shards or of another shuffle buffer is refused with what to do", async () => {
+    const request = { shuffle: true, seed: 1 };
+    const of = (shards: string, shuffleBuffer: number) => openWebDataset(at(shards), { shuffleBuffer });
+    const samples = await epochOf(await of("shard-{0..3}.tar", 8), request);
+    const position = samples[2]!.next;
+    await expect(epochOf(await of("shard-{0..2}.tar", 8), { ...request, position })).rejects.toThrow(
+      /expected shards 3, found 4; shards were added or removed/,
+    );
+    await expect(epochOf(await of("shard-{0..3}.tar", 9), { ...request, position })).rejects.toThrow(
+      /expected shuffleBuffer 9, found 8/,
+    );
+  });
+
+  test.each([
+    ["https://example.com/{0..3}.tar", /is a URL/],
+    ["s3://bucket/a.tar", /is a URL/],
+    ["pipe:aws s3 cp s3://a.tar -", /is a command/],
+    ["data.parquet", /is a Parquet file/],
+  ])("says what %s is", async (shards, message) => {
+    await expect(openWebDataset(shards)).rejects.toMatchObject({
+      code: "ERR_EVACLIP_DATA",
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test("a folder without shards, a device and a mistyped name say what they are", async () => {
+    await writeFiles(folder.path, { "no_shards/a.txt": "" });
+    await expect(openWebDataset(at("no_shards"))).rejects.toThrow(/there is no shard .* in the folder/);
+    await expect(epochOf(await openWebDataset("/dev/zero"))).rejects.toThrow(/is a device, not a file/);
+    await expect(epochOf(await openWebDataset(at("shard-9.tar")))).rejects.toThrow(/did you mean .*shard-/);
+  });
+
   test.each<[string, string | string[], WebDatasetOptions]>([
     ["resampling without an epoch length", "a.tar", { resampled: true }],
     ["a shuffle buffer of nothing", "a.tar", { shuffleBuffer: 0 }],
     ["an epoch of nothing", "a.tar", { samplesPerEpoch: 0 }],
     ["no shards", [], {}],
+    ["a number for shards", 5 as never, {}],
+    ["a name that is no option", "a.tar", { shufflebuffer: 3 } as never],
+    ["another word than error and skip", "a.tar", { damagedShards: "ignore" as never }],
   ])("refuses %s", async (_, shards, options) => {
     await expect(openWebDataset(shards, options)).rejects.toMatchObject({
       code: "ERR_EVACLIP_INVALID_ARGUMENT",

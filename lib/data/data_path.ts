@@ -1,0 +1,81 @@
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { EvaClipError } from "../errors";
+import { suggestionFor } from "../suggestion";
+
+const TABLE_ADVICE = "write its rows as JSON lines, or its images as WebDataset shards";
+/** Formats of data sets that are not read, by extension, with what to do. */
+const FOREIGN: Readonly<Record<string, readonly [name: string, advice: string]>> = {
+  parquet: ["a Parquet file", TABLE_ADVICE],
+  arrow: ["an Arrow file", TABLE_ADVICE],
+  feather: ["an Arrow file", TABLE_ADVICE],
+  h5: ["an HDF5 file", "write its images as WebDataset shards"],
+  hdf5: ["an HDF5 file", "write its images as WebDataset shards"],
+  lmdb: ["an LMDB database", "write its images as WebDataset shards"],
+  mdb: ["an LMDB database", "write its images as WebDataset shards"],
+  tfrecord: ["a TFRecord file", "write its images as WebDataset shards"],
+  npz: ["a NumPy file", "write its images as WebDataset shards"],
+  npy: ["a NumPy file", "write its images as WebDataset shards"],
+  zip: ["a ZIP archive", "unpack it"],
+  "7z": ["a 7z archive", "unpack it"],
+  rar: ["a RAR archive", "unpack it"],
+};
+
+const MOST_LETTERS = 300;
+
+/** A path for a message: the end of a long one, which names the file. */
+export function nameOf(path: string): string {
+  if (path.length <= MOST_LETTERS) return path;
+  return `…${path.slice(-MOST_LETTERS / 2)} (${path.length} characters)`;
+}
+
+function dataError(path: string, problem: string): EvaClipError {
+  return new EvaClipError("ERR_EVACLIP_DATA", problem, { path });
+}
+
+/** Throws ERR_EVACLIP_DATA where a path's text alone shows that it is no data here: a URL, a pipe, a foreign format. */
+export function requireDataPath(path: string): void {
+  const name = nameOf(path);
+  const [, scheme] = /^([a-z][a-z0-9+.-]+):/i.exec(path) ?? [];
+  if (scheme?.toLowerCase() === "pipe") {
+    const message = `${name} is a command; data are read from local files: write its output to a file`;
+    throw dataError(path, message);
+  }
+  if (scheme !== undefined && path.startsWith("//", scheme.length + 1)) {
+    const advice = scheme.toLowerCase() === "file" ? "give the path itself" : "download or mount it first";
+    throw dataError(path, `${name} is a URL; data are read from local files: ${advice}`);
+  }
+  const extension = basename(path).split(".").at(-1)!.toLowerCase();
+  if (!Object.hasOwn(FOREIGN, extension)) return;
+  const [what, advice] = FOREIGN[extension]!;
+  throw dataError(path, `${name} is ${what}, which is not read: ${advice}`);
+}
+
+/** ERR_EVACLIP_DATA for a path that is not there, with the one that may have been meant. */
+export async function missingPathError(path: string): Promise<EvaClipError> {
+  const folder = dirname(path);
+  const names = await readdir(folder).catch(() => undefined);
+  const name = nameOf(path);
+  if (names === undefined && folder !== ".") {
+    return dataError(path, `there is no file ${name}: its folder ${nameOf(folder)} is not there either`);
+  }
+  if (/[*?]/.test(path)) {
+    return dataError(path, `there is no file ${name}; several files are named by braces: {000..099}`);
+  }
+  const meant = suggestionFor(basename(path), names ?? []);
+  if (meant !== undefined) {
+    return dataError(path, `there is no file ${name}; did you mean ${join(folder, meant)}?`);
+  }
+  return dataError(path, `there is no file ${name} (${nameOf(resolve(path))})`);
+}
+
+/** What there is at a path: a directory, a file or something else, or nothing. Throws for trouble of the system. */
+export async function entryAt(path: string): Promise<"directory" | "file" | "missing"> {
+  try {
+    return (await stat(path)).isDirectory() ? "directory" : "file";
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") return "missing";
+    throw error;
+  }
+}

@@ -1,0 +1,59 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { EvaClipError } from "../errors";
+import { nameOf } from "./data_path";
+
+/** Codes of file errors that say something about the file; any other (EMFILE, EIO, ENOSPC, …) is trouble of the system. */
+const ERRORS_OF_FILES = new Set([
+  "EACCES",
+  "EFBIG",
+  "EINVAL",
+  "EISDIR",
+  "ELOOP",
+  "ENAMETOOLONG",
+  "ENOENT",
+  "ENOTDIR",
+  "ENXIO",
+  "EOPNOTSUPP",
+  "EPERM",
+]);
+const OUT_OF_FILES = new Set(["EMFILE", "ENFILE"]);
+const LONGEST_WAIT_MS = 20_000;
+const FIRST_PAUSE_MS = 5;
+const LONGEST_PAUSE_MS = 200;
+
+/** The file error that an error is or was caused by, where it is no fault of the file. */
+export function systemTrouble(error: unknown): NodeJS.ErrnoException | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { code, syscall } = cause as NodeJS.ErrnoException;
+    if (code !== undefined && syscall !== undefined) return ERRORS_OF_FILES.has(code) ? undefined : cause;
+  }
+  return undefined;
+}
+
+/** ERR_EVACLIP_IO for trouble of the system while `name` was read; `details.cause` is Node's code. */
+export function troubleError(name: string, trouble: NodeJS.ErrnoException): EvaClipError {
+  const advice = OUT_OF_FILES.has(trouble.code!)
+    ? "; the process has too many open files: raise `ulimit -n` or lower the number of workers"
+    : "";
+  return new EvaClipError(
+    "ERR_EVACLIP_IO",
+    `cannot read ${nameOf(name)}: ${nameOf(trouble.message)}${advice}`,
+    { path: trouble.path ?? name, cause: trouble.code },
+    { cause: trouble },
+  );
+}
+
+/** Repeats an attempt that fails because too many files are open, for as long as others may still close theirs. */
+export async function whenFilesAreFree<T>(attempt: () => Promise<T>): Promise<T> {
+  const start = performance.now();
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const code = systemTrouble(error)?.code;
+      const isWorthWaiting = code !== undefined && OUT_OF_FILES.has(code);
+      if (!isWorthWaiting || performance.now() - start > LONGEST_WAIT_MS) throw error;
+    }
+    await delay(pause);
+  }
+}
