@@ -90,8 +90,8 @@ export function checkArgument<T extends z.ZodType>(
   schema: T,
 ): asserts value is z.input<T> {
   checkLength(name, value);
-  if (typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value)) {
-    for (const [key, field] of Object.entries(value)) checkLength(`${name}.${key}`, field);
+  for (const key of fieldsAt(schema, [])) {
+    checkLength(`${name}.${key}`, (value as Record<string, unknown> | null | undefined)?.[key]);
   }
   const { error } = schema.safeParse(value, { reportInput: true });
   if (error) throw argumentError(name, error.issues[0]!, schema);

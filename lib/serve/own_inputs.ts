@@ -26,16 +26,27 @@ export function ownList(name: string, list: unknown): unknown {
   return Array.isArray(list) ? [...list] : list;
 }
 
-/** A copy of `samples` samples one after another, out of shared memory where they were in it. */
+/** Copies elements out of memory that may be shared or, where there are none, detached. */
+function filled<T extends Float32Array | Int32Array | Uint8Array>(own: T, data: ArrayLike<number>): T {
+  if (data.length > 0) own.set(data);
+  return own;
+}
+
+/** A copy of `samples` samples one after another. */
 export function ownArray<T extends Float32Array | Int32Array | Uint8Array>(
   name: string,
   data: T,
   samples: number,
 ): T {
+  const { length } = data;
   checkBytes(name, data.byteLength, samples);
-  // Not slice(): a Buffer's is a view.
-  if (holds("u8", data)) return new Uint8Array(data) as T;
-  return (holds("f32", data) ? new Float32Array(data) : new Int32Array(data)) as T;
+  if (holds("u8", data)) return filled(new Uint8Array(length) as T, data);
+  return filled((holds("f32", data) ? new Float32Array(length) : new Int32Array(length)) as T, data);
+}
+
+/** A copy of bytes; not by slice(), because a Buffer's is a view. */
+function ownBytes(bytes: Uint8Array | Uint8ClampedArray): Uint8Array {
+  return filled(new Uint8Array(bytes.length), bytes);
 }
 
 function pixelsOf(image: ImageInput): Uint8Array | Uint8ClampedArray | undefined {
@@ -56,14 +67,16 @@ function isPipeline(image: unknown): image is Sharp {
 
 /** An image that nobody else can change; what is no image stays as it is, for the decoder to refuse. */
 function ownImage(image: ImageInput): ImageInput {
-  if (types.isUint8Array(image)) return new Uint8Array(image);
-  if (types.isAnyArrayBuffer(image)) return new Uint8Array(new Uint8Array(image));
+  if (types.isUint8Array(image)) return ownBytes(image);
+  if (types.isAnyArrayBuffer(image)) {
+    return image.byteLength === 0 ? new Uint8Array(0) : ownBytes(new Uint8Array(image));
+  }
   if (image instanceof URL) return new URL(image.href);
   if (isPipeline(image)) return image.clone();
   const pixels = pixelsOf(image);
   if (pixels === undefined) return image;
   const { width, height, channels } = image as RawImage;
-  return { data: new Uint8Array(pixels), width, height, channels };
+  return { data: ownBytes(pixels), width, height, channels };
 }
 
 /** Copies of images that are given as bytes, pixels or pipelines; paths and Blobs cannot change. */
