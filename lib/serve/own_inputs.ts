@@ -31,9 +31,11 @@ export function ownArray<T extends Float32Array | Int32Array | Uint8Array>(
   data: T,
   samples: number,
 ): T {
+  const { length } = data;
   checkBytes(name, data.byteLength, samples);
-  const copy = sharedArray(dtypeOf(data), data.length);
-  copy.set(data);
+  const copy = sharedArray(dtypeOf(data), length);
+  // What was transferred away has no elements, and cannot be read.
+  if (length > 0) copy.set(data);
   return copy as T;
 }
 

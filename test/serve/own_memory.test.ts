@@ -74,6 +74,23 @@ test("a resizable buffer may shrink right after the call; a detached one is refu
   await expect(model.encodePixels(gone, 1)).rejects.toMatchObject({ code: "ERR_EVACLIP_SHAPE" });
 });
 
+test("what is detached before the call is empty or refused with a code", async () => {
+  const detached = <T extends Float32Array | Uint8Array>(data: T): T => {
+    structuredClone(data, { transfer: [data.buffer as ArrayBuffer] });
+    return data;
+  };
+  const bytes = detached(noise(40));
+  const code = expect.stringMatching(/^ERR_EVACLIP_/);
+  await expect(model.encodeImage(bytes)).rejects.toMatchObject({ code });
+  await expect(model.encodeImage(bytes.buffer as ArrayBuffer)).rejects.toMatchObject({ code });
+  const raw = { data: bytes, width: 4, height: 3, channels: 3 as const };
+  await expect(model.encodeImage(raw)).rejects.toMatchObject({ code });
+  const floats = detached(new Float32Array(16));
+  await expect(model.similarity(floats, floats)).rejects.toMatchObject({ code });
+  expect(await model.encodePixels(floats, 0)).toEqual(new Float32Array(0));
+  expect(await model.products(floats, new Float32Array(16))).toEqual(new Float32Array(0));
+});
+
 test("tokens, vectors, captions, labels and options may be changed right after the call", async () => {
   const expected = await model.encodeTokens(Int32Array.of(30, 5, 31, 30, 6, 31), 2);
   const tokens = Int32Array.of(30, 5, 31, 30, 6, 31);
