@@ -22,7 +22,7 @@ export type { Batch, BatchSample, PackedText } from "./data/batch";
 export { centreCrop, type RandomCropOptions, randomResizedCrop } from "./data/crop";
 export type { Dataset, IndexedSource, Sample } from "./data/dataset";
 export { decodeImage, type ImageInput, preprocess, type RawImage } from "./data/image";
-export { openClassFolder, openImageFolder } from "./data/image_folder";
+export { type FolderDataset, openClassFolder, openImageFolder } from "./data/image_folder";
 export { indexedDataset } from "./data/indexed_dataset";
 export { createLoader, type Loader } from "./data/loader";
 export type { LoaderCursor } from "./data/loader_cursor";
