@@ -1,3 +1,4 @@
+import { checkArgument, describeValue, listOf, oneOf, wholeNumber } from "./arguments";
 import { EvaClipError } from "./errors";
 import type { DType, NativeArray } from "./native";
 
@@ -23,7 +24,13 @@ export function elementCount(shape: readonly number[]): number {
 
 /** A new array of zeros for `count` elements. */
 export function allocateArray<T extends DType>(dtype: T, count: number): ArrayOf<T> {
-  return new arrayTypes[dtype](count) as ArrayOf<T>;
+  try {
+    return new arrayTypes[dtype](count) as ArrayOf<T>;
+  } catch (cause) {
+    const needed = count * arrayTypes[dtype].BYTES_PER_ELEMENT;
+    const message = `out of host memory: an array of ${needed} bytes cannot be had`;
+    throw new EvaClipError("ERR_EVACLIP_OUT_OF_MEMORY", message, { needed }, { cause });
+  }
 }
 
 /**
@@ -32,6 +39,11 @@ export function allocateArray<T extends DType>(dtype: T, count: number): ArrayOf
  */
 export function holds(dtype: DType, data: unknown): data is NativeArray {
   return Object.prototype.toString.call(data) === `[object ${arrayTypes[dtype].name}]`;
+}
+
+/** Whether it is a typed array of one of the dtypes. */
+export function isNativeArray(data: unknown): data is NativeArray {
+  return (Object.keys(arrayTypes) as DType[]).some((dtype) => holds(dtype, data));
 }
 
 /** The dtype that a typed array holds; a Uint16Array is bf16. */
@@ -43,6 +55,9 @@ export function dtypeOf(data: NativeArray): DType {
   );
 }
 
+const aDtype = oneOf("f32", "bf16", "i32", "u8");
+const aShape = listOf(wholeNumber, "a list of dimensions");
+
 /** A tensor in JavaScript's memory: what goes into a program and what comes out. */
 export class HostTensor<T extends DType = DType> {
   /** @throws EvaClipError `ERR_EVACLIP_SHAPE` when the data do not fill the shape. */
@@ -51,6 +66,16 @@ export class HostTensor<T extends DType = DType> {
     readonly shape: readonly number[],
     readonly data: ArrayOf<T>,
   ) {
+    checkArgument("HostTensor: dtype", dtype, aDtype);
+    checkArgument("HostTensor: shape", shape, aShape);
+    if (!holds(dtype, data)) {
+      const expected = `a ${arrayTypes[dtype].name}`;
+      throw new EvaClipError(
+        "ERR_EVACLIP_INVALID_ARGUMENT",
+        `HostTensor: data must be ${expected} for ${dtype}, found ${describeValue(data)}`,
+        { field: "data", expected },
+      );
+    }
     if (data.length !== elementCount(shape)) {
       throw new EvaClipError(
         "ERR_EVACLIP_SHAPE",

@@ -21,7 +21,7 @@ export {
 export type { Batch, BatchSample, PackedText } from "./data/batch";
 export { centreCrop, type RandomCropOptions, randomResizedCrop } from "./data/crop";
 export type { Dataset, IndexedSource, Sample } from "./data/dataset";
-export { decodeImage, type ImageInput, preprocess, type RawImage } from "./data/image";
+export { decodeImage, type ImageInput, type RawImage } from "./data/image";
 export { type FolderDataset, openClassFolder, openImageFolder } from "./data/image_folder";
 export { indexedDataset } from "./data/indexed_dataset";
 export { createLoader, type Loader } from "./data/loader";
@@ -29,10 +29,13 @@ export type { LoaderCursor } from "./data/loader_cursor";
 export type { ImageTransform, LoaderOptions, Skip } from "./data/loader_options";
 export { type ManifestOptions, openManifest } from "./data/manifest";
 export { packPadded, packText } from "./data/pack_text";
+export { preprocess } from "./data/prepare_image";
 export { ClipTokenizer, type Tokenizer, tokenize } from "./data/tokenizer";
 export { openWebDataset, type WebDatasetOptions } from "./data/webdataset";
 export { Device, type DeviceKind, type DeviceOptions } from "./device";
 export { EvaClipError } from "./errors";
+export type { Encoder } from "./eval/encoder";
+export type { EvaluationOptions } from "./eval/evaluation";
 export { evaluateRetrieval, type RecallScores, type RetrievalResult } from "./eval/retrieval";
 export {
   fillTemplates,
@@ -40,12 +43,7 @@ export {
   type PromptTemplates,
   SIMPLE_IMAGENET_TEMPLATES,
 } from "./eval/templates";
-export {
-  type EvaluationOptions,
-  evaluateZeroShot,
-  type ZeroShotOptions,
-  type ZeroShotResult,
-} from "./eval/zero_shot";
+export { evaluateZeroShot, type ZeroShotOptions, type ZeroShotResult } from "./eval/zero_shot";
 export { grad } from "./grad";
 export { HostTensor } from "./host_tensor";
 export { type ClipLoss, clipLoss } from "./losses/clip_loss";
@@ -54,6 +52,7 @@ export { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./models
 export { ClipModel, type ClipModelOptions } from "./models/clip_model";
 export { type KnownModel, knownModels, modelConfig } from "./models/known_models";
 export type { PerTower } from "./models/model_cost";
+export { CLIP_PREPROCESSING, type Preprocessing } from "./models/preprocessing";
 export type { ModelName, PublishedAccuracy } from "./models/published_models";
 export type { DeviceInfo, DType, KernelTiming, ProgramStats } from "./native";
 export { initializeParameters } from "./nn/initialize_parameters";

@@ -1,7 +1,7 @@
 // The only file that loads the addon. It types the addon's whole surface; nothing else touches it.
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { EvaClipError } from "./errors";
+import { nativeNotFound } from "./native_not_found";
 
 export type DType = "f32" | "bf16" | "i32" | "u8";
 
@@ -62,6 +62,8 @@ export interface NativeParameter {
 export interface NativeDevice {
   info(): DeviceInfo;
   memory(): Promise<{ arenaBytes: number; workspaceBytes: number }>;
+  /** Throws `ERR_EVACLIP_OUT_OF_MEMORY` when so many bytes more cannot be had. */
+  expectFree(bytes: number): void;
   /** Elements are read and written without the padding of the stored shape. */
   createParameter(dtype: DType, shape: readonly number[], storedShape: readonly number[]): NativeParameter;
   close(): Promise<void>;
@@ -95,6 +97,8 @@ export interface ProgramStats {
   arenaBytes: number;
   /** The same if no two values shared bytes. */
   unsharedBytes: number;
+  /** Why a GPU runs the program kernel by kernel; absent where it replays it as a whole or runs it for the first time. */
+  captureFailure?: string;
 }
 
 export interface KernelTiming {
@@ -147,15 +151,7 @@ function load(): Native {
   try {
     return given ? require(given) : require("node-gyp-build")(packageFolder);
   } catch (cause) {
-    const built = existsSync(join(packageFolder, "CMakeLists.txt"));
-    const tried = given ?? `${packageFolder}/{build,prebuilds}`;
-    const remedy = built ? "build it with `npm run build:native`" : "this platform has no prebuilt binary";
-    throw new EvaClipError(
-      "ERR_EVACLIP_NATIVE_NOT_FOUND",
-      `the native addon could not be loaded (tried ${tried}): ${remedy}. ${(cause as Error).message}`,
-      { platform: `${process.platform}-${process.arch}`, tried },
-      { cause },
-    );
+    throw nativeNotFound(packageFolder, given, cause as Error);
   }
 }
 

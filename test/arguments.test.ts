@@ -44,6 +44,10 @@ test.each([
   [{ mode: "quick" }, 'encode: options.mode must be one of fast, exact, found "quick"'],
   [{ labels: [] }, "encode: options.labels must be a list of length at least 1, found an array of 0"],
   [{ labels: ["a", 1] }, "encode: options.labels[1] must be a string, found 1"],
+  [
+    { labels: new Array(2 ** 32 - 1) },
+    "encode: options.labels must be a list of length at most 1000000, found an array of 4294967295",
+  ],
   [{ rate: 2 }, "encode: options.rate must be at most 1, found 2"],
   [{ signal: 5 }, "encode: options.signal must be an AbortSignal, found 5"],
   [{ chekpoint: {} }, 'encode: options has no field "chekpoint"; did you mean checkpoint?'],

@@ -12,8 +12,7 @@ bool node::has_effect() const {
 }
 
 value_id graph::add(value v) {
-  for (int64_t dim : v.type.dims)
-    if (dim < 0) throw argument_error("a shape cannot hold " + std::to_string(dim));
+  element_count(v.type.dims);  // throws for a shape that cannot be
   values_.push_back(std::move(v));
   return value_id(values_.size() - 1);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,7 +28,7 @@ class program {
   program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, std::vector<value_id> outputs,
           options);
 
-  /// Takes memory and prepares the kernels.
+  /// Takes memory and prepares the kernels; where it throws, everything taken has been given back.
   void prepare();
 
   /// Copies the inputs in, runs every kernel, copies the outputs out, in the order of the ids given. Throws
@@ -47,6 +48,9 @@ class program {
   int64_t arena_bytes() const { return plan_bytes_; }
   int64_t unshared_bytes() const { return unshared_bytes_; }
   size_t kernels() const { return order_.size(); }
+  /// Why the device runs this program kernel by kernel and not as a captured whole; empty where it does not,
+  /// or has not been asked to yet. From any thread.
+  std::string capture_failure() const;
   const std::shared_ptr<device>& owner() const { return device_; }
 
  private:
@@ -54,6 +58,9 @@ class program {
   void plan_memory(const options&);
   void bind();
   void* address(value_id id) const;
+  void expect_free_memory() const;
+  void place_fixed();
+  void capture();
   void run_kernels();
   void run_one_by_one();
   void run_profiled();
@@ -68,8 +75,10 @@ class program {
   std::vector<void*> fixed_;                                // by value: address of parameters and constants
   std::vector<std::shared_ptr<device_memory>> parameters_;  // kept alive
   std::vector<std::unique_ptr<kernel>> kernels_;
-  std::unique_ptr<kernel> captured_;  // all of them in one, bound to where the arena is
-  bool has_run_ = false;
+  std::unique_ptr<kernel> captured_;              // all of them in one, bound to where the arena is
+  bool has_run_ = false, capture_tried_ = false;  // with the arena where it is
+  mutable std::mutex capture_mutex_;
+  std::string capture_failure_;
   std::vector<timing> profile_;
   bool profiling_ = false;
   int bound_generation_ = -1;

@@ -24,8 +24,8 @@ std::string beside_the_addon() {
 
 std::shared_ptr<backend> open_cuda(const std::string& path) {
   if (!std::filesystem::exists(path))
-    throw device_error("there is no CUDA backend at " + path +
-                           "; `npm run build:cuda`, which needs nvcc 12.8 or newer, builds it",
+    throw device_error("the package has no CUDA backend (" + path +
+                           "); in a checkout, `npm run build:cuda` builds it with nvcc 12.8 or newer",
                        {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", path}});
   return open_backend_library(path, backend_interface_of(ops::fingerprint));
 }
@@ -42,7 +42,7 @@ std::shared_ptr<backend> open_backend(const Napi::Object& options) {
   }
   if (kind != "cpu") throw device_error("this build has no " + kind + " backend", {{"kind", kind}});
   const Napi::Value threads = options.Get("threads");
-  return cpu::open(threads.IsNumber() ? threads.As<Napi::Number>().Int32Value() : 1, text("instructionSet"));
+  return cpu::open(threads.IsNumber() ? threads.As<Napi::Number>().Int64Value() : 1, text("instructionSet"));
 }
 
 }  // namespace
@@ -52,6 +52,7 @@ Napi::Function device_object::define(Napi::Env env) {
       env, "NativeDevice",
       {InstanceMethod<&device_object::info>("info"), InstanceMethod<&device_object::memory>("memory"),
        InstanceMethod<&device_object::create_parameter>("createParameter"),
+       InstanceMethod<&device_object::expect_free>("expectFree"),
        InstanceMethod<&device_object::close>("close")});
 }
 
@@ -82,6 +83,15 @@ Napi::Value device_object::memory(const Napi::CallbackInfo& info) {
                                     out.Set("workspaceBytes", double(native->backend().workspace_bytes()));
                                     return out;
                                   }});
+}
+
+// (bytes): throws when so many more cannot be had.
+Napi::Value device_object::expect_free(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    if (device_->closed()) throw disposed_error("the device");
+    device_->backend().expect_free(whole_number_from(info[0], "bytes"));
+    return info.Env().Undefined();
+  });
 }
 
 Napi::Value device_object::create_parameter(const Napi::CallbackInfo& info) {

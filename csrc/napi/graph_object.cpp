@@ -130,6 +130,8 @@ Napi::Value program_object::stats(const Napi::CallbackInfo& info) {
     out.Set("kernels", double(native()->kernels()));
     out.Set("arenaBytes", double(native()->arena_bytes()));
     out.Set("unsharedBytes", double(native()->unshared_bytes()));
+    if (const std::string reason = native()->capture_failure(); !reason.empty())
+      out.Set("captureFailure", reason);
     return out;
   });
 }

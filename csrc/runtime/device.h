@@ -42,6 +42,11 @@ class device {
 
   /// Makes the arena at least this large. On the device's thread.
   void reserve_arena(int64_t bytes);
+  /// The next run takes it again. On the device's thread.
+  void free_arena() {
+    arena_ = {};
+    ++arena_generation_;
+  }
   const device_memory& arena() const { return arena_; }
   /// Changes whenever the arena has moved.
   int arena_generation() const { return arena_generation_; }

@@ -8,6 +8,7 @@ export interface ConfigFields {
   readonly custom_text?: boolean;
   readonly vision_cfg?: Partial<ClipConfigInput["vision_cfg"]>;
   readonly text_cfg?: Partial<ClipConfigInput["text_cfg"]>;
+  readonly preprocess_cfg?: ClipConfigInput["preprocess_cfg"];
 }
 
 /** A configuration with fields stated anew. */

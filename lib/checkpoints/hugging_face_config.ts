@@ -4,6 +4,14 @@ import { hiddenWidth, invalidConfig, mlpRatio } from "./config_fields";
 import type { Naming } from "./layout";
 
 const size = z.number().int().positive();
+/** Of a square, which may be given by both sides. */
+const side = z.union([
+  size,
+  z
+    .tuple([size, size])
+    .refine(([height, width]) => height === width, { error: "expected a square" })
+    .transform(([height]) => height),
+]);
 const activation = z.enum(["gelu", "quick_gelu"]);
 
 /** Fields that a file leaves out have the defaults of transformers' CLIPTextConfig. */
@@ -24,8 +32,8 @@ const visionConfig = z.object({
   intermediate_size: size.default(3072),
   num_hidden_layers: size.default(12),
   num_attention_heads: size.default(12),
-  image_size: size.default(224),
-  patch_size: size.default(32),
+  image_size: side.default(224),
+  patch_size: side.default(32),
   hidden_act: activation.optional(),
   layer_norm_eps: z.number().optional(),
   q_bias: z.boolean().default(true),
@@ -37,19 +45,33 @@ const visionConfig = z.object({
   pretrained_seq_len: size.default(16),
 });
 
-const huggingFaceConfig = z.object({
-  projection_dim: size.default(512),
-  text_config: textConfig,
-  vision_config: visionConfig,
-});
+/** A tower's `…_dict`, from before the other one, wins whole where there are both, as transformers lets it. */
+const huggingFaceConfig = z
+  .object({
+    model_type: z.string().default("clip"),
+    projection_dim: size.default(512),
+    text_config: textConfig.prefault({}),
+    text_config_dict: textConfig.optional(),
+    vision_config: visionConfig.prefault({}),
+    vision_config_dict: visionConfig.optional(),
+  })
+  .transform(({ text_config_dict: text, vision_config_dict: vision, ...config }) => ({
+    ...config,
+    ...(text && { text_config: text }),
+    ...(vision && { vision_config: vision }),
+  }));
+
+/** The types of models whose tokenizer is CLIP's. */
+const CLIP_TYPES = /^clip$|eva/i;
 
 /** The epsilons that the towers compute with. */
 const EPSILONS = { clip: 1e-5, eva: 1e-6 } as const;
 
 export function isHuggingFaceConfig(json: unknown): boolean {
-  return z
-    .object({ text_config: z.unknown(), vision_config: z.record(z.string(), z.unknown()) })
-    .safeParse(json).success;
+  if (typeof json !== "object" || json === null) return false;
+  return ["text_config", "text_config_dict", "vision_config", "vision_config_dict"].some(
+    (key) => key in json,
+  );
 }
 
 /** The only activation of a model, whose towers cannot differ here: EVA's image towers always use GELU. */
@@ -78,7 +100,7 @@ export function fromHuggingFaceConfig(json: unknown, image: Naming["image"], pat
     const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
     throw invalidConfig(`${path} is no configuration of a CLIP model: ${problems.join("; ")}`, { path });
   }
-  const { text_config: text, vision_config: vision, projection_dim } = parsed.data;
+  const { text_config: text, vision_config: vision, projection_dim, model_type } = parsed.data;
   const epsilons = [
     ["text_config", text.layer_norm_eps, EPSILONS.clip],
     ["vision_config", vision.layer_norm_eps, EPSILONS[image]],
@@ -108,6 +130,7 @@ export function fromHuggingFaceConfig(json: unknown, image: Naming["image"], pat
       heads: text.num_attention_heads,
       layers: text.num_hidden_layers,
       mlp_ratio: mlpRatio(text.intermediate_size, text.hidden_size),
+      ...(!CLIP_TYPES.test(model_type) && { hf_tokenizer_name: model_type }),
     },
   };
 }

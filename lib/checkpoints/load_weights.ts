@@ -1,10 +1,27 @@
+import { z } from "zod";
+import { abortSignal, checkArgument, instanceOf, listOf, oneOf, options, text } from "../arguments";
 import { readFloat32, type TensorSource } from "../io/tensor_source";
-import type { ClipModel } from "../models/clip_model";
+import { ClipModel } from "../models/clip_model";
 import { native } from "../native";
 import type { Parameter } from "../parameter";
 import { type Assignment, type LoadPlan, type LoadWeightsOptions, planLoad } from "./load_plan";
 import type { LoadReport } from "./load_report";
 import { recogniseLayout } from "./recognise_layout";
+
+/** By what it has, because the functions that open one may be another copy's. */
+const tensorSource = z.custom<TensorSource>(
+  (value) =>
+    (value as TensorSource | null)?.tensors instanceof Map &&
+    typeof (value as TensorSource).path === "string",
+  { error: "an open file of weights" },
+);
+const names = listOf(text, "a list of names");
+const loadWeightsOptions = options({
+  towers: oneOf("both", "image", "text").optional(),
+  skip: names.optional(),
+  allowMissing: z.union([z.literal(true), names], { error: "a list of names, or true" }).optional(),
+  signal: abortSignal.optional(),
+});
 
 async function write(parameter: Parameter, values: Float32Array): Promise<void> {
   if (parameter.dtype === "f32") return parameter.write(values);
@@ -44,10 +61,13 @@ export async function carryOutLoad(plan: Pick<LoadPlan, "assignments">, signal?:
 export async function loadWeights(
   model: ClipModel,
   source: TensorSource,
-  options: LoadWeightsOptions = {},
+  given: LoadWeightsOptions = {},
 ): Promise<LoadReport> {
+  checkArgument("loadWeights: model", model, instanceOf(ClipModel));
+  checkArgument("loadWeights: source", source, tensorSource);
+  checkArgument("loadWeights: options", given, loadWeightsOptions);
   const layout = recogniseLayout(source.tensors.keys(), source.path);
-  const plan = planLoad(model, source, layout, options);
-  await carryOutLoad(plan, options.signal);
+  const plan = planLoad(model, source, layout, given);
+  await carryOutLoad(plan, given.signal);
   return plan.report;
 }

@@ -25,7 +25,7 @@ export class Mismatch {
       ["missing", missing],
       ["unknown", unexpected],
       ["of another shape", misshapen],
-      ["not floating-point", notFloat],
+      ["of a type that weights are not read from", notFloat],
     ];
     const problems = kinds.filter(([, names]) => names.length > 0);
     if (problems.length === 0) return;

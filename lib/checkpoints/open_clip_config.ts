@@ -1,6 +1,8 @@
 import { z } from "zod";
+import { invalidArgument } from "../arguments";
 import { type ClipConfig, type ClipConfigInput, isEva } from "../models/clip_config";
 import { modelConfig } from "../models/known_models";
+import { preprocessingOf } from "../models/preprocessing";
 import { invalidConfig } from "./config_fields";
 
 /** timm's EVA-CLIP image towers, and a published model that has each (open_clip/model_configs/EVA0*.json). */
@@ -15,14 +17,6 @@ const TIMM_TOWERS = {
 
 const record = z.record(z.string(), z.unknown());
 const openClipConfig = z.object({ model_cfg: z.looseObject({ vision_cfg: record, text_cfg: record }) });
-
-/** CLIP's mean and deviation of each channel, which every model here is trained with. */
-const PREPROCESSING = {
-  mean: [0.48145466, 0.4578275, 0.40821073],
-  std: [0.26862954, 0.26130258, 0.27577711],
-  interpolation: "bicubic",
-  resize_mode: "shortest",
-};
 
 export function isOpenClipConfig(json: unknown): boolean {
   return openClipConfig.safeParse(json).success;
@@ -63,10 +57,22 @@ export function timmNameOf({ vision_cfg }: ClipConfig): string | undefined {
   )?.[0];
 }
 
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` where open_clip has no such transform */
+function preprocessConfig(config: ClipConfig): unknown {
+  const { crop_pct, fill_color, ...shared } = preprocessingOf(config);
+  const { image_size: size } = config.vision_cfg;
+  if (crop_pct !== 1) {
+    const message = `the layout open_clip cannot state preprocess_cfg.crop_pct ${crop_pct}, only 1: write another layout`;
+    throw invalidArgument(message, { field: "preprocess_cfg.crop_pct", found: crop_pct });
+  }
+  return { size: [size, size], mode: "RGB", ...shared, ...(fill_color !== 0 && { fill_color }) };
+}
+
 /** The content of open_clip_config.json; undefined where open_clip has no such model. */
 export function toOpenClipConfig(config: ClipConfig): unknown {
   const { embed_dim, quick_gelu, vision_cfg: vision, text_cfg: text } = config;
-  const { context_length, vocab_size, width, heads, layers, mlp_ratio } = text;
+  const { context_length, vocab_size, width, heads, layers, mlp_ratio, hf_tokenizer_name, tokenizer_kwargs } =
+    text;
   const timmName = timmNameOf(config);
   if (isEva(config) && timmName === undefined) return undefined;
   const visionConfig = isEva(config)
@@ -84,8 +90,17 @@ export function toOpenClipConfig(config: ClipConfig): unknown {
       ...(quick_gelu && { quick_gelu }),
       ...((isEva(config) || config.custom_text) && { custom_text: true }),
       vision_cfg: { image_size: vision.image_size, ...visionConfig },
-      text_cfg: { context_length, vocab_size, width, heads, layers, mlp_ratio },
+      text_cfg: {
+        context_length,
+        vocab_size,
+        width,
+        heads,
+        layers,
+        mlp_ratio,
+        ...(hf_tokenizer_name !== undefined && { hf_tokenizer_name }),
+        ...(tokenizer_kwargs && { tokenizer_kwargs }),
+      },
     },
-    preprocess_cfg: { size: [vision.image_size, vision.image_size], mode: "RGB", ...PREPROCESSING },
+    preprocess_cfg: preprocessConfig(config),
   };
 }

@@ -1,17 +1,17 @@
-import { stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { readJson } from "../io/json_file";
 import type { TensorSource } from "../io/tensor_source";
-import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../models/clip_config";
+import { type ClipConfig, type ClipConfigInput, parseClipConfig, withoutNulls } from "../models/clip_config";
 import { modelConfig } from "../models/known_models";
+import { CONFIG_FILE, jsonBeside, OPEN_CLIP_CONFIG_FILE, pathBeside } from "./config_files";
 import { type ConfigFields, checkActivation, withFields } from "./config_fields";
 import { fromHuggingFaceConfig, isHuggingFaceConfig } from "./hugging_face_config";
 import { archiveActivation, inferConfig } from "./infer_config";
 import type { StoredLayout } from "./layout";
 import { fromOpenClipConfig, isOpenClipConfig } from "./open_clip_config";
+import { withStoredPreprocessing } from "./stored_preprocessing";
+import { withStoredTokenizer } from "./stored_tokenizer";
+import { checkSupported } from "./supported_towers";
 
-export const CONFIG_FILE = "config.json";
-export const OPEN_CLIP_CONFIG_FILE = "open_clip_config.json";
+export { CONFIG_FILE };
 
 /** A published model's name or another it is known by, or a configuration in the JSON of the published files. */
 export type ConfigSource = string | ClipConfigInput;
@@ -30,17 +30,7 @@ export interface FoundConfig {
 }
 
 function isWhole(config: ClipConfigInput | ConfigFields): config is ClipConfigInput {
-  return config.embed_dim !== undefined;
-}
-
-/** A JSON file in the same folder; undefined when there is none. */
-export async function jsonBeside(source: TensorSource, name: string): Promise<unknown> {
-  const path = join(dirname(source.path), name);
-  const isThere = await stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-  return isThere ? readJson(path) : undefined;
+  return typeof config.embed_dim === "number";
 }
 
 function isOwnConfig(json: unknown): json is ClipConfigInput {
@@ -52,17 +42,17 @@ export async function findConfig(
   source: TensorSource,
   { layout }: StoredLayout,
 ): Promise<FoundConfig | undefined> {
-  const where = join(dirname(source.path), CONFIG_FILE);
-  const json = await jsonBeside(source, CONFIG_FILE);
+  const where = pathBeside(source, CONFIG_FILE);
+  const json = withoutNulls(await jsonBeside(source, CONFIG_FILE));
   if (layout.name === "hugging_face") {
     if (!isHuggingFaceConfig(json)) return undefined;
     const family = layout.imageFamily((name) => source.tensors.has(name));
     return { config: fromHuggingFaceConfig(json, family, where), where };
   }
   if (isOwnConfig(json)) return { config: { quick_gelu: false, ...json }, where };
-  const openClip = await jsonBeside(source, OPEN_CLIP_CONFIG_FILE);
+  const openClip = withoutNulls(await jsonBeside(source, OPEN_CLIP_CONFIG_FILE));
   if (isOpenClipConfig(openClip)) {
-    const path = join(dirname(source.path), OPEN_CLIP_CONFIG_FILE);
+    const path = pathBeside(source, OPEN_CLIP_CONFIG_FILE);
     return { config: { quick_gelu: false, ...fromOpenClipConfig(openClip, path) }, where: path };
   }
   return configInMetadata(source);
@@ -70,27 +60,22 @@ export async function findConfig(
 
 function configInMetadata({ path, metadata }: TensorSource): FoundConfig | undefined {
   if (metadata.config === undefined) return undefined;
+  let json: unknown;
   try {
-    const json: unknown = JSON.parse(metadata.config);
-    return isOwnConfig(json)
-      ? { config: { quick_gelu: false, ...json }, where: `the metadata of ${path}` }
-      : undefined;
+    json = withoutNulls(JSON.parse(metadata.config));
   } catch {
     return undefined;
   }
+  return isOwnConfig(json)
+    ? { config: { quick_gelu: false, ...json }, where: `the configuration in the metadata of ${path}` }
+    : undefined;
 }
 
-/**
- * The configuration of the model in a file: as stated, or from a config.json or open_clip_config.json beside it, its
- * metadata, or its shapes.
- *
- * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it cannot be told, naming the fields to state, or when what is
- *   stated of the activation contradicts it; `ERR_EVACLIP_UNKNOWN_MODEL` for a name
- */
-export async function resolveConfig(
+/** The configuration of a file, without what it says of its tokenizer in files of its own. */
+async function configOfFile(
   source: TensorSource,
   stored: StoredLayout,
-  { config: given, quickGelu }: ConfigStatement = {},
+  { config: given, quickGelu }: ConfigStatement,
 ): Promise<ClipConfig> {
   const whole = typeof given === "string" ? modelConfig(given) : given && isWhole(given) ? given : undefined;
   const fields: ConfigFields = whole === undefined ? ((given as ConfigFields | undefined) ?? {}) : {};
@@ -100,9 +85,17 @@ export async function resolveConfig(
   const found = whole
     ? { config: whole, where: "the configuration given" }
     : await findConfig(source, stored);
-  if (found === undefined) return inferConfig(source.tensors, stored, stated, source.path).config;
+  if (found === undefined) {
+    const inferable = await withStoredPreprocessing(stated, source, stored.layout.name);
+    return inferConfig(source.tensors, stored, inferable, source.path).config;
+  }
   checkActivation(source.path, activation, found.config.quick_gelu, `${found.where} says so`);
-  const config = parseClipConfig(withFields(found.config, stated));
+  const described = await withStoredPreprocessing(
+    withFields(found.config, stated),
+    source,
+    stored.layout.name,
+  );
+  const config = parseClipConfig(described, found.where);
   checkActivation(
     source.path,
     config.quick_gelu,
@@ -110,4 +103,20 @@ export async function resolveConfig(
     "OpenAI trained with it",
   );
   return config;
+}
+
+/**
+ * The configuration of the model in a file: as stated, or from a config.json or open_clip_config.json beside it, its
+ * metadata, or its shapes. What other files beside it say of preprocessing and tokenizer is part of it.
+ *
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it cannot be told, naming the fields to state, when it has a part
+ *   that is not supported, or when what is stated of the activation contradicts it; `ERR_EVACLIP_UNKNOWN_MODEL` for a name
+ */
+export async function resolveConfig(
+  source: TensorSource,
+  stored: StoredLayout,
+  statement: ConfigStatement = {},
+): Promise<ClipConfig> {
+  checkSupported(source);
+  return withStoredTokenizer(await configOfFile(source, stored, statement), source);
 }

@@ -2,7 +2,8 @@ import { z } from "zod";
 import type { TensorSource } from "../io/tensor_source";
 import { archiveActivation } from "./infer_config";
 import type { StoredLayout } from "./layout";
-import { CONFIG_FILE, findConfig, jsonBeside } from "./resolve_config";
+import { CONFIG_FILE, jsonBeside } from "./config_files";
+import { findConfig } from "./resolve_config";
 
 /** The activation that weights were trained with, and why it is known. */
 export interface StoredActivation {

@@ -1,18 +1,31 @@
-import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import {
+  anyFunction,
+  checkArgument,
+  flag,
+  instanceOf,
+  invalidArgument,
+  oneOf,
+  options as optionsOf,
+  pathText,
+  text,
+} from "../arguments";
 import { EvaClipError } from "../errors";
 import type { HostTensor } from "../host_tensor";
-import { writeError } from "../io/file_error";
 import { writeJson } from "../io/json_file";
+import { makeFolder } from "../io/make_folder";
+import { statIfThere } from "../io/model_path";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors";
 import { type ClipConfig, isEva } from "../models/clip_config";
-import type { ClipModel } from "../models/clip_model";
+import { ClipModel } from "../models/clip_model";
+import { preprocessingOf } from "../models/preprocessing";
 import type { Parameter } from "../parameter";
 import { toHuggingFaceConfig } from "./hugging_face_config";
+import { PREPROCESSOR_FILE, toPreprocessorConfig } from "./hugging_face_preprocessing";
 import { type Layout, type LayoutName, namingOf, type Place, placeOf, storedShape } from "./layout";
 import { layouts } from "./layouts/all_layouts";
 import { toOpenClipConfig } from "./open_clip_config";
-import { CONFIG_FILE, OPEN_CLIP_CONFIG_FILE } from "./resolve_config";
+import { CONFIG_FILE, OPEN_CLIP_CONFIG_FILE } from "./config_files";
 import { ropeBuffers } from "./rope_buffers";
 import { STORED_TYPES, type WeightType } from "./weight_type";
 
@@ -26,6 +39,13 @@ export interface WriteWeightsOptions {
   /** Gives a parameter's values, in f32 where it has no memory; called when their turn comes. Default its memory's. */
   readonly values?: (parameter: Parameter) => Promise<HostTensor>;
 }
+
+const writeWeightsOptions = optionsOf({
+  layout: text.optional(),
+  dtype: oneOf("f32", "bf16", "f16").optional(),
+  ropeTables: flag.optional(),
+  values: anyFunction.optional(),
+});
 
 /** Which image towers a layout can be written with; those left out hold no text tower. */
 const WRITABLE: Partial<Record<LayoutName, readonly ("eva" | "clip")[]>> = {
@@ -94,16 +114,40 @@ function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsO
   });
 }
 
-/** The configuration that goes beside the weights: [file, content]. */
-function configFile(layout: LayoutName, config: ClipConfig): [string, unknown] {
-  if (layout === "hugging_face") return [CONFIG_FILE, toHuggingFaceConfig(config)];
+/** Whether a folder has a file that could be taken for a statement of what the images of its model go through. */
+async function hasOtherStatements(folder: string): Promise<boolean> {
+  const files = await Promise.all(
+    [OPEN_CLIP_CONFIG_FILE, PREPROCESSOR_FILE].map((name) => statIfThere(join(folder, name))),
+  );
+  return files.some((found) => found !== undefined);
+}
+
+/** The files that go beside the weights: [file, content]. */
+async function configFiles(
+  folder: string,
+  layout: LayoutName,
+  config: ClipConfig,
+): Promise<[string, unknown][]> {
+  const preprocessing = preprocessingOf(config);
+  const states = config.preprocess_cfg !== undefined || (await hasOtherStatements(folder));
+  if (layout === "hugging_face") {
+    const written = toPreprocessorConfig(preprocessing, config.vision_cfg.image_size);
+    if (written === undefined) {
+      const message = `the layout hugging_face cannot state preprocess_cfg.resize_mode ${preprocessing.resize_mode}: write another layout`;
+      throw invalidArgument(message, { field: "preprocess_cfg.resize_mode" });
+    }
+    const own: [string, unknown] = [CONFIG_FILE, toHuggingFaceConfig(config)];
+    return states ? [own, [PREPROCESSOR_FILE, written]] : [own];
+  }
   const openClip = layout === "open_clip" ? toOpenClipConfig(config) : undefined;
-  return openClip ? [OPEN_CLIP_CONFIG_FILE, openClip] : [CONFIG_FILE, config];
+  if (openClip) return [[OPEN_CLIP_CONFIG_FILE, openClip]];
+  return [[CONFIG_FILE, states ? { ...config, preprocess_cfg: preprocessing } : config]];
 }
 
 /**
  * Writes a model as safetensors in a layout, its tensors read from the device one at a time, with the configuration that
- * the layout's programs look for beside it: config.json, or open_clip_config.json where open_clip has the model.
+ * the layout's programs look for beside it: config.json, or open_clip_config.json where open_clip has the model. What its
+ * images go through is stated there, or in preprocessor_config.json.
  *
  * @param path a file that ends in .safetensors, or a folder, in which the file gets its usual name
  * @returns the path of each file written
@@ -115,18 +159,19 @@ export async function writeWeights(
   model: ClipModel,
   options: WriteWeightsOptions = {},
 ): Promise<readonly string[]> {
+  checkArgument("writeWeights: path", path, pathText);
+  checkArgument("writeWeights: model", model, instanceOf(ClipModel));
+  checkArgument("writeWeights: options", options, writeWeightsOptions);
   const { dtype, ropeTables = false } = options;
   const layout = writableLayout(options.layout ?? ownLayout(model.config), model.config);
   const isFile = path.endsWith(".safetensors");
   const folder = isFile ? dirname(path) : path;
   const weights = isFile ? path : join(folder, MODEL_FILES[layout.name] ?? "model.safetensors");
-  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-    throw writeError(folder, error);
-  });
+  await makeFolder(folder);
+  const beside = await configFiles(folder, layout.name, model.config);
   const tensors = tensorsToWrite(model, layout, options);
   if (ropeTables && layout.name === "eva_clip") tensors.push(...ropeBuffers(model.config, dtype ?? "f32"));
   await writeSafetensors(weights, tensors, { format: "pt" });
-  const [name, content] = configFile(layout.name, model.config);
-  await writeJson(join(folder, name), content);
-  return [weights, join(folder, name)];
+  for (const [name, content] of beside) await writeJson(join(folder, name), content);
+  return [weights, ...beside.map(([name]) => join(folder, name))];
 }

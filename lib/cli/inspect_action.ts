@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { shortened } from "../arguments";
 import { publishedImageTowersOf, publishedNamesOf } from "../checkpoints/infer_config";
 import { isDerived } from "../checkpoints/layout";
 import {
@@ -13,6 +14,7 @@ import {
   resolveConfig,
   type StoredLayout,
 } from "../index";
+import { statIfThere } from "../io/model_path";
 import type { TensorSource } from "../io/tensor_source";
 import { parameterCounts } from "../models/model_cost";
 import { readTrainerState, STATE_FILE } from "../train/checkpoint";
@@ -135,11 +137,19 @@ function inspectModel(name: string): Inspection {
   return { name, ...withConfig(config), parameters: sizeOf(tensors), dtypes: countTypes(tensors), tensors };
 }
 
-const LOOKS_LIKE_FILE = /\.(safetensors|json|pt|pth|bin)$/;
+/** Names of models have one slash at most, and no such ending. */
+const LOOKS_LIKE_FILE = /\.(safetensors|json|pt|pth|bin|ckpt)$|^[.~]?\/|^\.\.|\/.*\/|\/$/;
 
 async function inspectAny(target: string, flags: InspectFlags): Promise<Inspection> {
-  const isThere = await stat(target).then(Boolean, () => false);
-  return isThere || LOOKS_LIKE_FILE.test(target) ? inspectFile(target, flags) : inspectModel(target);
+  const isThere = await statIfThere(target);
+  if (isThere || LOOKS_LIKE_FILE.test(target)) return inspectFile(target, flags);
+  try {
+    return inspectModel(target);
+  } catch (error) {
+    if (!isCode(error, "ERR_EVACLIP_UNKNOWN_MODEL")) throw error;
+    const message = `${shortened(target)} does not exist, and is no published model either: ${error.message}`;
+    throw new EvaClipError(error.code, message, error.details);
+  }
 }
 
 function describe(inspection: Inspection): string {

@@ -22,7 +22,7 @@ export interface CropPlan {
 export type CropPlanner = (width: number, height: number, size: number) => CropPlan;
 
 /** Python's round(): halves go to the even neighbour. The published centre crop depends on it. */
-function roundHalfToEven(value: number): number {
+export function roundHalfToEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);
   return floor % 2 === 0 ? floor : floor + 1;

@@ -17,19 +17,33 @@ function cubicWeight(distance: number): number {
   return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
 }
 
+/** The triangle that Pillow calls bilinear. */
+function linearWeight(distance: number): number {
+  return Math.max(0, 1 - Math.abs(distance));
+}
+
+/** Kernels with their reach on either side, in source pixels. */
+const KERNELS = {
+  bicubic: { weight: cubicWeight, support: 2 },
+  bilinear: { weight: linearWeight, support: 1 },
+} as const;
+
+export type Interpolation = keyof typeof KERNELS;
+
 /** Taps of outputs `offset` to `offset` + `count` of an axis; at the edges the weights left are scaled to sum to 1. */
-function enlargingTaps({ from, to, offset, count }: EnlargedAxis): AxisTaps {
+function enlargingTaps({ from, to, offset, count }: EnlargedAxis, interpolation: Interpolation): AxisTaps {
+  const { weight, support } = KERNELS[interpolation];
   const inputs = new Int32Array(count * TAPS);
   const weights = new Float32Array(count * TAPS);
   for (let i = 0; i < count; i++) {
     const centre = ((i + offset + 0.5) * from) / to;
-    const begin = Math.max(0, Math.trunc(centre - 1.5));
-    const end = Math.min(from, Math.trunc(centre + 2.5));
+    const begin = Math.max(0, Math.trunc(centre - support + 0.5));
+    const end = Math.min(from, Math.trunc(centre + support + 0.5));
     let sum = 0;
-    for (let tap = begin; tap < end; tap++) sum += cubicWeight(tap + 0.5 - centre);
+    for (let tap = begin; tap < end; tap++) sum += weight(tap + 0.5 - centre);
     for (let tap = begin; tap < begin + TAPS; tap++) {
       inputs[i * TAPS + tap - begin] = Math.min(tap, from - 1);
-      weights[i * TAPS + tap - begin] = tap < end ? cubicWeight(tap + 0.5 - centre) / sum : 0;
+      weights[i * TAPS + tap - begin] = tap < end ? weight(tap + 0.5 - centre) / sum : 0;
     }
   }
   return { inputs, weights };
@@ -64,10 +78,15 @@ function filterLines({ pixels, from, inner, taps, filtered }: AxisPass, begin: n
 }
 
 /** Filters one axis, rounded to bytes as Pillow does between its two passes, a slice of it a turn of the event loop. */
-async function filterAxis(pixels: Uint8Array, inner: number, axis: EnlargedAxis): Promise<Uint8Array> {
+async function filterAxis(
+  pixels: Uint8Array,
+  inner: number,
+  axis: EnlargedAxis,
+  interpolation: Interpolation,
+): Promise<Uint8Array> {
   const lines = (pixels.length / (axis.from * inner)) * axis.count;
   const filtered = new Uint8ClampedArray(lines * inner);
-  const pass = { pixels, from: axis.from, inner, taps: enlargingTaps(axis), filtered };
+  const pass = { pixels, from: axis.from, inner, taps: enlargingTaps(axis, interpolation), filtered };
   await inTurns(lines, Math.ceil(VALUES_PER_TURN / inner), (begin, end) => filterLines(pass, begin, end));
   return new Uint8Array(filtered.buffer);
 }
@@ -81,7 +100,7 @@ export interface EnlargedAxis {
 }
 
 /**
- * Bicubic enlargement as Pillow does it, of pixels [y.from, x.from, channels] to [y.count, x.count, channels]. libvips
+ * Enlargement as Pillow does it, of pixels [y.from, x.from, channels] to [y.count, x.count, channels]. libvips
  * places enlarged pixels up to half a source pixel elsewhere, which the published transform does not.
  */
 export async function enlarge(
@@ -89,6 +108,8 @@ export async function enlarge(
   channels: number,
   x: EnlargedAxis,
   y: EnlargedAxis,
+  interpolation: Interpolation = "bicubic",
 ): Promise<Uint8Array> {
-  return filterAxis(await filterAxis(pixels, channels, x), x.count * channels, y);
+  const columns = await filterAxis(pixels, channels, x, interpolation);
+  return filterAxis(columns, x.count * channels, y, interpolation);
 }

@@ -1,9 +1,10 @@
 import type { Sharp } from "sharp";
-import { anyFunction, checkArgument, positiveInteger, shortened } from "../arguments";
+import { anyFunction, checkArgument, oneOf, positiveInteger, shortened } from "../arguments";
 import { EvaClipError } from "../errors";
 import { openRegularFile, readError, shownPath } from "../io/regular_file";
+import { clipPixels, type PixelStatistics } from "../ops/patch_embed";
 import { type CropPlan, type CropPlanner, centreCrop } from "./crop";
-import { enlarge } from "./enlarge";
+import { enlarge, type Interpolation } from "./enlarge";
 import { formatOf, HEAD_BYTES } from "./image_format";
 import { type HeldImage, holdImage, type ImageInput, type RawImage } from "./image_input";
 import { type PlainImage, plainFromFile, plainFromPixels } from "./plain_image";
@@ -15,11 +16,6 @@ export type { ImageInput, RawImage } from "./image_input";
 const LARGEST_SIZE = 8192;
 /** Of what a decoder has to say about a file. */
 const MOST_LETTERS = 200;
-
-/** Mean of CLIP's training images, R, G, B, of pixels in [0, 1] (Radford et al. 2021). */
-export const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073] as const;
-/** Standard deviation of the same. */
-export const CLIP_STD = [0.26862954, 0.26130258, 0.27577711] as const;
 
 async function readImageFile(path: string): Promise<Uint8Array> {
   const name = shownPath(path);
@@ -77,23 +73,26 @@ async function plainImageOf(image: HeldImage, name: string): Promise<PlainImage>
   }
 }
 
+/** libvips's names. */
+const KERNELS = { bicubic: "cubic", bilinear: "linear" } as const;
+
 /**
  * Carries out a plan. libvips reduces the axes that shrink; those that grow are enlarged here, because its enlargement
  * is not Pillow's.
  */
-async function resample(image: Sharp, plan: CropPlan): Promise<Uint8Array> {
+async function resample(image: Sharp, plan: CropPlan, interpolation: Interpolation): Promise<Uint8Array> {
   const { before, after } = plan;
   const width = Math.min(plan.width, before.width);
   const height = Math.min(plan.height, before.height);
   const reduced = image
     .extract(before)
-    .resize(width, height, { fit: "fill", kernel: "cubic", fastShrinkOnLoad: false })
+    .resize(width, height, { fit: "fill", kernel: KERNELS[interpolation], fastShrinkOnLoad: false })
     .raw();
   if (width === plan.width && height === plan.height) return reduced.extract(after).toBuffer();
   const { data, info } = await reduced.toBuffer({ resolveWithObject: true });
   const x = { from: width, to: plan.width, offset: after.left, count: after.width };
   const y = { from: height, to: plan.height, offset: after.top, count: after.height };
-  return enlarge(data, info.channels, x, y);
+  return enlarge(data, info.channels, x, y, interpolation);
 }
 
 /** `decodeImage` of an image that `holdImage` has checked. */
@@ -101,11 +100,13 @@ export async function decodeHeldImage(
   image: HeldImage,
   size: number,
   planner: CropPlanner = centreCrop,
+  interpolation: Interpolation = "bicubic",
 ): Promise<Uint8Array> {
   const name = nameOf(image);
   try {
     const plain = await plainImageOf(image, name);
-    return await resample(plain.open().toColourspace("srgb"), planner(plain.width, plain.height, size));
+    const plan = planner(plain.width, plain.height, size);
+    return await resample(plain.open().toColourspace("srgb"), plan, interpolation);
   } catch (error) {
     if (error instanceof EvaClipError) throw error;
     const [problem = ""] = (error as Error).message.trim().split("\n");
@@ -114,14 +115,15 @@ export async function decodeHeldImage(
   }
 }
 
-const imageSize = positiveInteger.max(LARGEST_SIZE);
+export const imageSize = positiveInteger.max(LARGEST_SIZE);
+const interpolationName = oneOf("bicubic", "bilinear");
 const cropPlanner = anyFunction.optional();
 
 /**
  * Decodes an image to RGB [size, size, 3], by default with the evaluation transform. JPEG, PNG, GIF (the first frame),
- * WebP, TIFF, AVIF, BMP and PNM are read, told by their content. The resize is bicubic with antialiasing and agrees with
- * Pillow's to a fraction of a gray level. As in Pillow, transparency is dropped without blending, color profiles are not
- * applied, and only a TIFF is turned as its orientation says; 16-bit gray is scaled to 8 bits, where Pillow clips it.
+ * WebP, TIFF, AVIF, BMP and PNM are read, told by their content. The resize is antialiased and agrees with Pillow's to a
+ * fraction of a gray level. As in Pillow, transparency is dropped without blending, color profiles are not applied, and
+ * only a TIFF is turned as its orientation says; 16-bit gray is scaled to 8 bits, where Pillow clips it.
  *
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT; ERR_EVACLIP_IO when the system fails to read, such as EMFILE
  * @throws SampleError ERR_EVACLIP_DATA when the image is missing, cut short or not an image; the message names it
@@ -130,29 +132,25 @@ export async function decodeImage(
   image: ImageInput,
   size: number,
   planner: CropPlanner = centreCrop,
+  interpolation: Interpolation = "bicubic",
 ): Promise<Uint8Array> {
   checkArgument("decodeImage: size", size, imageSize);
   checkArgument("decodeImage: planner", planner, cropPlanner);
-  return decodeHeldImage(holdImage("decodeImage: image", image), size, planner);
+  checkArgument("decodeImage: interpolation", interpolation, interpolationName);
+  return decodeHeldImage(holdImage("decodeImage: image", image), size, planner, interpolation);
 }
 
-/** RGB [size, size, 3] as the towers take it ready-made: [3, size, size], normalised by CLIP's mean and deviation. */
-export function normalizePixels(pixels: Uint8Array): Float32Array {
+/** RGB [size, size, 3] as the towers take it ready-made: [3, size, size], normalized by mean and standard deviation. */
+export function normalizePixels(
+  pixels: Uint8Array,
+  { mean, std }: PixelStatistics = clipPixels,
+): Float32Array {
   const plane = pixels.length / 3;
   const normalized = new Float32Array(pixels.length);
   for (let c = 0; c < 3; c++) {
-    const scale = 1 / (255 * CLIP_STD[c]!);
-    const shift = CLIP_MEAN[c]! / CLIP_STD[c]!;
+    const scale = 1 / (255 * std[c]!);
+    const shift = mean[c]! / std[c]!;
     for (let i = 0; i < plane; i++) normalized[c * plane + i] = pixels[3 * i + c]! * scale - shift;
   }
   return normalized;
-}
-
-/**
- * The published evaluation transform: shorter side to `size` (bicubic, antialiased), centre crop, RGB, normalised.
- * Returns [3, size, size]. Throws as `decodeImage` does.
- */
-export async function preprocess(image: ImageInput, size: number): Promise<Float32Array> {
-  checkArgument("preprocess: size", size, imageSize);
-  return normalizePixels(await decodeHeldImage(holdImage("preprocess: image", image), size));
 }

@@ -4,7 +4,7 @@ import type { Batch } from "./batch";
 import { assembleBatches, type BatchedAt } from "./batch_assembly";
 import type { Dataset } from "./dataset";
 import { type LoaderCursor, type SkipCounts, startCursor } from "./loader_cursor";
-import { checkOptions, type LoaderOptions, TRANSFORMS } from "./loader_options";
+import { checkOptions, imageTransform, type LoaderOptions } from "./loader_options";
 import { mapInOrder, runAhead } from "./pipeline";
 import { prepareSample, type Step, stepsOf } from "./sample_preparation";
 import { clipTokenizer } from "./tokenizer";
@@ -97,7 +97,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   }
 
   private startPipeline(dataset: Dataset, options: LoaderOptions): AsyncGenerator<BatchedAt> {
-    const { imageSize, contextLength = 77, shuffle = true, text = true, transform = "train" } = options;
+    const { imageSize, contextLength = 77, shuffle = true, text = true } = options;
     const tokenizer = text ? (options.tokenizer ?? clipTokenizer()) : undefined;
     const preparation = {
       imageSize,
@@ -105,7 +105,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
       seed: this.cursor.seed,
       chooseCaption: shuffle,
       tokenizer,
-      transform: typeof transform === "string" ? TRANSFORMS[transform] : transform,
+      transform: imageTransform(options),
     };
     const { signal } = this.stopping;
     const steps = stepsOf(dataset, this.cursor, shuffle, options.epochs ?? Number.POSITIVE_INFINITY, signal);

@@ -1,7 +1,9 @@
 import { EvaClipError } from "../errors";
+import { CLIP_PREPROCESSING, type Preprocessing } from "../models/preprocessing";
 import { randomResizedCrop } from "./crop";
 import { decodeImage, type ImageInput } from "./image";
 import type { LoaderCursor } from "./loader_cursor";
+import { prepareImage } from "./prepare_image";
 import type { CounterRandom } from "./random";
 import type { SkipReason } from "./sample_error";
 import type { Tokenizer } from "./tokenizer";
@@ -28,6 +30,8 @@ export interface LoaderOptions {
   readonly textBucket?: number;
   /** `train` (random resized crop, the default), `evaluation` (centre crop) or one's own. */
   readonly transform?: "train" | "evaluation" | ImageTransform;
+  /** What the model's images go through (`model.preprocessing`), for the transforms given by name. Default CLIP's. */
+  readonly preprocessing?: Preprocessing;
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
   /** False leaves captions out, for images alone: the batch's text is empty. */
@@ -51,10 +55,15 @@ export interface LoaderOptions {
   readonly signal?: AbortSignal;
 }
 
-export const TRANSFORMS: Readonly<Record<"train" | "evaluation", ImageTransform>> = {
-  train: (image, size, random) => decodeImage(image, size, randomResizedCrop(random)),
-  evaluation: (image, size) => decodeImage(image, size),
-};
+export function imageTransform({
+  transform = "train",
+  preprocessing = CLIP_PREPROCESSING,
+}: Pick<LoaderOptions, "transform" | "preprocessing">): ImageTransform {
+  if (typeof transform !== "string") return transform;
+  if (transform === "evaluation") return (image, size) => prepareImage(image, size, preprocessing);
+  const { interpolation } = preprocessing;
+  return (image, size, random) => decodeImage(image, size, randomResizedCrop(random), interpolation);
+}
 
 /** Throws ERR_EVACLIP_INVALID_ARGUMENT for a number that cannot be. */
 export function checkOptions(options: LoaderOptions): void {

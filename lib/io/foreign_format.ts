@@ -72,7 +72,7 @@ export function foreignFormat(head: Buffer, fileBytes: number): ForeignFormat | 
   return (
     SIGNATURES.find((signature) => signature.matches(head, fileBytes)) ?? {
       kind: "CORRUPT",
-      problem: `is not a PyTorch checkpoint: it begins with the bytes ${shown}, expected a ZIP archive's 504b0304`,
+      problem: `is neither a PyTorch checkpoint, a ZIP archive that begins with the bytes 504b0304, nor a safetensors file: it begins with the bytes ${shown}`,
     }
   );
 }

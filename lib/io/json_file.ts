@@ -1,28 +1,24 @@
-import { readFile, rename, unlink, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
+import { shortened } from "../arguments";
 import { EvaClipError } from "../errors";
-import { writeError } from "./file_error";
+import { statModelFile } from "./model_path";
+import { replaceFile } from "./replace_file";
 
 /** The content of a JSON file. @throws EvaClipError `ERR_EVACLIP_IO` or, when it is not JSON, `ERR_EVACLIP_CHECKPOINT_CORRUPT`. */
 export async function readJson(path: string): Promise<unknown> {
+  await statModelFile(path);
   const text = await readFile(path, "utf8").catch((error: Error) => {
     throw new EvaClipError("ERR_EVACLIP_IO", `cannot read ${path}: ${error.message}`, { path });
   });
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    const problem = `${path} is not JSON: ${(error as Error).message}`;
+    const problem = `${path} is not JSON: ${shortened((error as Error).message)}`;
     throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", problem, { path });
   }
 }
 
-/** Writes a JSON file under a temporary name first, so that a reader sees the old one or the whole new one. */
+/** Writes a JSON file, so that a reader sees the old one or the whole new one. @throws EvaClipError as `replaceFile` */
 export async function writeJson(path: string, value: unknown): Promise<void> {
-  const temporary = `${path}.tmp`;
-  try {
-    await writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`);
-    await rename(temporary, path);
-  } catch (error) {
-    await unlink(temporary).catch(() => undefined);
-    throw writeError(path, error);
-  }
+  await replaceFile(path, async (file) => file.writeFile(`${JSON.stringify(value, null, 2)}\n`));
 }

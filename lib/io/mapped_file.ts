@@ -1,4 +1,5 @@
 import { EvaClipError } from "../errors";
+import { statModelFile } from "./model_path";
 import { type NativeMappedFile, native } from "../native";
 
 /** An open file. It must not be changed meanwhile. */
@@ -11,6 +12,7 @@ export class MappedFile {
 
   /** @throws EvaClipError `ERR_EVACLIP_IO` when the file cannot be opened, or is not an ordinary file. */
   static async open(path: string): Promise<MappedFile> {
+    await statModelFile(path);
     return new MappedFile(path, new native.MappedFile(path));
   }
 

@@ -1,10 +1,13 @@
-import { open, stat } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { EvaClipError } from "../errors";
+import { FORMAT_BYTES, foreignFormat } from "./foreign_format";
+import { statIfThere, statModelFile, statModelPath } from "./model_path";
 import { openPytorch } from "./pytorch_file";
 import { openSafetensors } from "./safetensors";
 import { openShards } from "./sharded_file";
 import type { TensorSource } from "./tensor_source";
+import { withoutWrapperNames } from "./wrapper_names";
 
 /** What a model's folder may hold; the first that is there is taken. */
 const MODEL_FILES = [
@@ -20,14 +23,19 @@ const OPENING_BRACE = "{".charCodeAt(0);
 
 type FileKind = "safetensors" | "pytorch" | "index";
 
-/** What a file is, by its first bytes; what is neither JSON nor safetensors is for PyTorch's reader to judge. */
+/** What a file is, by its first bytes; its name decides only between kinds of damage. */
 async function kindOf(path: string): Promise<FileKind> {
-  const start = new Uint8Array(LENGTH_BYTES + 1);
+  const { size } = await statModelFile(path);
   const file = await open(path, "r");
-  const { bytesRead } = await file.read(start, 0, start.length, 0).finally(() => file.close());
+  const { bytesRead, buffer } = await file
+    .read(Buffer.alloc(FORMAT_BYTES), 0, FORMAT_BYTES, 0)
+    .finally(() => file.close());
+  const start = buffer.subarray(0, bytesRead);
   if (start[LENGTH_BYTES - 1] === 0 && start[LENGTH_BYTES] === OPENING_BRACE) return "safetensors";
   if (start[0] === OPENING_BRACE) return "index";
-  return bytesRead < start.length ? "safetensors" : "pytorch";
+  const isDamaged = foreignFormat(start, size)?.kind === "CORRUPT";
+  const isShort = start.length <= LENGTH_BYTES;
+  return isDamaged && (isShort || path.endsWith(".safetensors")) ? "safetensors" : "pytorch";
 }
 
 /** Opens one file that is not an index. */
@@ -42,31 +50,36 @@ async function openFile(path: string, kind: FileKind): Promise<TensorSource> {
 async function findModelFile(folder: string): Promise<string> {
   for (const name of MODEL_FILES) {
     const path = join(folder, name);
-    const isThere = await stat(path).then(
-      (found) => found.isFile(),
-      () => false,
-    );
-    if (isThere) return path;
+    if (await statIfThere(path)) return path;
   }
   const message = `${folder} holds no model: expected one of ${MODEL_FILES.join(", ")}`;
   throw new EvaClipError("ERR_EVACLIP_IO", message, { path: folder });
 }
 
+async function openAny(path: string): Promise<TensorSource> {
+  const file = (await statModelPath(path)).isDirectory() ? await findModelFile(path) : path;
+  const kind = await kindOf(file);
+  if (kind !== "index") return openFile(file, kind);
+  return openShards(file, async (shard) => openFile(shard, await kindOf(shard)));
+}
+
 /**
  * Opens the tensors of a safetensors file, of a PyTorch checkpoint, of an index with its shards, or of a folder that holds
- * one of them under its usual name. The content of a file decides what it is, not its name.
+ * one of them under its usual name. The content of a file decides what it is, not its name. Tensors have the names that
+ * they have in the model, without those that `torch.compile`, FSDP, DeepSpeed and the like put before and into them.
  *
  * @throws EvaClipError `ERR_EVACLIP_IO` when there is none or it cannot be read; `ERR_EVACLIP_CHECKPOINT_CORRUPT` naming
  *   the file and what is wrong with it
  */
 export async function openTensors(path: string): Promise<TensorSource> {
-  try {
-    const file = (await stat(path)).isDirectory() ? await findModelFile(path) : path;
-    const kind = await kindOf(file);
-    if (kind !== "index") return await openFile(file, kind);
-    return await openShards(file, async (shard) => openFile(shard, await kindOf(shard)));
-  } catch (error) {
+  const source = await openAny(path).catch((error: Error) => {
     if (error instanceof EvaClipError) throw error;
-    throw new EvaClipError("ERR_EVACLIP_IO", `cannot open ${path}: ${(error as Error).message}`, { path });
+    throw new EvaClipError("ERR_EVACLIP_IO", `cannot open ${path}: ${error.message}`, { path });
+  });
+  try {
+    return withoutWrapperNames(source);
+  } catch (error) {
+    await source.close();
+    throw error;
   }
 }

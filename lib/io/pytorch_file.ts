@@ -3,29 +3,17 @@ import { EvaClipError } from "../errors";
 import { type Fail, failAbout } from "./checkpoint_error";
 import { FORMAT_BYTES, foreignFormat } from "./foreign_format";
 import { MappedFile } from "./mapped_file";
+import { statModelFile } from "./model_path";
 import { unpickle } from "./pickle";
 import { type PickledTensor, pytorchDialect, STORED_DTYPES } from "./pytorch_globals";
 import { findStateDict } from "./pytorch_state_dict";
-import type { StoredDtype, StoredTensor, TensorSource } from "./tensor_source";
+import { elementBytes, type StoredTensor, type TensorSource } from "./tensor_source";
 import { checkEntry, readEntry, readRange, readZipArchive, type ZipEntry } from "./zip_archive";
 
 /** A checkpoint's pickle describes tensors, at a few hundred bytes each; their values lie outside it. */
 const GREATEST_PICKLE_BYTES = 256 * 1024 * 1024;
 /** A view may repeat its storage (torch.expand) up to this many elements, 1 GiB in f32. */
 const MOST_REPEATED_ELEMENTS = 2 ** 28;
-
-const ELEMENT_BYTES: Readonly<Record<StoredDtype, number>> = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  I64: 8,
-  I32: 4,
-  I16: 2,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-};
 
 /** A torch.save archive: `<folder>/data.pkl` describes what was saved, `<folder>/data/<key>` are the storages. */
 interface PytorchArchive {
@@ -75,19 +63,21 @@ function entryChecks(file: MappedFile, fail: Fail): (entry: ZipEntry) => Promise
 }
 
 async function readArchive(path: string, fail: Fail): Promise<PytorchArchive> {
+  await statModelFile(path);
   const file = await open(path, "r").catch((error: Error) => {
     throw new EvaClipError("ERR_EVACLIP_IO", `cannot open ${path}: ${error.message}`, { path });
   });
   try {
     const stat = await file.stat();
-    if (!stat.isFile()) throw new EvaClipError("ERR_EVACLIP_IO", `${path} is not a file`, { path });
     const head = await readRange(file, 0, Math.min(FORMAT_BYTES, stat.size), fail);
     const foreign = foreignFormat(head, stat.size);
     if (foreign !== undefined) throw fail(foreign.kind, foreign.problem);
     const entries = await readZipArchive(file, stat.size, fail);
     const folder = findFolder(entries, fail);
-    await checkByteOrder(file, entries.get(`${folder}/byteorder`), fail);
     const pickle = storedEntry(entries, `${folder}/data.pkl`, fail);
+    if (entries.has(`${folder}/byteorder`)) {
+      await checkByteOrder(file, storedEntry(entries, `${folder}/byteorder`, fail), fail);
+    }
     if (pickle.bytes > GREATEST_PICKLE_BYTES) {
       throw fail(
         "UNSUPPORTED",
@@ -118,8 +108,7 @@ function isScript({ folder, entries }: PytorchArchive): boolean {
   return entries.has(`${folder}/constants.pkl`);
 }
 
-async function checkByteOrder(file: FileHandle, entry: ZipEntry | undefined, fail: Fail): Promise<void> {
-  if (entry === undefined) return;
+async function checkByteOrder(file: FileHandle, entry: ZipEntry, fail: Fail): Promise<void> {
   const bytes = await readRange(file, entry.begin, Math.min(entry.bytes, FORMAT_BYTES), fail);
   const order = bytes.toString("latin1");
   if (order === "big")
@@ -134,7 +123,8 @@ function storedEntry(entries: ReadonlyMap<string, ZipEntry>, name: string, fail:
   if (!entry.isStored) {
     throw fail(
       "UNSUPPORTED",
-      `has "${name}" compressed: unpack it and pack it again without compression (zip -0)`,
+      `is a compressed archive ("${name}"), and weights are read where they lie: save it again with torch.save, or ` +
+        "unpack it and store it without compression, `unzip IN.pt -d folder && cd folder && zip -0 -D -r ../OUT.pt .`",
     );
   }
   return entry;
@@ -154,12 +144,12 @@ function locate(
   const dtype = STORED_DTYPES.get(typeName);
   if (dtype === undefined || tensor.isLazy) {
     const type = dtype === undefined ? typeName : "a negated or conjugated view";
-    const known = Object.keys(ELEMENT_BYTES).join(", ");
+    const known = [...new Set(STORED_DTYPES.values())].join(", ");
     throw failTensor("UNSUPPORTED", `of ${type}, expected one of ${known}`);
   }
   const entry = storedEntry(entries, `${folder}/data/${storage.key}`, fail);
   const isUntyped = storage.typeName.endsWith("UntypedStorage");
-  const storageBytes = storage.elements * (isUntyped ? 1 : ELEMENT_BYTES[dtype]);
+  const storageBytes = storage.elements * (isUntyped ? 1 : elementBytes(dtype));
   if (storageBytes > entry.bytes || entry.begin + entry.bytes > file.size) {
     throw failTensor(
       "CORRUPT",
@@ -169,7 +159,7 @@ function locate(
   if (shape.includes(0)) return { dtype, shape, strides, offset: entry.begin, entry };
   const elements = shape.reduce((product, size) => product * size, 1);
   const last = shape.reduce((place, size, i) => place + (size - 1) * strides[i]!, begin);
-  const available = Math.floor(storageBytes / ELEMENT_BYTES[dtype]);
+  const available = Math.floor(storageBytes / elementBytes(dtype));
   if (last >= available) {
     throw failTensor(
       "CORRUPT",
@@ -182,5 +172,5 @@ function locate(
       `[${shape}] that repeats a storage of ${available} elements ${elements} times`,
     );
   }
-  return { dtype, shape, strides, offset: entry.begin + begin * ELEMENT_BYTES[dtype], entry };
+  return { dtype, shape, strides, offset: entry.begin + begin * elementBytes(dtype), entry };
 }

@@ -42,6 +42,15 @@ export const STORED_DTYPES: ReadonlyMap<string, StoredDtype> = new Map(
       ["CharStorage", "int8", "I8"],
       ["ByteStorage", "uint8", "U8"],
       ["BoolStorage", "bool", "BOOL"],
+      ["UInt64Storage", "uint64", "U64"],
+      ["UInt32Storage", "uint32", "U32"],
+      ["UInt16Storage", "uint16", "U16"],
+      ["ComplexFloatStorage", "complex64", "C64"],
+      ["Float8_e4m3fnStorage", "float8_e4m3fn", "F8_E4M3"],
+      ["Float8_e4m3fnuzStorage", "float8_e4m3fnuz", "F8_E4M3FNUZ"],
+      ["Float8_e5m2Storage", "float8_e5m2", "F8_E5M2"],
+      ["Float8_e5m2fnuzStorage", "float8_e5m2fnuz", "F8_E5M2FNUZ"],
+      ["Float8_e8m0fnuStorage", "float8_e8m0fnu", "F8_E8M0"],
     ] as const
   ).flatMap(([storage, dtype, stored]) => [
     [`torch.${storage}`, stored],

@@ -3,11 +3,8 @@ import { PickleObject, type PickleValue } from "./pickle_value";
 import { PickledTensor } from "./pytorch_globals";
 
 /** Where trainers put the state dict, in the order of preference. */
-const WRAPPERS = ["model", "module", "state_dict"] as const;
+const WRAPPERS = ["model", "module", "state_dict", "model_state_dict"] as const;
 const MOST_WRAPPERS = 8;
-/** Put before every name by DataParallel and DeepSpeed, and by torch.compile. */
-const NAME_PREFIXES = ["module.", "_orig_mod."] as const;
-const MOST_PREFIXES = 8;
 const DEEPEST_MODULE = 64;
 const LONGEST_NAME = 4096;
 const MOST_MODULES = 100_000;
@@ -19,9 +16,9 @@ export interface StateDict {
 }
 
 /**
- * The weights in what torch.save was given. Dictionaries under `model`, `module` and `state_dict` are entered one
- * after the other, and a prefix that all names share (`module.`, `_orig_mod.`) is taken off. Values beside tensors,
- * such as an optimizer's state, are left out; a weight that is not stored as a plain tensor is an error.
+ * The weights in what torch.save was given. Dictionaries under `model`, `module`, `state_dict` and `model_state_dict`
+ * are entered one after the other. Values beside tensors, such as an optimizer's state, are left out; a weight that is
+ * not stored as a plain tensor is an error.
  *
  * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSUPPORTED naming the entry, or what was there instead of weights
  */
@@ -34,11 +31,11 @@ export function findStateDict(root: PickleValue, fail: Fail): StateDict {
     const inner = WRAPPERS.map((key) => dictionary.get(key)).find(
       (value) => value instanceof Map || isScriptModule(value),
     );
-    if (inner === undefined) return { tensors: withoutPrefixes(collectTensors(found, fail)), metadata };
+    if (inner === undefined) return { tensors: collectTensors(found, fail), metadata };
     found = inner;
   }
   if (isScriptModule(found)) {
-    return { tensors: withoutPrefixes(collectModules(found, fail)), metadata };
+    return { tensors: collectModules(found, fail), metadata };
   }
   const problem =
     found instanceof Map ? `nests more than ${MOST_WRAPPERS} dictionaries` : `holds ${describe(found)}`;
@@ -103,19 +100,6 @@ function collectModules(root: PickleObject, fail: Fail): Map<string, PickledTens
   visit(root, "", 0);
   if (tensors.size > 0) return tensors;
   throw fail("UNSUPPORTED", "is a TorchScript archive without tensors in its modules");
-}
-
-function withoutPrefixes(tensors: ReadonlyMap<string, PickledTensor>): ReadonlyMap<string, PickledTensor> {
-  let stripped = tensors;
-  for (let round = 0; round < MOST_PREFIXES; round++) {
-    const names = [...stripped.keys()];
-    const prefix = NAME_PREFIXES.find((start) =>
-      names.every((name) => name.startsWith(start) && name !== start),
-    );
-    if (prefix === undefined) break;
-    stripped = new Map([...stripped].map(([name, tensor]) => [name.slice(prefix.length), tensor]));
-  }
-  return stripped;
 }
 
 function describe(value: PickleValue): string {

@@ -1,11 +1,11 @@
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import type { FileHandle } from "node:fs/promises";
 import { EvaClipError } from "../errors";
 import { native } from "../native";
 import { MappedFile } from "./mapped_file";
+import { replaceFile } from "./replace_file";
 import { layoutTensors, parseHeader, type TensorInfo } from "./safetensors_header";
 import {
+  elementBytes,
   type FloatDtype,
   isFloatDtype,
   rowMajorStrides,
@@ -52,7 +52,7 @@ export class SafetensorsFile implements TensorSource {
     const tensor = this.tensors.get(name);
     if (tensor === undefined) throw corrupt(this.path, `has no tensor "${name}"`, { tensor: name });
     const elements = TENSOR_ARRAYS[tensor.dtype];
-    const size = tensor.shape.reduce((product, dim) => product * dim, elements.BYTES_PER_ELEMENT);
+    const size = tensor.shape.reduce((product, dim) => product * dim, 1) * elementBytes(tensor.dtype);
     return new elements(this.file.bytes(tensor.offset, tensor.offset + size).buffer as ArrayBuffer);
   }
 
@@ -79,7 +79,10 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     const length = file.bytes(0, LENGTH_BYTES);
     const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
     if (headerBytes > Math.min(GREATEST_HEADER_BYTES, fileBytes - LENGTH_BYTES)) {
-      throw corrupt(path, `claims a header of ${headerBytes} bytes in a file of ${fileBytes}`);
+      throw corrupt(
+        path,
+        `is a broken safetensors file: it claims a header of ${headerBytes} bytes in a file of ${fileBytes}`,
+      );
     }
     const dataStart = LENGTH_BYTES + headerBytes;
     const header = parseHeader(
@@ -111,25 +114,13 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const { header, order } = layoutTensors([...tensors], metadata);
-  const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
-  try {
-    const file = await open(temporary, "wx");
-    try {
-      const length = new Uint8Array(LENGTH_BYTES);
-      new DataView(length.buffer).setBigUint64(0, BigInt(header.length), true);
-      await writeFully(file, length);
-      await writeFully(file, header);
-      for (const tensor of order) await writeTensor(file, tensor);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncDirectory(dirname(path));
-  } catch (error) {
-    await unlink(temporary).catch(() => undefined);
-    throw writeError(path, error);
-  }
+  await replaceFile(path, async (file) => {
+    const length = new Uint8Array(LENGTH_BYTES);
+    new DataView(length.buffer).setBigUint64(0, BigInt(header.length), true);
+    await writeFully(file, length);
+    await writeFully(file, header);
+    for (const tensor of order) await writeTensor(file, tensor);
+  });
 }
 
 async function writeTensor(file: FileHandle, tensor: TensorToWrite): Promise<void> {
@@ -159,29 +150,6 @@ async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
     const { bytesWritten } = await file.write(bytes, done, Math.min(WRITE_CHUNK_BYTES, bytes.length - done));
     done += bytesWritten;
   }
-}
-
-/** Makes a rename in the directory survive a power failure. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
-
-function writeError(path: string, error: unknown): unknown {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (error instanceof EvaClipError || code === undefined) return error;
-  const isFull = code === "ENOSPC" || code === "EDQUOT";
-  const problem = isFull
-    ? `no space left on the disk for ${path}; nothing was written`
-    : `cannot write ${path}: ${message}`;
-  return new EvaClipError(isFull ? "ERR_EVACLIP_DISK_FULL" : "ERR_EVACLIP_IO", problem, {
-    path,
-    cause: code,
-  });
 }
 
 function corrupt(path: string, problem: string, details: Record<string, unknown> = {}): EvaClipError {

@@ -1,5 +1,6 @@
+import { shortened } from "../arguments";
 import { EvaClipError } from "../errors";
-import { type StoredDtype, TENSOR_ARRAYS } from "./tensor_source";
+import { elementBytes, type StoredDtype, TENSOR_ARRAYS } from "./tensor_source";
 
 export interface TensorInfo {
   readonly dtype: StoredDtype;
@@ -32,7 +33,7 @@ function isSizeList(value: unknown): value is number[] {
 
 /** Bytes of a tensor, or not a safe integer when the shape is absurd. */
 function byteSize({ dtype, shape }: TensorInfo): number {
-  return shape.reduce((product, size) => product * size, TENSOR_ARRAYS[dtype].BYTES_PER_ELEMENT);
+  return shape.reduce((product, size) => product * size, 1) * elementBytes(dtype);
 }
 
 function parseEntry(name: string, value: unknown, dataBytes: number, fail: Fail): TensorEntry {
@@ -62,12 +63,14 @@ function parseEntry(name: string, value: unknown, dataBytes: number, fail: Fail)
   return entry;
 }
 
+/** The format has a map of texts or nothing here; other values are kept as JSON, and nulls are as good as nothing. */
 function parseMetadata(value: unknown, fail: Fail): Record<string, string> {
-  if (value === undefined) return {};
-  if (!isRecord(value) || !Object.values(value).every((text) => typeof text === "string")) {
-    throw fail(`has a ${METADATA_KEY} that is not a map from string to string`);
-  }
-  return value as Record<string, string>;
+  if (value === undefined || value === null) return {};
+  if (!isRecord(value)) throw fail(`has a ${METADATA_KEY} that is not a map from string to string`);
+  const told = Object.entries(value).filter(([, content]) => content !== null);
+  return Object.fromEntries(
+    told.map(([key, content]) => [key, typeof content === "string" ? content : JSON.stringify(content)]),
+  );
 }
 
 /** Reads a header and checks that its tensors cover the `dataBytes` after it exactly once. */
@@ -76,9 +79,11 @@ export function parseHeader(header: Uint8Array, dataBytes: number, fail: Fail): 
   try {
     parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(header));
   } catch (error) {
-    throw fail(`has a header that is not JSON: ${(error as Error).message}`);
+    throw fail(
+      `is a broken safetensors file: its header is not JSON: ${shortened((error as Error).message)}`,
+    );
   }
-  if (!isRecord(parsed)) throw fail("has a header that is not an object");
+  if (!isRecord(parsed)) throw fail("is a broken safetensors file: its header is not an object");
   const tensors = new Map<string, TensorEntry>();
   for (const [name, value] of Object.entries(parsed)) {
     if (name !== METADATA_KEY) tensors.set(name, parseEntry(name, value, dataBytes, fail));

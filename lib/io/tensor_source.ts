@@ -3,7 +3,7 @@ import { EvaClipError } from "../errors";
 import type { NativeStoredView } from "../native";
 import type { MappedFile } from "./mapped_file";
 
-/** The array that holds each type's elements in JavaScript; bf16 and f16 are their 16-bit patterns. */
+/** The array that holds each type's elements in JavaScript; types that it has none for are bit patterns. */
 export const TENSOR_ARRAYS = {
   F64: Float64Array,
   F32: Float32Array,
@@ -13,16 +13,37 @@ export const TENSOR_ARRAYS = {
   I32: Int32Array,
   I16: Int16Array,
   I8: Int8Array,
+  U64: BigUint64Array,
+  U32: Uint32Array,
+  U16: Uint16Array,
   U8: Uint8Array,
   BOOL: Uint8Array,
+  F8_E4M3: Uint8Array,
+  F8_E4M3FNUZ: Uint8Array,
+  F8_E5M2: Uint8Array,
+  F8_E5M2FNUZ: Uint8Array,
+  F8_E8M0: Uint8Array,
+  F6_E2M3: Uint8Array,
+  F6_E3M2: Uint8Array,
+  F4: Uint8Array,
+  C64: BigUint64Array,
 } as const;
 
 /** Element types of files, by the names that safetensors gives them. */
 export type StoredDtype = keyof typeof TENSOR_ARRAYS;
 
+/** Types whose elements share bytes. */
+const PACKED_BITS: Partial<Record<StoredDtype, number>> = { F6_E2M3: 6, F6_E3M2: 6, F4: 4 };
+
+/** The bytes of one element; a fraction where elements share bytes. */
+export function elementBytes(dtype: StoredDtype): number {
+  const packed = PACKED_BITS[dtype];
+  return packed === undefined ? TENSOR_ARRAYS[dtype].BYTES_PER_ELEMENT : packed / 8;
+}
+
 const FLOAT_TYPES = ["F64", "F32", "F16", "BF16"] as const satisfies StoredDtype[];
 
-/** The types that can become a parameter. */
+/** The types that can become a parameter; a tensor of any other may lie in a file that is read, unused. */
 export type FloatDtype = (typeof FLOAT_TYPES)[number];
 
 /** A tensor of a file: where its elements are, not their values. */

@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { shortened } from "../arguments";
 import { EvaClipError } from "../errors";
+import { type Preprocessing, preprocessConfig, preprocessField } from "./preprocessing";
 
 const size = z.number().int().positive();
 const rate = z.number().min(0).lt(1);
@@ -49,6 +51,9 @@ const textConfig = z.strictObject({
   layers: size.default(12),
   mlp_ratio: z.number().positive().default(4),
   ls_init_value: z.null().optional(),
+  /** The tokenizer, where it is not CLIP's, and what its cleaning does. */
+  hf_tokenizer_name: z.string().optional(),
+  tokenizer_kwargs: z.record(z.string(), z.unknown()).optional(),
   xattn: ignored,
   fusedLN: ignored,
 });
@@ -61,6 +66,8 @@ const clipConfig = z.strictObject({
   custom_text: z.boolean().optional(),
   vision_cfg: visionConfig,
   text_cfg: textConfig,
+  /** What images go through; left out where it is what CLIP is trained with. */
+  preprocess_cfg: preprocessField,
 });
 
 /** The fields of a published model configuration, with their defaults filled in. */
@@ -70,9 +77,31 @@ export type TextConfig = ClipConfig["text_cfg"];
 /** A model configuration as it is published: a JSON object in which most fields may be left out. */
 export type ClipConfigInput = z.input<typeof clipConfig>;
 
-function invalid(problems: readonly string[]): EvaClipError {
-  const message = `the model configuration is not valid: ${problems.join("; ")}`;
+/** A JSON value without the fields that are null, which say nothing. */
+export function withoutNulls(json: unknown): unknown {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return json;
+  const stated = Object.entries(json).filter(([, value]) => value !== null);
+  return Object.fromEntries(stated.map(([key, value]) => [key, withoutNulls(value)]));
+}
+
+function problemsOf({ issues }: z.ZodError): string[] {
+  return issues.map(({ path, message, input }) => {
+    const found =
+      input === undefined || path.length === 0 ? "" : `, found ${shortened(JSON.stringify(input) ?? "")}`;
+    return [path.join("."), `${message}${found}`].filter(Boolean).join(": ");
+  });
+}
+
+function invalid(where: string, problems: readonly string[]): EvaClipError {
+  const message = `${where} is not valid: ${problems.join("; ")}`;
   return new EvaClipError("ERR_EVACLIP_INVALID_CONFIG", message, { problems });
+}
+
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming the field that cannot be honored */
+export function parsePreprocessing(json: unknown, where: string): Preprocessing {
+  const parsed = preprocessConfig.safeParse(withoutNulls(json), { reportInput: true });
+  if (parsed.success) return parsed.data;
+  throw invalid(where, problemsOf(parsed.error));
 }
 
 /** What the fields must satisfy together. */
@@ -117,18 +146,16 @@ function evaFieldsOfPlainTower(vision: VisionConfig): string[] {
 }
 
 /**
- * Checks a model configuration, in the JSON of the published files, and fills in their defaults.
+ * Checks a model configuration, in the JSON of the published files, and fills in their defaults. Nulls are as good as
+ * nothing.
+ * @param where what messages call it
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming each unknown, missing or wrong field.
  */
-export function parseClipConfig(json: unknown): ClipConfig {
-  const parsed = clipConfig.safeParse(json);
-  if (!parsed.success) {
-    throw invalid(
-      parsed.error.issues.map(({ path, message }) => [path.join("."), message].filter(Boolean).join(": ")),
-    );
-  }
+export function parseClipConfig(json: unknown, where = "the model configuration"): ClipConfig {
+  const parsed = clipConfig.safeParse(withoutNulls(json), { reportInput: true });
+  if (!parsed.success) throw invalid(where, problemsOf(parsed.error));
   const problems = [...conflicts(parsed.data), ...evaFieldsOfPlainTower(parsed.data.vision_cfg)];
-  if (problems.length > 0) throw invalid(problems);
+  if (problems.length > 0) throw invalid(where, problems);
   return parsed.data;
 }
 

@@ -1,12 +1,15 @@
+import { z } from "zod";
+import { checkArgument, oneOf, options } from "../arguments";
 import type { InitScheme } from "../nn/initialization";
 import { Module } from "../nn/module";
-import type { FloatType } from "../ops/elementwise";
+import { type FloatType, floatType } from "../ops/elementwise";
 import { clampUpdate } from "../ops/optimizer";
 import { Parameter } from "../parameter";
 import { type ClipConfig, isEva, textPrefix } from "./clip_config";
 import { ClipVisionTower } from "./clip_vision";
 import { EvaVisionTower } from "./eva_vision";
 import type { ImageTower } from "./image_tower";
+import { type Preprocessing, preprocessingOf } from "./preprocessing";
 import { TextTower } from "./text_tower";
 
 /** The logarithm of the logit scale at the start of training (Radford et al. 2021, section 2.5). */
@@ -20,6 +23,16 @@ export interface ClipModelOptions {
   init?: InitScheme;
 }
 
+const wholeConfig = z.custom<ClipConfig>(
+  (value) => isObject(value) && isObject(value.vision_cfg) && isObject(value.text_cfg),
+  { error: "a configuration that parseClipConfig or modelConfig gave" },
+);
+const modelOptions = options({ type: floatType.optional(), init: oneOf("published", "fan_in").optional() });
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
 /**
  * An image tower and a text tower with a shared space, and the scale of their logits. Made from a configuration
  * alone: its parameters have names and shapes, but no memory until they are allocated on a device.
@@ -28,15 +41,21 @@ export class ClipModel extends Module {
   readonly logitScale: Parameter; // [], the logarithm of the scale
   readonly image: ImageTower;
   readonly text: TextTower;
+  /** What images go through; u8 images are normalised by the image tower. */
+  readonly preprocessing: Preprocessing;
 
   constructor(
     readonly config: ClipConfig,
-    { type = "f32", init = "published" }: ClipModelOptions = {},
+    given: ClipModelOptions = {},
   ) {
     super();
+    checkArgument("ClipModel: config", config, wholeConfig);
+    checkArgument("ClipModel: options", given, modelOptions);
+    const { type = "f32", init = "published" } = given;
     const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
     const activation = config.quick_gelu ? "quick_gelu" : "gelu";
-    const options = { embedDim, type, init };
+    this.preprocessing = preprocessingOf(config);
+    const options = { embedDim, type, init, pixels: this.preprocessing };
     this.logitScale = new Parameter("logit_scale", [], { kind: "constant", value: INITIAL_LOGIT_SCALE });
     this.image = isEva(config)
       ? new EvaVisionTower(vision, options)

@@ -26,7 +26,7 @@ export class ClipVisionTower extends ImageTower {
 
   constructor(config: VisionConfig, options: TowerOptions & { activation: Activation }) {
     super();
-    const { embedDim, type, activation } = options;
+    const { embedDim, type, activation, pixels } = options;
     const { width, layers, head_width, mlp_ratio, image_size, patch_size } = config;
     this.imageSize = image_size;
     this.type = type;
@@ -40,7 +40,8 @@ export class ClipVisionTower extends ImageTower {
       positions: `${PREFIX}positional_embedding`,
       weight: `${PREFIX}conv1.weight`,
     };
-    this.embedding = new PatchEmbedding(names, { imageSize: image_size, patchSize: patch_size, width, init });
+    const embedded = { imageSize: image_size, patchSize: patch_size, width, init, pixels };
+    this.embedding = new PatchEmbedding(names, embedded);
     this.normBefore = new LayerNorm(`${PREFIX}ln_pre`, width, CLIP_EPS);
     const shape = { width, heads: width / head_width, hidden, init, activation };
     this.blocks = Array.from({ length: layers }, (_, i) => residualBlock(PREFIX, i, shape));

@@ -40,7 +40,7 @@ export class EvaVisionTower extends ImageTower {
 
   constructor(
     private readonly config: VisionConfig,
-    { embedDim, type, init: scheme }: TowerOptions,
+    { embedDim, type, init: scheme, pixels }: TowerOptions,
   ) {
     super();
     const { width, layers, image_size, patch_size } = config;
@@ -54,7 +54,7 @@ export class EvaVisionTower extends ImageTower {
       weight: `${PREFIX}.patch_embed.proj.weight`,
       bias: `${PREFIX}.patch_embed.proj.bias`,
     };
-    const shape = { imageSize: image_size, patchSize: patch_size, width, init };
+    const shape = { imageSize: image_size, patchSize: patch_size, width, init, pixels };
     this.embedding = new PatchEmbedding(names, shape, [1]);
     this.blocks = Array.from({ length: layers }, (_, i) => evaBlock(i, config, init));
     this.norm = tokenNorm(`${PREFIX}.${poolsMean(config) ? "fc_norm" : "norm"}`, config);

@@ -7,6 +7,7 @@ import { dropTokens } from "../nn/token_drop";
 import { cast, type FloatType } from "../ops/elementwise";
 import { l2Normalize } from "../ops/l2_normalize";
 import { gatherRows } from "../ops/layout";
+import type { PixelStatistics } from "../ops/patch_embed";
 import { constant, type Operand, type Tensor } from "../tensor";
 
 /** What a tower needs besides its own configuration. */
@@ -16,6 +17,8 @@ export interface TowerOptions {
   /** The type of activations. */
   type: FloatType;
   init: InitScheme;
+  /** How u8 images are normalised. Default CLIP's. */
+  pixels?: PixelStatistics | undefined;
 }
 
 export interface ImageOptions {

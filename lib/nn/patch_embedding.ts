@@ -1,6 +1,12 @@
 import type { FloatType } from "../ops/elementwise";
 import { linear } from "../ops/linear";
-import { addPositions, patchProjection, patchRows } from "../ops/patch_embed";
+import {
+  addPositions,
+  clipPixels,
+  type PixelStatistics,
+  patchProjection,
+  patchRows,
+} from "../ops/patch_embed";
 import { Parameter } from "../parameter";
 import { type Operand, reshape, type Tensor } from "../tensor";
 import { type Initialization, zeros } from "./initialization";
@@ -12,6 +18,8 @@ export interface PatchEmbeddingShape {
   patchSize: number;
   width: number;
   init: Initialization;
+  /** How u8 images are normalised. Default CLIP's. */
+  pixels?: PixelStatistics | undefined;
 }
 
 /** The keys of the parameters, which differ between families; without `bias` the projection has none. */
@@ -30,15 +38,17 @@ export class PatchEmbedding extends Module {
   readonly bias: Parameter | null; // [width]
   /** The patches along one side of the image. */
   readonly grid: number;
+  private readonly pixels: PixelStatistics;
 
   /** @param leading The dimensions of size 1 that the family puts before those of its embeddings. */
   constructor(
     names: PatchEmbeddingNames,
-    { imageSize, patchSize, width, init }: PatchEmbeddingShape,
+    { imageSize, patchSize, width, init, pixels = clipPixels }: PatchEmbeddingShape,
     leading: readonly number[] = [],
   ) {
     super();
     this.grid = imageSize / patchSize;
+    this.pixels = { mean: pixels.mean, std: pixels.std };
     const places = 1 + this.grid * this.grid;
     const tokenShape = leading.length > 0 ? [...leading, 1, width] : [width];
     this.classToken = new Parameter(names.classToken, tokenShape, init.token);
@@ -55,7 +65,7 @@ export class PatchEmbedding extends Module {
   /** images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S], kept [B, K] i32 or all → [B, 1 + K, width] */
   forward(images: Tensor, kept: Operand | undefined, type: FloatType): Tensor {
     const [width, , patchSize] = this.weight.shape as [number, number, number];
-    const rows = patchRows(images, { patchSize, kept, type });
+    const rows = patchRows(images, { patchSize, kept, type, pixels: this.pixels });
     const weight = reshape(this.weight, [width, 3 * patchSize * patchSize]);
     const isSingle = type === "f32" && weight.dtype === "f32";
     const x = isSingle ? patchProjection(rows, weight, this.bias) : linear(rows, [weight], [this.bias]);

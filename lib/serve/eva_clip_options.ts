@@ -25,6 +25,8 @@ export interface CreateOptions extends OpenOptions {
 }
 
 export interface LoadOptions extends OpenOptions, ConfigStatement {
+  /** How what the file does not fill starts, such as the rows of a longer context. Default as published. */
+  readonly init?: InitScheme;
   readonly signal?: AbortSignal;
 }
 

@@ -46,6 +46,10 @@ export class ModelFile implements AsyncDisposable {
     }
   }
 
+  get path(): string {
+    return this.source.path;
+  }
+
   /** The type of all its weights; f32, which holds any other, where they differ. */
   get weightType(): WeightType {
     const weights = [...this.source.tensors].filter(([name]) => !isDerived(name));

@@ -1,19 +1,29 @@
+import { z } from "zod";
+import { abortSignal, checkArgument, flag, oneOf, options, pathText, positiveInteger } from "../arguments";
+import { configSource } from "../checkpoints/config_argument";
 import type { LoadReport } from "../checkpoints/load_report";
 import type { ConfigSource } from "../checkpoints/resolve_config";
 import type { Tokenizer } from "../data/tokenizer";
-import type { Device } from "../device";
+import { Device } from "../device";
 import type { ClipConfig } from "../models/clip_config";
 import { ClipModel, type ClipModelOptions } from "../models/clip_model";
+import { checkTokenizer } from "../models/stated_tokenizer";
 import { initializeModel } from "../train/initialize";
 import {
   type CreateOptions,
-  checkModelType,
   type LoadOptions,
   type ModelType,
   type OpenOptions,
   openDevice,
 } from "./eva_clip_options";
 import { configOf, ModelFile } from "./model_files";
+
+const tokenizerLike = z.custom<Tokenizer>(
+  (value) =>
+    typeof (value as Tokenizer | null)?.encode === "function" &&
+    Number.isInteger((value as Tokenizer).vocabularySize),
+  { error: "a tokenizer, with encode and vocabularySize" },
+);
 
 /** How an EvaClip holds its model. */
 export interface WrapOptions {
@@ -33,13 +43,14 @@ export interface OpenedModel extends WrapOptions {
 /** Makes a model whose parameters `fill` gives memory and values; what was taken is freed when it fails. */
 async function open(
   config: ClipConfig,
-  options: OpenOptions & Pick<ClipModelOptions, "init">,
+  where: string,
+  given: OpenOptions & Pick<ClipModelOptions, "init">,
   fill: (model: ClipModel, device: Device, dtype: ModelType) => Promise<Pick<OpenedModel, "loadReport">>,
 ): Promise<OpenedModel> {
-  const { dtype = "f32", tokenizer, init } = options;
-  checkModelType(dtype);
+  const { dtype = "f32", tokenizer, init } = given;
+  if (!tokenizer) checkTokenizer(config, where);
   const model = new ClipModel(config, { type: dtype, ...(init && { init }) });
-  const { device, owned } = await openDevice(options);
+  const { device, owned } = await openDevice(given);
   try {
     const filled = await fill(model, device, dtype);
     const owns = owned ? "model and device" : "model";
@@ -51,21 +62,46 @@ async function open(
   }
 }
 
+/** Options of opening a model, whose device and tokenizer are objects of others. */
+const openOptions = {
+  device: z
+    .custom<CreateOptions["device"]>(
+      (value) => value instanceof Device || ["auto", "cpu", "cuda"].includes(value as string),
+      { error: "one of auto, cpu, cuda, or a Device" },
+    )
+    .optional(),
+  threads: positiveInteger.optional(),
+  dtype: oneOf("f32", "bf16").optional(),
+  tokenizer: tokenizerLike.optional(),
+  init: oneOf("published", "fan_in").optional(),
+};
+const createOptions = options({ ...openOptions, seed: z.int({ error: "an integer" }).optional() });
+const loadOptions = options({
+  ...openOptions,
+  config: configSource.optional(),
+  quickGelu: flag.optional(),
+  signal: abortSignal.optional(),
+});
+
 /** A model with initial weights. */
-export async function createModel(config: ConfigSource, options: CreateOptions): Promise<OpenedModel> {
-  const { seed = 0 } = options;
-  return open(configOf(config), options, async (model, device, dtype) => {
+export async function createModel(config: ConfigSource, given: CreateOptions): Promise<OpenedModel> {
+  checkArgument("create: config", config, configSource);
+  checkArgument("create: options", given, createOptions);
+  const { seed = 0 } = given;
+  return open(configOf(config), "the configuration", given, async (model, device, dtype) => {
     await initializeModel(model, device, { dtype, seed });
     return {};
   });
 }
 
 /** A model with the weights of a file. */
-export async function loadModel(path: string, options: LoadOptions): Promise<OpenedModel> {
-  const { signal } = options;
+export async function loadModel(path: string, given: LoadOptions): Promise<OpenedModel> {
+  checkArgument("load: path", path, pathText);
+  checkArgument("load: options", given, loadOptions);
+  const { signal } = given;
   signal?.throwIfAborted();
-  await using file = await ModelFile.open(path, options);
-  return await open(file.config, options, async (model, device, dtype) => ({
+  await using file = await ModelFile.open(path, given);
+  return await open(file.config, file.path, given, async (model, device, dtype) => ({
     loadReport: await file.fill(model, device, { dtype, signal }),
   }));
 }

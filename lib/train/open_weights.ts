@@ -1,7 +1,9 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { EvaClipError } from "../errors";
+import { statIfThere } from "../io/model_path";
 import { openTensors } from "../io/open_tensors";
 import type { TensorSource } from "../io/tensor_source";
+import { isModelName } from "../models/known_models";
 import { findCheckpoint, MODEL_FILE } from "./checkpoint";
 
 /**
@@ -10,10 +12,11 @@ import { findCheckpoint, MODEL_FILE } from "./checkpoint";
  * @throws EvaClipError `ERR_EVACLIP_IO` when there are none, `ERR_EVACLIP_CHECKPOINT_CORRUPT`
  */
 export async function openWeights(path: string): Promise<TensorSource> {
-  const isFolder = await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  const checkpoint = isFolder ? await findCheckpoint(path) : undefined;
+  const found = await statIfThere(path);
+  if (found === undefined && isModelName(path)) {
+    const message = `${path} is the name of a published model, and there is no file of that name: give the path of its weights`;
+    throw new EvaClipError("ERR_EVACLIP_IO", message, { path });
+  }
+  const checkpoint = found?.isDirectory() ? await findCheckpoint(path) : undefined;
   return openTensors(checkpoint === undefined ? path : join(checkpoint, MODEL_FILE));
 }

@@ -1,13 +1,19 @@
+import { abortSignal, checkArgument, instanceOf, listOf, oneOf, options, pathText, text } from "../arguments";
 import { invalidConfig } from "../checkpoints/config_fields";
 import type { LayoutName, StoredLayout } from "../checkpoints/layout";
 import { planLoad } from "../checkpoints/load_plan";
 import type { LoadReport } from "../checkpoints/load_report";
 import { carryOutLoad } from "../checkpoints/load_weights";
 import { recogniseLayout } from "../checkpoints/recognise_layout";
+import { findConfig } from "../checkpoints/resolve_config";
 import { storedActivation } from "../checkpoints/stored_activation";
+import { storedPreprocessing } from "../checkpoints/stored_preprocessing";
+import { withStoredTokenizer } from "../checkpoints/stored_tokenizer";
 import type { TensorSource } from "../io/tensor_source";
 import { isEva } from "../models/clip_config";
-import type { ClipModel } from "../models/clip_model";
+import { ClipModel } from "../models/clip_model";
+import { samePreprocessing } from "../models/preprocessing";
+import { tokenizerProblem } from "../models/stated_tokenizer";
 import type { Initializer } from "../parameter";
 import { openWeights } from "./open_weights";
 import { TOWER_SKIP_LIST } from "./tower_skip_list";
@@ -31,6 +37,17 @@ export interface Pretrained {
   readonly image?: PretrainedWeights | undefined;
   readonly text?: PretrainedWeights | undefined;
 }
+
+const weightsArgument = options({
+  path: pathText,
+  skip: listOf(text, "a list of names").optional(),
+  activation: oneOf("gelu", "quick_gelu", "any").optional(),
+}).optional();
+const pretrainedArgument = options({
+  model: weightsArgument,
+  image: weightsArgument,
+  text: weightsArgument,
+});
 
 /** Where the value of a parameter comes from. */
 export interface ParameterStart {
@@ -100,19 +117,48 @@ async function checkActivation(
   throw invalidConfig(message, { path, expected, found });
 }
 
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when weights state other images or texts than the model is given. */
+async function checkInputs(model: ClipModel, source: TensorSource, stored: StoredLayout, towers: Towers) {
+  const { path } = source;
+  const images = towers === "text" ? undefined : await storedPreprocessing(source, stored.layout.name);
+  if (images && !samePreprocessing(images.preprocessing, model.preprocessing)) {
+    const message =
+      `${images.where} states another preprocessing of images than the model's: state it as preprocess_cfg of the model's ` +
+      `configuration, ${JSON.stringify(images.preprocessing)}`;
+    throw invalidConfig(message, {
+      path,
+      field: "preprocess_cfg",
+      expected: model.preprocessing,
+      found: images.preprocessing,
+    });
+  }
+  if (towers === "image") return;
+  const { text_cfg } = await withStoredTokenizer(model.config, source);
+  const found = (await findConfig(source, stored))?.config.text_cfg;
+  const problem =
+    tokenizerProblem({ text_cfg }) ?? tokenizerProblem({ text_cfg: { ...found, vocab_size: 0 } });
+  if (problem === undefined || problem === tokenizerProblem(model.config)) return;
+  throw invalidConfig(`${path} was not trained with the model's tokenizer: ${problem}`, { path, problem });
+}
+
 /**
  * Fills a model, whose parameters have initial values, from pretrained weights as EVA-CLIP does: a whole model's, then each
  * tower's own. Position embeddings, patch projections and contexts of another size are resized.
  *
  * @returns the origin of every parameter
  * @throws EvaClipError as `loadWeights`; `ERR_EVACLIP_INVALID_CONFIG` when weights were trained with another activation than
- *   the model's, or nothing tells with which
+ *   the model's, or nothing tells with which, or state another preprocessing or tokenizer
  */
 export async function loadPretrained(
   model: ClipModel,
-  { model: whole, image, text }: Pretrained,
-  { signal }: { signal?: AbortSignal } = {},
+  pretrained: Pretrained,
+  given: { signal?: AbortSignal } = {},
 ): Promise<Initialization> {
+  checkArgument("loadPretrained: model", model, instanceOf(ClipModel));
+  checkArgument("loadPretrained: pretrained", pretrained, pretrainedArgument);
+  checkArgument("loadPretrained: options", given, options({ signal: abortSignal.optional() }));
+  const { model: whole, image, text: captions } = pretrained;
+  const { signal } = given;
   const starts = new Map<string, ParameterStart>(
     model
       .parameters()
@@ -122,13 +168,14 @@ export async function loadPretrained(
   const plans: [Towers, PretrainedWeights | undefined][] = [
     ["both", whole],
     ["image", image],
-    ["text", text],
+    ["text", captions],
   ];
   for (const [towers, weights] of plans) {
     if (weights === undefined) continue;
     const skip = weights.skip ?? (towers === "both" ? [] : TOWER_SKIP_LIST);
     await using source = await openWeights(weights.path);
     const stored = recogniseLayout(source.tensors.keys(), source.path);
+    await checkInputs(model, source, stored, towers);
     if (readsActivation(model, towers)) await checkActivation(model, source, stored, weights.activation);
     const plan = planLoad(model, source, stored, { towers, skip });
     await carryOutLoad(plan, signal);

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import sharp from "sharp";
 import { centreCrop, randomResizedCrop } from "../../lib/data/crop";
-import { decodeImage, type ImageInput, preprocess } from "../../lib/data/image";
+import { decodeImage, type ImageInput } from "../../lib/data/image";
+import { preprocess } from "../../lib/data/prepare_image";
 import { CounterRandom } from "../../lib/data/random";
 import { openSafetensors } from "../../lib/io/safetensors";
 

@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { runInNewContext } from "node:vm";
-import { decodeImage, type ImageInput, preprocess } from "../../lib/data/image";
+import { decodeImage, type ImageInput } from "../../lib/data/image";
+import { preprocess } from "../../lib/data/prepare_image";
 import { numberedPixels, png } from "./sample_files";
 
 const SIZE = 8;

@@ -45,7 +45,7 @@ test("a missing file and a folder cannot be opened", async () => {
   });
   await expect(MappedFile.open(directory)).rejects.toMatchObject({
     code,
-    message: expect.stringMatching(/not an ordinary file/),
+    message: expect.stringMatching(/is a folder; expected a file/),
   });
 });
 

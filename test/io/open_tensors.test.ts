@@ -1,8 +1,9 @@
+import { execFileSync } from "node:child_process";
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openTensors } from "../../lib/io/open_tensors";
-import { writeSafetensors } from "../../lib/io/safetensors";
+import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import { readFloat32 } from "../../lib/io/tensor_source";
 
 let directory: string;
@@ -101,6 +102,46 @@ test.each<[string, unknown, string, RegExp]>([
   await write("one.safetensors", { a: [1] });
   await writeIndex(map);
   await expect(openTensors(directory)).rejects.toEqual(failing(code, message));
+});
+
+test("names of wrappers go from the tensors of shards, whichever of them the index has", async () => {
+  await write("one.safetensors", { "module.a": [1] });
+  await write("two.safetensors", { "module._orig_mod.b": [2] });
+  await writeIndex({ "module.a": "one.safetensors", "module._orig_mod.b": "two.safetensors" });
+  await using source = await openTensors(directory);
+  expect([...source.tensors.keys()].sort()).toEqual(["a", "b"]);
+});
+
+test("what is no file is named, and not opened", async () => {
+  const pipe = join(directory, "pipe");
+  execFileSync("mkfifo", [pipe]);
+  await expect(openTensors(pipe)).rejects.toEqual(failing("IO", /pipe is a named pipe; expected a file/));
+  await expect(openTensors("/dev/zero")).rejects.toEqual(failing("IO", /is a device; expected a file/));
+  await expect(openSafetensors(pipe)).rejects.toEqual(failing("IO", /named pipe/));
+  await fs.rename(pipe, join(directory, "model.safetensors"));
+  await expect(openTensors(directory)).rejects.toEqual(failing("IO", /model\.safetensors is a named pipe/));
+  await writeIndex({ a: "model.safetensors" }, "index.json");
+  await expect(openTensors(join(directory, "index.json"))).rejects.toEqual(failing("IO", /named pipe/));
+});
+
+const asRoot = process.getuid?.() === 0 ? test : test.skip;
+asRoot("a folder and a file without permission say so", async () => {
+  await write("model.safetensors", { a: [1] });
+  await fs.chmod(directory, 0o700);
+  process.seteuid!(65534);
+  try {
+    await expect(openTensors(directory)).rejects.toEqual(failing("IO", /no permission .*EACCES/));
+    await expect(openTensors(join(directory, "model.safetensors"))).rejects.toEqual(failing("IO", /EACCES/));
+  } finally {
+    process.seteuid!(0);
+  }
+});
+
+test.each(["x.safetensors", "x.bin"])("a damaged header in %s is called what it is", async (name) => {
+  const path = join(directory, name);
+  await fs.writeFile(path, Buffer.concat([Buffer.alloc(8, 0xff), Buffer.from('{"a":1}')]));
+  const problem = name.endsWith("bin") ? /nor a safetensors file/ : /is a broken safetensors file/;
+  await expect(openTensors(path)).rejects.toEqual(failing("CHECKPOINT_CORRUPT", problem));
 });
 
 test("an index that is not JSON, and a path that is not there", async () => {

@@ -1,0 +1,48 @@
+import type { TensorSource } from "../../lib/io/tensor_source";
+import { withoutWrapperNames } from "../../lib/io/wrapper_names";
+
+const namesOf = (...names: string[]) => {
+  const tensors = new Map(names.map((name) => [name, {}]));
+  return [...withoutWrapperNames({ path: "x.pt", tensors } as unknown as TensorSource).tensors.keys()];
+};
+
+test.each([
+  "_orig_mod.",
+  "module.",
+  "model.",
+  "state_dict.",
+  "model_state_dict.",
+  "_fsdp_wrapped_module.",
+  "_forward_module.",
+  "_orig_mod.module.",
+  "module._orig_mod.",
+  "model._orig_mod.module.",
+  "_forward_module.model._fsdp_wrapped_module.",
+  "model_state_dict.module.model._orig_mod.",
+])("the front %s", (front) => {
+  expect(namesOf(`${front}visual.proj`, `${front}logit_scale`)).toEqual(["visual.proj", "logit_scale"]);
+});
+
+test.each([
+  ["visual._orig_mod.trunk.blocks.0.attn.proj.weight", "visual.trunk.blocks.0.attn.proj.weight"],
+  ["blocks.0._fsdp_wrapped_module.attn.proj.weight", "blocks.0.attn.proj.weight"],
+  ["blocks.0._fsdp_wrapped_module._checkpoint_wrapped_module.norm1.bias", "blocks.0.norm1.bias"],
+  ["visual.module.conv1.weight", "visual.conv1.weight"],
+  ["transformer.resblocks.3._orig_mod.mlp.c_fc.weight", "transformer.resblocks.3.mlp.c_fc.weight"],
+])("in the middle of %s", (stored, name) => {
+  expect(namesOf(stored, "logit_scale")).toEqual([name, "logit_scale"]);
+});
+
+test("a container's name goes only from the front of all names", () => {
+  expect(namesOf("model.visual.proj", "logit_scale")).toEqual(["model.visual.proj", "logit_scale"]);
+  expect(namesOf("vision_model.model.weight")).toEqual(["vision_model.model.weight"]);
+});
+
+test("a tensor that is there with and without a wrapper's name is refused", () => {
+  expect(() => namesOf("visual.proj", "_orig_mod.visual.proj")).toThrow(
+    expect.objectContaining({
+      code: "ERR_EVACLIP_CHECKPOINT_CORRUPT",
+      message: expect.stringMatching(/^x\.pt has the tensor "visual\.proj" twice/),
+    }),
+  );
+});
