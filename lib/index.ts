@@ -30,7 +30,7 @@ export type {
   SampleContent,
 } from "./data/dataset";
 export { decodeImage, type ImageInput, type RawImage } from "./data/image";
-export { openClassFolder, openImageFolder } from "./data/image_folder";
+export { type FolderDataset, openClassFolder, openImageFolder } from "./data/image_folder";
 export { indexedDataset } from "./data/indexed_dataset";
 export { createLoader, type Loader } from "./data/loader";
 export type { LoaderCursor, SkipCounts } from "./data/loader_cursor";

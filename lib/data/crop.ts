@@ -1,3 +1,5 @@
+import { z } from "zod";
+import { checkArgument, options as optionsSchema, positiveInteger } from "../arguments";
 import type { CounterRandom } from "./random";
 
 /** A rectangle in whole pixels. */
@@ -28,6 +30,8 @@ export function roundHalfToEven(value: number): number {
 
 /** The evaluation transform: shorter side to `size`, then the centre (torchvision Resize and CenterCrop). */
 export const centreCrop: CropPlanner = (width, height, size) => {
+  for (const [name, value] of Object.entries({ width, height, size }))
+    checkArgument(`centreCrop: ${name}`, value, positiveInteger);
   const shorter = Math.min(width, height);
   const resizedWidth = width === shorter ? size : Math.trunc((size * width) / height);
   const resizedHeight = height === shorter ? size : Math.trunc((size * height) / width);
@@ -51,6 +55,21 @@ export interface RandomCropOptions {
 }
 
 const CROP_ATTEMPTS = 10;
+
+const boundsOf = (most: number, error: string) =>
+  z
+    .tuple([z.number({ error }), z.number({ error })], { error })
+    .refine(([least, greatest]) => least > 0 && least <= greatest && greatest <= most, { error });
+const cropOptions = optionsSchema({
+  scale: boundsOf(1, "[least, greatest] shares of the area, above 0 and at most 1").optional(),
+  ratio: boundsOf(Number.MAX_VALUE, "[least, greatest] ratios of width to height, above 0").optional(),
+});
+const counterRandom = z.custom<CounterRandom>(
+  (value) =>
+    typeof (value as CounterRandom | null)?.uniform === "function" &&
+    typeof (value as CounterRandom).below === "function",
+  { error: "a CounterRandom" },
+);
 
 /** The crop of torchvision's RandomResizedCrop; after ten misses the largest centred one of an allowed ratio. */
 function randomBox(width: number, height: number, random: CounterRandom, options: RandomCropOptions): Box {
@@ -77,8 +96,12 @@ function randomBox(width: number, height: number, random: CounterRandom, options
 /**
  * The training transform: a random crop resized to the square (torchvision RandomResizedCrop; EVA-CLIP's recipe takes
  * 90 to 100 % of the area at ratios from 3/4 to 4/3). The crop is a function of the draws of `random` alone.
+ *
+ * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT
  */
 export function randomResizedCrop(random: CounterRandom, options: RandomCropOptions = {}): CropPlanner {
+  checkArgument("randomResizedCrop: random", random, counterRandom);
+  checkArgument("randomResizedCrop: options", options, cropOptions);
   return (width, height, size) => ({
     before: randomBox(width, height, random, options),
     width: size,

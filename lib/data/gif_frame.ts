@@ -22,11 +22,12 @@ const TRAILER = 0x3b;
 
 const tableBytes = (flags: number) => ((flags & 0x80) === 0 ? 0 : 3 * 2 ** ((flags & 7) + 1));
 
-/** Where the sub-blocks that begin at `offset` end, their terminator included, or the end of the file. */
+/** Where the sub-blocks that begin at `offset` end, without their terminator, which may be missing at the very end. */
 function endOfBlocks(bytes: Buffer, offset: number): number {
   let end = offset;
   while (end < bytes.length && bytes[end] !== 0) end += bytes[end]! + 1;
-  return Math.min(end + 1, bytes.length);
+  if (end > bytes.length) throw new Error("the GIF is cut short");
+  return end;
 }
 
 /** The offset of the first frame's descriptor, and the transparent index that holds for it. */
@@ -41,7 +42,7 @@ function findFrame(bytes: Buffer, offset: number): { frame: number; transparent?
     }
     const isControl = bytes[place + 1] === GRAPHIC_CONTROL && bytes[place + 2]! >= 4;
     if (isControl && (bytes[place + 3]! & 1) === 1) transparent = bytes[place + 6]!;
-    place = endOfBlocks(bytes, place + 2);
+    place = endOfBlocks(bytes, place + 2) + 1;
   }
   if (bytes[place] !== IMAGE || place + DESCRIPTOR_BYTES > bytes.length)
     throw new Error("the GIF has no frame");
@@ -92,7 +93,7 @@ export function firstGifFrame(given: Uint8Array): GifFrame {
     size,
     Buffer.from([flags & 0x40]),
     bytes.subarray(dataStart, endOfBlocks(bytes, dataStart + 1)),
-    Buffer.from([TRAILER]),
+    Buffer.from([0, TRAILER]),
   ]);
   return {
     file,

@@ -1,10 +1,18 @@
-import { readFile } from "node:fs/promises";
 import { extname, join } from "node:path";
+import { z } from "zod";
+import { checkArgument, options as optionsSchema, pathText, text } from "../arguments";
 import { EvaClipError } from "../errors";
+import { readError, readRegularFile } from "../io/regular_file";
 import type { Dataset } from "./dataset";
-import { listFolder, listImages } from "./image_files";
+import { type LeftOut, LeftOutCounts, listFolder, listImages } from "./image_files";
 import { indexedDataset } from "./indexed_dataset";
 import { SampleError } from "./sample_error";
+
+/** A data set of files, and what else was in their folder. */
+export interface FolderDataset extends Dataset {
+  /** How many entries of the folder are no samples, by reason. */
+  readonly leftOut: LeftOut;
+}
 
 function requireImages(count: number, directory: string): void {
   if (count > 0) return;
@@ -13,23 +21,30 @@ function requireImages(count: number, directory: string): void {
 
 async function readCaptions(image: string): Promise<string[]> {
   const path = `${image.slice(0, -extname(image).length)}.txt`;
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    const reason = error.code === "ENOENT" ? "missing_caption" : "unreadable_file";
-    throw new SampleError(reason, `cannot read the caption of ${image}: ${error.message}`, { path }, error);
-  });
-  return text.split(/\r?\n/);
+  try {
+    return (await readRegularFile(path)).toString("utf8").split(/\r?\n/);
+  } catch (error) {
+    const failure = readError(path, error);
+    if (failure.code !== "ERR_EVACLIP_DATA") throw failure;
+    const reason = failure.details?.cause === "ENOENT" ? "missing_caption" : "unreadable_file";
+    throw new SampleError(reason, `the caption of ${image}: ${failure.message}`, { path }, error);
+  }
 }
 
 /**
  * Images anywhere under a folder, each with its captions beside it: `cat.jpg` and `cat.txt`. Every line of the text
- * file that is not blank is an alternative caption.
+ * file that is not blank is an alternative caption. Files named like images of formats that are not read, special files
+ * and broken links are samples that the loader skips and counts; `leftOut` counts what is no sample.
  *
- * @throws EvaClipError ERR_EVACLIP_DATA when the folder cannot be read or holds no image
+ * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT; ERR_EVACLIP_DATA when the folder is missing or holds no image;
+ *   ERR_EVACLIP_IO when it cannot be read
  */
-export async function openImageFolder(directory: string): Promise<Dataset> {
-  const paths = await listImages(directory);
+export async function openImageFolder(directory: string): Promise<FolderDataset> {
+  checkArgument("openImageFolder: directory", directory, pathText);
+  const leftOut = new LeftOutCounts();
+  const paths = await listImages(directory, leftOut);
   requireImages(paths.length, directory);
-  return indexedDataset({
+  const dataset = indexedDataset({
     size: paths.length,
     at: (index) => {
       const key = paths[index]!;
@@ -37,7 +52,12 @@ export async function openImageFolder(directory: string): Promise<Dataset> {
       return { key, read: async () => ({ image, captions: await readCaptions(image) }) };
     },
   });
+  return { ...dataset, leftOut: leftOut.counts };
 }
+
+const classFolderOptions = optionsSchema({
+  classNames: z.record(z.string(), text, { error: "an object of class names by folder" }).optional(),
+});
 
 export interface ClassFolderOptions {
   /** Class names by folder name, such as ImageNet's n01440764 → tench; a folder not named keeps its own name. */
@@ -46,23 +66,31 @@ export interface ClassFolderOptions {
 
 /**
  * One folder a class, as in ImageNet: `tabby_cat/1.jpg`. Classes are numbered in the order of their folders' names; a
- * sample's label is its class and its caption the class name (underscores read as spaces).
+ * sample's label is its class and its caption the class name (underscores read as spaces). What is left out is counted
+ * as `openImageFolder` does; images outside of the classes' folders are.
  *
- * @throws EvaClipError ERR_EVACLIP_DATA when the folder cannot be read or holds no image
+ * @throws EvaClipError as `openImageFolder`
  */
-export async function openClassFolder(directory: string, options: ClassFolderOptions = {}): Promise<Dataset> {
-  const { folders } = await listFolder(directory);
+export async function openClassFolder(
+  directory: string,
+  options: ClassFolderOptions = {},
+): Promise<FolderDataset> {
+  checkArgument("openClassFolder: directory", directory, pathText);
+  checkArgument("openClassFolder: options", options, classFolderOptions);
+  const leftOut = new LeftOutCounts();
+  const { folders, images } = await listFolder(directory, leftOut);
+  leftOut.add("outside_classes", images.length);
   const classes = folders.map((folder) => options.classNames?.[folder] ?? folder.replaceAll("_", " "));
   const paths: string[] = [];
   const labels: number[] = [];
   for (const [label, folder] of folders.entries()) {
-    for (const path of await listImages(join(directory, folder))) {
+    for (const path of await listImages(join(directory, folder), leftOut)) {
       paths.push(join(folder, path));
       labels.push(label);
     }
   }
   requireImages(paths.length, directory);
-  return indexedDataset({
+  const dataset = indexedDataset({
     size: paths.length,
     classes,
     at: (index) => {
@@ -70,4 +98,5 @@ export async function openClassFolder(directory: string, options: ClassFolderOpt
       return { key, label, read: async () => ({ image: join(directory, key), captions: [classes[label]!] }) };
     },
   });
+  return { ...dataset, leftOut: leftOut.counts };
 }

@@ -20,6 +20,8 @@ const OPTIONS: SharpOptions = { failOn: "error", ignoreIcc: true };
 /** Larger ones are kept compressed between two passes, so that memory is bounded by the file's size, not the image's. */
 const MOST_RAW_PIXELS = 2 ** 24;
 const PIXELS_PER_TURN = 262_144;
+/** Every scan of a progressive JPEG goes over all of its pixels, and a scan can be a few bytes. */
+const MOST_SCANNED_PIXELS = 2 ** 32;
 
 function fromRaw({ data, width, height, channels }: RawImage): PlainImage {
   return { width, height, open: () => sharp(data, { raw: { width, height, channels } }) };
@@ -58,11 +60,16 @@ async function rgbFromCmyk(file: Uint8Array): Promise<PlainImage> {
   // RGB takes the place of what has been read: a second buffer could be a gigabyte.
   await inTurns(width * height, PIXELS_PER_TURN, (begin, end) => {
     for (let pixel = begin; pixel < end; pixel++) {
-      const light = 255 - data[channels * pixel + 3]!;
-      for (let c = 0; c < 3; c++) {
-        const ink = data[channels * pixel + c]! * light + 128;
-        data[3 * pixel + c] = Math.max(0, light - (((ink >> 8) + ink) >> 8));
-      }
+      const [from, to] = [channels * pixel, 3 * pixel];
+      const light = 255 - data[from + 3]!;
+      const [c, m, y] = [
+        data[from]! * light + 128,
+        data[from + 1]! * light + 128,
+        data[from + 2]! * light + 128,
+      ];
+      data[to] = light - (((c >> 8) + c) >> 8);
+      data[to + 1] = light - (((m >> 8) + m) >> 8);
+      data[to + 2] = light - (((y >> 8) + y) >> 8);
     }
   });
   return fromRaw({ data: data.subarray(0, 3 * width * height), width, height, channels: 3 });
@@ -85,6 +92,16 @@ async function gifFrame(file: Uint8Array): Promise<PlainImage> {
   return inPassOfItsOwn(image, canvasWidth * canvasHeight);
 }
 
+/** Refuses a progressive JPEG whose many scans would take minutes. */
+function requireScans(file: Uint8Array, pixels: number): void {
+  const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
+  const startOfScan = Buffer.from([0xff, 0xda]);
+  let scans = 0;
+  for (let at = bytes.indexOf(startOfScan); at >= 0; at = bytes.indexOf(startOfScan, at + 2)) scans++;
+  if (scans * pixels > MOST_SCANNED_PIXELS)
+    throw new Error(`its ${scans} scans of ${pixels} pixels are more than ${MOST_SCANNED_PIXELS} in all`);
+}
+
 /** Whether pixels are 8-bit gray or RGB as they come out of the decoder. */
 const isPlain = ({ space, depth, hasAlpha }: Metadata) =>
   depth === "uchar" && !hasAlpha && (space === "srgb" || space === "b-w");
@@ -92,6 +109,7 @@ const isPlain = ({ space, depth, hasAlpha }: Metadata) =>
 async function plainFromSharp(file: Uint8Array, format: ImageFormat): Promise<PlainImage> {
   const metadata = await sharp(file, OPTIONS).metadata();
   const { width, height, orientation = 1 } = metadata;
+  if (metadata.isProgressive && format === "jpeg") requireScans(file, width * height);
   if (metadata.space === "cmyk") return rgbFromCmyk(file);
   // Of all formats Pillow turns TIFF alone as its tag says.
   const isTurned = format === "tiff" && orientation !== 1;

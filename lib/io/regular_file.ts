@@ -60,9 +60,10 @@ export async function readRegularFile(path: string): Promise<Buffer> {
  */
 export function readError(path: string, error: unknown): EvaClipError {
   if (error instanceof EvaClipError) return error;
-  const { code = "", message } = error as NodeJS.ErrnoException;
+  const { code = "", message, syscall } = error as NodeJS.ErrnoException;
   const kind = ERRORS_OF_PATHS.has(code) ? "ERR_EVACLIP_DATA" : "ERR_EVACLIP_IO";
-  const reason = message.slice(0, message.indexOf("'") < 0 ? undefined : message.indexOf("'")).trim();
+  // Node's text goes on with the call and the path, which is named already.
+  const reason = message.split(`, ${syscall}`)[0]!;
   return new EvaClipError(
     kind,
     `cannot read ${shownPath(path)}: ${reason}`,

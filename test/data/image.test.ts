@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import sharp from "sharp";
-import { randomResizedCrop } from "../../lib/data/crop";
+import { centreCrop, randomResizedCrop } from "../../lib/data/crop";
 import { decodeImage, type ImageInput } from "../../lib/data/image";
 import { preprocess } from "../../lib/data/prepare_image";
 import { CounterRandom } from "../../lib/data/random";
@@ -138,7 +138,7 @@ describe("decodeImage", () => {
     await expect(decodeImage(7 as unknown as string, 8)).rejects.toMatchObject({
       code: "ERR_EVACLIP_INVALID_ARGUMENT",
     });
-    await expect(decodeImage(path, 0)).rejects.toThrow(/positive integer, found 0/);
+    await expect(decodeImage(path, 0)).rejects.toThrow(/decodeImage: size must be at least 1, found 0/);
   });
 });
 
@@ -169,6 +169,23 @@ describe("randomResizedCrop", () => {
   test("falls back to the centre of an image no crop fits in", () => {
     const plan = randomResizedCrop(new CounterRandom(1))(1000, 10, 64);
     expect(plan.before).toEqual({ left: 493, top: 0, width: 13, height: 10 });
+  });
+
+  test("checks its arguments", () => {
+    const random = new CounterRandom(1);
+    const refused = expect.objectContaining({ code: "ERR_EVACLIP_INVALID_ARGUMENT" });
+    const calls = [
+      () => randomResizedCrop(5 as never),
+      () => randomResizedCrop(random, { scales: [0, 1] } as never),
+      () => randomResizedCrop(random, { scale: [0.5] } as never),
+      () => randomResizedCrop(random, { scale: [0.9, 0.5] }),
+      () => randomResizedCrop(random, { scale: [0.5, 2] }),
+      () => randomResizedCrop(random, { ratio: [0, 1] }),
+      () => randomResizedCrop(random, { ratio: [Number.NaN, 1] }),
+      () => centreCrop(0, 5, 5),
+      () => centreCrop(5, 5, "5" as never),
+    ];
+    for (const call of calls) expect(call).toThrow(refused);
   });
 
   test("fills the square from its crop alone", async () => {

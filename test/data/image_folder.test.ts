@@ -1,7 +1,10 @@
-import { symlink } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
+import { createLoader } from "../../lib/data/loader";
 import { openClassFolder, openImageFolder } from "../../lib/data/image_folder";
-import { epochOf, temporaryFolder, writeFiles } from "./sample_files";
+import { collect, epochOf, png, temporaryFolder, writeFiles } from "./sample_files";
 
 const folder = temporaryFolder();
 
@@ -77,4 +80,73 @@ describe("openClassFolder", () => {
     ]);
     expect((await samples[1]!.read()).captions).toEqual(["tench"]);
   });
+});
+
+describe("what is left out of a folder", () => {
+  const pairs = () => join(folder.path, "mixed");
+
+  beforeAll(async () => {
+    await writeFiles(folder.path, {
+      "mixed/good.png": await png(1),
+      "mixed/good.txt": "good",
+      "mixed/vector.svg": "<svg/>",
+      "mixed/vector.txt": "a vector",
+      "mixed/old.tga": "no image",
+      "mixed/old.txt": "old",
+      "mixed/alone.png": await png(2),
+      "mixed/orphan.txt": "no image",
+      "mixed/readme.md": "",
+      "mixed/.hidden.png": "",
+      "mixed/fifo.txt": "a fifo",
+      "mixed/broken.txt": "a link",
+      "split/stray.png": "",
+      "split/notes.json": "",
+      "split/a/1.png": await png(3),
+      "split/a/2.jp2": "no image",
+    });
+    await promisify(execFile)("mkfifo", [join(pairs(), "fifo.png")]);
+    await symlink(join(pairs(), "nowhere"), join(pairs(), "broken.jpg"));
+    await mkdir(join(pairs(), "deep"));
+    await symlink(pairs(), join(pairs(), "deep/loop"));
+  });
+
+  test("is counted by reason: samples that cannot be used by the loader, the rest by the data set", async () => {
+    const dataset = await openImageFolder(pairs());
+    expect(dataset.leftOut).toEqual({
+      hidden: 1,
+      not_an_image: 1,
+      caption_without_image: 1,
+      link_to_parent: 1,
+    });
+    const loader = createLoader(dataset, { batchSize: 1, imageSize: 8, epochs: 1, shuffle: false });
+    const batches = await collect(loader);
+    expect(batches.flatMap(({ samples }) => samples.map(({ key }) => key))).toEqual(["good.png"]);
+    expect(loader.skips).toEqual({
+      missing_caption: 1, // alone.png
+      missing_file: 1, // broken.jpg
+      unreadable_file: 1, // fifo.png
+      undecodable_image: 2, // vector.svg, old.tga
+    });
+  });
+
+  test("is counted in a folder of classes as well", async () => {
+    const dataset = await openClassFolder(join(folder.path, "split"));
+    expect(dataset.leftOut).toEqual({ outside_classes: 1, not_an_image: 1 });
+    expect(dataset.size).toBe(2);
+    const loader = createLoader(dataset, { batchSize: 1, imageSize: 8, epochs: 1 });
+    expect(await collect(loader)).toHaveLength(1);
+    expect(loader.skips).toEqual({ undecodable_image: 1 });
+  });
+});
+
+test("arguments are checked", async () => {
+  const refused = { code: "ERR_EVACLIP_INVALID_ARGUMENT" };
+  for (const directory of [undefined, 5, "", "a\0b", ["x"]] as unknown as string[]) {
+    await expect(openImageFolder(directory)).rejects.toMatchObject(refused);
+    await expect(openClassFolder(directory)).rejects.toMatchObject(refused);
+  }
+  const misspelled = openClassFolder(folder.path, { classnames: {} } as object);
+  await expect(misspelled).rejects.toThrow(/did you mean classNames\?/);
+  const numbers = { classNames: { a: 5 } } as object;
+  await expect(openClassFolder(folder.path, numbers)).rejects.toMatchObject(refused);
 });
