@@ -14,6 +14,7 @@ import {
   parseClipConfig,
 } from "../index";
 import { writeJson } from "../io/json_file";
+import { checkTokenizer } from "../models/stated_tokenizer";
 import { configOf } from "../serve/model_files";
 import { findCheckpoint } from "../train/checkpoint";
 import { configFrom } from "./config_source";
@@ -35,7 +36,9 @@ async function configWith({
     vision_cfg: forceImageSize === undefined ? {} : { image_size: forceImageSize },
     text_cfg: forceContextLength === undefined ? {} : { context_length: forceContextLength },
   };
-  return parseClipConfig(withFields(configOf(await configFrom(model)), forced));
+  const config = parseClipConfig(withFields(configOf(await configFrom(model)), forced));
+  checkTokenizer(config, `--model ${model}`);
+  return config;
 }
 
 function pretrainedFrom({
