@@ -120,9 +120,9 @@ test("a file that is not there is no unknown model", async () => {
 
 test.each([
   ["modl/dir", /modl\/dir does not exist, and is no published model either/],
-  ["./none", /none does not exist$/],
-  ["some/deep/path", /some\/deep\/path does not exist$/],
-  ["none.safetensors", /none\.safetensors does not exist$/],
+  ["./none", /none: it does not exist$/],
+  ["some/deep/path", /some\/deep\/path: it does not exist$/],
+  ["none.safetensors", /none\.safetensors: it does not exist$/],
 ])("%s, where there is nothing", async (target, message) => {
   const { code, out } = await captureCli("inspect", target, "--json");
   expect(code).not.toBe(0);
