@@ -11,8 +11,8 @@ export function invalidArgument(message: string, details?: Record<string, unknow
 const MOST_LETTERS = 60;
 
 /** Text for a message, which never repeats a long input whole. */
-export function shortened(text: string): string {
-  return text.length <= MOST_LETTERS ? text : `${text.slice(0, MOST_LETTERS)}… (${text.length} characters)`;
+export function shortened(text: string, most = MOST_LETTERS): string {
+  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`;
 }
 
 /** What a value is, in a few words: `"3"`, `Float32Array of 5`, `a function`. */
@@ -69,6 +69,16 @@ export function options<T extends z.ZodRawShape>(fields: T) {
   });
 }
 
+/** Most elements of a list: checking them holds the event loop, and `new Array(2 ** 32 - 1)` has no end. */
+const MOST_ELEMENTS = 1_000_000;
+
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a list of more elements than a call takes */
+export function checkLength(name: string, value: unknown): void {
+  if (!Array.isArray(value) || value.length <= MOST_ELEMENTS) return;
+  const message = `${name} must be a list of length at most ${MOST_ELEMENTS}, found ${describeValue(value)}`;
+  throw invalidArgument(message, { field: name });
+}
+
 /**
  * Checks one argument of a public function.
  * @param name what messages call it, such as `encodeText: texts`
@@ -79,6 +89,12 @@ export function checkArgument<T extends z.ZodType>(
   value: unknown,
   schema: T,
 ): asserts value is z.input<T> {
+  checkLength(name, value);
+  if (typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value)) {
+    for (const [key, field] of Object.entries(value)) checkLength(`${name}.${key}`, field);
+  }
+  if (schema.safeParse(value).success) return;
+  // Only what is refused is parsed with its input, which takes a hundred times as long.
   const { error } = schema.safeParse(value, { reportInput: true });
   if (error) throw argumentError(name, error.issues[0]!, schema);
 }
@@ -100,8 +116,12 @@ function argumentError(name: string, issue: z.core.$ZodIssue, schema: z.ZodType)
 
 /** "an integer of at least 1", from the schema's own words where it has some. */
 function expectation(issue: z.core.$ZodIssue): string {
-  if (issue.code === "too_small") return `${unitOf(issue.origin)}at least ${issue.minimum}`;
-  if (issue.code === "too_big") return `${unitOf(issue.origin)}at most ${issue.maximum}`;
+  if (issue.code === "too_small") {
+    return `${unitOf(issue.origin)}${issue.inclusive === false ? "more than" : "at least"} ${issue.minimum}`;
+  }
+  if (issue.code === "too_big") {
+    return `${unitOf(issue.origin)}${issue.inclusive === false ? "less than" : "at most"} ${issue.maximum}`;
+  }
   return issue.message;
 }
 

@@ -1,8 +1,31 @@
-import type { Device } from "./device";
+import { z } from "zod";
+import {
+  anyFunction,
+  checkArgument,
+  describeValue,
+  flag,
+  instanceOf,
+  invalidArgument,
+  options,
+  positiveInteger,
+  shortened,
+} from "./arguments";
+import { type Device, deviceArgument } from "./device";
 import { EvaClipError } from "./errors";
-import { allocateArray, elementCount, HostTensor, holds } from "./host_tensor";
+import {
+  allocateArray,
+  dtypeArgument,
+  elementCount,
+  HostTensor,
+  holds,
+  inSharedMemory,
+  shapeArgument,
+  shapeText,
+} from "./host_tensor";
 import type { DType, KernelTiming, NativeArray, NativeProgram, ProgramStats } from "./native";
-import { Graph, type Operand, type Tensor } from "./tensor";
+import { Parameter } from "./parameter";
+import { suggestionFor } from "./suggestion";
+import { Graph, type Operand, Tensor } from "./tensor";
 
 /** The dtype and shape of a program's input. */
 export interface TensorSpec<T extends DType = DType> {
@@ -11,6 +34,8 @@ export interface TensorSpec<T extends DType = DType> {
 }
 
 export function spec<T extends DType>(dtype: T, shape: readonly number[]): TensorSpec<T> {
+  checkArgument("spec: dtype", dtype, dtypeArgument);
+  checkArgument("spec: shape", shape, shapeArgument);
   return { dtype, shape };
 }
 
@@ -19,9 +44,14 @@ export interface CompileOptions {
   shareMemory?: boolean;
 }
 
+const compileOptions = { shareMemory: flag.optional() };
+const specsArgument = z.record(z.string(), options({ dtype: dtypeArgument, shape: shapeArgument }), {
+  error: "an object with a spec for each input",
+});
+
 type Specs = Record<string, TensorSpec>;
 type Outputs = Record<string, Operand>;
-/** What a program takes: a typed array for each input. They must not change until the run has settled. */
+/** What a program takes: a typed array for each input. */
 export type ProgramInputs<In extends Specs> = { [K in keyof In]: NativeArray };
 export type ProgramResults<Out extends Outputs> = { [K in keyof Out]: HostTensor };
 
@@ -42,13 +72,30 @@ export interface Program<In extends Specs = Specs, Out extends Outputs = Outputs
 
 /**
  * Records `body` once, plans its memory, and returns a function that runs it on the device's thread.
+ *
+ * The program copies its inputs before a call returns, so they may be changed, transferred or shrunk at once. Only what
+ * lies in a SharedArrayBuffer is not copied: it is read in place, and should not change, until the call has settled.
+ * Copying takes about 1 ms for 5 MB, so inputs of more than some 50 MB are better given in shared memory.
  * @param body Synchronous; gets a Tensor for each input and returns the tensors wanted.
  */
 export async function compile<In extends Specs, Out extends Outputs>(
   device: Device,
   inputs: In,
   body: (inputs: { [K in keyof In]: Tensor }) => Out,
-  { shareMemory = true }: CompileOptions = {},
+  how: CompileOptions = {},
+): Promise<Program<In, Out>> {
+  checkArgument("compile: device", device, deviceArgument);
+  checkArgument("compile: inputs", inputs, specsArgument);
+  checkArgument("compile: body", body, anyFunction);
+  checkArgument("compile: options", how, options(compileOptions));
+  return compileChecked(device, inputs, body, how);
+}
+
+async function compileChecked<In extends Specs, Out extends Outputs>(
+  device: Device,
+  inputs: In,
+  body: (inputs: { [K in keyof In]: Tensor }) => Out,
+  { shareMemory = true }: CompileOptions,
 ): Promise<Program<In, Out>> {
   const graph = new Graph(device);
   const names = Object.keys(inputs);
@@ -56,7 +103,7 @@ export async function compile<In extends Specs, Out extends Outputs>(
     names.map((name) => [name, graph.input(inputs[name]!.dtype, inputs[name]!.shape)]),
   );
   const outputs = graph.record(() =>
-    Object.entries(body(tensors as { [K in keyof In]: Tensor })).map(
+    Object.entries(checkOutputs(body(tensors as { [K in keyof In]: Tensor }))).map(
       ([name, of]) => [name, graph.resolve(of)] as const,
     ),
   );
@@ -68,8 +115,7 @@ export async function compile<In extends Specs, Out extends Outputs>(
 
   const inputIds = names.map((name) => tensors[name]!.id);
   const run = async (given: ProgramInputs<In>): Promise<ProgramResults<Out>> => {
-    const arrays = names.map((name) => checkInput(name, inputs[name]!, given[name]));
-    for (const name of Object.keys(given)) if (!(name in inputs)) unknownInput(name, names);
+    const arrays = checkInputs(inputs, given);
     const results = outputs.map(([, { dtype, shape }]) => allocateArray(dtype, elementCount(shape)));
     await compiled.run(inputIds, arrays, results);
     return Object.fromEntries(
@@ -88,15 +134,33 @@ function surface(compiled: NativeProgram): Pick<Program, "stats" | "startProfile
   };
 }
 
-function checkInput(name: string, { dtype, shape }: TensorSpec, data: NativeArray | undefined): NativeArray {
-  const expected = `${dtype} [${shape.join(", ")}], ${elementCount(shape)} elements`;
-  if (data === undefined) {
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `input ${name} is missing (${expected})`, {
-      field: name,
+function checkOutputs<Out extends Outputs>(returned: Out): Out {
+  if (typeof returned !== "object" || returned === null || returned instanceof Promise) {
+    throw invalidArgument(`compile: body must return an object of tensors, found ${describeValue(returned)}`);
+  }
+  for (const [name, output] of Object.entries(returned)) {
+    if (output instanceof Tensor || output instanceof Parameter) continue;
+    throw invalidArgument(`compile: output ${name} must be a Tensor, found ${describeValue(output)}`, {
+      name,
     });
   }
+  return returned;
+}
+
+/** The arrays in the order of the specs. */
+function checkInputs(specs: Specs, given: Record<string, NativeArray>): NativeArray[] {
+  if (typeof given !== "object" || given === null) {
+    throw invalidArgument(`a program takes an object of typed arrays, found ${describeValue(given)}`);
+  }
+  for (const name of Object.keys(given)) if (!Object.hasOwn(specs, name)) throw unknownInput(name, specs);
+  return Object.entries(specs).map(([name, spec]) => checkInput(name, spec, given[name]));
+}
+
+function checkInput(name: string, { dtype, shape }: TensorSpec, data: NativeArray | undefined): NativeArray {
   if (holds(dtype, data) && data.length === elementCount(shape)) return data;
-  const actual = `${Object.prototype.toString.call(data).slice(8, -1)} of ${data.length}`;
+  const expected = `${dtype} ${shapeText(shape)}, ${elementCount(shape)} elements`;
+  if (data === undefined) throw invalidArgument(`input ${name} is missing (${expected})`, { field: name });
+  const actual = describeValue(data);
   throw new EvaClipError("ERR_EVACLIP_SHAPE", `input ${name} must be ${expected}, got ${actual}`, {
     field: name,
     expected,
@@ -104,15 +168,15 @@ function checkInput(name: string, { dtype, shape }: TensorSpec, data: NativeArra
   });
 }
 
-function unknownInput(name: string, known: string[]): never {
-  throw new EvaClipError(
-    "ERR_EVACLIP_INVALID_ARGUMENT",
-    `the program has no input ${name}; it takes ${known.join(", ")}`,
-    {
-      field: name,
-    },
-  );
+function unknownInput(name: string, specs: Specs): EvaClipError {
+  const known = Object.keys(specs);
+  const meant = suggestionFor(name, known);
+  const advice = meant === undefined ? `it takes ${known.join(", ")}` : `did you mean ${meant}?`;
+  return invalidArgument(`the program has no input ${shortened(name)}; ${advice}`, { field: name });
 }
+
+const shapedOptions = options({ ...compileOptions, maxPrograms: positiveInteger.optional() });
+const tensorsArgument = z.record(z.string(), instanceOf(HostTensor), { error: "an object of HostTensors" });
 
 /** What compileByShape returns: programs that are made as they are needed. */
 export interface ShapedProgram<Out extends Outputs = Outputs> {
@@ -129,8 +193,12 @@ export interface ShapedProgram<Out extends Outputs = Outputs> {
 export function compileByShape<Out extends Outputs>(
   device: Device,
   body: (inputs: Record<string, Tensor>) => Out,
-  { maxPrograms = 64, ...options }: CompileOptions & { maxPrograms?: number } = {},
+  how: CompileOptions & { maxPrograms?: number } = {},
 ): ShapedProgram<Out> {
+  checkArgument("compileByShape: device", device, deviceArgument);
+  checkArgument("compileByShape: body", body, anyFunction);
+  checkArgument("compileByShape: options", how, shapedOptions);
+  const { maxPrograms = 64 } = how;
   const programs = new Map<string, Promise<Program<Specs, Out>>>();
   const forget = (key: string) => {
     void programs.get(key)?.then(
@@ -140,16 +208,20 @@ export function compileByShape<Out extends Outputs>(
     programs.delete(key);
   };
   const run = async (inputs: Record<string, HostTensor>) => {
+    checkArgument("a program's inputs", inputs, tensorsArgument);
     const specs = Object.fromEntries(
       Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }]),
     );
     const key = JSON.stringify(specs);
-    const program = programs.get(key) ?? compile(device, specs, body, options);
+    const program = programs.get(key) ?? compileChecked(device, specs, body, how);
     programs.delete(key);
     programs.set(key, program); // the newest last
     program.catch(() => programs.delete(key));
     if (programs.size > maxPrograms) forget(programs.keys().next().value!);
-    const data = Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, tensor.data]));
+    // Now, because a program that is still compiling reads them later.
+    const data = Object.fromEntries(
+      Object.entries(inputs).map(([name, tensor]) => [name, inSharedMemory(tensor.data)]),
+    );
     return (await program)(data);
   };
   return Object.assign(run, {

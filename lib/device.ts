@@ -1,5 +1,7 @@
 import { availableParallelism } from "node:os";
-import { EvaClipError } from "./errors";
+import { z } from "zod";
+import { checkArgument, describeValue, options, positiveInteger, text } from "./arguments";
+import type { EvaClipError } from "./errors";
 import { type DeviceInfo, type NativeDevice, native } from "./native";
 
 export interface DeviceOptions {
@@ -9,10 +11,24 @@ export interface DeviceOptions {
   instructionSet?: string;
 }
 
-export type DeviceKind = "cpu" | "cuda" | "auto";
+const KINDS = ["cpu", "cuda", "auto"] as const;
+export type DeviceKind = (typeof KINDS)[number];
+
+const deviceOptions = options({ threads: positiveInteger.optional(), instructionSet: text.optional() });
+
+/** "Copy" as in two installed versions, or two module registries. */
+const FOREIGN = "opened by this copy of the package; this one is another copy's";
+
+/** `what`, or what to say of another copy's Device. */
+const expected = (what: string) => (issue: { input?: unknown }) =>
+  !(issue.input instanceof Device) && describeValue(issue.input) === "an object of class Device"
+    ? `${what}, ${FOREIGN}`
+    : what;
 
 /** A processor with a thread of its own, on which everything compiled for it runs in the order it was started. */
 export class Device {
+  #disposed: Promise<void> | undefined;
+
   private constructor(
     /** The native device; for this package's own modules. */
     readonly native: NativeDevice,
@@ -22,28 +38,26 @@ export class Device {
   ) {}
 
   /**
-   * Opens a device. `cuda` never falls back; `auto` takes CUDA where it works and otherwise the CPU, with the reason
-   * in `fallbackReason`.
-   * @throws EvaClipError `ERR_EVACLIP_NO_DEVICE` when the device is not available, saying why.
+   * Opens a device, off the event loop. `cuda` never falls back; `auto` takes CUDA where it works and otherwise the CPU,
+   * with the reason in `fallbackReason`.
+   * @throws EvaClipError (as a rejection) `ERR_EVACLIP_NO_DEVICE` when the device is not available, saying why;
+   *   `ERR_EVACLIP_INVALID_ARGUMENT`.
    */
   static async open(kind: DeviceKind = "auto", options: DeviceOptions = {}): Promise<Device> {
-    if (kind === "auto") {
-      try {
-        return openNative("cuda", options);
-      } catch (reason) {
-        return openNative("cpu", options, (reason as Error).message);
-      }
+    checkArgument("Device.open: kind", kind, kindSchema);
+    checkArgument("Device.open: options", options, deviceOptions);
+    if (kind !== "auto") return openNative(kind);
+    try {
+      return await openNative("cuda");
+    } catch (reason) {
+      return openNative("cpu", (reason as Error).message);
     }
-    if (kind !== "cpu" && kind !== "cuda") {
-      throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `device must be cpu, cuda or auto, not ${kind}`);
-    }
-    return openNative(kind, options);
 
-    function openNative(wanted: string, given: DeviceOptions, fallbackReason?: string): Device {
-      const opened = new native.Device({
+    async function openNative(wanted: string, fallbackReason?: string): Promise<Device> {
+      const opened = await native.openDevice({
         kind: wanted,
-        threads: given.threads ?? availableParallelism(),
-        instructionSet: given.instructionSet ?? process.env.EVA_CLIP_INSTRUCTION_SET ?? "",
+        threads: options.threads ?? availableParallelism(),
+        instructionSet: options.instructionSet ?? process.env.EVA_CLIP_INSTRUCTION_SET ?? "",
         cudaLibrary: process.env.EVA_CLIP_CUDA_LIBRARY ?? "",
       });
       return new Device(opened, opened.info(), fallbackReason);
@@ -55,16 +69,27 @@ export class Device {
     return this.native.memory();
   }
 
-  /** Waits for the work that was started, then ends the device's thread. Idempotent. */
+  /**
+   * Takes no more work at once; waits for the work that was started, gives all memory back, that of parameters and
+   * programs included, and ends the device's thread. Idempotent.
+   */
   async dispose(): Promise<void> {
-    try {
-      await this.native.close();
-    } catch (error) {
-      if ((error as EvaClipError).code !== "ERR_EVACLIP_DISPOSED") throw error;
-    }
+    this.#disposed ??= this.native.close().catch((error: EvaClipError) => {
+      if (error.code !== "ERR_EVACLIP_DISPOSED") throw error; // the process is ending
+    });
+    await this.#disposed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
   }
 }
+
+const kindSchema = z.custom<DeviceKind>((value) => KINDS.includes(value as DeviceKind), {
+  error: expected(`one of ${KINDS.join(", ")}`),
+});
+
+/** For functions that compute on a device. */
+export const deviceArgument = z.custom<Device>((value) => value instanceof Device, {
+  error: expected("a Device"),
+});

@@ -1,15 +1,20 @@
+import { checkArgument, instanceOf, shortened } from "./arguments";
 import { EvaClipError } from "./errors";
 import { elementCount } from "./host_tensor";
+import { Parameter } from "./parameter";
 import {
   apply,
   constant,
   type Fields,
   Graph,
   type Operand,
+  operandList,
   type Step,
   type TakePending,
-  type Tensor,
+  Tensor,
 } from "./tensor";
+
+const aTensor = instanceOf(Tensor);
 
 /**
  * The gradients of the scalar `loss` with respect to each of `of`, recorded into the same graph. Only what leads from
@@ -18,6 +23,8 @@ import {
  *   has no gradient rule.
  */
 export function grad(loss: Tensor, of: readonly Operand[]): Tensor[] {
+  checkArgument("grad: loss", loss, aTensor);
+  checkArgument("grad: of", of, operandList);
   if (elementCount(loss.shape) !== 1 || loss.dtype !== "f32") {
     throw new EvaClipError(
       "ERR_EVACLIP_SHAPE",
@@ -48,7 +55,7 @@ export function grad(loss: Tensor, of: readonly Operand[]): Tensor[] {
   return roots.map((root, i) => {
     const gradient = gradients.get(root);
     if (gradient) return gradient;
-    const name = "name" in of[i]! ? of[i].name : `tensor ${i}`;
+    const name = of[i] instanceof Parameter ? shortened(of[i].name) : `tensor ${i}`;
     throw new EvaClipError("ERR_EVACLIP_NO_GRADIENT", `the loss does not depend on ${name}`, {
       tensor: name,
     });

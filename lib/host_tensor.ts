@@ -1,3 +1,12 @@
+import {
+  checkArgument,
+  describeValue,
+  invalidArgument,
+  listOf,
+  oneOf,
+  shortened,
+  wholeNumber,
+} from "./arguments";
 import { EvaClipError } from "./errors";
 import type { DType, NativeArray } from "./native";
 
@@ -7,6 +16,15 @@ const arrayTypes = {
   i32: Int32Array,
   u8: Uint8Array,
 } as const satisfies Record<DType, new (length: number) => NativeArray>;
+
+/** For functions that take a dtype, and a shape. */
+export const dtypeArgument = oneOf("f32", "bf16", "i32", "u8");
+export const shapeArgument = listOf(wholeNumber, "a list of integers");
+
+/** A shape for a message. */
+export function shapeText(shape: readonly number[]): string {
+  return `[${shortened(shape.join(", "))}]`;
+}
 
 /** The typed array that holds a dtype's elements in JavaScript; bf16 is kept as its 16 bits. */
 export type ArrayOf<T extends DType> = {
@@ -23,7 +41,32 @@ export function elementCount(shape: readonly number[]): number {
 
 /** A new array of zeros for `count` elements. */
 export function allocateArray<T extends DType>(dtype: T, count: number): ArrayOf<T> {
-  return new arrayTypes[dtype](count) as ArrayOf<T>;
+  try {
+    return new arrayTypes[dtype](count) as ArrayOf<T>;
+  } catch (cause) {
+    const needed = count * arrayTypes[dtype].BYTES_PER_ELEMENT;
+    const message = `out of host memory: an array of ${needed} bytes cannot be had`;
+    throw new EvaClipError("ERR_EVACLIP_OUT_OF_MEMORY", message, { needed }, { cause });
+  }
+}
+
+/**
+ * `data` itself if it is in shared memory, and otherwise a copy there: it cannot be detached, and programs read it in
+ * place instead of copying it once more.
+ */
+export function inSharedMemory<T extends NativeArray>(data: T): T {
+  if (data.buffer instanceof SharedArrayBuffer) return data;
+  const copy = sharedArray(dtypeOf(data), data.length);
+  copy.set(data);
+  return copy as NativeArray as T;
+}
+
+/** A new array of zeros in shared memory. */
+export function sharedArray<T extends DType>(dtype: T, count: number): ArrayOf<T> {
+  const type = arrayTypes[dtype];
+  // The union of constructors has no signature for it.
+  const memory = new SharedArrayBuffer(count * type.BYTES_PER_ELEMENT) as unknown as ArrayBuffer;
+  return new type(memory) as ArrayOf<T>;
 }
 
 /**
@@ -34,27 +77,41 @@ export function holds(dtype: DType, data: unknown): data is NativeArray {
   return Object.prototype.toString.call(data) === `[object ${arrayTypes[dtype].name}]`;
 }
 
+/** Whether it is a typed array of one of the dtypes. */
+export function isNativeArray(data: unknown): data is NativeArray {
+  return (Object.keys(arrayTypes) as DType[]).some((dtype) => holds(dtype, data));
+}
+
 /** The dtype that a typed array holds; a Uint16Array is bf16. */
 export function dtypeOf(data: NativeArray): DType {
   for (const dtype of Object.keys(arrayTypes) as DType[]) if (holds(dtype, data)) return dtype;
-  throw new EvaClipError(
-    "ERR_EVACLIP_INVALID_ARGUMENT",
-    "expected a Float32Array, Uint16Array, Int32Array or Uint8Array",
+  throw invalidArgument(
+    `expected a Float32Array, Uint16Array, Int32Array or Uint8Array, found ${describeValue(data)}`,
   );
 }
 
 /** A tensor in JavaScript's memory: what goes into a program and what comes out. */
 export class HostTensor<T extends DType = DType> {
-  /** @throws EvaClipError `ERR_EVACLIP_SHAPE` when the data do not fill the shape. */
+  /**
+   * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the data do not fill the shape, `ERR_EVACLIP_INVALID_ARGUMENT` when
+   *   they are not the typed array of the dtype.
+   */
   constructor(
     readonly dtype: T,
     readonly shape: readonly number[],
     readonly data: ArrayOf<T>,
   ) {
+    checkArgument("HostTensor: dtype", dtype, dtypeArgument);
+    checkArgument("HostTensor: shape", shape, shapeArgument);
+    if (!holds(dtype, data)) {
+      throw invalidArgument(
+        `HostTensor: data must be a ${arrayTypes[dtype].name} for ${dtype}, found ${describeValue(data)}`,
+      );
+    }
     if (data.length !== elementCount(shape)) {
       throw new EvaClipError(
         "ERR_EVACLIP_SHAPE",
-        `[${shape.join(", ")}] holds ${elementCount(shape)} elements, got ${data.length}`,
+        `${shapeText(shape)} holds ${elementCount(shape)} elements, got ${data.length}`,
         { expected: elementCount(shape), actual: data.length },
       );
     }
@@ -63,7 +120,7 @@ export class HostTensor<T extends DType = DType> {
   /** The only element. @throws EvaClipError `ERR_EVACLIP_SHAPE` when there are more. */
   item(): number {
     if (this.data.length !== 1) {
-      throw new EvaClipError("ERR_EVACLIP_SHAPE", `item() needs one element, got [${this.shape.join(", ")}]`);
+      throw new EvaClipError("ERR_EVACLIP_SHAPE", `item() needs one element, got ${shapeText(this.shape)}`);
     }
     return this.toFloat32()[0]!;
   }

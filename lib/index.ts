@@ -34,6 +34,8 @@ export { ClipTokenizer, type Tokenizer, tokenize } from "./data/tokenizer";
 export { openWebDataset, type WebDatasetOptions } from "./data/webdataset";
 export { Device, type DeviceKind, type DeviceOptions } from "./device";
 export { EvaClipError } from "./errors";
+export type { Encoder } from "./eval/encoder";
+export type { EvaluationOptions } from "./eval/evaluation";
 export { evaluateRetrieval, type RecallScores, type RetrievalResult } from "./eval/retrieval";
 export {
   fillTemplates,
@@ -41,12 +43,7 @@ export {
   type PromptTemplates,
   SIMPLE_IMAGENET_TEMPLATES,
 } from "./eval/templates";
-export {
-  type EvaluationOptions,
-  evaluateZeroShot,
-  type ZeroShotOptions,
-  type ZeroShotResult,
-} from "./eval/zero_shot";
+export { evaluateZeroShot, type ZeroShotOptions, type ZeroShotResult } from "./eval/zero_shot";
 export { grad } from "./grad";
 export { HostTensor } from "./host_tensor";
 export { type ClipLoss, clipLoss } from "./losses/clip_loss";
@@ -81,7 +78,7 @@ export type {
   LoadOptions,
   ModelType,
 } from "./serve/eva_clip_options";
-export { apply, constant, type Operand, reshape, type Tensor } from "./tensor";
+export { constant, type Operand, publicApply as apply, reshape, type Tensor } from "./tensor";
 export {
   type BatchSource,
   type BatchStream,

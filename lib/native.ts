@@ -1,7 +1,7 @@
 // The only file that loads the addon. It types the addon's whole surface; nothing else touches it.
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { EvaClipError } from "./errors";
+import { nativeNotFound } from "./native_not_found";
 
 export type DType = "f32" | "bf16" | "i32" | "u8";
 
@@ -53,6 +53,7 @@ export interface NativePiece extends NativeStoredView {
 }
 
 export interface NativeParameter {
+  /** Copies `data` at the call, except what is in a SharedArrayBuffer, which is read until it has settled. */
   write(data: NativeArray): Promise<void>;
   load(pieces: readonly NativePiece[]): Promise<void>;
   read(into: NativeArray): Promise<void>;
@@ -62,8 +63,11 @@ export interface NativeParameter {
 export interface NativeDevice {
   info(): DeviceInfo;
   memory(): Promise<{ arenaBytes: number; workspaceBytes: number }>;
+  /** Throws `ERR_EVACLIP_OUT_OF_MEMORY` when so many bytes more cannot be had. */
+  expectFree(bytes: number): void;
   /** Elements are read and written without the padding of the stored shape. */
   createParameter(dtype: DType, shape: readonly number[], storedShape: readonly number[]): NativeParameter;
+  /** Takes no more work at once, and settles when what was started is done and all memory was given back. */
   close(): Promise<void>;
 }
 
@@ -95,6 +99,8 @@ export interface ProgramStats {
   arenaBytes: number;
   /** The same if no two values shared bytes. */
   unsharedBytes: number;
+  /** Why a GPU runs the program kernel by kernel; absent where it replays it as a whole or runs it for the first time. */
+  captureFailure?: string;
 }
 
 export interface KernelTiming {
@@ -106,6 +112,7 @@ export interface KernelTiming {
 }
 
 export interface NativeProgram {
+  /** Inputs are copied at the call, except those in a SharedArrayBuffer, which are read until it has settled. */
   run(ids: number[], inputs: NativeArray[], outputs: NativeArray[]): Promise<void>;
   stats(): ProgramStats;
   startProfile(): Promise<void>;
@@ -122,7 +129,9 @@ export interface NativeDeviceOptions {
 }
 
 export interface Native {
-  Device: new (options: NativeDeviceOptions) => NativeDevice;
+  openDevice(options: NativeDeviceOptions): Promise<NativeDevice>;
+  /** Joins the threads of this environment's devices; what they were doing is given up. */
+  stopDevices(): void;
   Graph: new () => NativeGraph;
   MappedFile: new (path: string) => NativeMappedFile;
   /** Converts all elements of `from` into `to`, rounding to the nearest, ties to even. */
@@ -140,24 +149,16 @@ export interface Native {
 const packageFolder = join(__dirname, "..");
 
 function load(): Native {
-  // Between two kernels OpenMP's threads wait this many turns before they sleep. The library's default, some
-  // milliseconds, would take a core from Node and the image decoder.
-  process.env.GOMP_SPINCOUNT ??= "10000";
   const given = process.env.EVA_CLIP_NATIVE_PATH;
   try {
     return given ? require(given) : require("node-gyp-build")(packageFolder);
   } catch (cause) {
-    const built = existsSync(join(packageFolder, "CMakeLists.txt"));
-    const tried = given ?? `${packageFolder}/{build,prebuilds}`;
-    const remedy = built ? "build it with `npm run build:native`" : "this platform has no prebuilt binary";
-    throw new EvaClipError(
-      "ERR_EVACLIP_NATIVE_NOT_FOUND",
-      `the native addon could not be loaded (tried ${tried}): ${remedy}. ${(cause as Error).message}`,
-      { platform: `${process.platform}-${process.arch}`, tried },
-      { cause },
-    );
+    throw nativeNotFound(packageFolder, given, cause as Error);
   }
 }
 
 export const native: Native = load();
+// process.exit() and uncaught exceptions run no cleanup hook of the addon, and the static destructors that follow free
+// what the devices' threads compute with.
+process.on("exit", () => native.stopDevices());
 native.setErrorFactory((code, message, details) => new EvaClipError(code, message, details));

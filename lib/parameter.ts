@@ -1,4 +1,17 @@
-import type { Device } from "./device";
+import { z } from "zod";
+import {
+  checkArgument,
+  describeValue,
+  finiteNumber,
+  flag,
+  listOf,
+  oneOf,
+  options,
+  shortened,
+  text,
+  wholeNumber,
+} from "./arguments";
+import { Device } from "./device";
 import { EvaClipError } from "./errors";
 import { allocateArray, elementCount, HostTensor, holds } from "./host_tensor";
 import { floatView, type StoredTensor, TENSOR_ARRAYS } from "./io/tensor_source";
@@ -8,6 +21,31 @@ import type { DType, NativeArray, NativeParameter, NativePiece } from "./native"
 export type Initializer =
   | { kind: "constant"; value: number }
   | { kind: "normal"; std: number; mean?: number; cut?: number };
+
+const initializer = z.discriminatedUnion(
+  "kind",
+  [
+    options({ kind: z.literal("constant"), value: finiteNumber }),
+    options({
+      kind: z.literal("normal"),
+      std: finiteNumber.min(0),
+      mean: finiteNumber.optional(),
+      cut: finiteNumber.min(0).optional(),
+    }),
+  ],
+  { error: "an initializer of kind constant or normal" },
+);
+/** Of a tensor: its dimensions. */
+export const dimensions = listOf(wholeNumber, "a list of dimensions");
+export const aDevice = z.custom<Device>((value) => value instanceof Device, { error: "a Device" });
+export const floatDtype = oneOf("f32", "bf16");
+
+const parameterArguments = {
+  name: text,
+  shape: dimensions,
+  initial: initializer,
+  storedShape: dimensions,
+};
 
 /** What part of a parameter is filled from which stored tensor. */
 export interface TensorPiece {
@@ -19,6 +57,15 @@ export interface TensorPiece {
   /** The first element of the parameter that it fills; default 0. */
   readonly at?: number;
 }
+
+const pieceShape = options({
+  tensor: z.custom<StoredTensor>((value) => Array.isArray((value as StoredTensor | null)?.shape), {
+    error: "a stored tensor",
+  }),
+  transpose: flag.optional(),
+  rows: z.tuple([wholeNumber, wholeNumber], { error: "[begin, end]" }).optional(),
+  at: wholeNumber.optional(),
+});
 
 /** The rows and the transposition of a piece as a view of the file. */
 function nativePiece(
@@ -36,15 +83,7 @@ function nativePiece(
   if (rows) {
     const [begin, end] = rows;
     const known = shape[0] ?? 0;
-    if (
-      !Number.isSafeInteger(begin) ||
-      !Number.isSafeInteger(end) ||
-      begin < 0 ||
-      begin > end ||
-      end > known
-    ) {
-      throw fail(`cannot take rows ${begin} to ${end}`);
-    }
+    if (begin > end || end > known) throw fail(`cannot take rows ${begin} to ${end}`);
     offset += begin * strides[0]! * TENSOR_ARRAYS[view.dtype].BYTES_PER_ELEMENT;
     shape[0] = end - begin;
   }
@@ -75,7 +114,11 @@ export class Parameter {
      * zeros behind the rest. Everything else speaks of `shape`.
      */
     readonly storedShape: readonly number[] = shape,
-  ) {}
+  ) {
+    for (const [argument, schema] of Object.entries(parameterArguments)) {
+      checkArgument(`Parameter: ${argument}`, this[argument as keyof typeof parameterArguments], schema);
+    }
+  }
 
   /** The elements of `shape`. */
   get size(): number {
@@ -95,6 +138,8 @@ export class Parameter {
    * @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY`, or `ERR_EVACLIP_INVALID_ARGUMENT` when it has storage already.
    */
   allocate(device: Device, dtype: "f32" | "bf16" = "f32"): void {
+    checkArgument("Parameter.allocate: device", device, aDevice);
+    checkArgument("Parameter.allocate: dtype", dtype, floatDtype);
     if (this.#storage) {
       throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `parameter ${this.name} has storage already`);
     }
@@ -110,14 +155,19 @@ export class Parameter {
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `parameter ${this.name} is on another device`);
   }
 
-  /** Copies `data` in, in order with the device's other work. The array must not change until that is done. */
+  /**
+   * Copies `data` in, in order with the device's other work. Like a program's inputs, it is read before the call returns
+   * unless it is in a SharedArrayBuffer.
+   */
   async write(data: NativeArray): Promise<void> {
     const storage = this.#require();
     if (!holds(this.#dtype, data) || data.length !== this.size) {
+      const expected = `${this.size} elements of ${this.#dtype} ([${this.shape.join(", ")}])`;
+      const actual = describeValue(data);
       throw new EvaClipError(
-        "ERR_EVACLIP_SHAPE",
-        `parameter ${this.name} takes ${this.size} elements of ${this.#dtype} ([${this.shape.join(", ")}]), got ${data.length}`,
-        { parameter: this.name, expected: this.size, actual: data.length },
+        ArrayBuffer.isView(data) ? "ERR_EVACLIP_SHAPE" : "ERR_EVACLIP_INVALID_ARGUMENT",
+        `parameter ${shortened(this.name)} takes ${expected}, found ${actual}`,
+        { parameter: shortened(this.name), expected, actual },
       );
     }
     await storage.write(data);
@@ -131,7 +181,9 @@ export class Parameter {
    *   floating-point; `ERR_EVACLIP_IO` when a file has become shorter; `ERR_EVACLIP_DISPOSED` when it was closed
    */
   async load(pieces: readonly TensorPiece[]): Promise<void> {
-    await this.#require().load(pieces.map((piece) => nativePiece(this.name, piece)));
+    const storage = this.#require();
+    checkArgument("Parameter.load: pieces", pieces, listOf(pieceShape, "a list of pieces of stored tensors"));
+    await storage.load(pieces.map((piece) => nativePiece(this.name, piece)));
   }
 
   /** A copy of the content. */
@@ -166,5 +218,34 @@ export class Parameter {
       `parameter ${this.name} has no storage: it was never allocated, or it was disposed`,
       { parameter: this.name },
     );
+  }
+}
+
+/** How much memory a parameter takes of a device. */
+function storedBytes({ storedShape }: Parameter, dtype: "f32" | "bf16"): number {
+  return elementCount(storedShape) * (dtype === "f32" ? 4 : 2);
+}
+
+/**
+ * Gives every parameter memory on `device`, or none of them one.
+ * @param dtypeOf The type of each; default `f32`.
+ * @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` with the bytes of all in `details.needed`
+ */
+export function allocateAll(
+  parameters: readonly Parameter[],
+  device: Device,
+  dtypeOf: (parameter: Parameter) => "f32" | "bf16" = () => "f32",
+): void {
+  const bytes = parameters.reduce((sum, parameter) => sum + storedBytes(parameter, dtypeOf(parameter)), 0);
+  device.native.expectFree(Math.min(bytes, Number.MAX_SAFE_INTEGER));
+  const allocated: Parameter[] = [];
+  try {
+    for (const parameter of parameters) {
+      parameter.allocate(device, dtypeOf(parameter));
+      allocated.push(parameter);
+    }
+  } catch (error) {
+    for (const parameter of allocated) parameter.dispose();
+    throw error;
   }
 }

@@ -1,8 +1,10 @@
+import { z } from "zod";
+import { anyFunction, checkArgument, listOf, text } from "./arguments";
 import type { Device } from "./device";
 import { EvaClipError } from "./errors";
-import { dtypeOf, type HostTensor } from "./host_tensor";
+import { dtypeOf, HostTensor, isNativeArray } from "./host_tensor";
 import { type Attribute, type DType, type NativeArray, type NativeGraph, native } from "./native";
-import { Parameter } from "./parameter";
+import { dimensions, Parameter } from "./parameter";
 
 /** A value in a graph that is being recorded: it has a shape and a dtype, but no data. */
 export class Tensor {
@@ -12,6 +14,24 @@ export class Tensor {
     readonly shape: readonly number[],
     readonly dtype: DType,
   ) {}
+}
+
+function isOperand(value: unknown): boolean {
+  return value instanceof Tensor || value instanceof Parameter;
+}
+
+/** Schemas of what ops take. */
+export const anOperand = z.custom<Operand>(isOperand, { error: "a tensor or a parameter" });
+export const operandList = listOf(anOperand, "a list of tensors and parameters");
+
+export const numberAttribute = z.custom<number>((value) => typeof value === "number", { error: "a number" });
+
+/** For functions that look at their operands before they record an op, which checks them itself. */
+export function checkOperands(of: string, operands: Readonly<Record<string, Operand>>): void {
+  for (const [name, operand] of Object.entries(operands)) {
+    if (isOperand(operand)) continue;
+    checkArgument(`ops.${of}: ${name}`, operand, anOperand);
+  }
 }
 
 /** What ops take: a recorded value, or a parameter, which enters the graph where it is first used. */
@@ -79,8 +99,9 @@ export class Graph {
   }
 
   /** The value of an operand in this graph. */
-  resolve(operand: Operand): Tensor {
+  resolve(operand: Operand, name = "tensor"): Tensor {
     if (operand instanceof Parameter) return this.#parameter(operand);
+    if (!(operand instanceof Tensor)) checkArgument(name, operand, anOperand);
     if (operand.graph === this) return operand;
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "the tensor belongs to another graph");
   }
@@ -97,16 +118,25 @@ export class Graph {
 
 function mapFields<A, B>(
   fields: Readonly<Fields<A>>,
-  convert: (value: A) => B,
+  convert: (value: A, field: string) => B,
 ): Record<string, B | null | (B | null)[]> {
-  const one = (value: Entry<A>): B | null => (value === null || value === undefined ? null : convert(value));
+  const one = (value: Entry<A>, field: string): B | null =>
+    value === null || value === undefined ? null : convert(value, field);
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [
       name,
-      Array.isArray(value) ? value.map(one) : one(value as Entry<A>),
+      Array.isArray(value)
+        ? value.map((entry, i) => one(entry, `${name}[${i}]`))
+        : one(value as Entry<A>, name),
     ]),
   );
 }
+
+const anObject = z.custom<object>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  { error: "an object" },
+);
+const gradientRule = anyFunction.optional();
 
 /**
  * Records one op in the current graph; shapes are checked here, at the caller's line.
@@ -121,7 +151,7 @@ export function apply(
   gradient?: GradientRule,
 ): Record<string, Tensor> {
   const graph = Graph.current;
-  const resolved = mapFields(inputs, (operand) => graph.resolve(operand));
+  const resolved = mapFields(inputs, (operand, field) => graph.resolve(operand, `${op}: ${field}`));
   const made = graph.native.apply(
     op,
     mapFields(resolved, (tensor) => tensor.id),
@@ -135,21 +165,38 @@ export function apply(
   return named;
 }
 
+/** The public `apply`. The functions of `ops` record by the thousand what they have checked themselves. */
+export const publicApply: typeof apply = (op, inputs, attributes = {}, gradient = undefined) => {
+  checkArgument("apply: op", op, text);
+  checkArgument("apply: inputs", inputs, anObject);
+  checkArgument("apply: attributes", attributes, anObject);
+  checkArgument("apply: gradient", gradient, gradientRule);
+  return apply(op, inputs, attributes, gradient);
+};
+
 /** `x`'s elements under another shape of the same size: a view, which costs nothing. */
 export function reshape(x: Operand, shape: readonly number[]): Tensor {
   const graph = Graph.current;
-  const from = graph.resolve(x);
+  const from = graph.resolve(x, "reshape: x");
+  checkArgument("reshape: shape", shape, dimensions);
   const y = new Tensor(graph, graph.native.reshape(from.id, shape), shape, from.dtype);
   const gradient: GradientRule = (dy) => ({ x: reshape(dy, from.shape) });
   graph.steps.push({ op: "reshape", inputs: { x: from }, outputs: { y }, primary: y, gradient });
   return y;
 }
 
+const constantData = z.custom<HostTensor | NativeArray | number>(
+  (value) => typeof value === "number" || value instanceof HostTensor || isNativeArray(value),
+  { error: "a number, a HostTensor, a Float32Array, a Uint16Array, an Int32Array or a Uint8Array" },
+);
+
 /** Data that are part of the program itself. A Uint16Array is taken as bf16. */
 export function constant(data: HostTensor | NativeArray | number, shape: readonly number[] = []): Tensor {
   const graph = Graph.current;
+  checkArgument("constant: data", data, constantData);
+  checkArgument("constant: shape", shape, dimensions);
   if (typeof data === "number") return constant(Float32Array.of(data), shape);
   const [dtype, dims, array] =
-    "item" in data ? [data.dtype, data.shape, data.data] : [dtypeOf(data), shape, data];
+    data instanceof HostTensor ? [data.dtype, data.shape, data.data] : [dtypeOf(data), shape, data];
   return new Tensor(graph, graph.native.constant(dtype, dims, array), dims, dtype);
 }

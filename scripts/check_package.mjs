@@ -1,10 +1,11 @@
 // Packs the npm package, installs it in an empty folder as a user would, and uses it from there.
-// Needs dist/ (npm run build) and prebuilds/ (npm run prebuild:all).
+// Needs prebuilds/ (npm run prebuild:all).
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { checkReadme } from "./check_readme.mjs";
 import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
 
 const root = resolve(import.meta.dirname, "..");
@@ -52,10 +53,10 @@ function checkLibraries(folder) {
 
 const work = mkdtempSync(join(tmpdir(), "eva-clip-package-"));
 try {
-  const packed = execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", work], {
+  const packed = execFileSync("npm", ["pack", "--json", "--pack-destination", work], {
     cwd: root,
     encoding: "utf8",
-    stdio: ["ignore", "pipe", "ignore"],
+    stdio: ["ignore", "pipe", "inherit"],
   });
   const [report] = JSON.parse(packed);
   console.error(`${report.filename}: ${(report.size / 1e6).toFixed(1)} MB, ${report.files.length} files`);
@@ -85,6 +86,11 @@ try {
     "es2023,esnext.disposable",
   ];
   run(process.execPath, [tsc, ...target, ...strictest, ...types, "encode.mts"]);
+
+  const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const tools = ["ts-node", "typescript", "@types/node"].map((name) => `${name}@${devDependencies[name]}`);
+  run("npm", ["install", "--save-dev", "--no-audit", "--no-fund", "--prefer-offline", ...tools]);
+  await checkReadme(consumer, { ...process.env, CI: "" });
   console.error("package: in order");
 } finally {
   rmSync(work, { recursive: true, force: true });

@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { nativeSources } from "./native_sources.mjs";
 
 const root = resolve(import.meta.dirname, "..");
 const { values: options } = parseArgs({
@@ -20,14 +21,6 @@ const { values: options } = parseArgs({
     "list-inputs": { type: "boolean" },
   },
 });
-
-function nativeSources() {
-  const inFolder = (folder) =>
-    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
-  return ["CMakeLists.txt", ...inFolder("cmake"), ...inFolder("csrc")];
-}
 
 /** Runs `work` while holding a lock file: two builds in one folder would write over each other's objects. */
 function withBuildLock(folder, work) {
@@ -61,10 +54,25 @@ function isAlive(lock) {
   }
 }
 
+function cacheOf(folder) {
+  const path = join(folder, "CMakeCache.txt");
+  return existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+}
+
+/** Deletes what CMake refuses to continue: a build that was made before the checkout was moved or copied. */
+function removeForeignBuild(folder) {
+  const madeAt = cacheOf(folder).find((line) => line.startsWith("CMAKE_CACHEFILE_DIR:"));
+  if (madeAt === undefined || madeAt.endsWith(`=${folder}`)) return;
+  console.error(`${folder} was built elsewhere (${madeAt.split("=")[1]}): building from the beginning`);
+  for (const name of readdirSync(folder)) {
+    if (name !== "build.lock") rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
 /** CMake itself notices changed sources and lists; only other definitions ask for a new configuration. */
 function isConfigured(folder, definitions) {
   if (!["build.ninja", "Makefile"].some((file) => existsSync(join(folder, file)))) return false;
-  const cache = readFileSync(join(folder, "CMakeCache.txt"), "utf8").split("\n");
+  const cache = cacheOf(folder);
   return Object.entries(definitions).every(([name, value]) =>
     cache.some((line) => line.startsWith(`${name}:`) && line.endsWith(`=${value}`)),
   );
@@ -103,6 +111,7 @@ function build() {
       { stdio: ["ignore", 2, 2], cwd: root, env: environment },
     ).status ?? 1;
   return withBuildLock(folder, () => {
+    removeForeignBuild(folder);
     let failed = isConfigured(folder, definitions) ? 0 : run("configure");
     for (const target of targets()) failed ||= run("build", "--target", target);
     return failed;

@@ -1,5 +1,6 @@
 // Proves that models go both ways between this package and Python's: what open_clip, timm and transformers write loads
-// here with the same features, and what is written here loads there. Needs the native build.
+// here with the same features, and what is written here loads there; and that captions of every script and with every
+// damage that ftfy repairs have open_clip's ids. Needs the native build.
 //   node scripts/peer.mjs
 // EVA_CLIP_PEER_PYTHON names a Python that has the packages. Without it they are installed, for Python alone, into a
 // virtual environment in the user's cache folder; where that cannot be done, it says so and nothing is proved.
@@ -11,7 +12,15 @@ import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
 const scripts = join(root, "test", "peer");
-const PACKAGES = ["torch==2.13.0", "torchvision", "timm", "open_clip_torch", "transformers", "safetensors"];
+const PACKAGES = [
+  "torch==2.13.0",
+  "torchvision",
+  "timm",
+  "open_clip_torch",
+  "transformers",
+  "safetensors",
+  "ftfy==6.3.1",
+];
 const INSTALL_MS = 15 * 60_000;
 /** They take a minute each; longer is a hang. */
 const STEP_MS = 20 * 60_000;
@@ -55,20 +64,19 @@ function run(command, args) {
   if (status !== 0) throw new Error(`${[command, ...args].join(" ")} ended with ${status ?? "a signal"}`);
 }
 
-function compareBothWays(python) {
+function compareAll(python) {
   const tsNode = createRequire(import.meta.url).resolve("ts-node/dist/bin.js");
   const work = mkdtempSync(join(tmpdir(), "eva-clip-peer-"));
+  const [made, written, captions] = ["made", "written", "captions.jsonl"].map((name) => join(work, name));
+  const runPython = (script, ...args) => run(python, [join(scripts, script), ...args]);
+  const runNode = (script, ...args) => run(process.execPath, [tsNode, "-T", join(scripts, script), ...args]);
   try {
-    run(python, [join(scripts, "make_models.py"), join(work, "made")]);
-    run(process.execPath, [tsNode, "-T", join(scripts, "compare.ts"), join(work, "made")]);
-    run(process.execPath, [
-      tsNode,
-      "-T",
-      join(scripts, "write_models.ts"),
-      join(work, "made"),
-      join(work, "written"),
-    ]);
-    run(python, [join(scripts, "check_written.py"), join(work, "written")]);
+    runPython("make_captions.py", captions);
+    runNode("compare_captions.ts", captions);
+    runPython("make_models.py", made);
+    runNode("compare.ts", made);
+    runNode("write_models.ts", made, written);
+    runPython("check_written.py", written);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -80,5 +88,5 @@ if (python === undefined) {
     `Peer interoperability: not run, because Python with ${PACKAGES.join(", ")} cannot be had here`,
   );
 } else {
-  compareBothWays(python);
+  compareAll(python);
 }

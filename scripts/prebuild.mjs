@@ -1,20 +1,36 @@
 // Builds prebuilds/PLATFORM-ARCH/: the stripped addon and, beside it, the libraries that a machine with only Node lacks, and
 // the CUDA backend where `npm run build:cuda` has built it.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
+import { DIGEST_FILE, nativeDigest } from "./native_sources.mjs";
 import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
 
 const root = resolve(import.meta.dirname, "..");
-const folder = join(root, "prebuilds", `${process.platform}-${process.arch}`);
+const platform = `${process.platform}-${process.arch}`;
+/** A build that fails leaves the binaries of the one before. */
+const work = join(root, "build", "prebuild");
+const folder = join(work, "prebuilds", platform);
 const prebuildify = createRequire(import.meta.url).resolve("prebuildify/bin.js");
 
-rmSync(folder, { recursive: true, force: true });
+const digest = nativeDigest();
+rmSync(work, { recursive: true, force: true });
+mkdirSync(work, { recursive: true });
 execFileSync(
   process.execPath,
   [
-    ...[prebuildify, "--napi", "--strip", "--target", process.versions.node],
+    ...[prebuildify, "--napi", "--strip", "--out", work, "--target", process.versions.node],
     ...["--node-gyp", join(root, "scripts", "prebuild_gyp.mjs")],
   ],
   {
@@ -41,3 +57,9 @@ for (const [name, path] of neededLibraries(join(folder, addon))) {
 }
 const cuda = "libeva_clip_cuda.so";
 if (existsSync(join(root, "build", "Release", cuda))) carry(cuda, join(root, "build", "Release", cuda));
+writeFileSync(join(folder, DIGEST_FILE), `${digest}\n`);
+
+const target = join(root, "prebuilds", platform);
+rmSync(target, { recursive: true, force: true });
+mkdirSync(join(root, "prebuilds"), { recursive: true });
+renameSync(folder, target);

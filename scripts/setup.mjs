@@ -1,6 +1,7 @@
 // Makes a fresh clone ready: system packages, npm packages, the native build. Quick when nothing is missing.
 // `npm test` and `npm run demo` call it first, before any npm package is there, so it uses nothing but Node itself.
-//   node scripts/setup.mjs [--tests]     with --tests the C++ unit tests are built too
+//   node scripts/setup.mjs [--tests | --packages]     with --tests the C++ unit tests are built too, with --packages
+//                                                     npm's packages are installed and nothing is built
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -80,9 +81,10 @@ function installNpmPackages() {
 
 try {
   checkNode();
-  installSystemPackages();
+  const packagesOnly = process.argv.includes("--packages");
+  if (!packagesOnly) installSystemPackages();
   installNpmPackages();
-  if (!process.env.EVA_CLIP_NATIVE_PATH) {
+  if (!packagesOnly && !process.env.EVA_CLIP_NATIVE_PATH) {
     const failure = "The native build failed; the compiler's message is above.";
     run(process.execPath, ["scripts/native.mjs", ...process.argv.slice(2)], failure);
   }

@@ -81,7 +81,7 @@ describe("load", () => {
       (tensor) => ({ tensor, at: 1 }),
       /piece of 6 elements from element 1 on/,
     ],
-    ["a place before it", (tensor) => ({ tensor, at: -1 }), /at must be a whole number/],
+    ["a place before it", (tensor) => ({ tensor, at: -1 }), /pieces\[1\]\.at must be at least 0, found -1/],
     ["rows that are not there", (tensor) => ({ tensor, rows: [2, 4] }), /weight: cannot take rows 2 to 4/],
     ["rows that run backwards", (tensor) => ({ tensor, rows: [2, 1] }), /cannot take rows 2 to 1/],
     ["a view beyond the file", (tensor) => ({ tensor: { ...tensor, offset: 4 } }), /not inside its 24 bytes/],

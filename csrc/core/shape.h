@@ -5,24 +5,41 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
+
 namespace eva {
 
 using shape = std::vector<int64_t>;
 
-inline int64_t element_count(const shape& dims) {
-  int64_t count = 1;
-  for (int64_t dim : dims) count *= dim;
-  return count;
-}
+/// More than any machine holds, and so few that the bytes of all tensors of a program can be added up.
+inline constexpr int64_t most_elements = int64_t(1) << 44;
 
 inline std::string to_string(const shape& dims) {
+  constexpr size_t most_shown = 16;
   std::string text = "[";
-  for (size_t i = 0; i < dims.size(); ++i) text += (i ? ", " : "") + std::to_string(dims[i]);
-  return text + "]";
+  for (size_t i = 0; i < std::min(dims.size(), most_shown); ++i)
+    text += (i ? ", " : "") + std::to_string(dims[i]);
+  return text + (dims.size() > most_shown ? ", …]" : "]");
+}
+
+/// Throws shape_error for a negative dimension, and where the dimensions that are not 0 have a product above
+/// most_elements.
+inline int64_t element_count(const shape& dims) {
+  int64_t count = 1;
+  bool empty = false;
+  for (const int64_t dim : dims) {
+    empty = empty || dim == 0;
+    if (dim < 0) throw shape_error("a dimension must be at least 0, found " + to_string(dims));
+    if (__builtin_mul_overflow(count, std::max<int64_t>(dim, 1), &count) || count > most_elements)
+      throw shape_error("a tensor must have at most 2^44 elements, found " + to_string(dims),
+                        {{"expected", "at most 2^44 elements"}, {"actual", to_string(dims)}});
+  }
+  return empty ? 0 : count;
 }
 
 /// All but the last `count` dimensions.
 inline shape leading(const shape& dims, size_t count = 1) {
+  if (count > dims.size()) throw shape_error("a tensor " + to_string(dims) + " has too few dimensions");
   return {dims.begin(), dims.end() - std::ptrdiff_t(count)};
 }
 

@@ -17,7 +17,12 @@ struct tensor {
   bool present() const { return type != dtype::none; }
   int64_t size() const { return element_count(dims); }
   int64_t bytes() const { return size() * size_of(type); }
-  int64_t dim(int i) const { return dims[size_t(i < 0 ? int(dims.size()) + i : i)]; }
+  /// From the end for i < 0. Throws shape_error when there is no such dimension.
+  int64_t dim(int i) const {
+    const int rank = int(dims.size()), at = i < 0 ? rank + i : i;
+    if (at < 0 || at >= rank) throw shape_error("a tensor " + to_string(dims) + " has too few dimensions");
+    return dims[size_t(at)];
+  }
   int64_t rank() const { return int64_t(dims.size()); }
   /// Elements in the last dimension, and how many such rows there are. A scalar is one row of one.
   int64_t columns() const { return dims.empty() ? 1 : dims.back(); }

@@ -9,7 +9,9 @@ namespace {
 
 constexpr int64_t grain_elements = 16384;
 
-int64_t grain_rows(int64_t columns) { return std::max<int64_t>(1, grain_elements / columns); }
+int64_t grain_rows(int64_t columns) {
+  return std::max<int64_t>(1, grain_elements / std::max<int64_t>(1, columns));
+}
 
 template <class T> void normalize(const ops::layer_norm::args& a, const context& c) {
   const int64_t columns = a.x.columns();

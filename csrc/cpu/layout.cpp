@@ -33,7 +33,7 @@ template <class Word> void transpose_matrices(const ops::transpose::args& a, con
   // Square blocks whose rows and columns both stay in the first-level cache.
   constexpr int64_t block = 32;
   const int64_t row_blocks = (m + block - 1) / block;
-  parallel_for(c, batch * row_blocks, std::max<int64_t>(1, 16384 / (block * n)),
+  parallel_for(c, batch * row_blocks, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, block * n)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t item = begin; item < end; ++item) {
                    const Word* x = a.x.as<Word>() + item / row_blocks * m * n;

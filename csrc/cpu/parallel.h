@@ -5,31 +5,39 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/first_failure.h"
 #include "cpu/context.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// Calls body(begin, end) on contiguous parts of 0 … count-1, one a thread and at least `grain` long. The
-/// split depends only on count, grain and the number of threads, so results are the same from run to run.
+/// Calls body(begin, end) on contiguous parts of 0 … count-1, one a thread and at least `grain` long, and
+/// throws what one of them throws. The split depends only on count, grain and the number of threads, so
+/// results are the same from run to run. The team is always whole: OpenMP ends the threads that a smaller one
+/// leaves out, and exits the process when it cannot start them again.
 template <class Body> void parallel_for(const context& c, int64_t count, int64_t grain, const Body& body) {
   const int64_t parts = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, c.threads);
   if (parts == 1) {
     if (count > 0) body(int64_t(0), count);
     return;
   }
-#pragma omp parallel num_threads(int(parts))
+  first_failure failure;
+#pragma omp parallel num_threads(c.threads)
   {
-    const int64_t part = omp_get_thread_num(), team = omp_get_num_threads();
-    const int64_t begin = count * part / team, end = count * (part + 1) / team;
-    if (begin < end) body(begin, end);
+    const int64_t team = omp_get_num_threads();
+    for (int64_t part = omp_get_thread_num(); part < parts; part += team)
+      failure.guard([&] { body(count * part / parts, count * (part + 1) / parts); });
   }
+  failure.rethrow();
 }
 
-/// Calls body(item, thread) for each of 0 … count-1, handed out as threads come free: for items of unequal
-/// cost whose results do not depend on the order. `thread` indexes per-thread scratch.
+/// Calls body(item, thread) for each of 0 … count-1, handed out as threads come free, and throws what one of
+/// them throws: for items of unequal cost whose results do not depend on the order. `thread` indexes
+/// per-thread scratch.
 template <class Body> void parallel_items(const context& c, int64_t count, const Body& body) {
+  first_failure failure;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(c.threads) if (count > 1 && c.threads > 1)
-  for (int64_t item = 0; item < count; ++item) body(item, omp_get_thread_num());
+  for (int64_t item = 0; item < count; ++item) failure.guard([&] { body(item, omp_get_thread_num()); });
+  failure.rethrow();
 }
 
 }  // namespace eva::cpu::EVA_CLIP_ISA

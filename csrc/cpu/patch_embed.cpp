@@ -109,7 +109,7 @@ template <class T> void position_gradients(const ops::add_positions_backward::ar
     const int64_t first = begin * lanes, count = std::min(columns, end * lanes) - first;
     if (dclass) std::fill_n(dclass + first, count, 0.0f);
     if (dpositions)
-      for (int64_t row = 0; row < a.dpositions.size() / columns; ++row)
+      for (int64_t row = 0; row < a.dpositions.rows(); ++row)
         std::fill_n(dpositions + row * columns + first, count, 0.0f);
     for (int64_t b = 0; b < a.dy.dim(0); ++b) {
       const T* dy = a.dy.as<T>() + b * (1 + patches) * columns + first;

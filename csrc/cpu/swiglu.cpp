@@ -9,7 +9,9 @@ namespace {
 
 constexpr int64_t grain_elements = 8192;
 
-int64_t grain_rows(int64_t hidden) { return std::max<int64_t>(1, grain_elements / hidden); }
+int64_t grain_rows(int64_t hidden) {
+  return std::max<int64_t>(1, grain_elements / std::max<int64_t>(1, hidden));
+}
 
 /// Memory of the running thread that grows to the longest row and then stays.
 float* row_scratch(int64_t floats) {

@@ -1,5 +1,10 @@
 #include "cuda/backend.h"
 
+#include <cstdlib>
+#include <mutex>
+#include <optional>
+#include <set>
+
 #include "cuda/failure.h"
 #include "cuda/linear/matrix_product.h"
 #include "cuda/staging.h"
@@ -21,6 +26,62 @@ std::string cuda_version(int version) {
   throw device_error(message, {{"needed", needed}, {"found", found}});
 }
 
+int device_count() {
+  try {
+    return device::device_count();
+  } catch (const device::error& failure) {
+    const std::string words = failure.what();
+    refuse("the NVIDIA driver gives no GPU: " + words, "a GPU", words);
+  }
+}
+
+/// Whether a variable of the environment is set to what means yes.
+bool is_set(const char* name, bool otherwise) {
+  const char* value = std::getenv(name);
+  if (!value || !*value) return otherwise;
+  return std::string(value) != "0";
+}
+
+/// The captured programs of a device, which hold memory of it until they go or the device is closed.
+struct captures {
+  std::mutex mutex;
+  std::set<std::optional<device::recording>*> all;
+
+  int64_t bytes() {
+    const std::lock_guard lock(mutex);
+    int64_t sum = 0;
+    for (const auto* each : all) sum += *each ? (*each)->bytes() : 0;
+    return sum;
+  }
+  void free() {
+    const std::lock_guard lock(mutex);
+    for (auto* each : all) each->reset();
+  }
+};
+
+class captured final : public kernel {
+ public:
+  captured(std::shared_ptr<captures> among, device::stream on, device::recording recorded)
+      : among_(std::move(among)), on_(on), work_(std::move(recorded)) {
+    const std::lock_guard lock(among_->mutex);
+    among_->all.insert(&work_);
+  }
+  ~captured() override {
+    const std::lock_guard lock(among_->mutex);
+    among_->all.erase(&work_);
+  }
+
+  void run() override {
+    if (!work_) throw disposed_error("the device");
+    translated([&] { work_->replay(on_); }, "a captured program");
+  }
+
+ private:
+  std::shared_ptr<captures> among_;
+  device::stream on_;
+  std::optional<device::recording> work_;
+};
+
 device::identity find_device() {
   const int driver = device::driver_version();
   const std::string needed =
@@ -31,7 +92,7 @@ device::identity find_device() {
     const std::string found = "a driver for CUDA " + cuda_version(driver);
     refuse("the NVIDIA driver is too old: " + needed + " is needed, this is " + found, needed, found);
   }
-  if (device::device_count() == 0)
+  if (device_count() == 0)
     refuse("the NVIDIA driver shows no GPU (CUDA_VISIBLE_DEVICES may hide it)", "a GPU", "none");
   device::identity found = device::first_device();
   if (const int capability = 10 * found.major + found.minor; capability < least_capability) {
@@ -44,12 +105,15 @@ device::identity find_device() {
 class cuda_backend final : public backend {
  public:
   cuda_backend() : identity_(find_device()) {
-    device::enter_first_device();
     context_.products = matrix_library::open();
     context_.stream = device::make_stream();
     context_.properties = device::current_properties();
+    context_.synchronous = is_set("EVA_CLIP_CUDA_SYNC", false);
   }
-  ~cuda_backend() override { device::destroy(context_.stream); }
+  ~cuda_backend() override {
+    cuda_backend::close();
+    device::destroy(context_.stream);
+  }
 
   description info() const override {
     return {.kind = "cuda",
@@ -61,18 +125,21 @@ class cuda_backend final : public backend {
             .memory_bytes = identity_.memory_bytes};
   }
 
-  // A thread starts on device 0, which is ours.
-  void enter_thread() override {}
+  void enter_thread() override {
+    translated([] { device::enter_first_device(); });
+  }
 
   void* allocate(int64_t bytes) override {
     return translated([&] {
+      const device::on_first_device here;
       if (void* memory = device::allocate(bytes == 0 ? 1 : bytes)) return memory;
-      const int64_t available = device::free_bytes();
-      throw out_of_memory_error(
-          "out of GPU memory: " + std::to_string(bytes >> 20) + " MB wanted, " +
-              std::to_string(available >> 20) + " MB of " + std::to_string(identity_.memory_bytes >> 20) +
-              " MB free",
-          {{"wantedBytes", std::to_string(bytes)}, {"availableBytes", std::to_string(available)}});
+      throw too_little(bytes, device::free_bytes());
+    });
+  }
+  void expect_free(int64_t bytes) const override {
+    translated([&] {
+      const device::on_first_device here;
+      if (const int64_t free = device::free_bytes(); free < bytes) throw too_little(bytes, free);
     });
   }
   void release(void* memory, int64_t) noexcept override { device::release(memory); }
@@ -92,19 +159,37 @@ class cuda_backend final : public backend {
   }
 
   int64_t workspace_bytes() const override {
-    return context_.scratch.bytes() + context_.product_scratch.bytes();
+    return context_.scratch.bytes() + context_.product_scratch.bytes() + captures_->bytes();
   }
 
   std::unique_ptr<kernel> prepare(int op, const void* args) override {
     return translated([&] { return kernels()[size_t(op)](args, context_); });
   }
 
+  // A program that cannot be captured runs kernel by kernel.
   std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>> all) override {
-    return translated([&] {
-      return std::make_unique<captured>(context_.stream, device::recording::of(context_.stream, [&] {
-                                          for (const auto& each : all) each->run();
-                                        }));
-    });
+    if (!captures_programs_) return nullptr;
+    try {
+      return translated([&] {
+        auto recorded = device::recording::of(context_.stream, [&] {
+          for (const auto& each : all) each->run();
+        });
+        return std::make_unique<captured>(captures_, context_.stream, std::move(recorded));
+      });
+    } catch (const device_lost_error&) {
+      throw;
+    } catch (const error& failure) {
+      capture_failure_ = failure.what();
+      return nullptr;
+    }
+  }
+  std::string capture_failure() const override { return capture_failure_; }
+
+  void close() noexcept override {
+    captures_->free();
+    context_.scratch.free();
+    context_.product_scratch.free();
+    staging_.free();
   }
 
   double time(kernel& work) override {
@@ -118,26 +203,33 @@ class cuda_backend final : public backend {
   }
 
  private:
-  struct captured final : kernel {
-    captured(device::stream stream, device::recording recorded) : on(stream), work(std::move(recorded)) {}
-    void run() override {
-      translated([&] { work.replay(on); });
-    }
-
-    device::stream on;
-    device::recording work;
-  };
+  out_of_memory_error too_little(int64_t bytes, int64_t free) const {
+    const std::string needed = std::to_string(bytes), left = std::to_string(free);
+    return {"out of GPU memory: " + needed + " bytes are needed, " + left + " of " +
+                std::to_string(identity_.memory_bytes) + " are free",
+            {{"needed", needed}, {"free", left}}};
+  }
 
   device::identity identity_;
   context context_;
   staging staging_;
-  device::event before_, after_;
+  device::event before_{true}, after_{true};
+  std::shared_ptr<captures> captures_ = std::make_shared<captures>();
+  // Waiting for each op is no work that can be captured.
+  const bool captures_programs_ =
+      is_set("EVA_CLIP_CUDA_GRAPHS", true) && !is_set("EVA_CLIP_CUDA_SYNC", false);
+  std::string capture_failure_ =
+      captures_programs_ ? "" : "EVA_CLIP_CUDA_GRAPHS or EVA_CLIP_CUDA_SYNC forbids it";
 };
 
 }  // namespace
 
 std::unique_ptr<backend> open() {
-  return translated([] { return std::make_unique<cuda_backend>(); });
+  return translated([] {
+    // Whoever calls may have chosen another device; ours must be the current one from the first member on.
+    const device::on_first_device here;
+    return std::make_unique<cuda_backend>();
+  });
 }
 
 }  // namespace eva::cuda

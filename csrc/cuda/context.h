@@ -19,11 +19,17 @@ class workspace {
   template <class T> T* take(int64_t count) {
     const int64_t bytes = count * int64_t(sizeof(T));
     if (bytes > bytes_) {
-      bytes_ = std::max(bytes, 2 * bytes_);
-      blocks_.emplace_back(size_t(bytes_));
-      all_bytes_ += bytes_;
+      const int64_t larger = std::max(bytes, 2 * bytes_);
+      blocks_.emplace_back(size_t(larger));
+      bytes_ = larger;
+      all_bytes_ += larger;
     }
     return static_cast<T*>(blocks_.empty() ? nullptr : blocks_.back().data());
+  }
+
+  void free() {
+    blocks_.clear();
+    bytes_ = all_bytes_ = 0;
   }
 
   /// Of all the memory that it holds.
@@ -45,6 +51,7 @@ struct context {
   workspace product_scratch{};  // of matrix products, which a kernel may run between uses of its own
   index_faults faults{};
   std::shared_ptr<matrix_library> products{};  // opened by the backend, or by the first matrix product
+  bool synchronous = false;  // waits for every op, so that an error names the op that it came from
 };
 
 }  // namespace eva::cuda

@@ -5,13 +5,21 @@
 
 namespace eva::cuda {
 
+/// What the driver reports as an error of ours; `where` is the op with its operands, or what was done.
+[[noreturn]] inline void fail(const device::error& failure, const std::string& where) {
+  const error::detail_map facts = {{"where", where}, {"driver", failure.what()}};
+  const std::string in = (where.empty() ? "" : " in " + where) + ": " + failure.what();
+  if (failure.out_of_memory) throw out_of_memory_error("out of GPU memory" + in, facts);
+  if (failure.lasting) throw device_lost_error("the GPU failed" + in, facts);
+  throw error("ERR_EVACLIP_GPU", "the GPU refused a command" + in, facts);
+}
+
 /// Calls body, and gives what the driver reports a code of ours.
-template <class Body> auto translated(const Body& body) {
+template <class Body> auto translated(const Body& body, const std::string& where = "") {
   try {
     return body();
   } catch (const device::error& failure) {
-    if (failure.out_of_memory) throw out_of_memory_error("out of GPU memory", {{"driver", failure.what()}});
-    throw device_lost_error(std::string("the GPU failed: ") + failure.what());
+    fail(failure, where);
   }
 }
 

@@ -26,7 +26,7 @@ void staging::fill_parts(const upload& all, int lane, std::atomic<int64_t>& next
   for (int turn = 0;; turn ^= 1) {
     const int64_t part = next_part.fetch_add(1);
     if (part >= parts) return;
-    fill_part(all, part, slots_[size_t(2 * lane + turn)]);
+    fill_part(all, part, (*slots_)[size_t(2 * lane + turn)]);
   }
 }
 
@@ -37,19 +37,22 @@ void staging::fill(void* memory, int64_t bytes, const backend::producer& produce
     for (int64_t part = 0; part < parts; ++part) fill_part(all, part, next());
     return;
   }
+  slots();
   std::atomic<int64_t> next_part = 0;
   std::array<std::future<void>, size_t(lanes - 1)> others;
   for (int lane = 1; lane < lanes; ++lane)
-    others[size_t(lane - 1)] =
-        std::async(std::launch::async, [&, lane] { fill_parts(all, lane, next_part); });
+    others[size_t(lane - 1)] = std::async(std::launch::async, [&, lane] {
+      device::enter_first_device();
+      fill_parts(all, lane, next_part);
+    });
   fill_parts(all, 0, next_part);
   for (std::future<void>& other : others) other.get();
 }
 
 void staging::read(void* host, const void* memory, int64_t bytes, device::stream on) {
   const int64_t parts = parts_of(bytes);
-  const auto ahead = int64_t(slots_.size()) - 1;
-  std::array<slot*, std::tuple_size_v<decltype(slots_)>> using_slots{};
+  const auto ahead = int64_t(std::tuple_size_v<ring>) - 1;
+  std::array<slot*, std::tuple_size_v<ring>> using_slots{};
   const auto size_of_part = [&](int64_t part) {
     return size_t(std::min(slot_bytes, bytes - part * slot_bytes));
   };

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "cuda/device/runtime.cuh"
 #include "runtime/backend.h"
@@ -19,6 +20,9 @@ class staging {
   void fill(void* memory, int64_t bytes, const backend::producer& produce, device::stream on);
   /// Returns when `host` holds the bytes as all work queued before leaves them.
   void read(void* host, const void* memory, int64_t bytes, device::stream on);
+
+  /// Gives the pinned memory back; it is taken again when it is needed. Nothing may be under way.
+  void free() { slots_.reset(); }
 
   static constexpr int64_t slot_bytes = int64_t(4) << 20;
 
@@ -40,9 +44,14 @@ class staging {
   static void fill_part(const upload& all, int64_t part, slot& through);
   /// Fills its own two slots in turn, with the parts that no other lane has taken.
   void fill_parts(const upload& all, int lane, std::atomic<int64_t>& next_part);
-  slot& next() { return slots_[size_t(turn_++ % int64_t(slots_.size()))]; }
+  using ring = std::array<slot, size_t(2 * lanes)>;
+  ring& slots() {
+    if (!slots_) slots_ = std::make_unique<ring>();
+    return *slots_;
+  }
+  slot& next() { return slots()[size_t(turn_++ % int64_t(std::tuple_size_v<ring>))]; }
 
-  std::array<slot, size_t(2 * lanes)> slots_;
+  std::unique_ptr<ring> slots_;
   int64_t turn_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "cuda/table.h"
 
 #include <array>
+#include <string>
 
 #include "cuda/clip_loss/clip_loss.h"
 #include "cuda/failure.h"
@@ -12,14 +13,38 @@
 namespace eva::cuda {
 namespace {
 
+void describe(const tensor& t, const char* field, std::string& text) {
+  if (!t.present()) return;
+  text += (text.empty() ? "" : ", ") + std::string(field) + " " + std::string(to_string(t.type)) + " " +
+          to_string(t.dims);
+}
+/// Of a list, the first.
+void describe(const tensors& list, const char* field, std::string& text) {
+  if (!list.empty()) describe(list[0], field, text);
+}
+template <class T> void describe(const T&, const char*, std::string&) {}
+
+/// "layer_norm (x f32 [8, 16], …)"
+template <class Op> std::string described(const typename Op::args& args) {
+  std::string operands;
+  ops::for_each_field<Op>([&](const auto& field) { describe(args.*field.member, field.name, operands); });
+  return std::string(Op::name) + " (" + operands + ")";
+}
+
 template <class Op> struct prepared final : kernel {
-  prepared(const typename Op::args& args, context& on) : context_(on), plan_(args, on) {}
+  prepared(const typename Op::args& args, context& on) : context_(on), args_(args), plan_(args, on) {}
   void run() override {
-    translated([&] { plan_.run(context_); });
+    try {
+      plan_.run(context_);
+      if (context_.synchronous) device::synchronize(context_.stream);
+    } catch (const device::error& failure) {
+      fail(failure, described<Op>(args_));
+    }
   }
 
  private:
   context& context_;
+  const typename Op::args& args_;
   plan<Op> plan_;
 };
 

@@ -12,8 +12,7 @@ bool node::has_effect() const {
 }
 
 value_id graph::add(value v) {
-  for (int64_t dim : v.type.dims)
-    if (dim < 0) throw argument_error("a shape cannot hold " + std::to_string(dim));
+  element_count(v.type.dims);  // throws for a shape that cannot be
   values_.push_back(std::move(v));
   return value_id(values_.size() - 1);
 }
@@ -29,8 +28,8 @@ value_id graph::constant(dtype type, shape dims, const void* bytes) {
 
 value_id graph::parameter(const std::shared_ptr<eva::parameter>& p) {
   if (const auto found = parameters_.find(p.get()); found != parameters_.end()) return found->second;
-  tensor type = p->view();
-  type.data = nullptr;
+  if (!p->memory()) throw disposed_error("the parameter");
+  const tensor type = p->stored();
   const value_id id = add({type, origin::parameter, no_value, p});
   parameters_[p.get()] = id;
   return id;

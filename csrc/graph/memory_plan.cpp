@@ -3,12 +3,20 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/error.h"
+
 namespace eva {
 namespace {
 
 constexpr int64_t alignment = 256;
 
 int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+int64_t end_of(int64_t offset, int64_t bytes) {
+  int64_t end = 0;
+  if (!__builtin_add_overflow(offset, bytes, &end)) return end;
+  throw out_of_memory_error("out of memory: a program needs more bytes than there are addresses");
+}
 
 struct placed {
   int64_t offset, end;
@@ -33,7 +41,7 @@ memory_plan plan_memory(const std::vector<lifetime>& values, bool share) {
   if (!share) {
     for (size_t i = 0; i < values.size(); ++i) {
       plan.offsets[i] = plan.bytes;
-      plan.bytes += aligned(values[i].bytes);
+      plan.bytes = end_of(plan.bytes, aligned(values[i].bytes));
     }
     return plan;
   }
@@ -49,8 +57,8 @@ memory_plan plan_memory(const std::vector<lifetime>& values, bool share) {
     const int64_t bytes = aligned(values[i].bytes);
     const int64_t offset = lowest_gap(by_offset, values[i], bytes);
     plan.offsets[i] = offset;
-    plan.bytes = std::max(plan.bytes, offset + bytes);
-    const placed entry{offset, offset + bytes, values[i].first, values[i].last};
+    const placed entry{offset, end_of(offset, bytes), values[i].first, values[i].last};
+    plan.bytes = std::max(plan.bytes, entry.end);
     by_offset.insert(std::upper_bound(by_offset.begin(), by_offset.end(), entry,
                                       [](const placed& a, const placed& b) { return a.offset < b.offset; }),
                      entry);

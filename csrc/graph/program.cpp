@@ -12,6 +12,14 @@ program::program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, st
     : device_(std::move(on)), graph_(std::move(recorded)), outputs_(std::move(outputs)) {
   keep_needed();
   plan_memory(how);
+  for (const auto& value : graph_->values()) {
+    if (value.from != graph::origin::parameter) {
+      parameters_.emplace_back();
+      continue;
+    }
+    if (!value.parameter->memory()) throw disposed_error("a parameter of the program");
+    parameters_.push_back(value.parameter->memory());
+  }
 }
 
 // Backwards from the outputs and from the ops with an effect.
@@ -69,6 +77,32 @@ void program::plan_memory(const options& how) {
 }
 
 void program::prepare() {
+  const int64_t arena_before = device_->arena().bytes();
+  try {
+    expect_free_memory();
+    place_fixed();
+    device_->reserve_arena(plan_bytes_);
+    bind();
+    kernels_.reserve(order_.size());
+    for (node* n : order_) kernels_.push_back(device_->backend().prepare(n->op->index(), n->op->args()));
+  } catch (...) {
+    kernels_.clear();
+    parameters_.clear();
+    constants_.clear();
+    if (device_->arena().bytes() != arena_before) device_->free_arena();
+    throw;
+  }
+}
+
+/// Everything at once, so that nothing is taken where not all of it can be had.
+void program::expect_free_memory() const {
+  int64_t bytes = std::max<int64_t>(0, plan_bytes_ - device_->arena().bytes());
+  for (size_t i = 0; i < read_.size(); ++i)
+    if (read_[i]) bytes += int64_t(graph_->values()[i].constant.size());
+  device_->backend().expect_free(bytes);
+}
+
+void program::place_fixed() {
   const auto& values = graph_->values();
   fixed_.assign(values.size(), nullptr);
   for (size_t i = 0; i < values.size(); ++i) {
@@ -79,15 +113,16 @@ void program::prepare() {
       device_->backend().write(constants_.back().data(), values[i].constant.data(), bytes);
       fixed_[i] = constants_.back().data();
     } else if (values[i].from == graph::origin::parameter) {
-      if (!values[i].parameter->memory()) throw disposed_error("a parameter of the program");
-      parameters_.push_back(values[i].parameter->memory());
-      fixed_[i] = parameters_.back()->data();
+      fixed_[i] = parameters_[i]->data();
     }
   }
-  device_->reserve_arena(plan_bytes_);
-  bind();
-  kernels_.reserve(order_.size());
-  for (node* n : order_) kernels_.push_back(device_->backend().prepare(n->op->index(), n->op->args()));
+}
+
+void program::release() noexcept {
+  captured_.reset();
+  kernels_.clear();
+  constants_.clear();
+  parameters_.clear();
 }
 
 void* program::address(value_id id) const {
@@ -99,6 +134,7 @@ void* program::address(value_id id) const {
 void program::bind() {
   bound_generation_ = device_->arena_generation();
   captured_.reset();
+  capture_tried_ = false;
   for (node* n : order_)
     for (const slot& s : n->slots)
       if (s.value != no_value) s.place->data = address(s.value);
@@ -121,10 +157,22 @@ void program::run(std::span<const source> inputs, std::span<void* const> outputs
 // A program that runs once is not worth capturing, and the first run loads what must not load during a
 // capture.
 void program::run_kernels() {
-  if (has_run_ && !captured_) captured_ = device_->backend().capture(kernels_);
+  if (has_run_ && !capture_tried_) capture();
   if (!captured_) return run_one_by_one();
   if (device_->thread().cancelled()) throw disposed_error("the device");
   captured_->run();
+}
+
+void program::capture() {
+  capture_tried_ = true;
+  captured_ = device_->backend().capture(kernels_);
+  const std::lock_guard lock(capture_mutex_);
+  capture_failure_ = captured_ ? "" : device_->backend().capture_failure();
+}
+
+std::string program::capture_failure() const {
+  const std::lock_guard lock(capture_mutex_);
+  return capture_failure_;
 }
 
 void program::run_one_by_one() {

@@ -1,17 +1,19 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "graph/graph.h"
+#include "runtime/device.h"
 
 namespace eva {
 
 /// A recorded graph made ready for a device: dead ops removed, every value placed in the device's arena,
 /// every kernel prepared. All members but the constructor and the counters run on the device's thread.
-class program {
+class program final : public device_resource {
  public:
   struct options {
     bool share_memory = true;  // values that are never alive together share bytes
@@ -27,7 +29,7 @@ class program {
   program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, std::vector<value_id> outputs,
           options);
 
-  /// Takes memory and prepares the kernels.
+  /// Takes memory and prepares the kernels; where it throws, everything taken has been given back.
   void prepare();
 
   /// Copies the inputs in, runs every kernel, copies the outputs out, in the order of the ids given. Throws
@@ -38,6 +40,9 @@ class program {
   };
   void run(std::span<const source> inputs, std::span<void* const> outputs);
 
+  /// Nothing can be run afterwards.
+  void release() noexcept override;
+
   /// From the next run on, every kernel is timed; a call forgets the timings so far.
   void start_profile();
   const std::vector<timing>& profile() const { return profile_; }
@@ -47,6 +52,9 @@ class program {
   int64_t arena_bytes() const { return plan_bytes_; }
   int64_t unshared_bytes() const { return unshared_bytes_; }
   size_t kernels() const { return order_.size(); }
+  /// Why the device runs this program kernel by kernel and not as a captured whole; empty where it does not,
+  /// or has not been asked to yet. From any thread.
+  std::string capture_failure() const;
   const std::shared_ptr<device>& owner() const { return device_; }
 
  private:
@@ -54,6 +62,9 @@ class program {
   void plan_memory(const options&);
   void bind();
   void* address(value_id id) const;
+  void expect_free_memory() const;
+  void place_fixed();
+  void capture();
   void run_kernels();
   void run_one_by_one();
   void run_profiled();
@@ -66,10 +77,12 @@ class program {
   std::vector<int64_t> offsets_;  // by value: in the arena, -1 when it is not there
   std::vector<device_memory> constants_;
   std::vector<void*> fixed_;                                // by value: address of parameters and constants
-  std::vector<std::shared_ptr<device_memory>> parameters_;  // kept alive
+  std::vector<std::shared_ptr<device_memory>> parameters_;  // by value: kept alive
   std::vector<std::unique_ptr<kernel>> kernels_;
-  std::unique_ptr<kernel> captured_;  // all of them in one, bound to where the arena is
-  bool has_run_ = false;
+  std::unique_ptr<kernel> captured_;              // all of them in one, bound to where the arena is
+  bool has_run_ = false, capture_tried_ = false;  // with the arena where it is
+  mutable std::mutex capture_mutex_;
+  std::string capture_failure_;
   std::vector<timing> profile_;
   bool profiling_ = false;
   int bound_generation_ = -1;

@@ -3,23 +3,22 @@
 #include "napi/environment.h"
 #include "napi/file_object.h"
 #include "napi/graph_object.h"
+#include "napi/openmp_spinning.h"
 
 namespace eva::napi {
-
-Napi::Error to_js(Napi::Env env, const error& e) {
-  auto details = Napi::Object::New(env);
-  for (const auto& [name, value] : e.details) details.Set(name, value);
-  const auto& make = environment::of(env).make_error;
-  return Napi::Error(env,
-                     make.Call({Napi::String::New(env, e.code), Napi::String::New(env, e.what()), details}));
-}
 
 namespace {
 
 // ((code, message, details) → Error): called once by lib/native.ts.
 void set_error_factory(const Napi::CallbackInfo& info) {
-  environment::of(info.Env()).make_error = Napi::Persistent(info[0].As<Napi::Function>());
+  guard(info.Env(), [&] {
+    if (!info[0].IsFunction()) throw argument_error("the error factory must be a function");
+    environment::of(info.Env()).make_error = Napi::Persistent(info[0].As<Napi::Function>());
+  });
 }
+
+// Called when the process or the worker is about to end: process.exit() runs no cleanup hook.
+void stop_devices(const Napi::CallbackInfo& info) { environment::of(info.Env()).stop(); }
 
 // { op: [[field, kind], …] } for every op.
 Napi::Value op_fields(const Napi::CallbackInfo& info) {
@@ -38,19 +37,22 @@ Napi::Value op_fields(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  forget_openmp_spinning();
   auto* state = new environment;
   env.SetInstanceData(state);
   // Before anything of the environment goes, no device thread may still work for it.
   env.AddCleanupHook(
       [](environment* e) {
-        for (const auto& weak : e->devices)
-          if (const auto live = weak.lock()) live->close();
+        e->stop();
+        e->tasks.clear();
       },
       state);
+  state->device_class = Napi::Persistent(device_object::define(env));
   state->parameter_class = Napi::Persistent(parameter_object::define(env));
   state->program_class = Napi::Persistent(program_object::define(env));
   state->file_class = Napi::Persistent(file_object::define(env));
-  exports.Set("Device", device_object::define(env));
+  exports.Set("openDevice", Napi::Function::New(env, open_device));
+  exports.Set("stopDevices", Napi::Function::New(env, stop_devices));
   exports.Set("Graph", graph_object::define(env));
   exports.Set("MappedFile", state->file_class.Value());
   exports.Set("convertElements", Napi::Function::New(env, convert_elements));

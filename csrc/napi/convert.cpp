@@ -1,6 +1,7 @@
 #include "napi/convert.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "core/error.h"
 
@@ -108,16 +109,47 @@ Napi::Array to_js(Napi::Env env, const shape& dims) {
   return array;
 }
 
-std::byte* bytes_of(const Napi::Value& value, int64_t expected, const char* what) {
+namespace {
+
+/// Of a SharedArrayBuffer, too, which Napi::TypedArray does not give.
+struct array_view {
+  std::byte* data = nullptr;
+  int64_t bytes = 0;
+  bool shared = false;
+};
+
+array_view view_of(const Napi::Value& value, int64_t expected, const char* what) {
   if (!value.IsTypedArray()) throw argument_error(std::string(what) + " must be a typed array");
-  const auto array = value.As<Napi::TypedArray>();
-  if (int64_t(array.ByteLength()) != expected)
-    throw argument_error(std::string(what) + " must hold " + std::to_string(expected) + " bytes, got " +
-                             std::to_string(array.ByteLength()),
-                         {{"field", what},
-                          {"expected", std::to_string(expected)},
-                          {"actual", std::to_string(array.ByteLength())}});
-  return static_cast<std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+  void* data = nullptr;
+  napi_value buffer = nullptr;
+  bool is_array_buffer = false;
+  if (napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, &data, &buffer, nullptr) != napi_ok ||
+      napi_is_arraybuffer(value.Env(), buffer, &is_array_buffer) != napi_ok)
+    throw argument_error(std::string(what) + " is a typed array of an unknown kind");
+  const auto bytes = int64_t(value.As<Napi::TypedArray>().ByteLength());
+  if (bytes != expected)
+    throw argument_error(
+        std::string(what) + " must hold " + std::to_string(expected) + " bytes, got " + std::to_string(bytes),
+        {{"field", what}, {"expected", std::to_string(expected)}, {"actual", std::to_string(bytes)}});
+  return {static_cast<std::byte*>(data), bytes, !is_array_buffer};
+}
+
+}  // namespace
+
+std::byte* bytes_of(const Napi::Value& value, int64_t expected, const char* what) {
+  return view_of(value, expected, what).data;
+}
+
+std::shared_ptr<const std::byte> input_from(const Napi::Value& value, int64_t expected, const char* what,
+                                            task& reader) {
+  const array_view view = view_of(value, expected, what);
+  if (view.shared) {
+    reader.pinned.push_back(Napi::Persistent(value.As<Napi::Object>()));
+    return {std::shared_ptr<void>(), view.data};
+  }
+  std::shared_ptr<std::byte[]> copy(new std::byte[size_t(view.bytes)]);
+  if (view.bytes > 0) std::memcpy(copy.get(), view.data, size_t(view.bytes));
+  return {copy, copy.get()};
 }
 
 }  // namespace eva::napi

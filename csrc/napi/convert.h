@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "graph/graph.h"
+#include "napi/task.h"
 
 namespace eva::napi {
 
@@ -21,5 +22,10 @@ Napi::Array to_js(Napi::Env env, const shape& dims);
 
 /// The bytes of a typed array, checked against a size.
 std::byte* bytes_of(const Napi::Value& value, int64_t expected, const char* what);
+
+/// The same for a task that reads them later: a copy, because an ArrayBuffer can be detached or shrunk
+/// meanwhile. What a SharedArrayBuffer holds stays where it is, so it is read in place.
+std::shared_ptr<const std::byte> input_from(const Napi::Value& value, int64_t expected, const char* what,
+                                            task& reader);
 
 }  // namespace eva::napi

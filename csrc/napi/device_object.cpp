@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <filesystem>
+#include <limits>
 
 #include "cpu/dispatch/backend.h"
 #include "napi/convert.h"
@@ -22,66 +23,109 @@ std::string beside_the_addon() {
   return path.parent_path() / "libeva_clip_cuda.so";
 }
 
+std::string shortened(const std::string& path) {
+  constexpr size_t most = 200;
+  return path.size() <= most ? path : path.substr(0, most) + "…";
+}
+
 std::shared_ptr<backend> open_cuda(const std::string& path) {
-  if (!std::filesystem::exists(path))
-    throw device_error("there is no CUDA backend at " + path +
-                           "; `npm run build:cuda`, which needs nvcc 12.8 or newer, builds it",
-                       {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", path}});
+  std::error_code reason;
+  // A pipe would be waited for without end.
+  if (!std::filesystem::is_regular_file(path, reason))
+    throw device_error("the package has no CUDA backend (" + shortened(path) +
+                           (reason && reason != std::errc::no_such_file_or_directory
+                                ? ": " + reason.message()
+                                : std::string()) +
+                           "); in a checkout, `npm run build:cuda` builds it with nvcc 12.8 or newer",
+                       {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", shortened(path)}});
   return open_backend_library(path, backend_interface_of(ops::fingerprint));
 }
 
-std::shared_ptr<backend> open_backend(const Napi::Object& options) {
-  const auto text = [&](const char* name) {
-    const Napi::Value value = options.Get(name);
-    return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
-  };
-  const std::string kind = text("kind");
-  if (kind == "cuda") {
-    const std::string given = text("cudaLibrary");
-    return open_cuda(given.empty() ? beside_the_addon() : given);
-  }
+std::string text_from(const Napi::Object& options, const char* name) {
+  const Napi::Value value = options.Get(name);
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
+device::opener opener_from(const Napi::Value& value) {
+  if (!value.IsObject()) throw argument_error("options must be an object");
+  const auto options = value.As<Napi::Object>();
+  const std::string kind = text_from(options, "kind");
+  if (kind == "cuda")
+    return [given = text_from(options, "cudaLibrary")] {
+      return open_cuda(given.empty() ? beside_the_addon() : given);
+    };
   if (kind != "cpu") throw device_error("this build has no " + kind + " backend", {{"kind", kind}});
-  const Napi::Value threads = options.Get("threads");
-  return cpu::open(threads.IsNumber() ? threads.As<Napi::Number>().Int32Value() : 1, text("instructionSet"));
+  const int64_t threads = whole_number_from(options.Get("threads"), "threads");
+  return [threads, set = text_from(options, "instructionSet")] { return cpu::open(threads, set); };
 }
 
 }  // namespace
+
+Napi::Value open_device(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    auto open = opener_from(info[0]);
+    auto native = std::make_shared<device>();
+    environment::of(info.Env()).add(native);
+    auto queue = std::make_shared<task_queue>(info.Env(), native);
+    return queue->run(info.Env(), {.work = [native, open = std::move(open)] { native->open(open); },
+                                   .result = [native, queue](Napi::Env env) -> Napi::Value {
+                                     auto object = environment::of(env).device_class.New({});
+                                     device_object::Unwrap(object)->take(native, queue);
+                                     return object;
+                                   }});
+  });
+}
 
 Napi::Function device_object::define(Napi::Env env) {
   return DefineClass(
       env, "NativeDevice",
       {InstanceMethod<&device_object::info>("info"), InstanceMethod<&device_object::memory>("memory"),
        InstanceMethod<&device_object::create_parameter>("createParameter"),
+       InstanceMethod<&device_object::expect_free>("expectFree"),
        InstanceMethod<&device_object::close>("close")});
 }
 
-device_object::device_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<device_object>(info) {
-  guard(info.Env(), [&] { device_ = std::make_shared<device>(open_backend(info[0].As<Napi::Object>())); });
-  queue_ = std::make_shared<task_queue>(info.Env(), device_);
-  environment::of(info.Env()).devices.push_back(device_);
-}
-
 Napi::Value device_object::info(const Napi::CallbackInfo& info) {
-  const auto description = device_->backend().info();
-  auto out = Napi::Object::New(info.Env());
-  out.Set("kind", description.kind);
-  out.Set("name", description.name);
-  out.Set("instructionSet", description.instruction_set);
-  out.Set("library", description.library);
-  out.Set("threads", description.threads);
-  if (!description.driver.empty()) out.Set("driver", description.driver);
-  if (description.memory_bytes > 0) out.Set("memoryBytes", double(description.memory_bytes));
-  return out;
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto& description = device_->info();
+    auto out = Napi::Object::New(info.Env());
+    out.Set("kind", description.kind);
+    out.Set("name", description.name);
+    out.Set("instructionSet", description.instruction_set);
+    out.Set("library", description.library);
+    out.Set("threads", description.threads);
+    if (!description.driver.empty()) out.Set("driver", description.driver);
+    if (description.memory_bytes > 0) out.Set("memoryBytes", double(description.memory_bytes));
+    return out;
+  });
 }
 
 Napi::Value device_object::memory(const Napi::CallbackInfo& info) {
-  return queue_->run(info.Env(), {.work = [] {},
-                                  .result = [native = device_](Napi::Env env) -> Napi::Value {
-                                    auto out = Napi::Object::New(env);
-                                    out.Set("arenaBytes", double(native->arena().bytes()));
-                                    out.Set("workspaceBytes", double(native->backend().workspace_bytes()));
-                                    return out;
-                                  }});
+  struct usage {
+    int64_t arena = 0, workspace = 0;
+  };
+  return guard(info.Env(), [&]() -> Napi::Value {
+    auto now = std::make_shared<usage>();
+    return queue_->run(info.Env(), {.work =
+                                        [now, on = device_] {
+                                          *now = {on->arena().bytes(), on->backend().workspace_bytes()};
+                                        },
+                                    .result = [now](Napi::Env env) -> Napi::Value {
+                                      auto out = Napi::Object::New(env);
+                                      out.Set("arenaBytes", double(now->arena));
+                                      out.Set("workspaceBytes", double(now->workspace));
+                                      return out;
+                                    }});
+  });
+}
+
+// (bytes): throws when so many more cannot be had.
+Napi::Value device_object::expect_free(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    if (device_->closed()) throw disposed_error("the device");
+    device_->backend().expect_free(whole_number_from(info[0], "bytes"));
+    return info.Env().Undefined();
+  });
 }
 
 Napi::Value device_object::create_parameter(const Napi::CallbackInfo& info) {
@@ -95,13 +139,17 @@ Napi::Value device_object::create_parameter(const Napi::CallbackInfo& info) {
   });
 }
 
-// Waits for what was posted before, then stops the thread.
+// After the work that was started, all memory is given back and the thread ends.
 Napi::Value device_object::close(const Napi::CallbackInfo& info) {
-  return queue_->run(info.Env(), {.work = [] {},
-                                  .result = [native = device_](Napi::Env env) -> Napi::Value {
-                                    native->close();
-                                    return env.Undefined();
-                                  }});
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto released = queue_->run(info.Env(), {.work = [on = device_] { on->release(); },
+                                                   .result = [on = device_](Napi::Env env) -> Napi::Value {
+                                                     on->stop();
+                                                     return env.Undefined();
+                                                   }});
+    device_->close();
+    return released;
+  });
 }
 
 Napi::Function parameter_object::define(Napi::Env env) {
@@ -113,15 +161,16 @@ Napi::Function parameter_object::define(Napi::Env env) {
 }
 
 parameter parameter_object::storage() const {
-  parameter_->view();
+  if (!parameter_->memory()) throw disposed_error("the parameter");
   return *parameter_;
 }
 
 Napi::Value parameter_object::write(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    task work{
-        .work = [to = storage(), from = bytes_of(info[0], parameter_->bytes(), "data")] { to.write(from); }};
-    work.pinned.push_back(Napi::Persistent(info[0].As<Napi::Object>()));
+    task work;
+    work.work = [to = storage(), from = input_from(info[0], parameter_->bytes(), "data", work)] {
+      to.write(from.get());
+    };
     return queue_->run(info.Env(), std::move(work));
   });
 }

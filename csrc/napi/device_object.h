@@ -7,12 +7,19 @@
 
 namespace eva::napi {
 
-/// A device as JavaScript holds it: new Device({ kind, threads, instructionSet, cudaLibrary }).
+/// ({ kind, threads, instructionSet, cudaLibrary }) → a promise of the device.
+Napi::Value open_device(const Napi::CallbackInfo& info);
+
+/// A device as JavaScript holds it.
 class device_object final : public Napi::ObjectWrap<device_object> {
  public:
-  explicit device_object(const Napi::CallbackInfo& info);
+  explicit device_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<device_object>(info) {}
   static Napi::Function define(Napi::Env env);
 
+  void take(std::shared_ptr<device> opened, std::shared_ptr<task_queue> queue) {
+    device_ = std::move(opened);
+    queue_ = std::move(queue);
+  }
   const std::shared_ptr<device>& native() const { return device_; }
   const std::shared_ptr<task_queue>& queue() const { return queue_; }
 
@@ -20,6 +27,7 @@ class device_object final : public Napi::ObjectWrap<device_object> {
   Napi::Value info(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value create_parameter(const Napi::CallbackInfo& info);
+  Napi::Value expect_free(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<device> device_;
@@ -43,7 +51,7 @@ class parameter_object final : public Napi::ObjectWrap<parameter_object> {
   Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo&) { parameter_->dispose(); }
-  /// For work that is queued, which disposing does not disturb. Throws disposed_error.
+  /// For work that is queued, which disposing the parameter does not disturb. Throws disposed_error.
   parameter storage() const;
 
   std::shared_ptr<parameter> parameter_;

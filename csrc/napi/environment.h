@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "core/error.h"
@@ -14,25 +15,50 @@ namespace eva::napi {
 /// works in all of them at once.
 struct environment {
   Napi::FunctionReference make_error;  // (code, message, details) → an Error of that environment
+  Napi::FunctionReference device_class;
   Napi::FunctionReference parameter_class;
   Napi::FunctionReference program_class;
   Napi::FunctionReference file_class;
-  std::vector<std::weak_ptr<device>> devices;  // joined before the environment goes
+  /// Until their threads have ended, so that no device goes on its own thread.
+  std::vector<std::shared_ptr<device>> devices;
+  /// Tasks whose promises are not settled yet.
+  std::unordered_map<const void*, std::shared_ptr<void>> tasks;
 
   static environment& of(Napi::Env env) { return *env.GetInstanceData<environment>(); }
+
+  /// Adds a device, and forgets those whose threads have ended.
+  void add(std::shared_ptr<device> opened);
+  /// Joins the devices' threads: the running jobs give up, and those that wait are dropped.
+  void stop();
 };
 
 Napi::Error to_js(Napi::Env env, const error& e);
 
-/// Runs `body`; a library failure leaves as the JavaScript error with the same code.
+/// The C++ exception that is being handled, of whatever type, as an error with a code.
+error current_failure();
+
+/// Runs `body`; any failure leaves as a JavaScript error with a code.
 template <class Body> auto guard(Napi::Env env, const Body& body) {
   try {
     return body();
-  } catch (const error& e) {
-    throw to_js(env, e);
-  } catch (const std::bad_alloc&) {
-    throw to_js(env, out_of_memory_error("out of host memory"));
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    throw to_js(env, current_failure());
   }
+}
+
+/// The C++ object behind one that `made_by` of this environment made; an object of another copy of the
+/// package has another class.
+template <class T>
+T* unwrap(const Napi::Value& value, const Napi::FunctionReference& made_by, const char* what) {
+  const auto refuse = [&] {
+    return argument_error(std::string(what) + " of this copy of the package is needed");
+  };
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(made_by.Value())) throw refuse();
+  void* wrapped = nullptr;
+  if (napi_unwrap(value.Env(), value, &wrapped) != napi_ok || !wrapped) throw refuse();
+  return static_cast<T*>(wrapped);
 }
 
 }  // namespace eva::napi

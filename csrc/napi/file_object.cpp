@@ -27,11 +27,9 @@ stored_dtype stored_dtype_of(dtype type) {
 io::stored_tensor stored_tensor_from(const Napi::Value& value) {
   if (!value.IsObject()) throw argument_error("a stored tensor must be an object");
   const auto object = value.As<Napi::Object>();
-  const Napi::Value file = object.Get("file");
-  if (!file.IsObject() ||
-      !file.As<Napi::Object>().InstanceOf(environment::of(value.Env()).file_class.Value()))
-    throw argument_error("the file of a stored tensor must be a MappedFile");
-  return {file_object::Unwrap(file.As<Napi::Object>())->native(), stored_dtype_from(object.Get("dtype")),
+  const auto* file =
+      unwrap<file_object>(object.Get("file"), environment::of(value.Env()).file_class, "a MappedFile");
+  return {file->native(), stored_dtype_from(object.Get("dtype")),
           whole_number_from(object.Get("offset"), "an offset"), shape_from(object.Get("shape")),
           shape_from(object.Get("strides"))};
 }
@@ -71,7 +69,7 @@ const std::shared_ptr<const mapped_file>& file_object::native() const {
 }
 
 Napi::Value file_object::size(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), double(size_));
+  return guard(info.Env(), [&] { return Napi::Number::New(info.Env(), double(size_)); });
 }
 
 // (begin, Uint8Array)
@@ -121,7 +119,7 @@ void load(const std::vector<piece>& pieces, const parameter& to) {
   for (const auto& [from, at] : pieces) from.check_file();
   for (const piece& each : pieces)
     to.fill(each.at, each.from.size(), [&](int64_t begin, int64_t end, std::byte* elements) {
-      if (to.owner()->closed()) throw disposed_error("the device");
+      if (to.owner()->thread().cancelled()) throw disposed_error("the device");
       each.from.copy(begin, end - begin, type, elements);
     });
 }

@@ -34,14 +34,15 @@ Napi::Value graph_object::constant(const Napi::CallbackInfo& info) {
 
 Napi::Value graph_object::parameter(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const auto* object = parameter_object::Unwrap(info[0].As<Napi::Object>());
+    const auto* object =
+        unwrap<parameter_object>(info[0], environment::of(info.Env()).parameter_class, "a parameter");
     return Napi::Number::New(info.Env(), recording().parameter(object->native()));
   });
 }
 
 Napi::Value graph_object::reshape(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const value_id from = info[0].As<Napi::Number>().Int32Value();
+    const auto from = value_id(whole_number_from(info[0], "a value id"));
     return Napi::Number::New(info.Env(), recording().reshape(from, shape_from(info[1])));
   });
 }
@@ -49,6 +50,7 @@ Napi::Value graph_object::reshape(const Napi::CallbackInfo& info) {
 // (op, inputs, attributes) → [{ field, id, dtype, shape }] of the outputs, in their declared order.
 Napi::Value graph_object::apply(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
+    if (!info[0].IsString()) throw argument_error("the name of an op must be a string");
     const std::string op = info[0].As<Napi::String>();
     const node& n = recording().apply(op, operands_from(info[1]), attributes_from(info[2]));
     auto outputs = Napi::Array::New(info.Env());
@@ -68,11 +70,13 @@ Napi::Value graph_object::apply(const Napi::CallbackInfo& info) {
 // (device, output ids, { shareMemory }) → a promise of the program.
 Napi::Value graph_object::compile(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const auto* on = device_object::Unwrap(info[0].As<Napi::Object>());
+    const auto* on = unwrap<device_object>(info[0], environment::of(info.Env()).device_class, "a device");
     program::options how;
     if (info[2].IsObject()) how.share_memory = info[2].As<Napi::Object>().Get("shareMemory").ToBoolean();
     recording();
-    auto native = std::make_shared<program>(on->native(), std::move(graph_), ids_from(info[1]), how);
+    const auto native = destroyed_on(
+        on->native(), std::make_unique<program>(on->native(), std::move(graph_), ids_from(info[1]), how));
+    on->native()->hold(native);
     return on->queue()->run(info.Env(),
                             {.work = [native] { native->prepare(); },
                              .result = [native, queue = on->queue()](Napi::Env env) -> Napi::Value {
@@ -98,18 +102,19 @@ const std::shared_ptr<program>& program_object::native() const {
 }
 
 // (input ids, input typed arrays, output typed arrays in the order of compile's outputs) → promise. The
-// arrays must not be changed or transferred until it settles.
+// outputs must not be detached until it settles.
 Napi::Value program_object::run(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     const auto target = native();
     const auto ids = ids_from(info[0]);
+    if (!info[1].IsArray() || !info[2].IsArray()) throw argument_error("inputs and outputs must be arrays");
     const auto given = info[1].As<Napi::Array>(), wanted = info[2].As<Napi::Array>();
     task work;
     std::vector<program::source> inputs;
+    std::vector<std::shared_ptr<const std::byte>> owned;
     for (uint32_t i = 0; i < ids.size(); ++i) {
-      const Napi::Value array = given.Get(i);
-      inputs.push_back({ids[i], bytes_of(array, target->type_of(ids[i]).bytes(), "an input")});
-      work.pinned.push_back(Napi::Persistent(array.As<Napi::Object>()));
+      owned.push_back(input_from(given.Get(i), target->type_of(ids[i]).bytes(), "an input", work));
+      inputs.push_back({ids[i], owned.back().get()});
     }
     std::vector<void*> outputs;
     for (uint32_t i = 0; i < target->outputs().size(); ++i) {
@@ -117,7 +122,7 @@ Napi::Value program_object::run(const Napi::CallbackInfo& info) {
       outputs.push_back(bytes_of(array, target->type_of(target->outputs()[i]).bytes(), "an output"));
       work.pinned.push_back(Napi::Persistent(array.As<Napi::Object>()));
     }
-    work.work = [target, inputs = std::move(inputs), outputs = std::move(outputs)] {
+    work.work = [target, inputs = std::move(inputs), owned = std::move(owned), outputs = std::move(outputs)] {
       target->run(inputs, outputs);
     };
     return queue_->run(info.Env(), std::move(work));
@@ -130,6 +135,8 @@ Napi::Value program_object::stats(const Napi::CallbackInfo& info) {
     out.Set("kernels", double(native()->kernels()));
     out.Set("arenaBytes", double(native()->arena_bytes()));
     out.Set("unsharedBytes", double(native()->unshared_bytes()));
+    if (const std::string reason = native()->capture_failure(); !reason.empty())
+      out.Set("captureFailure", reason);
     return out;
   });
 }
@@ -142,10 +149,11 @@ Napi::Value program_object::start_profile(const Napi::CallbackInfo& info) {
 
 Napi::Value program_object::profile(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    return queue_->run(info.Env(), {.work = [] {},
-                                    .result = [target = native()](Napi::Env env) -> Napi::Value {
+    auto timings = std::make_shared<std::vector<program::timing>>();
+    return queue_->run(info.Env(), {.work = [timings, target = native()] { *timings = target->profile(); },
+                                    .result = [timings](Napi::Env env) -> Napi::Value {
                                       auto list = Napi::Array::New(env);
-                                      for (const auto& timing : target->profile()) {
+                                      for (const auto& timing : *timings) {
                                         auto entry = Napi::Object::New(env);
                                         entry.Set("op", timing.op);
                                         entry.Set("calls", double(timing.calls));

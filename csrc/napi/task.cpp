@@ -5,19 +5,26 @@ namespace eva::napi {
 struct task_queue::pending {
   Napi::Promise::Deferred deferred;
   task work;
-  std::optional<error> failure = std::nullopt;
+  std::optional<error> failure;
   std::shared_ptr<int> unsettled;
   channel to_js_thread;
 
   void perform() {
     try {
       work.work();
-    } catch (const error& e) {
-      failure = e;
-    } catch (const std::bad_alloc&) {
-      failure = out_of_memory_error("out of host memory");
-    } catch (const std::exception& e) {
-      failure = error("ERR_EVACLIP_INTERNAL", e.what());
+    } catch (...) {
+      failure = current_failure();
+    }
+  }
+
+  /// Not before the thread has done its part.
+  void settle(Napi::Env env) {
+    if (--*unsettled == 0) to_js_thread.Unref(env);
+    try {
+      if (failure) throw to_js(env, *failure);
+      deferred.Resolve(guard(env, [&] { return work.result ? work.result(env) : env.Undefined(); }));
+    } catch (const Napi::Error& e) {
+      deferred.Reject(e.Value());
     }
   }
 };
@@ -30,6 +37,7 @@ task_queue::task_queue(Napi::Env env, std::shared_ptr<device> on) : device_(std:
 
 // An environment that ends closes the channel first, and then drops the objects that use it.
 task_queue::~task_queue() {
+  device_->close();
   if (*channel_open_) channel_.Release();
 }
 
@@ -39,32 +47,30 @@ Napi::Promise task_queue::run(Napi::Env env, task work) {
     deferred.Reject(to_js(env, disposed_error("the device")).Value());
     return deferred.Promise();
   }
+  // The environment's, which may end before the job has run.
+  const std::shared_ptr<pending> job(
+      new pending{deferred, std::move(work), std::nullopt, unsettled_, channel_});
+  environment::of(env).tasks.emplace(job.get(), job);
   if ((*unsettled_)++ == 0) channel_.Ref(env);
-  // Not freed when the environment goes before the job ran: its references could then no longer be dropped.
-  auto* job = new pending{deferred, std::move(work), std::nullopt, unsettled_, channel_};
   channel_.Acquire();
-  device_->thread().post([job] {
+  const bool posted = device_->thread().post([job = job.get()] {
     job->perform();
     channel to_js_thread = job->to_js_thread;
     to_js_thread.NonBlockingCall(job);
     to_js_thread.Release();
   });
+  if (!posted) {
+    channel_.Release();
+    job->failure = disposed_error("the device");
+    settle(env, {}, nullptr, job.get());
+  }
   return deferred.Promise();
 }
 
 void task_queue::settle(Napi::Env env, Napi::Function, std::nullptr_t*, pending* done) {
-  if (env == nullptr) return;  // the environment is going
-  const std::unique_ptr<pending> job(done);
-  if (--*job->unsettled == 0) job->to_js_thread.Unref(env);
-  if (job->failure) {
-    job->deferred.Reject(to_js(env, *job->failure).Value());
-    return;
-  }
-  try {
-    job->deferred.Resolve(job->work.result ? job->work.result(env) : env.Undefined());
-  } catch (const Napi::Error& e) {
-    job->deferred.Reject(e.Value());
-  }
+  if (env == nullptr) return;  // the environment is going, and drops its tasks itself
+  const auto job = environment::of(env).tasks.extract(done);
+  done->settle(env);
 }
 
 }  // namespace eva::napi

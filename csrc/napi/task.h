@@ -12,19 +12,19 @@ namespace eva::napi {
 
 /// Work for a device's thread, and the promise that it settles.
 struct task {
-  std::function<void()> work;                              // on the device's thread; may throw error
+  std::function<void()> work;                              // on the device's thread; may throw
   std::function<Napi::Value(Napi::Env)> result = nullptr;  // on the JavaScript thread; undefined without it
   std::vector<Napi::ObjectReference> pinned = {};          // kept from the garbage collector meanwhile
 };
 
-/// Brings finished tasks back to the JavaScript thread; one for each device object. While tasks are pending
-/// it keeps the event loop alive.
+/// Brings finished tasks back to the JavaScript thread. While tasks are pending it keeps the event loop
+/// alive. The objects of a device share it, and when the last has gone, the device closes.
 class task_queue {
  public:
   task_queue(Napi::Env env, std::shared_ptr<device> on);
   ~task_queue();
 
-  /// Must be called on the JavaScript thread.
+  /// Must be called on the JavaScript thread. Rejects with disposed_error once the device has been closed.
   Napi::Promise run(Napi::Env env, task work);
 
  private:

@@ -32,7 +32,8 @@ template <class Args> void check_attention(const char* op, const Args& a) {
     expect_type(op, "positions", a.positions, dtype::i32);
     expect_shape(op, "positions", a.positions, {a.qkv.dim(0), a.qkv.dim(1) - 1});
   } else {
-    expect(a.qkv.dim(1) - 1 == a.rope.dim(0) * a.rope.dim(0), op, "rope covers a grid of G × G patches");
+    const int64_t patches = a.qkv.dim(1) - 1, grid = std::max<int64_t>(1, a.rope.dim(0));
+    expect(patches % grid == 0 && patches / grid == a.rope.dim(0), op, "rope covers a grid of G × G patches");
   }
 }
 
@@ -100,9 +101,9 @@ struct attention_backward {
                                             attribute{"causal", &args::causal}};
   static void infer(args& a) {
     check_attention(name, a);
-    expect_shape(name, "out", a.out, append(leading(a.qkv.dims), a.qkv.columns() / 3));
-    expect_shape(name, "dout", a.dout, a.out.dims);
-    expect_shape(name, "log_sum", a.log_sum, append(leading(a.qkv.dims), a.heads));
+    expect(name, "out", a.out, a.qkv.type, append(leading(a.qkv.dims), a.qkv.columns() / 3));
+    expect(name, "dout", a.dout, a.qkv.type, a.out.dims);
+    expect(name, "log_sum", a.log_sum, dtype::f32, append(leading(a.qkv.dims), a.heads));
     a.dqkv = {a.qkv.type, a.qkv.dims};
   }
   static double flops(const args& a) { return 2.5 * attention_flops(a); }

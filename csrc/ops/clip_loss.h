@@ -53,6 +53,7 @@ struct clip_loss {
     expect_rank(name, "image", a.image, 2, 2);
     expect_type(name, "text", a.text, a.image.type);
     expect_shape(name, "text", a.text, a.image.dims);
+    expect_type(name, "logit_scale", a.logit_scale, dtype::f32);
     expect_size(name, "logit_scale", a.logit_scale, 1);
     const int64_t batch = a.image.dim(0);
     a.loss = a.image_accuracy = a.text_accuracy = {dtype::f32, {}};
@@ -99,8 +100,16 @@ struct clip_loss_backward {
                                             scratch{"image_sums", &args::image_sums},
                                             scratch{"text_sums", &args::text_sums}};
   static void infer(args& a) {
-    expect_size(name, "dloss", a.dloss, 1);
+    for (auto [field, t] : {std::pair{"dloss", &a.dloss}, std::pair{"logit_scale", &a.logit_scale}}) {
+      expect_type(name, field, *t, dtype::f32);
+      expect_size(name, field, *t, 1);
+    }
     expect_float(name, "image", a.image);
+    expect_rank(name, "image", a.image, 2, 2);
+    for (auto [field, t] :
+         {std::pair{"row_log_sum", &a.row_log_sum}, std::pair{"column_log_sum", &a.column_log_sum},
+          std::pair{"row_log_odds", &a.row_log_odds}, std::pair{"column_log_odds", &a.column_log_odds}})
+      expect(name, field, *t, dtype::f32, {a.image.dim(0)});
     expect_type(name, "text", a.text, a.image.type);
     expect_shape(name, "text", a.text, a.image.dims);
     const int64_t batch = a.image.dim(0), embedding = a.image.dim(1);

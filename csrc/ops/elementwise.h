@@ -87,6 +87,8 @@ template <class Op> struct activation_backward {
   static constexpr auto fields =
       std::tuple{input{"dy", &args::dy}, input{"x", &args::x}, output{"dx", &args::dx}};
   static void infer(args& a) {
+    expect_float(Op::name, "x", a.x);
+    expect_float(Op::name, "dy", a.dy);
     expect_shape(Op::name, "dy", a.dy, a.x.dims);
     a.dx = {a.dy.type, a.dy.dims};
   }

@@ -29,6 +29,7 @@ struct embedding {
     expect_rank(name, "table", a.table, 2, 2);
     expect_type(name, "positions", a.positions, dtype::f32);
     expect_rank(name, "positions", a.positions, 2, 2);
+    expect(a.cu_seqlens.size() > 0, name, "cu_seqlens must have an entry more than there are sequences");
     expect_shape(name, "positions", a.positions, {a.positions.dim(0), a.table.columns()});
     expect(is_float(a.type), name, "type must be f32 or bf16");
     a.y = {a.type, {a.tokens.dim(0), a.table.columns()}};
@@ -55,6 +56,15 @@ struct embedding_backward {
                                             output{"dtable", &args::dtable},
                                             output{"dpositions", &args::dpositions}};
   static void infer(args& a) {
+    expect_float(name, "dy", a.dy);
+    expect_type(name, "tokens", a.tokens, dtype::i32);
+    expect_rank(name, "tokens", a.tokens, 1, 1);
+    expect_type(name, "cu_seqlens", a.cu_seqlens, dtype::i32);
+    expect_rank(name, "cu_seqlens", a.cu_seqlens, 1, 1);
+    expect(a.cu_seqlens.size() > 0, name, "cu_seqlens must have an entry more than there are sequences");
+    expect_rank(name, "table", a.table, 2, 2);
+    expect_rank(name, "positions", a.positions, 2, 2);
+    expect_shape(name, "positions", a.positions, {a.positions.dim(0), a.table.columns()});
     expect_shape(name, "dy", a.dy, {a.tokens.dim(0), a.table.columns()});
     a.dtable = {dtype::f32, a.table.dims};
     a.dpositions = {dtype::f32, a.positions.dims};

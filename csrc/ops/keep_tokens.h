@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+
 #include "ops/op.h"
 
 namespace eva::ops {
@@ -23,6 +25,7 @@ struct keep_tokens {
   static void infer(args& a) {
     expect_type(name, "seed", a.seed, dtype::i32);
     expect_shape(name, "seed", a.seed, {2});
+    expect(a.tokens <= std::numeric_limits<int32_t>::max(), name, "tokens must be less than 2^31");
     expect(a.batch > 0 && 0 < a.keep && a.keep <= a.tokens, name, "0 < keep <= tokens");
     a.kept = {dtype::i32, {a.batch, a.keep}};
   }
@@ -51,7 +54,7 @@ struct drop_path {
     expect_type(name, "seed", a.seed, dtype::i32);
     expect_shape(name, "seed", a.seed, {2});
     expect(0 <= a.rate && a.rate < 1, name, "rate must be in [0, 1)");
-    if (a.residual.present()) expect_shape(name, "residual", a.residual, a.x.dims);
+    expect_if_present(name, "residual", a.residual, a.x.type, a.x.dims);
     a.y = {a.x.type, a.x.dims};
   }
 };

@@ -35,8 +35,10 @@ struct l2_normalize_backward {
   static constexpr auto fields = std::tuple{input{"dy", &args::dy}, input{"y", &args::y},
                                             input{"norm", &args::norm}, output{"dx", &args::dx}};
   static void infer(args& a) {
-    expect_shape(name, "dy", a.dy, a.y.dims);
-    expect_shape(name, "norm", a.norm, leading(a.y.dims));
+    expect_float(name, "y", a.y);
+    expect_rank(name, "y", a.y, 1, 8);
+    expect(name, "dy", a.dy, a.y.type, a.y.dims);
+    expect(name, "norm", a.norm, dtype::f32, leading(a.y.dims));
     a.dx = {a.dy.type, a.dy.dims};
   }
 };

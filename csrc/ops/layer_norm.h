@@ -67,9 +67,13 @@ struct layer_norm_backward {
                  output{"dx", &args::dx},        output{"dweight", &args::dweight},
                  output{"dbias", &args::dbias}};
   static void infer(args& a) {
-    expect_shape(name, "dy", a.dy, a.x.dims);
-    if (a.mean.present()) expect_shape(name, "mean", a.mean, leading(a.x.dims));
-    if (a.residual.present()) expect_shape(name, "residual", a.residual, a.x.dims);
+    expect_float(name, "x", a.x);
+    expect_rank(name, "x", a.x, 1, 8);
+    expect(name, "dy", a.dy, a.x.type, a.x.dims);
+    expect(name, "weight", a.weight, dtype::f32, {a.x.columns()});
+    expect_if_present(name, "mean", a.mean, dtype::f32, leading(a.x.dims));
+    expect(name, "rstd", a.rstd, dtype::f32, leading(a.x.dims));
+    expect_if_present(name, "residual", a.residual, a.x.type, a.x.dims);
     a.dx = {a.x.type, a.x.dims};
     a.dweight = a.dbias = {dtype::f32, a.weight.dims};
   }

@@ -112,6 +112,10 @@ struct gather_rows_backward {
   static constexpr auto fields = std::tuple{input{"dy", &args::dy}, input{"index", &args::index},
                                             input{"like", &args::like}, output{"dx", &args::dx}};
   static void infer(args& a) {
+    expect_float(name, "dy", a.dy);
+    expect_type(name, "index", a.index, dtype::i32);
+    expect_rank(name, "index", a.index, 1, 1);
+    expect_rank(name, "like", a.like, 2, 8);
     expect_shape(name, "dy", a.dy, {a.index.size(), a.like.columns()});
     a.dx = {a.dy.type, a.like.dims};
   }
@@ -147,6 +151,9 @@ struct mean_tokens_backward {
   static constexpr auto fields = std::tuple{input{"dy", &args::dy}, input{"like", &args::like},
                                             output{"dx", &args::dx}, attribute{"begin", &args::begin}};
   static void infer(args& a) {
+    expect_float(name, "dy", a.dy);
+    expect_rank(name, "like", a.like, 3, 3);
+    expect(0 <= a.begin && a.begin < a.like.dim(1), name, "begin must name a token");
     expect_shape(name, "dy", a.dy, {a.like.dim(0), a.like.dim(2)});
     a.dx = {a.dy.type, a.like.dims};
   }

@@ -66,9 +66,15 @@ struct linear_input_gradient {
   static constexpr auto fields =
       std::tuple{input{"dy", &args::dy}, input_list{"weights", &args::weights}, output{"dx", &args::dx}};
   static void infer(args& a) {
+    expect_float(name, "dy", a.dy);
+    expect_rank(name, "dy", a.dy, 1, 8);
     expect(!a.weights.empty(), name, "weights must hold at least one matrix");
     int64_t n = 0;
-    for (const tensor& weight : a.weights) n += weight.dim(0);
+    for (const tensor& weight : a.weights) {
+      expect_rank(name, "weights", weight, 1, 8);
+      expect(name, "weights", weight, a.dy.type, {weight.dim(0), a.weights[0].columns()});
+      n += weight.dim(0);
+    }
     expect_shape(name, "dy", a.dy, append(leading(a.dy.dims), n));
     a.dx = {a.dy.type, append(leading(a.dy.dims), a.weights[0].columns())};
   }
@@ -94,6 +100,10 @@ struct linear_weight_gradient {
                                             attribute{"begin", &args::begin},
                                             attribute{"end", &args::end}};
   static void infer(args& a) {
+    expect_float(name, "dy", a.dy);
+    expect_rank(name, "dy", a.dy, 1, 8);
+    expect_type(name, "x", a.x, a.dy.type);
+    expect_rank(name, "x", a.x, 1, 8);
     expect(0 <= a.begin && a.begin < a.end && a.end <= a.dy.columns(), name, "0 <= begin < end <= N");
     expect(a.dy.rows() == a.x.rows(), name, "dy and x must have the same rows");
     a.dweight = {dtype::f32, {a.end - a.begin, a.x.columns()}};

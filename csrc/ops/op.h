@@ -95,6 +95,18 @@ inline void expect_type(const char* op, const char* field, const tensor& t, dtyp
   if (t.type != expected) fail_shape(op, field, std::string(to_string(expected)), t);
 }
 
+/// Both of them.
+inline void expect(const char* op, const char* field, const tensor& t, dtype type, const shape& dims) {
+  if (t.type != type || t.dims != dims)
+    fail_shape(op, field, std::string(to_string(type)) + " " + to_string(dims), t);
+}
+
+/// As that, where the tensor is there at all.
+inline void expect_if_present(const char* op, const char* field, const tensor& t, dtype type,
+                              const shape& dims) {
+  if (t.present()) expect(op, field, t, type, dims);
+}
+
 inline void expect_float(const char* op, const char* field, const tensor& t) {
   if (!is_float(t.type)) fail_shape(op, field, "f32 or bf16", t);
 }

@@ -39,6 +39,8 @@ template <class Args> void check_update(const char* op, const Args& a) {
       expect_shape(op, field, (*list)[i], dims);
     }
   }
+  for (auto [field, t] : {std::pair{"norm", &a.norm}, std::pair{"schedule", &a.schedule}})
+    expect_type(op, field, *t, dtype::f32);
   expect_size(op, "norm", a.norm, 1);
   expect_size(op, "schedule", a.schedule, 1);
   expect_size(op, "step", a.step, 1);

@@ -87,11 +87,13 @@ struct add_positions {
   static void infer(args& a) {
     expect_float(name, "x", a.x);
     expect_rank(name, "x", a.x, 3, 3);
+    expect_type(name, "class_token", a.class_token, dtype::f32);
     expect_size(name, "class_token", a.class_token, a.x.columns());
     expect_type(name, "positions", a.positions, dtype::f32);
-    expect(a.positions.columns() == a.x.columns(), name, "positions must have C columns");
+    expect(a.positions.columns() == a.x.columns() && a.positions.rows() > 0, name,
+           "positions must have C columns");
     if (a.kept.present())
-      expect_shape(name, "kept", a.kept, {a.x.dim(0), a.x.dim(1)});
+      expect(name, "kept", a.kept, dtype::i32, {a.x.dim(0), a.x.dim(1)});
     else
       expect_size(name, "positions", a.positions, (1 + a.x.dim(1)) * a.x.columns());
     a.y = {a.x.type, {a.x.dim(0), 1 + a.x.dim(1), a.x.dim(2)}};
@@ -118,7 +120,16 @@ struct add_positions_backward {
                                             output{"dclass_token", &args::dclass_token},
                                             output{"dpositions", &args::dpositions}};
   static void infer(args& a) {
+    expect_float(name, "dy", a.dy);
     expect_rank(name, "dy", a.dy, 3, 3);
+    expect(a.dy.dim(1) > 0, name, "dy must have a class token");
+    expect_size(name, "class_token", a.class_token, a.dy.columns());
+    expect(a.positions.columns() == a.dy.columns() && a.positions.rows() > 0, name,
+           "positions must have C columns");
+    if (a.kept.present())
+      expect(name, "kept", a.kept, dtype::i32, {a.dy.dim(0), a.dy.dim(1) - 1});
+    else
+      expect_size(name, "positions", a.positions, a.dy.dim(1) * a.dy.columns());
     a.dx = {a.dy.type, {a.dy.dim(0), a.dy.dim(1) - 1, a.dy.dim(2)}};
     a.dclass_token = {dtype::f32, a.class_token.dims};
     a.dpositions = {dtype::f32, a.positions.dims};

@@ -83,7 +83,9 @@ template <class Op> struct softmax_backward_op {
   static constexpr auto fields =
       std::tuple{input{"dy", &args::dy}, input{"y", &args::y}, output{"dx", &args::dx}};
   static void infer(args& a) {
-    expect_shape(Op::name, "dy", a.dy, a.y.dims);
+    expect_float(Op::name, "y", a.y);
+    expect_rank(Op::name, "y", a.y, 1, 8);
+    expect(Op::name, "dy", a.dy, a.y.type, a.y.dims);
     a.dx = {a.dy.type, a.dy.dims};
   }
 };

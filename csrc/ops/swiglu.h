@@ -72,7 +72,13 @@ struct swiglu_backward {
                                             attribute{"columns", &args::columns}};
   static void infer(args& a) {
     const int64_t f = a.x.columns() / 2;
-    expect_shape(name, "dy", a.dy, append(leading(a.x.dims), f));
+    expect_float(name, "x", a.x);
+    expect_rank(name, "x", a.x, 1, 8);
+    expect(a.x.columns() % 2 == 0, name, "x must have an even number of columns: gate and value");
+    expect(name, "dy", a.dy, a.x.type, append(leading(a.x.dims), f));
+    expect_if_present(name, "weight", a.weight, dtype::f32, {f});
+    for (auto [field, t] : {std::pair{"mean", &a.mean}, std::pair{"rstd", &a.rstd}})
+      expect_if_present(name, field, *t, dtype::f32, leading(a.x.dims));
     expect(a.weight.present() == a.mean.present() && a.mean.present() == a.rstd.present(), name,
            "weight, mean and rstd come together");
     expect(0 <= a.columns && a.columns <= f, name, "0 <= columns <= F");

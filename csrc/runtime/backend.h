@@ -38,6 +38,8 @@ struct backend {
   /// Throws out_of_memory_error with what was wanted and what was free.
   virtual void* allocate(int64_t bytes) = 0;
   virtual void release(void* memory, int64_t bytes) noexcept = 0;
+  /// Throws out_of_memory_error when `bytes` more cannot be had. From any thread.
+  virtual void expect_free(int64_t) const {}
   /// Puts the bytes from `begin` to `end` of a whole where it is told; begin is a multiple of 64.
   using producer = std::function<void(int64_t begin, int64_t end, std::byte* to)>;
   /// Fills device memory with what `produce` gives for each part, perhaps on several threads at once. Throws
@@ -66,8 +68,15 @@ struct backend {
   /// null where the device has nothing faster than running them one by one. Each has run before.
   virtual std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>>) { return nullptr; }
 
+  /// Why programs run kernel by kernel although `capture` could be expected to work; empty otherwise.
+  virtual std::string capture_failure() const { return {}; }
+
   /// Runs a kernel, and says how many seconds it took the device.
   virtual double time(kernel& work) = 0;
+
+  /// Frees what kernels held for their own use, pinned memory included. No kernel runs afterwards; releasing
+  /// memory is still allowed. On the device's thread, or when that has ended; repeated calls do nothing.
+  virtual void close() noexcept {}
 };
 
 }  // namespace eva

@@ -16,7 +16,7 @@ namespace eva {
 /// built from the same sources: then the second returns a C++ object and throws C++ exceptions, as a call
 /// within one library would. The library is never unloaded, because errors hold its strings.
 struct backend_interface {
-  uint64_t version = 2;     // of backend.h; changed by hand
+  uint64_t version = 3;     // of backend.h; changed by hand
   uint64_t ops = 0;         // ops::fingerprint
   uint64_t string_abi = 0;  // of the C++ library
 

@@ -1,5 +1,6 @@
 #include "runtime/device.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace eva {
@@ -19,14 +20,55 @@ void device_memory::swap(device_memory& other) noexcept {
   std::swap(bytes_, other.bytes_);
 }
 
-device::device(std::shared_ptr<eva::backend> implementation)
-    : backend_(std::move(implementation)), thread_([shared = backend_] { shared->enter_thread(); }) {}
+device::device() : thread_([this] { release(); }) {}
+
+device::device(std::shared_ptr<eva::backend> implementation) : device() {
+  backend_ = std::move(implementation);
+  thread_.post([this] { backend_->enter_thread(); });
+}
+
+void device::open(const opener& make) {
+  backend_ = make();
+  info_ = backend_->info();
+  backend_->enter_thread();
+}
 
 void device::reserve_arena(int64_t bytes) {
   if (bytes <= arena_.bytes()) return;
   arena_ = {};  // free first: the old and the new arena need not fit together
   ++arena_generation_;
   arena_ = device_memory(backend_, bytes);
+}
+
+void device::hold(std::weak_ptr<device_resource> resource) {
+  const std::lock_guard lock(held_mutex_);
+  if (held_.size() >= held_limit_) {
+    std::erase_if(held_, [](const auto& each) { return each.expired(); });
+    held_limit_ = std::max<size_t>(64, 2 * held_.size());
+  }
+  held_.push_back(std::move(resource));
+}
+
+void device::release() noexcept {
+  std::vector<std::weak_ptr<device_resource>> held;
+  {
+    const std::lock_guard lock(held_mutex_);
+    held.swap(held_);
+  }
+  for (const auto& weak : held)
+    if (const auto resource = weak.lock()) resource->release();
+  arena_.release();
+  backend_.reset();
+}
+
+void device::close() {
+  closed_ = true;
+  thread_.finish();
+}
+
+void device::stop() {
+  closed_ = true;
+  thread_.stop();
 }
 
 }  // namespace eva

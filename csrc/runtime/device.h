@@ -1,18 +1,28 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <vector>
 
 #include "runtime/backend.h"
 #include "runtime/device_thread.h"
 
 namespace eva {
 
+/// Something that holds memory of a device.
+struct device_resource {
+  virtual ~device_resource() = default;
+  /// Gives the memory back now. On the device's thread.
+  virtual void release() noexcept = 0;
+};
+
 /// Bytes of a device that live as long as this object.
-class device_memory {
+class device_memory final : public device_resource {
  public:
   device_memory() = default;
   device_memory(std::shared_ptr<backend> owner, int64_t bytes);
-  ~device_memory();
+  ~device_memory() override;
   device_memory(device_memory&& other) noexcept { swap(other); }
   device_memory& operator=(device_memory&& other) noexcept {
     swap(other);
@@ -21,6 +31,7 @@ class device_memory {
 
   std::byte* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
+  void release() noexcept override { const device_memory released = std::move(*this); }
 
  private:
   void swap(device_memory& other) noexcept;
@@ -31,10 +42,17 @@ class device_memory {
 };
 
 /// A backend with its thread, and the one arena that all its programs share: they run one after another, and
-/// nothing in it outlives a run.
+/// nothing in it outlives a run. Not to be destroyed on its own thread.
 class device {
  public:
+  using opener = std::function<std::shared_ptr<eva::backend>()>;
+
+  /// Starts the thread, on which `open` must then be called. Throws device_error when there can be no thread.
+  device();
   explicit device(std::shared_ptr<eva::backend> implementation);
+
+  void open(const opener& make);
+  const eva::backend::description& info() const { return info_; }
 
   eva::backend& backend() const { return *backend_; }
   const std::shared_ptr<eva::backend>& shared_backend() const { return backend_; }
@@ -42,18 +60,46 @@ class device {
 
   /// Makes the arena at least this large. On the device's thread.
   void reserve_arena(int64_t bytes);
+  /// The next run takes it again. On the device's thread.
+  void free_arena() {
+    arena_ = {};
+    ++arena_generation_;
+  }
   const device_memory& arena() const { return arena_; }
   /// Changes whenever the arena has moved.
   int arena_generation() const { return arena_generation_; }
 
-  void close() { thread_.stop(); }
-  bool closed() const { return thread_.cancelled(); }
+  /// Releases this, too, when the device goes.
+  void hold(std::weak_ptr<device_resource> resource);
+  /// Gives back all memory. On the device's thread, as the last work there.
+  void release() noexcept;
+
+  /// From now on the device takes no work; its thread ends after what it has.
+  void close();
+  /// Closes at once: the running job gives up, and the thread is joined.
+  void stop();
+  bool closed() const { return closed_; }
 
  private:
   std::shared_ptr<eva::backend> backend_;
+  eva::backend::description info_;
   device_memory arena_;
   int arena_generation_ = 0;
+  std::mutex held_mutex_;
+  std::vector<std::weak_ptr<device_resource>> held_;
+  size_t held_limit_ = 64;  // at which expired ones are removed
+  std::atomic<bool> closed_ = false;
   device_thread thread_;
 };
+
+/// Shares an object whose last owner leaves it to the device's thread to destroy, after the work posted
+/// before: freeing a GPU's memory waits for the GPU.
+template <class T>
+std::shared_ptr<T> destroyed_on(const std::shared_ptr<device>& on, std::unique_ptr<T> object) {
+  return std::shared_ptr<T>(object.release(), [weak = std::weak_ptr(on)](T* last) {
+    std::shared_ptr<T> owner(last);
+    if (const auto live = weak.lock()) live->thread().post([gone = std::move(owner)] {});
+  });
+}
 
 }  // namespace eva

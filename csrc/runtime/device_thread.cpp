@@ -1,14 +1,36 @@
 #include "runtime/device_thread.h"
 
+#include <system_error>
+#include <utility>
+
+#include "core/error.h"
+
 namespace eva {
 
-device_thread::device_thread(job enter) : thread_([this, enter = std::move(enter)] { loop(enter); }) {}
+device_thread::device_thread(job leave) : leave_(std::move(leave)), thread_(start()) {}
 
-void device_thread::post(job work) {
+std::thread device_thread::start() {
+  try {
+    return std::thread([this] { loop(); });
+  } catch (const std::system_error& e) {
+    throw device_error("the device's thread could not be started: " + std::string(e.what()));
+  }
+}
+
+bool device_thread::post(job work) {
   {
     const std::lock_guard lock(mutex_);
-    if (cancelled_) return;
+    if (ended_) return false;
     jobs_.push_back(std::move(work));
+  }
+  wake_.notify_one();
+  return true;
+}
+
+void device_thread::finish() {
+  {
+    const std::lock_guard lock(mutex_);
+    finishing_ = true;
   }
   wake_.notify_one();
 }
@@ -17,24 +39,33 @@ void device_thread::stop() {
   {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
-    jobs_.clear();
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
 }
 
-void device_thread::loop(const job& enter) {
-  enter();
-  for (;;) {
-    job work;
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return cancelled_ || !jobs_.empty(); });
-      if (cancelled_) return;
-      work = std::move(jobs_.front());
-      jobs_.pop_front();
-    }
-    work();
+bool device_thread::ended() {
+  const std::lock_guard lock(mutex_);
+  return ended_;
+}
+
+device_thread::job device_thread::next() {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [this] { return cancelled_ || finishing_ || !jobs_.empty(); });
+  if (cancelled_ || jobs_.empty()) return nullptr;
+  job work = std::move(jobs_.front());
+  jobs_.pop_front();
+  return work;
+}
+
+void device_thread::loop() {
+  while (const job work = next()) work();
+  leave_();
+  std::deque<job> dropped;  // destroyed without the lock
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    dropped.swap(jobs_);
   }
 }
 

@@ -17,7 +17,9 @@ void for_each_window(const padded_layout& layout, int64_t begin, int64_t end, co
   for (int64_t i = begin; i < end; i += window) body(i, std::min(end, i + window));
 }
 
-void expect_front_part(const shape& dims, const shape& stored) {
+/// `dims`, which must be the front part of `stored`.
+shape front_part(shape dims, const shape& stored) {
+  element_count(dims), element_count(stored);  // throw for shapes that cannot be
   bool fits = dims.size() == stored.size();
   for (size_t i = 0; fits && i < dims.size(); ++i) {
     const bool may_grow = i == 0 || i + 1 == dims.size();
@@ -26,21 +28,22 @@ void expect_front_part(const shape& dims, const shape& stored) {
   if (!fits)
     throw argument_error("a parameter " + to_string(dims) + " cannot be stored as " + to_string(stored),
                          {{"expected", to_string(dims)}, {"actual", to_string(stored)}});
+  return dims;
 }
 
 }  // namespace
 
 parameter::parameter(std::shared_ptr<device> owner, dtype type, shape dims, shape stored)
     : owner_(std::move(owner)),
-      dims_(std::move(dims)),
+      dims_(front_part(std::move(dims), stored)),
       stored_{type, std::move(stored)},
       layout_(dims_, stored_.dims) {
-  expect_front_part(dims_, stored_.dims);
-  memory_ = std::make_shared<device_memory>(owner_->shared_backend(), stored_.bytes());
+  memory_ = destroyed_on(owner_, std::make_unique<device_memory>(owner_->shared_backend(), stored_.bytes()));
+  owner_->hold(memory_);
 }
 
 tensor parameter::view() const {
-  if (!memory_) throw disposed_error("the parameter");
+  if (!memory_ || !memory_->data()) throw disposed_error("the parameter");
   tensor view = stored_;
   view.data = memory_->data();
   return view;

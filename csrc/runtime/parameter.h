@@ -20,6 +20,8 @@ class parameter {
   tensor view() const;
   const std::shared_ptr<device>& owner() const { return owner_; }
 
+  /// As the device has it, without an address.
+  const tensor& stored() const { return stored_; }
   dtype type() const { return stored_.type; }
   /// Without the padding.
   const shape& dims() const { return dims_; }
@@ -35,7 +37,8 @@ class parameter {
   /// Copies all elements without the padding to the host. On the device's thread.
   void read(std::byte* to) const;
 
-  /// Frees the memory now. Programs that use the parameter keep it alive, and working, until they go.
+  /// Frees the memory once nothing on the device's thread needs it. Programs that use the parameter keep it
+  /// alive, and working, until they go.
   void dispose() { memory_.reset(); }
   const std::shared_ptr<device_memory>& memory() const { return memory_; }
 

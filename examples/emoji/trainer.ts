@@ -45,10 +45,11 @@ export async function startTraining(
 }
 
 function optimizerFor(model: ClipModel, recipe: Recipe): Optimizer {
-  const { learningRate, weightDecay } = recipe;
+  const { learningRate, weightDecay, beta1, beta2, eps, clipNorm } = recipe;
   const tower = { learningRate, weightDecay };
   const rules = parameterRules(model.parameters(), { image: tower, text: tower, other: tower });
-  return recipe.optimizer === "lamb" ? new Lamb(rules, recipe) : new AdamW(rules, recipe);
+  const settings = { beta1, beta2, eps, clipNorm };
+  return recipe.optimizer === "lamb" ? new Lamb(rules, settings) : new AdamW(rules, settings);
 }
 
 /** Numbers of trained values, the logit scale left out. */

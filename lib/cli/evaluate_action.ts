@@ -64,6 +64,9 @@ export function describeEvaluation(result: Evaluation): string {
           `image to text: ${describeRecall(result.imageToText)}`,
           `text to image: ${describeRecall(result.textToImage)}`,
         ];
-  if (result.skipped > 0) lines.push(`${result.skipped} samples could not be used`);
+  if (result.skipped > 0) {
+    const reasons = Object.entries(result.skips).map(([reason, count]) => `${count} ${reason}`);
+    lines.push(`samples that could not be used: ${reasons.join(", ")}`);
+  }
   return [...lines, `protocol: ${result.protocol}`].join("\n");
 }

@@ -4,14 +4,17 @@ export const EXIT = {
   failure: 1,
   usage: 2,
   noDevice: 3,
-  /** 128 + SIGINT; a checkpoint was saved. */
-  interrupted: 130,
 } as const;
 
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+/** One of EXIT, or 128 and the number of the signal that ended a run. */
+export type ExitCode = number;
 
 /** Errors that mean the command was given wrong arguments. */
-const USAGE_CODES = new Set(["ERR_EVACLIP_INVALID_ARGUMENT", "ERR_EVACLIP_UNKNOWN_MODEL"]);
+const USAGE_CODES = new Set([
+  "ERR_EVACLIP_INVALID_ARGUMENT",
+  "ERR_EVACLIP_UNKNOWN_MODEL",
+  "ERR_EVACLIP_RUN_EXISTS",
+]);
 
 export function exitCodeOf(error: unknown): ExitCode {
   const { code } = error as { code?: string };

@@ -18,6 +18,12 @@ export function share(text: string): number {
   return value;
 }
 
+export function belowOne(text: string): number {
+  const value = share(text);
+  if (value === 1) throw new InvalidArgumentError("It must be 0 or more, and less than 1.");
+  return value;
+}
+
 export function whole(text: string): number {
   const value = numberFrom(text);
   if (!Number.isSafeInteger(value) || value < 0) {
@@ -32,6 +38,15 @@ export function positive(text: string): number {
   return value;
 }
 
+/** Samples decoded at once are held in memory, all of them before the first batch. */
+const MOST_WORKERS = 1024;
+
+export function workers(text: string): number {
+  const value = positive(text);
+  if (value > MOST_WORKERS) throw new InvalidArgumentError(`It must be from 1 to ${MOST_WORKERS}.`);
+  return value;
+}
+
 /** Flags of every command that computes. */
 export interface DeviceFlags {
   device: "auto" | "cpu" | "cuda";
@@ -40,13 +55,13 @@ export interface DeviceFlags {
 }
 
 export function addDeviceFlags(command: Command): Command {
-  const { EVA_CLIP_DEVICE = "auto" } = process.env;
+  const device = new Option("--device <kind>", "where to compute")
+    .choices(["auto", "cpu", "cuda"])
+    .default("auto");
+  // A variable that is set but empty means the same as one that is not set.
+  if (process.env.EVA_CLIP_DEVICE) device.env("EVA_CLIP_DEVICE");
   return command
-    .addOption(
-      new Option("--device <kind>", "where to compute")
-        .choices(["auto", "cpu", "cuda"])
-        .default(EVA_CLIP_DEVICE),
-    )
+    .addOption(device)
     .option("--threads <n>", "threads of the CPU", positive)
     .option("--json", "print one JSON document", false);
 }

@@ -1,3 +1,4 @@
+import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import {
   type Classification,
@@ -46,6 +47,18 @@ export async function loadModel(path: string, flags: ModelFlags): Promise<EvaCli
   return model;
 }
 
+/** The names of files among the words that a flag took. */
+function filesAmong(words: readonly string[]): string[] {
+  return words.filter((word) => existsSync(word) && statSync(word).isFile());
+}
+
+/** Says so when what a flag took looks like images that were meant to be arguments. */
+function noteFiles(flag: string, words: readonly string[]): void {
+  const files = filesAmong(words);
+  if (files.length === 0) return;
+  say(`note: ${flag} took ${files.join(", ")} as text; give images before ${flag}, or after --`);
+}
+
 interface Embedding {
   kind: "image" | "text";
   input: string;
@@ -57,6 +70,7 @@ export async function encode(words: readonly string[], flags: EncodeFlags): Prom
   if (images.length + flags.text.length === 0) {
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "nothing to encode: give images or --text");
   }
+  noteFiles("--text", flags.text);
   await using model = await loadModel(path, flags);
   const { batchSize } = flags;
   const rows = [
@@ -81,7 +95,12 @@ interface ClassifiedImage {
 export async function classify(words: readonly string[], flags: ClassifyFlags): Promise<void> {
   const { model: path, rest: images } = modelAndRest(words, flags);
   if (images.length === 0) {
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "nothing to classify: give images");
+    const files = filesAmong(flags.labels);
+    const why =
+      files.length === 0
+        ? "give images"
+        : `--labels took ${files.join(", ")} as a label; give images before --labels, or after --`;
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `nothing to classify: ${why}`);
   }
   const fromFile = flags.labelsFile === undefined ? [] : await readLines(flags.labelsFile);
   const labels = [...flags.labels, ...fromFile];
@@ -91,6 +110,7 @@ export async function classify(words: readonly string[], flags: ClassifyFlags): 
       "nothing to choose from: give --labels or --labels-file",
     );
   }
+  noteFiles("--labels", flags.labels);
   await using model = await loadModel(path, flags);
   const { templates, topK } = flags;
   const found = await model.classify(images, labels, {

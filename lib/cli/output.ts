@@ -2,7 +2,13 @@ import { inspect } from "node:util";
 
 /** Results go to standard output, everything else to standard error. */
 export function printResult(result: unknown, json: boolean, text: (result: never) => string): void {
-  process.stdout.write(`${json ? JSON.stringify(result) : text(result as never)}\n`);
+  if (json) printDocument(result);
+  else process.stdout.write(`${text(result as never)}\n`);
+}
+
+/** The one document that `--json` promises. */
+export function printDocument(document: unknown): void {
+  process.stdout.write(`${JSON.stringify(document)}\n`);
 }
 
 export function say(message: string): void {

@@ -1,4 +1,6 @@
 import { Command, CommanderError } from "commander";
+import { invalidArgument } from "../arguments";
+import type { EvaClipError } from "../errors";
 import { addConvertCommand } from "./convert_command";
 import { addDoctorCommand } from "./doctor_command";
 import { addEvaluateCommand } from "./evaluate_command";
@@ -6,7 +8,7 @@ import { EXIT, type ExitCode, exitCodeOf } from "./exit_code";
 import { addInspectCommand } from "./inspect_command";
 import { addClassifyCommand, addEncodeCommand } from "./model_commands";
 import { addModelsCommand } from "./models_command";
-import { describeError, errorDocument, say } from "./output";
+import { describeError, errorDocument, printDocument, say } from "./output";
 import { packageVersion } from "./package_version";
 import { addTrainCommand } from "./train_command";
 
@@ -43,10 +45,20 @@ export async function runCli(words: readonly string[]): Promise<ExitCode> {
     await program.parseAsync(words, { from: "user" });
     return code;
   } catch (error) {
-    // Commander has printed its own message, or the help or version that was asked for.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    say(describeError(error));
-    if (words.includes("--json")) process.stdout.write(`${JSON.stringify(errorDocument(error))}\n`);
-    return exitCodeOf(error);
+    const failure = error instanceof CommanderError ? usageError(error) : error;
+    // The help or the version, which was asked for.
+    if (failure === undefined) return EXIT.ok;
+    // Commander has printed its own message.
+    if (failure === error) say(describeError(error));
+    if (words.includes("--json")) printDocument(errorDocument(failure));
+    return exitCodeOf(failure);
   }
+}
+
+/** Commander's complaint about the words, as an error of ours. */
+function usageError({ exitCode, code, message }: CommanderError): EvaClipError | undefined {
+  if (exitCode === 0) return undefined;
+  // Without a command, commander shows the help and has no message.
+  const what = code === "commander.help" ? "missing command" : message.replace(/^error: /, "");
+  return invalidArgument(what.replace(/\s*\n\s*/g, " "), { rule: code });
 }

@@ -29,7 +29,7 @@ export class TrainingProgress {
   ) {}
 
   show(event: TrainEvent): void {
-    if (event.type === "start") this.start(event.step);
+    if (event.type === "start") this.start(event.step, event.steps);
     else if (event.type === "step") this.step(event);
     else if (event.type === "checkpoint") this.note(`step ${event.step}: saved ${event.path}`);
     else if (event.type === "evaluate") this.note(`step ${event.step}: ${describeMetrics(event.metrics)}`);
@@ -48,8 +48,9 @@ export class TrainingProgress {
     this.bar = undefined;
   }
 
-  private start(step: number): void {
-    if (!process.stderr.isTTY) return;
+  private start(step: number, steps: number): void {
+    if (step === steps) this.note(`nothing to do: all ${steps} steps are done already`);
+    if (step === steps || !process.stderr.isTTY) return;
     this.bar = new SingleBar(
       {
         format: "{bar} {value}/{total} {eta_formatted} left, {what}",

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   AdamW,
@@ -9,36 +9,37 @@ import {
   Device,
   EvaClip,
   EvaClipError,
-  evaluateRetrieval,
-  evaluateZeroShot,
+  type Initialization,
   Lamb,
   type Optimizer,
-  openClassFolder,
   type Parameter,
   parameterRules,
   type Schedule,
   type TowerLocks,
   type TrainConfig,
+  type TrainingRun,
   type TrainResult,
   train,
   unlockedParameters,
 } from "../index";
+import { writeError } from "../io/file_error";
+import { writeJson } from "../io/json_file";
 import { EXIT, type ExitCode } from "./exit_code";
 import { openDataset } from "./open_dataset";
 import { columns, count, printResult, say } from "./output";
 import { TrainingProgress } from "./progress";
 import type { TrainFlags } from "./train_command";
+import { evaluationFrom, type Length } from "./train_evaluation";
+import { CHECKPOINTS, METRICS_FILE, PARAMS_FILE, REPORT_FILE, runFolder } from "./train_folder";
 import { startModel } from "./train_model";
+import { StopSignals } from "./train_signals";
 
 const DEFAULT_WARMUP = 2000;
 /** Skipped samples that are told one by one; all are counted. */
 const SHOWN_SKIPS = 10;
 
-/** How long the run and its epochs are, in steps. */
-interface Length {
-  readonly steps: number;
-  readonly stepsPerEpoch: number;
-}
+/** Steps between checkpoints and evaluations, at most, where nobody knows how long an epoch is. */
+const UNKNOWN_EPOCH_STEPS = 1000;
 
 function lengthOf(flags: TrainFlags, dataset: Dataset): Length {
   const samples = flags.trainNumSamples ?? dataset.size;
@@ -46,7 +47,10 @@ function lengthOf(flags: TrainFlags, dataset: Dataset): Length {
     const message = "the data set does not say how many samples it has: give --train-num-samples or --steps";
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message);
   }
-  const stepsPerEpoch = samples === undefined ? flags.steps! : Math.floor(samples / flags.batchSize);
+  const stepsPerEpoch =
+    samples === undefined
+      ? Math.min(UNKNOWN_EPOCH_STEPS, Math.ceil(flags.steps! / 10))
+      : Math.floor(samples / flags.batchSize);
   if (stepsPerEpoch < 1) {
     const message = `--batch-size ${flags.batchSize} is more than the ${samples} samples of an epoch`;
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message);
@@ -106,8 +110,8 @@ function scheduleFrom(
 
 function dataSource(dataset: Dataset, model: ClipModel, flags: TrainFlags): BatchSource {
   let skips = 0;
-  const { batchSize, seed, workers } = flags;
-  return batchesOf(dataset, {
+  const { batchSize, seed, workers, trainData, datasetResampled } = flags;
+  const source = batchesOf(dataset, {
     batchSize,
     seed,
     imageSize: model.image.imageSize,
@@ -119,46 +123,10 @@ function dataSource(dataset: Dataset, model: ClipModel, flags: TrainFlags): Batc
       if (skips === SHOWN_SKIPS) say("more skipped samples are counted, not shown");
     },
   });
-}
-
-/** Evaluations by the names of their flags, each when its epochs are over and at the end of the run. */
-async function evaluation(
-  flags: TrainFlags,
-  encoder: EvaClip,
-  { steps, stepsPerEpoch }: Length,
-): Promise<TrainConfig["evaluate"]> {
-  const { valData, valFrequency, imagenetVal, zeroshotFrequency } = flags;
-  if (valData === undefined && imagenetVal === undefined) return undefined;
-  const retrieval = valData === undefined ? undefined : await openDataset(valData, flags);
-  const classes = imagenetVal === undefined ? undefined : await openClassFolder(imagenetVal);
   return {
-    every: stepsPerEpoch,
-    run: async (step) => {
-      const isDue = (frequency: number) => step === steps || step % (frequency * stepsPerEpoch) === 0;
-      const metrics: Record<string, number> = {};
-      if (retrieval && isDue(valFrequency)) {
-        const { imageToText, textToImage, protocol } = await evaluateRetrieval(encoder, retrieval);
-        for (const k of [1, 5, 10] as const) {
-          metrics[`image_to_text_R@${k}`] = imageToText[`recallAt${k}`];
-          metrics[`text_to_image_R@${k}`] = textToImage[`recallAt${k}`];
-        }
-        say(protocol);
-      }
-      if (classes && isDue(zeroshotFrequency)) {
-        const { top1, top5, protocol } = await evaluateZeroShot(encoder, classes);
-        Object.assign(metrics, { "zeroshot-top1": top1, "zeroshot-top5": top5 });
-        say(protocol);
-      }
-      return metrics;
-    },
+    ...source,
+    describe: async () => ({ ...(await source.describe?.()), trainData, datasetResampled }),
   };
-}
-
-function runFolder({ logs, name, resume }: TrainFlags): string {
-  if (name === undefined && resume === "latest") {
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "--resume latest needs the --name of the run");
-  }
-  return join(logs, name ?? new Date().toISOString().slice(0, 19).replaceAll(":", "-"));
 }
 
 /** The configuration of the run, and what to free after it. */
@@ -169,9 +137,9 @@ async function prepare(flags: TrainFlags, device: Device, folder: string) {
   });
   const length = lengthOf(flags, dataset);
   const { seed, keepLast } = flags;
-  const model = await startModel(flags, device, folder);
+  const { model, initialization } = await startModel(flags, device, folder);
   const encoder = new EvaClip(model, device);
-  const evaluate = await evaluation(flags, encoder, length);
+  const evaluate = await evaluationFrom(flags, encoder, length);
   const every = flags.saveSteps ?? flags.saveFrequency * length.stepsPerEpoch;
   const config: TrainConfig = {
     device,
@@ -186,25 +154,34 @@ async function prepare(flags: TrainFlags, device: Device, folder: string) {
     },
     seed,
     checkpoint: {
-      directory: join(folder, "checkpoints"),
+      directory: join(folder, CHECKPOINTS),
       every,
       ...(keepLast !== undefined && { keepLast }),
     },
-    metricsFile: join(folder, "metrics.jsonl"),
+    metricsFile: join(folder, METRICS_FILE),
     ...(evaluate && { evaluate }),
   };
-  return { config, encoder };
+  return { config, encoder, initialization };
 }
 
-/** The run's settings, as open_clip's params.txt, printed and kept. */
+type Prepared = Awaited<ReturnType<typeof prepare>>;
+
+/** Keeps the run's settings, as open_clip's params.txt, and where its first weights are from. */
 async function recordSettings(
   folder: string,
   flags: TrainFlags,
-  config: TrainConfig,
-  device: Device,
+  report: Initialization | undefined,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, "params.json"), `${JSON.stringify(flags, null, 2)}\n`);
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeJson(join(folder, PARAMS_FILE), flags);
+    if (report) await writeJson(join(folder, REPORT_FILE), { seed: flags.seed, init: flags.init, ...report });
+  } catch (error) {
+    throw writeError(folder, error);
+  }
+}
+
+function tellSettings(folder: string, flags: TrainFlags, config: TrainConfig, device: Device): void {
   const sizeOf = (parameters: readonly Parameter[]) => parameters.reduce((sum, { size }) => sum + size, 0);
   const [total, trained] = [sizeOf(config.model.parameters()), sizeOf(config.optimizer.parameters)];
   const share = trained === total ? "" : ` (${count(trained)} of them trained)`;
@@ -238,39 +215,66 @@ function describeResult({
     ["step", step],
     ["samples seen", samplesSeen],
     ["samples/s", samplesPerSecond.toFixed(1)],
-    ["loss", loss.toFixed(4)],
+    ...(loss === undefined ? [] : [["loss", loss.toFixed(4)] as const]),
     ["checkpoint", checkpoint],
   ]);
 }
 
-/** Trains as the flags say. SIGINT ends the run after the step under way, with a checkpoint. */
-export async function runTraining(flags: TrainFlags): Promise<ExitCode> {
-  const folder = runFolder(flags);
-  const { threads } = flags;
-  await using device = await Device.open(flags.device, threads === undefined ? {} : { threads });
-  if (device.fallbackReason !== undefined) say(`cuda is not used: ${device.fallbackReason}`);
-  const { config, encoder } = await prepare(flags, device, folder);
-  await recordSettings(folder, flags, config, device);
-  const run = train(config, flags.resume === undefined ? {} : { resume: flags.resume });
+/** Follows a run to its end. Its settings are written once it has started, so that a refused run changes no file. */
+async function follow(
+  run: TrainingRun,
+  progress: TrainingProgress,
+  onStart: () => Promise<void>,
+): Promise<TrainResult> {
+  for await (const event of run) {
+    progress.show(event);
+    if (event.type !== "start" || event.step === event.steps) continue;
+    await onStart().catch(async (error: unknown) => {
+      run.stop();
+      await run.result.catch(() => undefined);
+      throw error;
+    });
+  }
+  return run.result;
+}
+
+async function runPrepared(
+  flags: TrainFlags,
+  folder: string,
+  device: Device,
+  { config, encoder, initialization }: Prepared,
+  signals: StopSignals,
+): Promise<ExitCode> {
+  const { resume, restartData, json } = flags;
   const progress = new TrainingProgress(config.steps, flags.logEveryNSteps);
-  let interrupts = 0;
-  const onInterrupt = () => {
-    if (++interrupts > 1) process.exit(EXIT.interrupted);
-    progress.note("stopping after this step; a checkpoint will be saved. Again: stop at once");
-    run.stop();
-  };
-  process.on("SIGINT", onInterrupt);
   try {
-    for await (const event of run) progress.show(event);
-    const result = await run.result;
+    tellSettings(folder, flags, config, device);
+    const run = train(config, { restartData, ...(resume !== undefined && { resume }) });
+    signals.onFirst(() => {
+      progress.note("stopping after this step; a checkpoint will be saved. Again: stop at once");
+      run.stop();
+    });
+    const result = await follow(run, progress, () => recordSettings(folder, flags, initialization));
     progress.stop();
-    printResult(result, flags.json, describeResult);
-    return result.reason === "stopped" ? EXIT.interrupted : EXIT.ok;
+    printResult(result, json, describeResult);
+    return (result.reason === "stopped" && signals.exitCode) || EXIT.ok;
   } finally {
     progress.stop();
-    process.off("SIGINT", onInterrupt);
     await encoder.dispose();
     config.optimizer.dispose();
     for (const parameter of config.model.parameters()) parameter.dispose();
   }
+}
+
+/**
+ * Trains as the flags say. A first SIGINT, SIGTERM or SIGHUP ends the run after the step under way, with a checkpoint;
+ * a second one at once. That nobody reads its progress any more does not end it.
+ */
+export async function runTraining(flags: TrainFlags): Promise<ExitCode> {
+  using signals = new StopSignals();
+  const folder = await runFolder(flags);
+  const { threads } = flags;
+  await using device = await Device.open(flags.device, threads === undefined ? {} : { threads });
+  if (device.fallbackReason !== undefined) say(`cuda is not used: ${device.fallbackReason}`);
+  return await runPrepared(flags, folder, device, await prepare(flags, device, folder), signals);
 }

@@ -4,6 +4,7 @@ import {
   addDatasetFlags,
   addDeviceFlags,
   addPrecisionFlag,
+  belowOne,
   type DatasetFlags,
   type DeviceFlags,
   type Precision,
@@ -11,6 +12,7 @@ import {
   real,
   share,
   whole,
+  workers,
 } from "./flags";
 import type { Finish } from "./program";
 
@@ -66,6 +68,7 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   logs: string;
   name?: string;
   resume?: string;
+  restartData: boolean;
   saveFrequency: number;
   saveSteps?: number;
   keepLast?: number;
@@ -74,7 +77,7 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
 
 function addModel(command: Command): void {
   command
-    .requiredOption("--model <name|file>", "a published model's name, or a JSON configuration")
+    .requiredOption("--model <name|file>", "(required) a published model's name, or a JSON configuration")
     .option("--force-image-size <n>", "pixels of an image's side, instead of the configuration's", positive)
     .option(
       "--force-context-length <n>",
@@ -111,10 +114,13 @@ function addModel(command: Command): void {
 
 function addData(command: Command): void {
   command
-    .requiredOption("--train-data <path>", "manifest, folder or shards such as 'train-{0000..0099}.tar'")
+    .requiredOption(
+      "--train-data <path>",
+      "(required) manifest, folder or shards such as 'train-{0000..0099}.tar'",
+    )
     .option("--train-num-samples <n>", "samples of an epoch, where the data set does not say", positive)
     .option("--dataset-resampled", "draw shards with replacement", false)
-    .option("--workers <n>", "images decoded at once (default: twice the cores)", positive)
+    .option("--workers <n>", "images decoded at once, at most 1024 (default: twice the cores)", workers)
     .option("--val-data <path>", "images with captions, for retrieval")
     .option("--val-frequency <n>", "epochs between retrieval evaluations", positive, 1)
     .option("--imagenet-val <folder>", "one folder of images a class, for zero-shot classification")
@@ -142,8 +148,8 @@ function addOptimization(command: Command): void {
     .option("--ld <x>", "layer-wise decay of the learning rate", share, 1)
     .option("--visual-ld <x>", "layer-wise decay in the image tower", share)
     .option("--text-ld <x>", "layer-wise decay in the text tower", share)
-    .option("--beta1 <x>", "decay of the first moment", share, 0.9)
-    .option("--beta2 <x>", "decay of the second moment", share, 0.98)
+    .option("--beta1 <x>", "decay of the first moment", belowOne, 0.9)
+    .option("--beta2 <x>", "decay of the second moment", belowOne, 0.98)
     .option("--eps <x>", "added to the root of the second moment", real, 1e-6)
     .option("--grad-clip-norm <x>", "scale gradients down to this global norm (default: do not)", real)
     .option("--warmup <n>", "steps of warm-up (default: 2000, at most a tenth of the run)", whole)
@@ -162,9 +168,18 @@ function addOptimization(command: Command): void {
 function addRun(command: Command): void {
   command
     .option("--logs <folder>", "where runs are kept", "./logs")
-    .option("--name <name>", "the run's folder in --logs (default: the time)")
-    .option("--resume <path>", "go on from a checkpoint; `latest` is the newest of this --name")
-    .option("--save-frequency <n>", "epochs between checkpoints", positive, 1)
+    .option("--name <name>", "the run's folder in --logs, a new one without --resume (default: the time)")
+    .option(
+      "--resume <path>",
+      "go on from a checkpoint; `latest` is the newest of this --name, if it has one yet",
+    )
+    .option("--restart-data", "on --resume, begin the data anew: for a data set that has changed", false)
+    .option(
+      "--save-frequency <n>",
+      "epochs between checkpoints; where their length is unknown, tenths of --steps, at most 1000 steps each",
+      positive,
+      1,
+    )
     .option("--save-steps <n>", "steps between checkpoints, instead of --save-frequency", positive)
     .option("--keep-last <n>", "checkpoints to keep (default: all)", positive)
     .option("--log-every-n-steps <n>", "steps between lines of progress outside a terminal", positive, 10);

@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { ConfigFields } from "../checkpoints/config_fields";
 import { withFields } from "../checkpoints/config_fields";
@@ -13,16 +12,15 @@ import {
   type PretrainedWeights,
   parseClipConfig,
 } from "../index";
-import { writeJson } from "../io/json_file";
 import { checkTokenizer } from "../models/stated_tokenizer";
 import { configOf } from "../serve/model_files";
 import { findCheckpoint } from "../train/checkpoint";
+import { latestOfRun } from "../train/run_record";
 import { configFrom } from "./config_source";
 import { initializationRows } from "./initialization_rows";
 import { columns, say } from "./output";
 import type { TrainFlags } from "./train_command";
-
-const REPORT_FILE = "initialization.json";
+import { CHECKPOINTS } from "./train_folder";
 
 /** The configuration that --model names, changed as the flags say. */
 async function configWith({
@@ -70,20 +68,23 @@ function describe({ sources, parameters }: Initialization): string {
 /** Whether the run goes on from a checkpoint, whose weights go over any that it started from. */
 async function willResume({ resume }: TrainFlags, folder: string): Promise<boolean> {
   if (resume === undefined) return false;
-  return (await findCheckpoint(resume === "latest" ? join(folder, "checkpoints") : resume)) !== undefined;
+  const found = resume === "latest" ? latestOfRun(join(folder, CHECKPOINTS)) : findCheckpoint(resume);
+  return (await found) !== undefined;
 }
 
-/** The model of a run with the values that it starts from; where these are is printed, and kept in the run's folder. */
-export async function startModel(flags: TrainFlags, device: Device, folder: string): Promise<ClipModel> {
+/** The model of a run with the values that it starts from, and where these are from when not all are initial. */
+export async function startModel(
+  flags: TrainFlags,
+  device: Device,
+  folder: string,
+): Promise<{ model: ClipModel; initialization?: Initialization }> {
   const { precision, init, seed } = flags;
   const model = new ClipModel(await configWith(flags), { type: precision, init });
   await initializeModel(model, device, { seed });
   const pretrained = pretrainedFrom(flags);
   const hasPretrained = Object.values(pretrained).some((weights) => weights !== undefined);
-  if (!hasPretrained || (await willResume(flags, folder))) return model;
+  if (!hasPretrained || (await willResume(flags, folder))) return { model };
   const initialization = await loadPretrained(model, pretrained);
-  await mkdir(folder, { recursive: true });
-  await writeJson(join(folder, REPORT_FILE), { seed, init, ...initialization });
   say(describe(initialization));
-  return model;
+  return { model, initialization };
 }

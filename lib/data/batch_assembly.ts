@@ -1,4 +1,5 @@
 import { EvaClipError } from "../errors";
+import { sharedArray } from "../host_tensor";
 import type { Batch, PackedText } from "./batch";
 import type { Json } from "./dataset";
 import type { LoaderCursor } from "./loader_cursor";
@@ -22,7 +23,7 @@ function dataError(message: string, details: Record<string, unknown>): EvaClipEr
 
 function stackImages(rows: readonly Row[], imageSize: number): Uint8Array {
   const imageBytes = imageSize * imageSize * 3;
-  const images = new Uint8Array(rows.length * imageBytes);
+  const images = sharedArray("u8", rows.length * imageBytes); // which programs read in place
   rows.forEach(({ pixels, sample }, b) => {
     if (pixels.length !== imageBytes) {
       const message = `the transform of ${sample.key} gave ${pixels.length} bytes, expected ${imageBytes}`;

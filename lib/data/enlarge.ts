@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { inTurns } from "./turns";
 
 const TAPS = 4;
 /** A fraction of a millisecond's work; a few before the code is compiled. */
@@ -87,11 +87,7 @@ async function filterAxis(
   const lines = (pixels.length / (axis.from * inner)) * axis.count;
   const filtered = new Uint8ClampedArray(lines * inner);
   const pass = { pixels, from: axis.from, inner, taps: enlargingTaps(axis, interpolation), filtered };
-  const linesPerTurn = Math.ceil(VALUES_PER_TURN / inner);
-  for (let line = 0; line < lines; line += linesPerTurn) {
-    await setImmediate();
-    filterLines(pass, line, Math.min(lines, line + linesPerTurn));
-  }
+  await inTurns(lines, Math.ceil(VALUES_PER_TURN / inner), (begin, end) => filterLines(pass, begin, end));
   return new Uint8Array(filtered.buffer);
 }
 

@@ -1,85 +1,76 @@
-import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
-import { types } from "node:util";
-import sharp, { type Sharp, type SharpOptions } from "sharp";
+import type { Sharp } from "sharp";
+import { anyFunction, checkArgument, oneOf, positiveInteger, shortened } from "../arguments";
 import { EvaClipError } from "../errors";
+import { openRegularFile, readError, shownPath } from "../io/regular_file";
 import { clipPixels, type PixelStatistics } from "../ops/patch_embed";
 import { type CropPlan, type CropPlanner, centreCrop } from "./crop";
 import { enlarge, type Interpolation } from "./enlarge";
+import { formatOf, HEAD_BYTES } from "./image_format";
+import { type HeldImage, holdImage, type ImageInput, type RawImage } from "./image_input";
+import { type PlainImage, plainFromFile, plainFromPixels } from "./plain_image";
 import { SampleError } from "./sample_error";
 
-/** Decoded pixels [height, width, channels], 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA. */
-export interface RawImage {
-  readonly data: Uint8Array | Uint8ClampedArray;
-  readonly width: number;
-  readonly height: number;
-  readonly channels: 1 | 2 | 3 | 4;
-}
+export type { ImageInput, RawImage } from "./image_input";
 
-/** A path, a file: URL, the bytes of an image file, decoded pixels, or a sharp pipeline. */
-export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | RawImage | Sharp;
+/** Pixels of a side that no tower comes near. */
+const LARGEST_SIZE = 8192;
+/** Of what a decoder has to say about a file. */
+const MOST_LETTERS = 200;
 
-// As Pillow reads images: no colour management, no EXIF rotation; a damaged file is an error, not a grey area.
-const DECODE_OPTIONS: SharpOptions = { failOn: "error", ignoreIcc: true };
-
-interface Source {
-  readonly open: () => Sharp;
-  readonly name: string;
-}
-
-function isSharp(input: object): input is Sharp {
-  return "clone" in input && "toBuffer" in input && "metadata" in input;
-}
-
-function isRawImage(input: object): input is RawImage {
-  return "data" in input && "width" in input && "height" in input && "channels" in input;
-}
-
-function rawSource({ data, width, height, channels }: RawImage): Source {
-  const name = `pixels [${height}, ${width}, ${channels}]`;
-  if (data.length !== width * height * channels) {
-    throw new SampleError(
-      "undecodable_image",
-      `${name} need ${width * height * channels} bytes, found ${data.length}`,
-    );
-  }
-  return { name, open: () => sharp(data, { raw: { width, height, channels } }) };
-}
-
-async function readBytes(path: string): Promise<Uint8Array> {
+async function readImageFile(path: string): Promise<Uint8Array> {
+  const name = shownPath(path);
   try {
-    return await readFile(path);
+    await using file = await openRegularFile(path);
+    // What is no image is not read whole.
+    const head = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+    formatOf(head.buffer.subarray(0, head.bytesRead), name);
+    return await file.readFile();
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = code === "ENOENT" ? "missing_file" : "unreadable_file";
-    throw new SampleError(reason, `cannot read the image ${path}: ${message}`, { path }, error);
+    if (error instanceof SampleError) throw error;
+    const failure = readError(path, error);
+    if (failure.code !== "ERR_EVACLIP_DATA") throw failure;
+    const reason = failure.details?.cause === "ENOENT" ? "missing_file" : "unreadable_file";
+    throw new SampleError(reason, failure.message, { path }, error);
   }
 }
 
-async function sourceOf(input: ImageInput): Promise<Source> {
-  if (typeof input === "string" || input instanceof URL) {
-    const path = typeof input === "string" ? input : fileURLToPath(input);
-    const bytes = await readBytes(path);
-    return { name: path, open: () => sharp(bytes, DECODE_OPTIONS) };
+async function pixelsOf(pipeline: Sharp): Promise<RawImage> {
+  const { data, info } = await pipeline
+    .toColourspace("srgb")
+    .raw({ depth: "uchar" })
+    .toBuffer({ resolveWithObject: true });
+  return { data, width: info.width, height: info.height, channels: info.channels as 3 };
+}
+
+/** What messages call an image. */
+function nameOf(image: HeldImage): string {
+  switch (image.kind) {
+    case "path":
+      return shownPath(image.path);
+    case "bytes":
+      return image.name;
+    case "blob":
+      return `a Blob of ${image.blob.size} bytes`;
+    case "pixels":
+      return `pixels [${image.image.height}, ${image.image.width}, ${image.image.channels}]`;
+    case "pipeline":
+      return "a sharp pipeline";
   }
-  if (input instanceof Blob) {
-    const bytes = await input.arrayBuffer();
-    return { name: `a Blob of ${bytes.byteLength} bytes`, open: () => sharp(bytes, DECODE_OPTIONS) };
+}
+
+async function plainImageOf(image: HeldImage, name: string): Promise<PlainImage> {
+  switch (image.kind) {
+    case "path":
+      return plainFromFile(await readImageFile(image.path), name);
+    case "bytes":
+      return plainFromFile(image.bytes, name);
+    case "blob":
+      return plainFromFile(new Uint8Array(await image.blob.arrayBuffer()), name);
+    case "pixels":
+      return plainFromPixels(image.image);
+    case "pipeline":
+      return plainFromPixels(await pixelsOf(image.pipeline));
   }
-  if (types.isUint8Array(input) || types.isArrayBuffer(input)) {
-    return { name: `${input.byteLength} bytes`, open: () => sharp(input, DECODE_OPTIONS) };
-  }
-  if (typeof input === "object" && input !== null && isSharp(input)) {
-    const { data, info } = await input
-      .clone()
-      .toColourspace("srgb")
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    return rawSource({ data, width: info.width, height: info.height, channels: info.channels as 3 });
-  }
-  if (typeof input === "object" && input !== null && isRawImage(input)) return rawSource(input);
-  const expected = "a path, file: URL, bytes, Blob, { data, width, height, channels } or sharp pipeline";
-  throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `an image is ${expected}, found ${typeof input}`);
 }
 
 /** libvips's names. */
@@ -104,51 +95,52 @@ async function resample(image: Sharp, plan: CropPlan, interpolation: Interpolati
   return enlarge(data, info.channels, x, y, interpolation);
 }
 
-/** CMYK to RGB as Pillow does it, without colour profiles: (255 - ink) (255 - black) / 255. */
-function rgbFromCmyk(cmyk: Uint8Array): Uint8Array {
-  const rgb = new Uint8Array((cmyk.length / 4) * 3);
-  for (let pixel = 0; pixel < cmyk.length / 4; pixel++) {
-    const light = 255 - cmyk[4 * pixel + 3]!;
-    for (let c = 0; c < 3; c++) rgb[3 * pixel + c] = Math.round(((255 - cmyk[4 * pixel + c]!) * light) / 255);
-  }
-  return rgb;
-}
-
-/**
- * Decodes an image to RGB [size, size, 3], by default with the evaluation transform. The resize is bicubic with
- * antialiasing and agrees with Pillow's to a fraction of a grey level; like Pillow, it does not apply EXIF rotation or
- * colour profiles, and drops transparency without blending.
- *
- * @throws SampleError ERR_EVACLIP_DATA when the image is missing, cut short or not an image; the message names it
- */
-export async function decodeImage(
-  input: ImageInput,
+/** `decodeImage` of an image that `holdImage` has checked. */
+export async function decodeHeldImage(
+  image: HeldImage,
   size: number,
   planner: CropPlanner = centreCrop,
   interpolation: Interpolation = "bicubic",
 ): Promise<Uint8Array> {
-  if (!Number.isInteger(size) || size < 1) {
-    const message = `the image size must be a positive integer, found ${size}`;
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { size });
-  }
-  const source = await sourceOf(input);
+  const name = nameOf(image);
   try {
-    const { width, height, space } = await source.open().metadata();
-    const plan = planner(width, height, size);
-    const image = source.open();
-    if (space === "cmyk") {
-      return rgbFromCmyk(
-        await resample(image.pipelineColourspace("cmyk").toColourspace("cmyk"), plan, interpolation),
-      );
-    }
-    return await resample(image.toColourspace("srgb").removeAlpha(), plan, interpolation);
+    const plain = await plainImageOf(image, name);
+    const plan = planner(plain.width, plain.height, size);
+    return await resample(plain.open().toColourspace("srgb"), plan, interpolation);
   } catch (error) {
-    const message = `cannot decode the image ${source.name}: ${(error as Error).message.trim()}`;
-    throw new SampleError("undecodable_image", message, { image: source.name }, error);
+    if (error instanceof EvaClipError) throw error;
+    const [problem = ""] = (error as Error).message.trim().split("\n");
+    const message = `cannot decode the image ${name}: ${shortened(problem, MOST_LETTERS)}`;
+    throw new SampleError("undecodable_image", message, { image: name }, error);
   }
 }
 
-/** RGB [size, size, 3] as the towers take it ready-made: [3, size, size], normalised by mean and standard deviation. */
+export const imageSize = positiveInteger.max(LARGEST_SIZE);
+const interpolationName = oneOf("bicubic", "bilinear");
+const cropPlanner = anyFunction.optional();
+
+/**
+ * Decodes an image to RGB [size, size, 3], by default with the evaluation transform. JPEG, PNG, GIF (the first frame),
+ * WebP, TIFF, AVIF, BMP and PNM are read, told by their content. The resize is antialiased and agrees with Pillow's to a
+ * fraction of a gray level. As in Pillow, transparency is dropped without blending, color profiles are not applied, and
+ * only a TIFF is turned as its orientation says; 16-bit gray is scaled to 8 bits, where Pillow clips it.
+ *
+ * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT; ERR_EVACLIP_IO when the system fails to read, such as EMFILE
+ * @throws SampleError ERR_EVACLIP_DATA when the image is missing, cut short or not an image; the message names it
+ */
+export async function decodeImage(
+  image: ImageInput,
+  size: number,
+  planner: CropPlanner = centreCrop,
+  interpolation: Interpolation = "bicubic",
+): Promise<Uint8Array> {
+  checkArgument("decodeImage: size", size, imageSize);
+  checkArgument("decodeImage: planner", planner, cropPlanner);
+  checkArgument("decodeImage: interpolation", interpolation, interpolationName);
+  return decodeHeldImage(holdImage("decodeImage: image", image), size, planner, interpolation);
+}
+
+/** RGB [size, size, 3] as the towers take it ready-made: [3, size, size], normalized by mean and standard deviation. */
 export function normalizePixels(
   pixels: Uint8Array,
   { mean, std }: PixelStatistics = clipPixels,

@@ -1,5 +1,25 @@
-import { EvaClipError } from "../errors";
+import { z } from "zod";
+import { checkArgument, instanceOf, invalidArgument, positiveInteger } from "../arguments";
 import type { PackedText } from "./batch";
+
+/** More would be memory for padding alone. */
+const bucketSchema = positiveInteger.max(1 << 20);
+const LARGEST_ID = 2 ** 31 - 1;
+
+function isTokenRow(row: unknown): boolean {
+  if (!Array.isArray(row) && !(ArrayBuffer.isView(row) && "length" in row)) return false;
+  const ids = row as ArrayLike<unknown>;
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i];
+    if (!Number.isInteger(id) || (id as number) < 0 || (id as number) > LARGEST_ID) return false;
+  }
+  return ids.length > 0;
+}
+
+const tokenRows = z.array(
+  z.custom<ArrayLike<number>>(isTokenRow, { error: "a list of token ids, of at least one" }),
+  { error: "a list of lists of token ids" },
+);
 
 /**
  * Packs captions of any length one after another and rounds the total up to a multiple of `bucket`, so that few
@@ -8,17 +28,18 @@ import type { PackedText } from "./batch";
  * @param rows B captions as token ids, each of at least one token, without padding
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT for an empty row or a bucket that is not a positive integer
  */
-export function packText(rows: ArrayLike<ArrayLike<number>>, bucket = 1): PackedText {
-  if (!Number.isInteger(bucket) || bucket < 1) {
-    throw invalid(`bucket must be a positive integer, found ${bucket}`, { bucket });
-  }
+export function packText(rows: readonly ArrayLike<number>[], bucket = 1): PackedText {
+  checkArgument("packText: rows", rows, tokenRows);
+  checkArgument("packText: bucket", bucket, bucketSchema);
+  return pack(rows, bucket);
+}
+
+function pack(rows: readonly ArrayLike<number>[], bucket: number): PackedText {
   const size = rows.length;
   const cuSeqlens = new Int32Array(size + 1);
   const textEnds = new Int32Array(size);
   for (let b = 0; b < size; b++) {
-    const length = rows[b]!.length;
-    if (length === 0) throw invalid(`caption ${b} has no tokens, not even an end of text`, { caption: b });
-    cuSeqlens[b + 1] = cuSeqlens[b]! + length;
+    cuSeqlens[b + 1] = cuSeqlens[b]! + rows[b]!.length;
     textEnds[b] = cuSeqlens[b + 1]! - 1;
   }
   const tokens = new Int32Array(Math.ceil(cuSeqlens[size]! / bucket) * bucket);
@@ -31,9 +52,12 @@ export function packText(rows: ArrayLike<ArrayLike<number>>, bucket = 1): Packed
  * text: the rule of the published text tower.
  */
 export function packPadded(tokens: Int32Array, contextLength: number, bucket = 1): PackedText {
-  if (!Number.isInteger(contextLength) || contextLength < 1 || tokens.length % contextLength !== 0) {
+  checkArgument("packPadded: tokens", tokens, instanceOf(Int32Array));
+  checkArgument("packPadded: contextLength", contextLength, positiveInteger);
+  checkArgument("packPadded: bucket", bucket, bucketSchema);
+  if (tokens.length % contextLength !== 0) {
     const message = `${tokens.length} tokens do not make rows of ${contextLength}`;
-    throw invalid(message, { tokens: tokens.length, contextLength });
+    throw invalidArgument(message, { tokens: tokens.length, contextLength });
   }
   const rows: Int32Array[] = [];
   for (let start = 0; start < tokens.length; start += contextLength) {
@@ -42,9 +66,5 @@ export function packPadded(tokens: Int32Array, contextLength: number, bucket = 1
     for (let i = 1; i < contextLength; i++) if (row[i]! > row[end]!) end = i;
     rows.push(row.subarray(0, end + 1));
   }
-  return packText(rows, bucket);
-}
-
-function invalid(message: string, details: Record<string, unknown>): EvaClipError {
-  return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, details);
+  return pack(rows, bucket);
 }

@@ -1,6 +1,13 @@
-import { CLIP_PREPROCESSING, type Preprocessing, resizedSide } from "../models/preprocessing";
+import { checkArgument } from "../arguments";
+import {
+  CLIP_PREPROCESSING,
+  type Preprocessing,
+  preprocessConfig,
+  resizedSide,
+} from "../models/preprocessing";
 import { type Box, type CropPlan, type CropPlanner, centreCrop, roundHalfToEven } from "./crop";
-import { decodeImage, type ImageInput, normalizePixels } from "./image";
+import { decodeHeldImage, type ImageInput, imageSize, normalizePixels } from "./image";
+import { type HeldImage, holdImage } from "./image_input";
 
 const whole = (width: number, height: number) => ({ left: 0, top: 0, width, height });
 
@@ -51,12 +58,9 @@ function filledUp(pixels: Uint8Array, { width, height }: Box, size: number, fill
   return square;
 }
 
-/**
- * RGB [size, size, 3] of an image, resized as a model's preprocessing says.
- * @throws SampleError as `decodeImage`
- */
-export async function prepareImage(
-  image: ImageInput,
+/** `prepareImage` of an image that `holdImage` has checked. */
+export async function prepareHeldImage(
+  image: HeldImage,
   size: number,
   preprocessing: Preprocessing,
 ): Promise<Uint8Array> {
@@ -66,20 +70,35 @@ export async function prepareImage(
     plan = planner(...given);
     return plan;
   };
-  const pixels = await decodeImage(image, size, planned, preprocessing.interpolation);
+  const pixels = await decodeHeldImage(image, size, planned, preprocessing.interpolation);
   return filledUp(pixels, plan!.after, size, preprocessing.fill_color);
 }
 
 /**
- * The evaluation transform of a model, by default CLIP's: shorter side to `size` (bicubic, antialiased), centre crop, RGB,
- * normalised. Returns [3, size, size].
- * @param preprocessing the model's (`EvaClip.preprocessing`)
+ * RGB [size, size, 3] of an image, resized as a model's preprocessing says.
  * @throws SampleError as `decodeImage`
+ */
+export async function prepareImage(
+  image: ImageInput,
+  size: number,
+  preprocessing: Preprocessing,
+): Promise<Uint8Array> {
+  return prepareHeldImage(holdImage("image", image), size, preprocessing);
+}
+
+/**
+ * The evaluation transform of a model, by default CLIP's: shorter side to `size` (bicubic, antialiased), center crop, RGB,
+ * normalized. Returns [3, size, size].
+ * @param preprocessing the model's (`EvaClip.preprocessing`)
+ * @throws EvaClipError as `decodeImage`
  */
 export async function preprocess(
   image: ImageInput,
   size: number,
   preprocessing: Preprocessing = CLIP_PREPROCESSING,
 ): Promise<Float32Array> {
-  return normalizePixels(await prepareImage(image, size, preprocessing), preprocessing);
+  checkArgument("preprocess: size", size, imageSize);
+  checkArgument("preprocess: preprocessing", preprocessing, preprocessConfig);
+  const held = holdImage("preprocess: image", image);
+  return normalizePixels(await prepareHeldImage(held, size, preprocessing), preprocessing);
 }

@@ -1,19 +1,34 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { decodeHTML } from "entities";
-import { EvaClipError } from "../errors";
+import { z } from "zod";
+import { checkArgument, invalidArgument, listOf, text } from "../arguments";
+import { cleanCaption, startOf } from "./clean_caption";
 
 export const START_OF_TEXT = 49_406;
 export const END_OF_TEXT = 49_407;
 
 const BYTE_SYMBOLS = 256;
 const FIRST_MERGE = 2 * BYTE_SYMBOLS;
-const WORD_PATTERN = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/gu;
+/** The published pattern ignores case: ſ is an s, and U+0345, a case of ι, is neither a letter nor anything else. */
+const WORD_PATTERN =
+  // biome-ignore lint/suspicious/noMisleadingCharacterClass: the combining mark is meant by itself
+  /'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^ \u0345\p{L}\p{N}]+/gu;
 /** More bytes than the longest token of the vocabulary has: a word cut there still fills its share of the context. */
 const LONGEST_TOKEN_BYTES = 64;
+/** How much of a caption is cleaned at most, lest a caption of many megabytes hold the event loop. */
+const CHARACTERS_PER_TOKEN = LONGEST_TOKEN_BYTES;
+const DEFAULT_CONTEXT_LENGTH = 77;
+const LONGEST_CONTEXT = 1 << 16;
 const CACHED_WORDS = 50_000;
 const STALE = -1;
 const NO_MERGE = 1 << 16;
+
+const contextLengthSchema = z.int({ error: "an integer of at least 2" }).min(2).max(LONGEST_CONTEXT);
+const captionsSchema = listOf(text, "a string or a list of strings");
+const tokenIds = z.custom<ArrayLike<number>>(
+  (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && "length" in value),
+  { error: "a list of token ids" },
+);
 
 /** What the data loader and the models need of a tokenizer. */
 export interface Tokenizer {
@@ -27,22 +42,6 @@ function bytesOfSymbols(): Uint8Array {
   const isPrintable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte !== 173);
   const bytes = Array.from({ length: BYTE_SYMBOLS }, (_, byte) => byte);
   return Uint8Array.from([...bytes.filter(isPrintable), ...bytes.filter((byte) => !isPrintable(byte))]);
-}
-
-// What ftfy.fix_text removes, too: control characters without meaning in text, and byte-order and annotation marks.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
-const CONTROL_CHARACTERS = /[\u0000-\u0008\u000b\u000e-\u001f\u007f\u206a-\u206f\ufeff\ufff9-\ufffc]/g;
-
-/**
- * The published cleaning without ftfy's repair of mis-decoded text: unescape HTML twice, compose (NFC), collapse
- * white space, lower case.
- */
-function clean(caption: string): string {
-  const text = decodeHTML(decodeHTML(caption)).replace(CONTROL_CHARACTERS, "").normalize("NFC");
-  return text
-    .replace(/[\s\u0085]+/g, " ")
-    .trim()
-    .toLowerCase();
 }
 
 /**
@@ -69,17 +68,16 @@ export class ClipTokenizer implements Tokenizer {
     });
   }
 
-  encode(caption: string, contextLength = 77): number[] {
-    if (typeof caption !== "string") {
-      throw invalid(`a caption must be a string, found ${typeof caption}`, { caption });
-    }
-    if (!Number.isInteger(contextLength) || contextLength < 2) {
-      throw invalid(`contextLength must be an integer of at least 2, found ${contextLength}`, {
-        contextLength,
-      });
-    }
+  /**
+   * Token ids of one caption, start and end of text included, at most `contextLength` of them. Of a long caption the
+   * first 64 characters for each token are read, not counting white space at its beginning.
+   */
+  encode(caption: string, contextLength = DEFAULT_CONTEXT_LENGTH): number[] {
+    checkArgument("encode: caption", caption, text);
+    checkArgument("encode: contextLength", contextLength, contextLengthSchema);
     const ids = [START_OF_TEXT];
-    for (const [word] of clean(caption).matchAll(WORD_PATTERN)) {
+    const start = startOf(caption, CHARACTERS_PER_TOKEN * contextLength);
+    for (const [word] of cleanCaption(start).matchAll(WORD_PATTERN)) {
       for (const id of this.encodeWord(word, contextLength)) ids.push(id);
       if (ids.length >= contextLength) break;
     }
@@ -90,6 +88,7 @@ export class ClipTokenizer implements Tokenizer {
 
   /** The text of token ids up to the end of text; start of text is left out, words are one space apart. */
   decode(ids: ArrayLike<number>): string {
+    checkArgument("decode: ids", ids, tokenIds);
     const bytes: number[] = [];
     for (const id of Array.from(ids)) {
       if (id === END_OF_TEXT) break;
@@ -99,17 +98,26 @@ export class ClipTokenizer implements Tokenizer {
   }
 
   private encodeWord(word: string, contextLength: number): readonly number[] {
+    if (word.length > LONGEST_TOKEN_BYTES) return this.encodeLongWord(Buffer.from(word), contextLength);
     const known = this.words.get(word);
     if (known !== undefined) return known;
-    const bytes = Buffer.from(word).subarray(0, LONGEST_TOKEN_BYTES * contextLength);
-    const symbols = Array.from(bytes, (byte) => this.symbolOfByte[byte]!);
-    symbols.push(symbols.pop()! + BYTE_SYMBOLS);
-    const ids = this.mergePairs(symbols);
-    if (word.length <= LONGEST_TOKEN_BYTES) {
-      if (this.words.size >= CACHED_WORDS) this.words.clear();
-      this.words.set(word, ids);
-    }
+    const ids = this.mergeBytes(Buffer.from(word));
+    if (this.words.size >= CACHED_WORDS) this.words.clear();
+    this.words.set(word, ids);
     return ids;
+  }
+
+  /** Few bytes fill the context, unless they are in long tokens. */
+  private encodeLongWord(bytes: Buffer, contextLength: number): readonly number[] {
+    const ids = this.mergeBytes(bytes.subarray(0, 8 * contextLength));
+    if (bytes.length <= 8 * contextLength || ids.length > 2 * contextLength) return ids;
+    return this.mergeBytes(bytes.subarray(0, LONGEST_TOKEN_BYTES * contextLength));
+  }
+
+  private mergeBytes(bytes: Buffer): number[] {
+    const symbols = Array.from(bytes, (byte) => this.symbolOfByte[byte]!);
+    symbols[symbols.length - 1]! += BYTE_SYMBOLS;
+    return this.mergePairs(symbols);
   }
 
   /**
@@ -145,7 +153,9 @@ export class ClipTokenizer implements Tokenizer {
 
   private appendBytes(id: number, bytes: number[]): void {
     if (!Number.isInteger(id) || id < 0 || id >= this.vocabularySize) {
-      throw invalid(`token ids are integers from 0 to ${this.vocabularySize - 1}, found ${id}`, { id });
+      throw invalidArgument(`token ids are integers from 0 to ${this.vocabularySize - 1}, found ${id}`, {
+        id,
+      });
     }
     if (id >= FIRST_MERGE) {
       for (const part of this.partsOf(id)) this.appendBytes(part, bytes);
@@ -160,10 +170,6 @@ function pairKey(left: number, right: number): number {
   return left * 2 ** 16 + right;
 }
 
-function invalid(message: string, details: Record<string, unknown>): EvaClipError {
-  return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, details);
-}
-
 let shared: ClipTokenizer | undefined;
 
 /** The one CLIP tokenizer of this process, made at first use. */
@@ -176,8 +182,13 @@ export function clipTokenizer(): ClipTokenizer {
  * Token ids [captions, contextLength], row-major: each row is start of text, the caption, end of text, then zeros. A
  * caption too long for the row is cut, and its last id is the end of text (the published rule).
  */
-export function tokenize(captions: string | readonly string[], contextLength = 77): Int32Array {
+export function tokenize(
+  captions: string | readonly string[],
+  contextLength = DEFAULT_CONTEXT_LENGTH,
+): Int32Array {
   const rows = typeof captions === "string" ? [captions] : captions;
+  checkArgument("tokenize: captions", rows, captionsSchema);
+  checkArgument("tokenize: contextLength", contextLength, contextLengthSchema);
   const tokenizer = clipTokenizer();
   const tokens = new Int32Array(rows.length * contextLength);
   rows.forEach((caption, row) => {

@@ -1,4 +1,10 @@
+import { z } from "zod";
+import { checkArgument } from "../arguments";
+import type { Dataset } from "../data/dataset";
+import { EvaClipError } from "../errors";
 import type { Preprocessing } from "../models/preprocessing";
+import { abortable, throwIfAborted } from "../train/abortable";
+import { firstNotFinite, notFinite } from "./finite";
 
 /** Rows of numbers one after another: [N, E], row-major. */
 export type Rows = Float32Array;
@@ -15,10 +21,67 @@ export interface Encoder {
   readonly setting: string;
   /** Unit-length embeddings [batch, E] of RGB images u8 [batch, S, S, 3]. */
   encodePixels(pixels: Uint8Array, batch: number, options?: { signal?: AbortSignal }): Promise<Rows>;
-  /** Unit-length embeddings of captions, one row each. */
+  /** Unit-length embeddings of captions, one per caption. */
   encodeText(captions: readonly string[], options?: { signal?: AbortSignal }): Promise<Float32Array[]>;
   /** The products of every row of a [N, E] with every row of b [M, E]: [N, M]. */
   products(a: Rows, b: Rows): Promise<Rows>;
+  /** Runs `work` as one call, which disposing waits for; `work` must use the encoder that it is given. */
+  asOneCall?<T>(work: (encoder: Encoder) => Promise<T>): Promise<T>;
+}
+
+const isSize = (value: unknown) => Number.isSafeInteger(value) && (value as number) > 0;
+const encoderSchema = z.custom<Encoder>(
+  (value) => {
+    const { embedDim, imageSize, encodePixels, encodeText, products, asOneCall } = (value ??
+      {}) as Partial<Encoder>;
+    const methods = [encodePixels, encodeText, products, ...(asOneCall === undefined ? [] : [asOneCall])];
+    return isSize(embedDim) && isSize(imageSize) && methods.every((method) => typeof method === "function");
+  },
+  { error: "an EvaClip or another encoder" },
+);
+const datasetSchema = z.custom<Dataset>(
+  (value) => typeof (value as Dataset | null | undefined)?.open === "function",
+  { error: "a data set" },
+);
+
+/** Checks the arguments that every evaluation takes. */
+export function checkEvaluated(name: string, encoder: unknown, dataset: unknown): void {
+  checkArgument(`${name}: encoder`, encoder, encoderSchema);
+  checkArgument(`${name}: dataset`, dataset, datasetSchema);
+}
+
+/** Runs an evaluation as one call of the encoder; it rejects as soon as `signal` is aborted. */
+export async function useEncoder<T>(
+  encoder: Encoder,
+  signal: AbortSignal | undefined,
+  work: (encoder: Encoder) => Promise<T>,
+): Promise<T> {
+  throwIfAborted(signal);
+  return abortable(encoder.asOneCall ? encoder.asOneCall(work) : work(encoder), signal);
+}
+
+/**
+ * The products of every row of a [N, E] with every row of b [M, E]. → [N, M]
+ * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` naming the rows whose product is NaN or infinite; `ERR_EVACLIP_SHAPE`
+ *   when the encoder gives another number of products
+ */
+export async function scoresOf(
+  encoder: Pick<Encoder, "embedDim" | "products">,
+  a: Rows,
+  b: Rows,
+): Promise<Rows> {
+  const [n, m] = [a.length / encoder.embedDim, b.length / encoder.embedDim];
+  if (n * m === 0) return new Float32Array(0);
+  const scores = await encoder.products(a, b);
+  if (scores.length !== n * m) {
+    const message = `the products of ${n} rows with ${m} must be ${n * m} numbers, found ${scores.length}`;
+    throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected: n * m, actual: scores.length });
+  }
+  const bad = firstNotFinite(scores);
+  if (bad < 0) return scores;
+  const [row, column] = [Math.floor(bad / m), bad % m];
+  const message = `the product of row ${row} of the first with row ${column} of the second is ${scores[bad]}`;
+  throw notFinite(message, { row, column, value: scores[bad] });
 }
 
 /** Rows of E numbers in one array. */
@@ -26,13 +89,4 @@ export function stackRows(rows: readonly Float32Array[], columns: number): Rows 
   const stacked = new Float32Array(rows.length * columns);
   rows.forEach((row, i) => stacked.set(row, i * columns));
   return stacked;
-}
-
-/** `row`, which is changed, at unit length (as F.normalize: a norm below 1e-12 counts as that). */
-export function normalizeRow(row: Float32Array): Float32Array {
-  let squares = 0;
-  for (const value of row) squares += value * value;
-  const scale = 1 / Math.max(Math.sqrt(squares), 1e-12);
-  for (let i = 0; i < row.length; i++) row[i]! *= scale;
-  return row;
 }

@@ -1,4 +1,4 @@
-import { EvaClipError } from "../errors";
+import { checkArgument, listOf, text } from "../arguments";
 
 /** Prompts whose `{}` stands for the class name. */
 export type PromptTemplates = readonly string[];
@@ -98,13 +98,22 @@ export const SIMPLE_IMAGENET_TEMPLATES: PromptTemplates = [
   "a photo of the small {}.",
 ];
 
-/** One prompt a template, with the class name at every `{}`. Throws ERR_EVACLIP_INVALID_ARGUMENT without a `{}`. */
+const promptTemplate = text.refine((template) => template.includes("{}"), {
+  error: "a prompt template, which needs {} where the class name goes",
+});
+export const promptTemplates = listOf(promptTemplate, "a list of prompt templates").min(1);
+
+/**
+ * One prompt per template, with the class name at every `{}`.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a template without `{}`
+ */
 export function fillTemplates(templates: PromptTemplates, className: string): string[] {
-  return templates.map((template) => {
-    if (!template.includes("{}")) {
-      const message = `a prompt template needs {} where the class name goes, found "${template}"`;
-      throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { template });
-    }
-    return template.replaceAll("{}", () => className);
-  });
+  checkArgument("fillTemplates: templates", templates, promptTemplates);
+  checkArgument("fillTemplates: className", className, text);
+  return promptsFor(className, templates);
+}
+
+/** As `fillTemplates`, of templates that were checked. */
+export function promptsFor(className: string, templates: PromptTemplates): string[] {
+  return templates.map((template) => template.replaceAll("{}", () => className));
 }

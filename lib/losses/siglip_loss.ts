@@ -1,7 +1,7 @@
 import { add, exp, multiply, scale, softplus } from "../ops/elementwise";
 import { matmul } from "../ops/linear";
 import { sum } from "../ops/reduce";
-import { constant, type Operand, type Tensor } from "../tensor";
+import { checkOperands, constant, type Operand, type Tensor } from "../tensor";
 
 /**
  * The pairwise sigmoid loss (Zhai et al. 2023, SigLIP, algorithm 1): the mean over images of
@@ -9,7 +9,8 @@ import { constant, type Operand, type Tensor } from "../tensor";
  * image [B, E] f32 and text [B, E] f32 of unit length, logitScale [] f32, logitBias [] f32 → [] f32
  */
 export function siglipLoss(image: Operand, text: Operand, logitScale: Operand, logitBias: Operand): Tensor {
-  const batch = image.shape[0]!;
+  checkOperands("siglipLoss", { image, text, logitScale, logitBias });
+  const [batch = 0] = image.shape;
   const cosines = matmul(image, text, { transposeB: true });
   const logits = add(multiply(cosines, exp(logitScale)), logitBias);
   const negatedSigns = new Float32Array(batch * batch).fill(1);

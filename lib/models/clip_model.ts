@@ -1,6 +1,8 @@
+import { z } from "zod";
+import { checkArgument, oneOf, options } from "../arguments";
 import type { InitScheme } from "../nn/initialization";
 import { Module } from "../nn/module";
-import type { FloatType } from "../ops/elementwise";
+import { type FloatType, floatType } from "../ops/elementwise";
 import { clampUpdate } from "../ops/optimizer";
 import { Parameter } from "../parameter";
 import { type ClipConfig, isEva, textPrefix } from "./clip_config";
@@ -21,6 +23,16 @@ export interface ClipModelOptions {
   init?: InitScheme;
 }
 
+const wholeConfig = z.custom<ClipConfig>(
+  (value) => isObject(value) && isObject(value.vision_cfg) && isObject(value.text_cfg),
+  { error: "a configuration that parseClipConfig or modelConfig gave" },
+);
+const modelOptions = options({ type: floatType.optional(), init: oneOf("published", "fan_in").optional() });
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
 /**
  * An image tower and a text tower with a shared space, and the scale of their logits. Made from a configuration
  * alone: its parameters have names and shapes, but no memory until they are allocated on a device.
@@ -34,9 +46,12 @@ export class ClipModel extends Module {
 
   constructor(
     readonly config: ClipConfig,
-    { type = "f32", init = "published" }: ClipModelOptions = {},
+    given: ClipModelOptions = {},
   ) {
     super();
+    checkArgument("ClipModel: config", config, wholeConfig);
+    checkArgument("ClipModel: options", given, modelOptions);
+    const { type = "f32", init = "published" } = given;
     const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
     const activation = config.quick_gelu ? "quick_gelu" : "gelu";
     this.preprocessing = preprocessingOf(config);

@@ -1,4 +1,4 @@
-import { shortened } from "../arguments";
+import { checkArgument, shortened, text } from "../arguments";
 import { EvaClipError } from "../errors";
 import { editDistance } from "../suggestion";
 import { type ClipConfig, parseClipConfig } from "./clip_config";
@@ -38,6 +38,7 @@ export function knownModels(): readonly KnownModel[] {
  * @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` with similar names.
  */
 export function modelConfig(name: string): ClipConfig {
+  checkArgument("modelConfig: name", name, text);
   const { config } = findPublished(name);
   return parseClipConfig(config);
 }
@@ -61,7 +62,7 @@ function findPublished(name: string): PublishedModel {
   if (alike.length === 1) return alike[0]!;
   const near = alike.length > 1 ? alike.map((model) => model.name) : nearestNames(name);
   const message = `unknown model ${shortened(name)}; did you mean ${near.join(", ")}?`;
-  throw new EvaClipError("ERR_EVACLIP_UNKNOWN_MODEL", message, { name, near });
+  throw new EvaClipError("ERR_EVACLIP_UNKNOWN_MODEL", message, { name: shortened(name), near });
 }
 
 function nearestNames(name: string): string[] {

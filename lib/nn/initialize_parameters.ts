@@ -1,7 +1,13 @@
+import { z } from "zod";
+import { checkArgument, instanceOf, listOf } from "../arguments";
 import { compile } from "../compile";
 import type { Device } from "../device";
 import { randomFill } from "../ops/random_fill";
-import type { Initializer, Parameter } from "../parameter";
+import { aDevice, type Initializer, Parameter } from "../parameter";
+
+/** What random numbers are a function of. */
+export const seed32 = z.int32({ error: "a 32-bit integer" });
+export const parameterList = listOf(instanceOf(Parameter), "a list of parameters");
 
 interface Normal {
   readonly mean: number;
@@ -42,6 +48,9 @@ export async function initializeParameters(
   parameters: readonly Parameter[],
   seed = 0,
 ): Promise<void> {
+  checkArgument("initializeParameters: device", device, aDevice);
+  checkArgument("initializeParameters: parameters", parameters, parameterList);
+  checkArgument("initializeParameters: seed", seed, seed32);
   const program = await compile(device, {}, () => {
     for (const { first, cut, parameters: alike } of runsOf(parameters)) {
       const normals = alike.map(({ initial }) => normalOf(initial));

@@ -1,4 +1,5 @@
-import { apply, type Operand, type Tensor } from "../tensor";
+import { checkArgument, flag, options, positiveInteger } from "../arguments";
+import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 
 export interface AttentionOptions {
   heads: number;
@@ -12,12 +13,21 @@ export interface AttentionOptions {
   kept?: Operand | undefined;
 }
 
+const attentionOptions = options({
+  heads: positiveInteger,
+  causal: flag.optional(),
+  cuSeqlens: anOperand.optional(),
+  rope: anOperand.optional(),
+  kept: anOperand.optional(),
+});
+
 /**
  * softmax(q kᵀ / sqrt(D)) v for every head, without scores in memory (Dao et al. 2022, FlashAttention).
  * qkv [B, N, 3 H D], or [T, 3 H D] packed → [B, N, H D] or [T, H D]
  */
-export function attention(qkv: Operand, options: AttentionOptions): Tensor {
-  const { heads, causal = false, cuSeqlens, rope, kept } = options;
+export function attention(qkv: Operand, given: AttentionOptions): Tensor {
+  checkArgument("ops.attention: options", given, attentionOptions);
+  const { heads, causal = false, cuSeqlens, rope, kept } = given;
   const context = { cu_seqlens: cuSeqlens, rope, positions: rope && kept };
   const attributes = { heads, causal };
   const { out } = apply("attention", { qkv, ...context }, attributes, (dout, outputs) => {

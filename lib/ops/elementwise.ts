@@ -1,6 +1,9 @@
-import { apply, type Operand, type Tensor } from "../tensor";
+import { checkArgument, oneOf } from "../arguments";
+import { apply, checkOperands, numberAttribute, type Operand, type Tensor } from "../tensor";
 
 export type FloatType = "f32" | "bf16";
+
+export const floatType = oneOf("f32", "bf16");
 
 /** Sums `dy` over the dimensions along which an operand of a binary op was repeated. */
 function reduceTo(dy: Tensor, operand: Operand): Tensor {
@@ -15,6 +18,7 @@ function largerFirst(a: Operand, b: Operand): [Operand, Operand] {
 
 /** a + b, where one has the other's shape or that of its last dimensions and is then repeated. */
 export function add(a: Operand, b: Operand): Tensor {
+  checkOperands("add", { a, b });
   const [large, small] = largerFirst(a, b);
   const { y } = apply("add", { a: large, b: small }, {}, (dy) => ({
     a: convert(dy, large.dtype),
@@ -31,6 +35,7 @@ export function subtract(a: Operand, b: Operand): Tensor {
 
 /** a · b element by element, repeated as in `add`. */
 export function multiply(a: Operand, b: Operand): Tensor {
+  checkOperands("multiply", { a, b });
   const [large, small] = largerFirst(a, b);
   const { y } = apply("multiply", { a: large, b: small }, {}, (dy) => ({
     a: multiply(dy, small),
@@ -50,6 +55,7 @@ export function divide(a: Operand, b: Operand): Tensor {
 
 /** factor · x + offset */
 export function scale(x: Operand, factor: number, offset = 0): Tensor {
+  checkArgument("ops.scale: factor", factor, numberAttribute);
   const { y } = apply("scale", { x }, { factor, offset }, (dy) => ({ x: scale(dy, factor) }));
   return y!;
 }
@@ -61,12 +67,14 @@ export function negate(x: Operand): Tensor {
 
 /** x in another floating-point type; bf16 rounds to nearest even. */
 export function cast(x: Operand, type: FloatType): Tensor {
+  checkArgument("ops.cast: type", type, floatType);
   const { y } = apply("cast", { x }, { type }, (dy) => ({ x: convert(dy, x.dtype) }));
   return y!;
 }
 
 /** x in this floating-point type: itself where it has that already. */
 export function convert(x: Tensor, dtype: string): Tensor {
+  checkOperands("convert", { x });
   return x.dtype === dtype ? x : cast(x, dtype as FloatType);
 }
 

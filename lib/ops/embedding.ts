@@ -1,5 +1,7 @@
-import { apply, type Operand, type Tensor } from "../tensor";
-import type { FloatType } from "./elementwise";
+import { z } from "zod";
+import { checkArgument } from "../arguments";
+import { anOperand, apply, type Operand, type Tensor } from "../tensor";
+import { type FloatType, floatType } from "./elementwise";
 
 /** A batch of captions one after another, without padding between them. */
 export interface PackedTokens {
@@ -9,16 +11,21 @@ export interface PackedTokens {
   cuSeqlens: Operand;
 }
 
+const packedTokens = z.object({ tokens: anOperand, cuSeqlens: anOperand }, { error: "packed tokens" });
+
 /**
  * table[token] + positions[place of the token in its caption]; zero for padding rows.
  * table [V, C], positions [L, C] f32 → [T, C] of `type`
  */
 export function embedding(
-  { tokens, cuSeqlens }: PackedTokens,
+  text: PackedTokens,
   table: Operand,
   positions: Operand,
   type: FloatType = "f32",
 ): Tensor {
+  checkArgument("ops.embedding: text", text, packedTokens);
+  checkArgument("ops.embedding: type", type, floatType);
+  const { tokens, cuSeqlens } = text;
   const inputs = { tokens, cu_seqlens: cuSeqlens, table, positions };
   const { y } = apply("embedding", inputs, { type }, (dy) => {
     const { dtable, dpositions } = apply("embedding_backward", { dy, ...inputs });

@@ -1,4 +1,5 @@
-import { apply, type Operand, type Tensor } from "../tensor";
+import { checkArgument, finiteNumber, options, positiveInteger, wholeNumber } from "../arguments";
+import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 
 /**
  * The indices of `keep` of `tokens` patches of each of `batch` images, drawn at random, in ascending order:
@@ -6,6 +7,9 @@ import { apply, type Operand, type Tensor } from "../tensor";
  * every backend. seed [2] i32 (seed, step) → [batch, keep] i32
  */
 export function keepTokens(seed: Operand, batch: number, tokens: number, keep: number): Tensor {
+  for (const [name, count] of Object.entries({ batch, tokens, keep })) {
+    checkArgument(`ops.keepTokens: ${name}`, count, positiveInteger);
+  }
   return apply("keep_tokens", { seed }, { batch, tokens, keep }).kept!;
 }
 
@@ -20,11 +24,20 @@ export interface DropPathOptions {
   residual?: Operand | undefined;
 }
 
+const dropPathOptions = options({
+  seed: anOperand,
+  rate: finiteNumber.min(0).lt(1),
+  stream: wholeNumber,
+  residual: anOperand.optional(),
+});
+
 /**
  * Stochastic depth (Huang et al. 2016): drops the branch of a whole sample, or scales it by 1 / (1 - rate).
  * x [B, ...] → [B, ...]
  */
-export function dropPath(x: Operand, { seed, rate, stream, residual }: DropPathOptions): Tensor {
+export function dropPath(x: Operand, given: DropPathOptions): Tensor {
+  checkArgument("ops.dropPath: options", given, dropPathOptions);
+  const { seed, rate, stream, residual } = given;
   const { y } = apply("drop_path", { x, seed, residual }, { rate, stream }, (dy) => ({
     x: dropPath(dy, { seed, rate, stream }),
     residual: dy,

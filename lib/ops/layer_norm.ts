@@ -1,4 +1,5 @@
-import { apply, type Operand, type Tensor } from "../tensor";
+import { checkArgument, finiteNumber, options } from "../arguments";
+import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 
 export interface LayerNormOptions {
   /** Added to the variance before the root. */
@@ -7,17 +8,15 @@ export interface LayerNormOptions {
   residual?: Operand | undefined;
 }
 
+const normOptions = options({ eps: finiteNumber.min(0).optional(), residual: anOperand.optional() });
+
 /**
  * Layer norm over the last axis (Ba et al. 2016, section 3), plus the residual when there is one.
  * x [..., C], weight [C] f32, bias [C] f32 → [..., C]
  */
-export function layerNorm(
-  x: Operand,
-  weight: Operand,
-  bias: Operand,
-  options: LayerNormOptions = {},
-): Tensor {
-  const { eps = 1e-6, residual } = options;
+export function layerNorm(x: Operand, weight: Operand, bias: Operand, given: LayerNormOptions = {}): Tensor {
+  checkArgument("ops.layerNorm: options", given, normOptions);
+  const { eps = 1e-6, residual } = given;
   const inputs = { x, weight, bias, residual };
   const { y } = apply("layer_norm", inputs, { eps }, (dy, { mean, rstd }, takePending) => {
     const backward = apply("layer_norm_backward", { dy, x, weight, mean, rstd, residual: takePending(x) });
@@ -30,8 +29,9 @@ export function layerNorm(
  * RMS norm over the last axis, x weight / sqrt(mean(x²) + eps) (Zhang and Sennrich 2019), plus the residual when
  * there is one. x [..., C], weight [C] f32 → [..., C]
  */
-export function rmsNorm(x: Operand, weight: Operand, options: LayerNormOptions = {}): Tensor {
-  const { eps = 1e-6, residual } = options;
+export function rmsNorm(x: Operand, weight: Operand, given: LayerNormOptions = {}): Tensor {
+  checkArgument("ops.rmsNorm: options", given, normOptions);
+  const { eps = 1e-6, residual } = given;
   const attributes = { eps, centred: false };
   const { y } = apply("layer_norm", { x, weight, residual }, attributes, (dy, { rstd }, takePending) => {
     const backward = apply("layer_norm_backward", { dy, x, weight, rstd, residual: takePending(x) });

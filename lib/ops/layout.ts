@@ -1,4 +1,5 @@
-import { apply, type Operand, type Tensor } from "../tensor";
+import { checkArgument, wholeNumber } from "../arguments";
+import { apply, type Operand, operandList, type Tensor } from "../tensor";
 
 /** The transpose of a matrix, or of each matrix of a batch. [..., M, N] → [..., N, M] */
 export function transpose(x: Operand): Tensor {
@@ -8,6 +9,7 @@ export function transpose(x: Operand): Tensor {
 
 /** The tensors one after another along the first dimension. [N_i, ...] → [sum N_i, ...] */
 export function concat(xs: readonly Operand[]): Tensor {
+  checkArgument("ops.concat: xs", xs, operandList);
   const { y } = apply("concat", { xs }, {}, (dy) => {
     let end = 0;
     return {
@@ -23,12 +25,16 @@ export function concat(xs: readonly Operand[]): Tensor {
 
 /** x[begin : end] along the first dimension. [N, ...] → [end - begin, ...] */
 export function slice(x: Operand, begin: number, end: number): Tensor {
+  checkArgument("ops.slice: begin", begin, wholeNumber);
+  checkArgument("ops.slice: end", end, wholeNumber);
   const { y } = apply("slice", { x }, { begin, end }, (dy) => ({ x: pad(dy, begin, x.shape[0]!) }));
   return y!;
 }
 
 /** x at rows begin, begin + 1, … of `rows` rows, zero elsewhere. [N, ...] → [rows, ...] */
 export function pad(x: Operand, begin: number, rows: number): Tensor {
+  checkArgument("ops.pad: begin", begin, wholeNumber);
+  checkArgument("ops.pad: rows", rows, wholeNumber);
   const { y } = apply("pad", { x }, { begin, rows }, (dy) => ({ x: slice(dy, begin, begin + x.shape[0]!) }));
   return y!;
 }
@@ -43,6 +49,7 @@ export function gatherRows(x: Operand, index: Operand): Tensor {
 
 /** The mean of tokens begin … N-1 of each sequence; begin 1 leaves the class token out. [B, N, C] → [B, C] */
 export function meanTokens(x: Operand, begin = 0): Tensor {
+  checkArgument("ops.meanTokens: begin", begin, wholeNumber);
   const { y } = apply("mean_tokens", { x }, { begin }, (dy) => ({
     x: apply("mean_tokens_backward", { dy, like: x }, { begin }).dx!,
   }));

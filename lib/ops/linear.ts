@@ -1,4 +1,5 @@
-import { apply, Graph, type Operand, type Tensor } from "../tensor";
+import { checkArgument, flag, listOf, oneOf, options } from "../arguments";
+import { anOperand, apply, checkOperands, Graph, type Operand, operandList, type Tensor } from "../tensor";
 import { cast, type FloatType, geluBackward, quickGeluBackward } from "./elementwise";
 
 export type Activation = "none" | "gelu" | "quick_gelu";
@@ -8,6 +9,13 @@ export interface LinearOptions {
   /** [..., N], added to the result. */
   residual?: Operand | undefined;
 }
+
+const biasList = listOf(anOperand.nullable(), "a list of tensors, parameters and nulls");
+const linearOptions = options({
+  activation: oneOf("none", "gelu", "quick_gelu").optional(),
+  residual: anOperand.optional(),
+});
+const matmulOptions = options({ transposeA: flag.optional(), transposeB: flag.optional() });
 
 /** Weights in the type of the other factor, of each graph: a weight that is used twice is converted once. */
 const converted = new WeakMap<Graph, Map<Operand, Tensor>>();
@@ -36,8 +44,13 @@ export function linear(
   x: Operand,
   weights: readonly Operand[],
   biases: readonly (Operand | null)[] = [],
-  { activation = "none", residual }: LinearOptions = {},
+  given: LinearOptions = {},
 ): Tensor {
+  checkOperands("linear", { x });
+  checkArgument("ops.linear: weights", weights, operandList);
+  checkArgument("ops.linear: biases", biases, biasList);
+  checkArgument("ops.linear: options", given, linearOptions);
+  const { activation = "none", residual } = given;
   const typed = weights.map((weight) => inTypeOf(x, weight));
   const { y } = apply("linear", { x, weights: typed, biases, residual }, { activation }, (dy, outputs) => {
     const dpre = activationBackward(activation, dy, outputs.pre!);
@@ -71,11 +84,10 @@ export interface MatmulOptions {
  * The product of two matrices, or of equal batches of them, each factor transposed first when asked.
  * a [..., M, K], b [..., K, N] → [..., M, N]
  */
-export function matmul(
-  a: Operand,
-  b: Operand,
-  { transposeA = false, transposeB = false }: MatmulOptions = {},
-): Tensor {
+export function matmul(a: Operand, b: Operand, given: MatmulOptions = {}): Tensor {
+  checkOperands("matmul", { a, b });
+  checkArgument("ops.matmul: options", given, matmulOptions);
+  const { transposeA = false, transposeB = false } = given;
   const right = inTypeOf(a, b);
   const attributes = { transpose_a: transposeA, transpose_b: transposeB };
   const { y } = apply("matmul", { a, b: right }, attributes, (dy) => ({

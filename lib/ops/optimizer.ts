@@ -1,4 +1,5 @@
-import { apply, type Operand, type Tensor } from "../tensor";
+import { checkArgument, finiteNumber, listOf, oneOf, options } from "../arguments";
+import { anOperand, apply, numberAttribute, type Operand, operandList, type Tensor } from "../tensor";
 
 /** What LAMB and AdamW share. The lists run in parallel, one entry a parameter. */
 export interface UpdateInputs {
@@ -36,6 +37,31 @@ export interface LambSettings extends UpdateSettings {
   variant: LambVariant;
 }
 
+const numbers = listOf(finiteNumber, "a list of numbers");
+const updateInputs = options({
+  parameters: operandList,
+  gradients: operandList,
+  firstMoments: operandList,
+  secondMoments: operandList,
+  norm: anOperand,
+  schedule: anOperand,
+  step: anOperand,
+});
+const settingsFields = {
+  learningRates: numbers,
+  weightDecays: numbers,
+  beta1: finiteNumber,
+  beta2: finiteNumber,
+  eps: finiteNumber,
+  clipNorm: finiteNumber,
+};
+const updateSettings = options(settingsFields);
+const lambSettings = options({
+  ...settingsFields,
+  adapt: numbers,
+  variant: oneOf("paper", "apex", "deepspeed"),
+});
+
 function namedInputs(inputs: UpdateInputs) {
   const { firstMoments, secondMoments, ...rest } = inputs;
   return { ...rest, first_moments: firstMoments, second_moments: secondMoments };
@@ -55,6 +81,7 @@ function namedSettings(settings: UpdateSettings) {
 
 /** The norm of all gradients together: the root of the sum of their squares. → [] f32 */
 export function globalNorm(gradients: readonly Operand[]): Tensor {
+  checkArgument("ops.globalNorm: gradients", gradients, operandList);
   return apply("global_norm", { gradients }).norm!;
 }
 
@@ -63,6 +90,8 @@ export function globalNorm(gradients: readonly Operand[]): Tensor {
  * told apart in csrc/ops/optimizer.h. → the trust ratios, [parameters] f32
  */
 export function lambUpdate(inputs: UpdateInputs, settings: LambSettings): Tensor {
+  checkArgument("ops.lambUpdate: inputs", inputs, updateInputs);
+  checkArgument("ops.lambUpdate: settings", settings, lambSettings);
   const { adapt, variant } = settings;
   const attributes = { ...namedSettings(settings), adapt, variant };
   return apply("lamb_update", namedInputs(inputs), attributes).trust_ratios!;
@@ -70,10 +99,15 @@ export function lambUpdate(inputs: UpdateInputs, settings: LambSettings): Tensor
 
 /** One step of AdamW (Loshchilov and Hutter 2019, algorithm 2). */
 export function adamwUpdate(inputs: UpdateInputs, settings: UpdateSettings): void {
+  checkArgument("ops.adamwUpdate: inputs", inputs, updateInputs);
+  checkArgument("ops.adamwUpdate: settings", settings, updateSettings);
   apply("adamw_update", namedInputs(inputs), namedSettings(settings));
 }
 
 /** Keeps f32 parameters between the two bounds: the logit scale after each step. */
 export function clampUpdate(parameters: readonly Operand[], minimum: number, maximum: number): void {
+  checkArgument("ops.clampUpdate: parameters", parameters, operandList);
+  checkArgument("ops.clampUpdate: minimum", minimum, numberAttribute);
+  checkArgument("ops.clampUpdate: maximum", maximum, numberAttribute);
   apply("clamp_update", { parameters }, { minimum, maximum });
 }

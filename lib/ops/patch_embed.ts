@@ -1,5 +1,6 @@
-import { apply, type Operand, type Tensor } from "../tensor";
-import type { FloatType } from "./elementwise";
+import { checkArgument, finiteNumber, listOf, options, positiveInteger } from "../arguments";
+import { anOperand, apply, type Operand, type Tensor } from "../tensor";
+import { type FloatType, floatType } from "./elementwise";
 
 /** Mean and standard deviation of each colour, in units of the full range. */
 export interface PixelStatistics {
@@ -23,12 +24,21 @@ export interface PatchRowsOptions {
   pixels?: PixelStatistics;
 }
 
+const colours = listOf(finiteNumber, "three numbers").length(3, { error: "three numbers" });
+const patchRowsOptions = options({
+  patchSize: positiveInteger,
+  kept: anOperand.optional(),
+  type: floatType.optional(),
+  pixels: options({ mean: colours, std: colours }).optional(),
+});
+
 /**
  * The pixels of each kept patch as one row, in the column order of a convolution weight [W, 3, P, P].
  * images u8 [B, S, S, 3] or f32 [B, 3, S, S] → [B, K, 3 P P]. No gradient.
  */
-export function patchRows(images: Operand, options: PatchRowsOptions): Tensor {
-  const { patchSize, kept, type = "f32", pixels = clipPixels } = options;
+export function patchRows(images: Operand, given: PatchRowsOptions): Tensor {
+  checkArgument("ops.patchRows: options", given, patchRowsOptions);
+  const { patchSize, kept, type = "f32", pixels = clipPixels } = given;
   return apply("patch_rows", { images, kept }, { patch_size: patchSize, ...pixels, type }).y!;
 }
 

@@ -1,5 +1,7 @@
+import { z } from "zod";
+import { checkArgument, finiteNumber, listOf, options, wholeNumber } from "../arguments";
 import { elementCount } from "../host_tensor";
-import { apply, type Operand } from "../tensor";
+import { apply, type Operand, operandList } from "../tensor";
 
 export interface RandomFillSettings {
   /** One a parameter. */
@@ -13,11 +15,22 @@ export interface RandomFillSettings {
   first?: number;
 }
 
+const numbers = listOf(finiteNumber, "a list of numbers");
+const fillSettings = options({
+  means: numbers,
+  deviations: numbers,
+  cut: finiteNumber.min(0).optional(),
+  seed: z.int32({ error: "a 32-bit integer" }),
+  first: wholeNumber.optional(),
+});
+
 /**
  * Fills parameters with normal deviates (Box and Muller 1958) from the counter-based Philox generator: the
  * same values for the same seed on every backend, with or without padding, which becomes zero.
  */
 export function randomFill(parameters: readonly Operand[], settings: RandomFillSettings): void {
+  checkArgument("ops.randomFill: parameters", parameters, operandList);
+  checkArgument("ops.randomFill: settings", settings, fillSettings);
   const { cut = 0, first = 0, ...rest } = settings;
   const shapes = parameters.map(({ shape }) => shape);
   const columns = shapes.map((shape) => shape.at(-1) ?? 1);

@@ -1,4 +1,5 @@
-import { apply, type Operand, type Tensor } from "../tensor";
+import { checkArgument, wholeNumber } from "../arguments";
+import { apply, checkOperands, type Operand, type Tensor } from "../tensor";
 import { cast, type FloatType, scale } from "./elementwise";
 
 /** Reductions add up in f32; their gradient goes back in the operand's own type. */
@@ -8,6 +9,7 @@ function inTypeOf(x: Operand, dx: Tensor): Tensor {
 
 /** The sum of x over its leading dimensions; the last `kept` stay. [..., kept dimensions] → f32. */
 export function sumLeading(x: Operand, kept: number): Tensor {
+  checkArgument("ops.sumLeading: kept", kept, wholeNumber);
   const { y } = apply("sum_leading", { x }, { kept }, (dy) => ({ x: inTypeOf(x, expand(dy, x)) }));
   return y!;
 }
@@ -25,6 +27,7 @@ export function sum(x: Operand): Tensor {
 
 /** The mean of all elements, a scalar. */
 export function mean(x: Operand): Tensor {
+  checkOperands("mean", { x });
   return scale(sum(x), 1 / x.shape.reduce((size, dimension) => size * dimension, 1));
 }
 

@@ -1,4 +1,5 @@
-import { apply, type Operand, type Tensor } from "../tensor";
+import { checkArgument, finiteNumber, options, wholeNumber } from "../arguments";
+import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 
 /** The affine part of a sub-layer norm. */
 export interface SubNorm {
@@ -12,11 +13,19 @@ export interface SubNorm {
   columns?: number;
 }
 
+const subNorm = options({
+  weight: anOperand,
+  bias: anOperand,
+  eps: finiteNumber.min(0).optional(),
+  columns: wholeNumber.optional(),
+}).optional();
+
 /**
  * silu(gate) ∘ value (Shazeer 2020), and with `norm` the layer norm of that: EVA-02's sub-LN.
  * x [..., 2 F] (gate, then value) → [..., F]
  */
 export function swiglu(x: Operand, norm?: SubNorm): Tensor {
+  checkArgument("ops.swiglu: norm", norm, subNorm);
   const { weight, bias, eps = 1e-6, columns } = norm ?? {};
   const { y } = apply("swiglu", { x, weight, bias }, { eps, columns }, (dy, { mean, rstd }) => {
     const statistics = norm ? { weight, mean, rstd } : {};

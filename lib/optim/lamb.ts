@@ -1,6 +1,7 @@
+import { checkArgument, oneOf, options } from "../arguments";
 import { type LambVariant, lambUpdate, type UpdateInputs } from "../ops/optimizer";
 import type { Tensor } from "../tensor";
-import { Optimizer, type OptimizerOptions } from "./optimizer";
+import { Optimizer, type OptimizerOptions, optimizerFields } from "./optimizer";
 import type { ParameterRule } from "./parameter_groups";
 
 export interface LambOptions extends OptimizerOptions {
@@ -13,16 +14,27 @@ export interface LambOptions extends OptimizerOptions {
   adapt?: "all" | "decayed";
 }
 
+const lambOptions = options({
+  ...optimizerFields,
+  variant: oneOf("paper", "apex", "deepspeed").optional(),
+  adapt: oneOf("all", "decayed").optional(),
+}).optional();
+
 /** LAMB: layer-wise adaptive moments for large batches (You et al. 2020, algorithm 2). */
 export class Lamb extends Optimizer {
   private readonly variant: LambVariant;
   private readonly adapt: readonly number[];
 
-  constructor(rules: readonly ParameterRule[], options: LambOptions = {}) {
-    super(rules, options);
-    const { variant = "apex", adapt = variant === "apex" ? "decayed" : "all" } = options;
+  constructor(rules: readonly ParameterRule[], given: LambOptions = {}) {
+    checkArgument("Lamb: options", given, lambOptions);
+    const { variant = "apex", adapt = variant === "apex" ? "decayed" : "all", ...shared } = given;
+    super(rules, shared);
     this.variant = variant;
     this.adapt = rules.map(({ weightDecay }) => (adapt === "all" || weightDecay !== 0 ? 1 : 0));
+  }
+
+  override describe(): ReturnType<Optimizer["describe"]> {
+    return { ...super.describe(), optimizer: "lamb", variant: this.variant };
   }
 
   protected apply(inputs: UpdateInputs): Tensor {

@@ -1,11 +1,12 @@
+import { checkArgument, finiteNumber, options } from "../arguments";
 import type { Device } from "../device";
 import { EvaClipError } from "../errors";
 import { zeros } from "../nn/initialization";
 import { initializeParameters } from "../nn/initialize_parameters";
 import { globalNorm, type UpdateInputs, type UpdateSettings } from "../ops/optimizer";
-import { Parameter } from "../parameter";
-import type { Operand, Tensor } from "../tensor";
-import type { ParameterRule } from "./parameter_groups";
+import { aDevice, allocateAll, Parameter } from "../parameter";
+import { anOperand, type Operand, operandList, type Tensor } from "../tensor";
+import { type ParameterRule, ruleList } from "./parameter_groups";
 
 export interface OptimizerOptions {
   beta1?: number;
@@ -30,6 +31,18 @@ export interface UpdateReport {
   trustRatios?: Tensor;
 }
 
+const decay = finiteNumber.min(0).lt(1);
+
+/** The fields of `OptimizerOptions`. */
+export const optimizerFields = {
+  beta1: decay.optional(),
+  beta2: decay.optional(),
+  eps: finiteNumber.positive().optional(),
+  clipNorm: finiteNumber.min(0).optional(),
+};
+const optimizerOptions = options(optimizerFields).optional();
+const aStep = options({ schedule: anOperand, step: anOperand });
+
 /** Updates parameters from their gradients, and owns the moments it needs for that, f32 on the same device. */
 export abstract class Optimizer {
   /** What is updated, in the order in which gradients are given. */
@@ -42,8 +55,10 @@ export abstract class Optimizer {
    * The defaults are those of the released EVA-CLIP models.
    * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when there is nothing to train, or something twice.
    */
-  constructor(rules: readonly ParameterRule[], options: OptimizerOptions = {}) {
-    const { beta1 = 0.9, beta2 = 0.98, eps = 1e-6, clipNorm = 0 } = options;
+  constructor(rules: readonly ParameterRule[], given: OptimizerOptions = {}) {
+    checkArgument("Optimizer: rules", rules, ruleList);
+    checkArgument("Optimizer: options", given, optimizerOptions);
+    const { beta1 = 0.9, beta2 = 0.98, eps = 1e-6, clipNorm = 0 } = given;
     const moments = (kind: string) =>
       rules.map(
         ({ parameter: { name, shape, storedShape } }) =>
@@ -72,6 +87,21 @@ export abstract class Optimizer {
     return Math.max(...this.settings.learningRates);
   }
 
+  /** The algorithm and its settings by name, to compare with those of the run that a checkpoint was written by. */
+  describe(): Record<string, string | number | number[]> {
+    const { learningRates, weightDecays, beta1, beta2, eps, clipNorm } = this.settings;
+    const distinct = (values: readonly number[]) => [...new Set(values)].sort((a, b) => a - b);
+    return {
+      optimizer: this.constructor.name,
+      learningRates: distinct(learningRates),
+      weightDecays: distinct(weightDecays),
+      beta1,
+      beta2,
+      eps,
+      clipNorm,
+    };
+  }
+
   /**
    * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`: everything that a checkpoint needs besides
    * the step.
@@ -80,10 +110,19 @@ export abstract class Optimizer {
     return [...this.firstMoments, ...this.secondMoments];
   }
 
-  /** Gives the moments memory on `device` and sets them to zero. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY`. */
+  /**
+   * Gives the moments memory on `device` and sets them to zero; none keeps memory where there is not enough for all.
+   * @throws EvaClipError (as a rejection) `ERR_EVACLIP_OUT_OF_MEMORY` with `details.needed` and `details.free` in bytes.
+   */
   async allocate(device: Device): Promise<void> {
-    for (const moment of this.state()) moment.allocate(device);
-    await initializeParameters(device, this.state());
+    checkArgument("Optimizer.allocate: device", device, aDevice);
+    allocateAll(this.state(), device);
+    try {
+      await initializeParameters(device, this.state());
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   /** Frees the moments. */
@@ -92,7 +131,10 @@ export abstract class Optimizer {
   }
 
   /** Records one update of all parameters. */
-  update(gradients: readonly Operand[], { schedule, step }: UpdateStep): UpdateReport {
+  update(gradients: readonly Operand[], at: UpdateStep): UpdateReport {
+    checkArgument("Optimizer.update: gradients", gradients, operandList);
+    checkArgument("Optimizer.update: step", at, aStep);
+    const { schedule, step } = at;
     const gradientNorm = globalNorm(gradients);
     const { parameters, firstMoments, secondMoments } = this;
     const moments = { firstMoments, secondMoments };

@@ -1,4 +1,5 @@
-import type { Parameter } from "../parameter";
+import { checkArgument, finiteNumber, instanceOf, listOf, oneOf, options } from "../arguments";
+import { Parameter } from "../parameter";
 
 export interface TowerSettings {
   learningRate: number;
@@ -26,6 +27,21 @@ export interface ParameterRule {
   /** 0 for a bias, norm, position or class token. */
   weightDecay: number;
 }
+
+const rate = finiteNumber.min(0);
+const towerSettings = options({ learningRate: rate, weightDecay: rate, layerDecay: rate.optional() });
+const groupSettings = options({ image: towerSettings, text: towerSettings, other: towerSettings });
+const parameterList = listOf(instanceOf(Parameter), "a list of parameters");
+export const ruleList = listOf(
+  options({
+    parameter: instanceOf(Parameter),
+    tower: oneOf("image", "text", "other"),
+    layerScale: rate,
+    learningRate: rate,
+    weightDecay: rate,
+  }),
+  "a list of parameter rules",
+);
 
 /** What stands before the first block, at the layer that learns slowest. */
 const FIRST_LAYER =
@@ -67,6 +83,9 @@ export function parameterRules(
   settings: GroupSettings,
   trained: readonly Parameter[] = all,
 ): ParameterRule[] {
+  checkArgument("parameterRules: all", all, parameterList);
+  checkArgument("parameterRules: settings", settings, groupSettings);
+  checkArgument("parameterRules: trained", trained, parameterList);
   const depth = depthsOf(all);
   return trained.map((parameter) => {
     const { name, shape } = parameter;

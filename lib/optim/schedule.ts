@@ -1,4 +1,4 @@
-import { EvaClipError } from "../errors";
+import { checkArgument, oneOf, options, wholeNumber } from "../arguments";
 
 export interface ScheduleOptions {
   warmupSteps: number;
@@ -15,35 +15,41 @@ export interface Schedule extends ScheduleOptions {
   cooldownSteps?: number;
 }
 
-/** The factor of the learning rate at a step, counted from 0: a linear warm-up, then half a cosine down to zero. */
-export function warmupCosine(step: number, { warmupSteps, totalSteps }: ScheduleOptions): number {
+const counts = { warmupSteps: wholeNumber, totalSteps: wholeNumber };
+const warmupSchedule = options(counts);
+const anySchedule = options({
+  ...counts,
+  kind: oneOf("cosine", "const", "const-cooldown").optional(),
+  cooldownSteps: wholeNumber.optional(),
+});
+
+/**
+ * The factor of the learning rate at a step, counted from 0: a linear warm-up, then half a cosine down to zero, which
+ * it keeps behind the last step.
+ */
+export function warmupCosine(step: number, schedule: ScheduleOptions): number {
+  checkArgument("warmupCosine: step", step, wholeNumber);
+  checkArgument("warmupCosine: schedule", schedule, warmupSchedule);
+  return cosineFactor(step, schedule);
+}
+
+function cosineFactor(step: number, { warmupSteps, totalSteps }: ScheduleOptions): number {
   if (step < warmupSteps) return (step + 1) / warmupSteps;
+  if (step >= totalSteps) return 0;
   return (1 + Math.cos((Math.PI * (step - warmupSteps)) / (totalSteps - warmupSteps))) / 2;
 }
 
 /** The factor of the learning rate at a step, counted from 0, under any of the schedules. */
 export function scheduleFactor(step: number, schedule: Schedule): number {
+  checkArgument("scheduleFactor: step", step, wholeNumber);
+  checkArgument("scheduleFactor: schedule", schedule, anySchedule);
   const { kind = "cosine", warmupSteps, totalSteps, cooldownSteps = 0 } = schedule;
-  if (kind === "cosine" || step < warmupSteps) return warmupCosine(step, schedule);
+  if (kind === "cosine" || step < warmupSteps) return cosineFactor(step, schedule);
   if (kind === "const") return 1;
-  return Math.min(1, (totalSteps - step) / Math.max(1, cooldownSteps));
+  return Math.max(0, Math.min(1, (totalSteps - step) / Math.max(1, cooldownSteps)));
 }
 
 /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for an unknown kind, or counts that are not 0 or more. */
-export function checkSchedule({
-  kind = "cosine",
-  warmupSteps,
-  totalSteps,
-  cooldownSteps = 0,
-}: Schedule): void {
-  if (!["cosine", "const", "const-cooldown"].includes(kind)) {
-    throw invalid(`kind must be cosine, const or const-cooldown, found ${kind}`);
-  }
-  for (const [name, value] of Object.entries({ warmupSteps, totalSteps, cooldownSteps })) {
-    if (!Number.isSafeInteger(value) || value < 0) throw invalid(`${name} must be 0 or more, found ${value}`);
-  }
-}
-
-function invalid(message: string): EvaClipError {
-  return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `schedule: ${message}`);
+export function checkSchedule(schedule: Schedule): void {
+  checkArgument("schedule", schedule, anySchedule);
 }

@@ -1,5 +1,5 @@
-import { EvaClipError } from "../errors";
-import type { Parameter } from "../parameter";
+import { checkArgument, instanceOf, listOf, options, wholeNumber } from "../arguments";
+import { Parameter } from "../parameter";
 import { depthsOf, layerOf, towerOf } from "./parameter_groups";
 
 /** Of a locked tower, what is trained all the same. */
@@ -17,6 +17,9 @@ export interface TowerLocks {
   readonly text?: TowerLock | undefined;
 }
 
+const towerLock = options({ unlockedGroups: wholeNumber.optional() }).optional();
+const towerLocks = options({ image: towerLock, text: towerLock });
+
 /** Before the first block, though layer-wise decay counts it among what follows the last. */
 const NORM_BEFORE = /\.ln_pre\./;
 const PROJECTION = /\.head\.(weight|bias)$|(^|\.)(proj|text_projection)$/;
@@ -27,12 +30,6 @@ function groupOf(name: string, depth: number): number {
   return layer > depth && !PROJECTION.test(name) ? depth : layer;
 }
 
-function unlockedGroupsOf({ unlockedGroups = 0 }: TowerLock): number {
-  if (Number.isSafeInteger(unlockedGroups) && unlockedGroups >= 0) return unlockedGroups;
-  const message = `unlockedGroups must be a whole number of 0 or more, found ${unlockedGroups}`;
-  throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { unlockedGroups });
-}
-
 /**
  * The parameters that are left to train: for `parameterRules`, so that the others get no gradient, no moments and no
  * backward work.
@@ -40,12 +37,14 @@ function unlockedGroupsOf({ unlockedGroups = 0 }: TowerLock): number {
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a number of groups that cannot be.
  */
 export function unlockedParameters(all: readonly Parameter[], locks: TowerLocks): Parameter[] {
+  checkArgument("unlockedParameters: all", all, listOf(instanceOf(Parameter), "a list of parameters"));
+  checkArgument("unlockedParameters: locks", locks, towerLocks);
   const depths = depthsOf(all);
   return all.filter(({ name }) => {
     const tower = towerOf(name);
     const lock = tower === "other" ? undefined : locks[tower];
     if (!lock) return true;
     const groups = depths[tower] + 2;
-    return groupOf(name, depths[tower]) >= groups - unlockedGroupsOf(lock);
+    return groupOf(name, depths[tower]) >= groups - (lock.unlockedGroups ?? 0);
   });
 }

@@ -1,17 +1,14 @@
 import { compileByShape } from "../compile";
 import { packText } from "../data/pack_text";
 import type { Device } from "../device";
-import { EvaClipError } from "../errors";
 import { HostTensor } from "../host_tensor";
 import type { ClipModel } from "../models/clip_model";
 import { l2Normalize } from "../ops/l2_normalize";
 import { matmul } from "../ops/linear";
 import type { Tensor } from "../tensor";
-import { abortable } from "../train/abortable";
-import type { EncodeOptions } from "./eva_clip_options";
 
 /** Most samples of one run; smaller batches are powers of two, so that a model has few programs. */
-const LARGEST_BATCH = 32;
+export const LARGEST_BATCH = 32;
 /** Lengths of packed text that a batch size has programs for. */
 const TEXT_LENGTHS = 8;
 const TEXT_UNIT = 16;
@@ -29,30 +26,6 @@ export function batchParts(size: number, largest = LARGEST_BATCH): number[] {
     parts.push(Math.min(largest, 2 ** Math.floor(Math.log2(left))));
   }
   return parts;
-}
-
-/**
- * Encodes `count` samples in parts. → [count, columns]
- * @param encode Embeddings of `size` samples from `start` on.
- */
-export async function encodeInParts(
-  count: number,
-  columns: number,
-  { normalize = true, batchSize = LARGEST_BATCH, signal }: EncodeOptions,
-  encode: (start: number, size: number) => Promise<Embeddings>,
-): Promise<Float32Array> {
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    const message = `batchSize must be a positive integer, found ${batchSize}`;
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { batchSize });
-  }
-  const rows = new Float32Array(count * columns);
-  let start = 0;
-  for (const size of batchParts(count, batchSize)) {
-    const { unit, features } = await abortable(encode(start, size), signal);
-    rows.set(normalize ? unit : features, start * columns);
-    start += size;
-  }
-  return rows;
 }
 
 /** The programs of a model that is used, not trained, each compiled when it is first needed. */

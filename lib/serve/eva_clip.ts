@@ -1,26 +1,37 @@
+import { anyFunction, checkArgument, pathText } from "../arguments";
 import type { LoadReport } from "../checkpoints/load_report";
 import type { ConfigSource } from "../checkpoints/resolve_config";
 import { writeWeights } from "../checkpoints/write_weights";
-import type { ImageInput } from "../data/image";
-import { prepareImage } from "../data/prepare_image";
+import type { HeldImage, ImageInput } from "../data/image_input";
 import { clipTokenizer, type Tokenizer } from "../data/tokenizer";
 import type { Device } from "../device";
-import { EvaClipError } from "../errors";
-import { type Encoder, stackRows } from "../eval/encoder";
+import { type Encoder, scoresOf } from "../eval/encoder";
 import { zeroShotWeights } from "../eval/zero_shot";
-import { elementCount, holds } from "../host_tensor";
+import { elementCount } from "../host_tensor";
 import type { ClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
+import {
+  callOptions,
+  captionList,
+  checkWrapped,
+  classifyOptions,
+  encodeOptions,
+  labelList,
+  ownPixels,
+  ownTokens,
+} from "./call_arguments";
+import { Calls } from "./calls";
 import type { Preprocessing } from "../models/preprocessing";
-import { abortable } from "../train/abortable";
 import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabels } from "./classification";
-import { type Embeddings, EncoderPrograms, encodeInParts } from "./encoder_programs";
 import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, ModelType } from "./eva_clip_options";
+import { ModelEncoder } from "./model_encoder";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
+import { holdImages, ownList } from "./own_inputs";
 import { tokenRows } from "./token_rows";
-import { splitRows, stackVectors, type Vectors } from "./vectors";
+import { ownMatrix, ownVectors, splitRows, type Vectors } from "./vectors";
 
 export interface MemoryInfo {
+  /** What the model's parameters hold, padding included. */
   readonly parameterBytes: number;
   /** Of the memory that all programs of the device share. */
   readonly arenaBytes: number;
@@ -28,14 +39,22 @@ export interface MemoryInfo {
   readonly workspaceBytes: number;
 }
 
-/** A model on a device, ready to embed images and captions. Calls may overlap; the device runs them in order. */
+/**
+ * A model on a device, ready to embed images and captions. Calls may overlap; the device runs them in order.
+ *
+ * - Every method rejects with an `EvaClipError`: `ERR_EVACLIP_INVALID_ARGUMENT` for an argument that cannot be used,
+ *   `ERR_EVACLIP_DISPOSED` after `dispose`, `ERR_EVACLIP_NOT_FINITE` where NaN or infinity would be a result.
+ * - What a method is given is copied when it is called (buffers of several samples up to 64 MiB; more is refused) and may
+ *   be changed, transferred or shared afterwards. Every vector returned has memory of its own.
+ * - An embedding differs by a few parts in 10⁷ with the number of samples that are encoded together.
+ */
 export class EvaClip implements Encoder, AsyncDisposable {
   readonly config: ClipConfig;
   readonly tokenizer: Tokenizer;
   /** What `load` made of the file. */
   readonly loadReport: LoadReport | undefined;
-  readonly #programs: EncoderPrograms;
-  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #encoder: ModelEncoder;
+  readonly #calls = new Calls();
   readonly #ownsModel: boolean;
   readonly #ownsDevice: boolean;
   #disposed: Promise<void> | undefined;
@@ -49,12 +68,13 @@ export class EvaClip implements Encoder, AsyncDisposable {
     private readonly processor: Device,
     options: WrapOptions = {},
   ) {
+    checkWrapped(model, processor, options);
     this.config = model.config;
     this.tokenizer = options.tokenizer ?? clipTokenizer();
     this.loadReport = options.loadReport;
     this.#ownsDevice = options.owns === "model and device";
     this.#ownsModel = options.owns === "model" || this.#ownsDevice;
-    this.#programs = new EncoderPrograms(processor, model);
+    this.#encoder = new ModelEncoder(processor, model, this.tokenizer);
   }
 
   /**
@@ -113,7 +133,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
   }
 
   get setting(): string {
-    return `${this.dtype} on ${this.device}`;
+    return this.#encoder.setting;
   }
 
   /**
@@ -126,17 +146,11 @@ export class EvaClip implements Encoder, AsyncDisposable {
     input: ImageInput | readonly ImageInput[],
     options: EncodeOptions = {},
   ): Promise<Float32Array | Float32Array[]> {
-    if (!Array.isArray(input)) return (await this.encodeImage([input as ImageInput], options))[0]!;
-    const images = input as readonly ImageInput[];
-    const bytes = this.imageSize ** 2 * 3;
-    const rows = await this.#inParts(images.length, options, async (start, size) => {
-      const pixels = new Uint8Array(size * bytes);
-      const decode = async (image: ImageInput, i: number) =>
-        pixels.set(await prepareImage(image, this.imageSize, this.preprocessing), i * bytes);
-      await Promise.all(images.slice(start, start + size).map(decode));
-      return this.#programs.image(pixels, size);
-    });
-    return splitRows(rows, this.embedDim);
+    checkArgument("encodeImage: options", options, encodeOptions);
+    const images = holdImages("encodeImage: images", input);
+    const own = { ...options };
+    const rows = await this.#calls.run(() => this.#encoder.images(images, own), own.signal);
+    return Array.isArray(input) ? splitRows(rows, images.length) : rows;
   }
 
   /**
@@ -148,13 +162,12 @@ export class EvaClip implements Encoder, AsyncDisposable {
     input: string | readonly string[],
     options: EncodeOptions = {},
   ): Promise<Float32Array | Float32Array[]> {
-    if (typeof input === "string") return (await this.encodeText([input], options))[0]!;
-    this.#checkVocabulary();
-    const encode = (start: number, size: number) => {
-      const captions = input.slice(start, start + size);
-      return this.#programs.text(captions.map((text) => this.tokenizer.encode(text, this.contextLength)));
-    };
-    return splitRows(await this.#inParts(input.length, options, encode), this.embedDim);
+    const captions = ownList("encodeText: captions", typeof input === "string" ? [input] : input);
+    checkArgument("encodeText: captions", captions, captionList);
+    checkArgument("encodeText: options", options, encodeOptions);
+    const own = { ...options };
+    const rows = await this.#calls.run(() => this.#encoder.texts(captions, own), own.signal);
+    return Array.isArray(input) ? splitRows(rows, captions.length) : rows;
   }
 
   /**
@@ -167,21 +180,10 @@ export class EvaClip implements Encoder, AsyncDisposable {
     batch: number,
     options: EncodeOptions = {},
   ): Promise<Float32Array> {
-    const each = 3 * this.imageSize ** 2;
-    if (!(holds("f32", pixels) || holds("u8", pixels)) || pixels.length !== batch * each) {
-      const expected = `a Float32Array [${batch}, 3, ${this.imageSize}, ${this.imageSize}] or a Uint8Array of as many elements`;
-      throw new EvaClipError(
-        "ERR_EVACLIP_SHAPE",
-        `encodePixels takes ${expected}, got ${pixels.length} elements`,
-        {
-          expected: batch * each,
-          actual: pixels.length,
-        },
-      );
-    }
-    return this.#inParts(batch, options, (start, size) =>
-      this.#programs.image(pixels.subarray(start * each, (start + size) * each), size),
-    );
+    checkArgument("encodePixels: options", options, encodeOptions);
+    const own = { ...options };
+    const images = ownPixels(pixels, batch, this.imageSize);
+    return this.#calls.run(() => this.#encoder.pixels(images, batch, own), own.signal);
   }
 
   /**
@@ -189,35 +191,42 @@ export class EvaClip implements Encoder, AsyncDisposable {
    * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for ids out of range or a caption without an end
    */
   async encodeTokens(tokens: Int32Array, batch: number, options: EncodeOptions = {}): Promise<Float32Array> {
-    const rows = tokenRows(tokens, batch, this.model.text);
-    return this.#inParts(batch, options, (start, size) =>
-      this.#programs.text(rows.slice(start, start + size)),
-    );
+    checkArgument("encodeTokens: options", options, encodeOptions);
+    const own = { ...options };
+    const rows = tokenRows(ownTokens(tokens, batch), batch, this.model.text);
+    return this.#calls.run(() => this.#encoder.tokens(rows, own), own.signal);
   }
 
   /**
-   * Products of vectors, which are cosines when they have unit length: a number for two vectors, otherwise for each of
-   * `a` its products with every one of `b`.
+   * Products of vectors of E numbers, which are cosines when the vectors have unit length: a number for two vectors,
+   * otherwise for each of `a` its products with every one of `b`.
+   * @throws EvaClipError `ERR_EVACLIP_SHAPE` for a vector of another length; `ERR_EVACLIP_NOT_FINITE` when a vector or a
+   *   product holds NaN or infinity
    */
   async similarity(a: Float32Array, b: Float32Array, options?: CallOptions): Promise<number>;
   async similarity(a: Vectors, b: Vectors, options?: CallOptions): Promise<Float32Array[]>;
-  async similarity(a: Vectors, b: Vectors, { signal }: CallOptions = {}): Promise<number | Float32Array[]> {
-    const rows = stackVectors(a, this.embedDim);
-    const others = stackVectors(b, this.embedDim);
-    const products = await abortable(this.products(rows, others), signal);
-    const columns = others.length / this.embedDim;
-    const single = [a, b].every((given) => !Array.isArray(given) && given.length === this.embedDim);
-    return single ? products[0]! : splitRows(products, columns);
+  async similarity(a: Vectors, b: Vectors, options: CallOptions = {}): Promise<number | Float32Array[]> {
+    checkArgument("similarity: options", options, callOptions);
+    const { signal } = options;
+    const isOne = !Array.isArray(a) && !Array.isArray(b);
+    const rows = ownVectors("similarity: a", a, this.embedDim);
+    const others = ownVectors("similarity: b", b, this.embedDim);
+    const products = await this.#calls.run(() => scoresOf(this.#encoder, rows, others), signal);
+    return isOne ? products[0]! : splitRows(products, rows.length / this.embedDim);
   }
 
-  /** a [N, E] times the transpose of b [M, E] → [N, M] */
+  /** a [N, E] times the transpose of b [M, E] → [N, M]; throws as `similarity` does. */
   async products(a: Float32Array, b: Float32Array): Promise<Float32Array> {
-    return this.#use(() => this.#programs.products(a, b, this.embedDim));
+    const rows = ownMatrix("products: a", a, this.embedDim);
+    const others = ownMatrix("products: b", b, this.embedDim);
+    return this.#calls.run(() => scoresOf(this.#encoder, rows, others));
   }
 
   /**
-   * The labels that fit an image best, by prompts made of them; for several images a list of each. Best first.
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` without labels, or for a template without `{}`
+   * The labels that fit an image best, by prompts made of them; for several images a list of each. Best first, equal
+   * ones in the order of `labels`.
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` without labels, or for a template without `{}`;
+   *   `ERR_EVACLIP_DATA` naming an image that cannot be read
    */
   async classify(
     image: ImageInput,
@@ -234,34 +243,47 @@ export class EvaClip implements Encoder, AsyncDisposable {
     labels: readonly string[],
     options: ClassifyOptions = {},
   ): Promise<Classification[] | Classification[][]> {
-    const { templates = DEFAULT_TEMPLATES, topK = 5, signal } = options;
-    if (!Array.isArray(input)) return (await this.classify([input as ImageInput], labels, options))[0]!;
-    const call = signal ? { signal } : {};
-    const weights = await zeroShotWeights(this, labels, templates, signal);
-    const features = await this.encodeImage(input as readonly ImageInput[], call);
-    const scores = await this.products(stackRows(features, this.embedDim), weights);
-    const scale = Math.exp((await this.#use(() => this.model.logitScale.read())).item());
-    return splitRows(scores, labels.length).map((row) => rankLabels(row, labels, scale).slice(0, topK));
+    const names = ownList("classify: labels", labels);
+    checkArgument("classify: labels", names, labelList);
+    checkArgument("classify: options", options, classifyOptions);
+    const images = holdImages("classify: images", input);
+    const { topK = 5, signal, templates = DEFAULT_TEMPLATES } = options;
+    const settings = { templates: [...templates], ...(signal && { signal }) };
+    const ranked = await this.#calls.run(() => this.#rankedLabels(images, names, settings), signal);
+    const best = ranked.map((of) => of.slice(0, topK));
+    return Array.isArray(input) ? best : best[0]!;
   }
 
-  /** Writes model.safetensors and config.json, which `load` reads. @throws EvaClipError `ERR_EVACLIP_DISK_FULL`, `ERR_EVACLIP_IO` */
+  /**
+   * Writes model.safetensors and config.json, which `load` reads.
+   * @throws EvaClipError `ERR_EVACLIP_DISK_FULL`, `ERR_EVACLIP_IO`
+   */
   async save(directory: string): Promise<void> {
-    await this.#use(() => writeWeights(directory, this.model));
+    checkArgument("save: directory", directory, pathText);
+    await this.#calls.run(() => writeWeights(directory, this.model));
   }
 
   async memoryInfo(): Promise<MemoryInfo> {
     const bytes = { f32: 4, bf16: 2, i32: 4, u8: 1 };
-    const parameters = this.model.parameters();
-    return {
-      parameterBytes: parameters.reduce(
-        (sum, { dtype, shape }) => sum + bytes[dtype] * elementCount(shape),
-        0,
-      ),
-      ...(await this.#use(() => this.processor.memory())),
-    };
+    const held = this.model
+      .parameters()
+      .map(({ dtype, storedShape }) => bytes[dtype] * elementCount(storedShape));
+    return this.#calls.run(async () => ({
+      parameterBytes: held.reduce((sum, own) => sum + own, 0),
+      ...(await this.processor.memory()),
+    }));
   }
 
-  /** Waits for calls under way, then frees everything that `create` or `load` took. Idempotent. */
+  /** Runs `work` with an encoder of this model as one call: `dispose` waits for all of it. */
+  async asOneCall<T>(work: (encoder: Encoder) => Promise<T>): Promise<T> {
+    checkArgument("asOneCall: work", work, anyFunction);
+    return this.#calls.run(async () => work(this.#encoder));
+  }
+
+  /**
+   * Refuses calls from now on, waits for those under way, and frees what `create` or `load` took. Idempotent: every call
+   * returns the same promise.
+   */
   dispose(): Promise<void> {
     this.#disposed ??= this.#release();
     return this.#disposed;
@@ -272,36 +294,22 @@ export class EvaClip implements Encoder, AsyncDisposable {
   }
 
   async #release(): Promise<void> {
-    await Promise.allSettled(this.#underWay);
-    this.#programs.dispose();
+    await this.#calls.close();
+    this.#encoder.dispose();
     if (this.#ownsModel) for (const parameter of this.model.parameters()) parameter.dispose();
     if (this.#ownsDevice) await this.processor.dispose();
   }
 
-  #checkVocabulary(): void {
-    const [has, knows] = [this.tokenizer.vocabularySize, this.model.text.vocabulary];
-    if (has <= knows) return;
-    const message = `the tokenizer has ${has} ids and the model knows ${knows}: give the model's own tokenizer`;
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { tokenizer: has, model: knows });
-  }
-
-  /** Runs `work`, which `dispose` waits for. */
-  async #use<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#disposed) throw new EvaClipError("ERR_EVACLIP_DISPOSED", "the model was disposed");
-    const result = work();
-    this.#underWay.add(result);
-    try {
-      return await result;
-    } finally {
-      this.#underWay.delete(result);
-    }
-  }
-
-  #inParts(
-    count: number,
-    options: EncodeOptions,
-    encode: (start: number, size: number) => Promise<Embeddings>,
-  ): Promise<Float32Array> {
-    return this.#use(() => encodeInParts(count, this.embedDim, options, encode));
+  /** All labels of each image, best first. */
+  async #rankedLabels(
+    images: readonly HeldImage[],
+    labels: readonly string[],
+    { templates, signal }: CallOptions & Required<Pick<ClassifyOptions, "templates">>,
+  ): Promise<Classification[][]> {
+    const weights = await zeroShotWeights(this.#encoder, labels, templates, signal);
+    const features = await this.#encoder.images(images, signal ? { signal } : {});
+    const scores = await scoresOf(this.#encoder, features, weights);
+    const scale = await this.#encoder.logitScale();
+    return splitRows(scores, images.length).map((row) => rankLabels(row, labels, scale));
   }
 }

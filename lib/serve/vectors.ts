@@ -1,21 +1,63 @@
+import { describeValue, invalidArgument } from "../arguments";
 import { EvaClipError } from "../errors";
 import { stackRows } from "../eval/encoder";
+import { firstNotFinite, notFinite } from "../eval/finite";
+import { holds } from "../host_tensor";
+import { checkBytes, ownArray, ownList } from "./own_inputs";
 
-/** Vectors of E numbers: one, several in a list, or several one after another. */
+/** A vector of E numbers, or a list of them. */
 export type Vectors = Float32Array | readonly Float32Array[];
 
-/** The rows of a matrix, as views. */
-export function splitRows(rows: Float32Array, columns: number): Float32Array[] {
-  return Array.from({ length: rows.length / columns }, (_, i) =>
-    rows.subarray(i * columns, (i + 1) * columns),
-  );
+/** The `count` rows of a matrix, each in memory of its own. */
+export function splitRows(rows: Float32Array, count: number): Float32Array[] {
+  const columns = rows.length / count;
+  return Array.from({ length: count }, (_, i) => rows.slice(i * columns, (i + 1) * columns));
 }
 
-/** Vectors as a matrix. @throws EvaClipError `ERR_EVACLIP_SHAPE` when there are none, or not of `columns` numbers. */
-export function stackVectors(vectors: Vectors, columns: number): Float32Array {
-  const list = Array.isArray(vectors) ? (vectors as readonly Float32Array[]) : [vectors as Float32Array];
-  const wrong = list.find(({ length }) => length === 0 || length % columns !== 0);
-  if (!wrong && list.length > 0) return list.length === 1 ? list[0]! : stackRows(list, columns);
-  const found = wrong ? `${wrong.length} numbers` : "none";
-  throw new EvaClipError("ERR_EVACLIP_SHAPE", `vectors have ${columns} numbers each, found ${found}`);
+function isVector(value: unknown): value is Float32Array {
+  return ArrayBuffer.isView(value) && holds("f32", value);
+}
+
+function checkFinite(name: string, values: Float32Array): void {
+  const bad = firstNotFinite(values);
+  if (bad >= 0) throw notFinite(`${name}[${bad}] is ${values[bad]}`, { field: name, index: bad });
+}
+
+/**
+ * A copy of one or several vectors, as a matrix [N, columns].
+ * @param name what messages call the argument
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for another type, `ERR_EVACLIP_SHAPE` for another length,
+ *   `ERR_EVACLIP_NOT_FINITE` for NaN and infinity
+ */
+export function ownVectors(name: string, vectors: unknown, columns: number): Float32Array {
+  const list = ownList(name, Array.isArray(vectors) ? vectors : [vectors]) as unknown[];
+  const own = list.map((vector, i) => {
+    const place = Array.isArray(vectors) ? `${name}[${i}]` : name;
+    if (!isVector(vector)) {
+      const expected = Array.isArray(vectors) ? "a Float32Array" : "a Float32Array or a list of them";
+      throw invalidArgument(`${place} must be ${expected}, found ${describeValue(vector)}`, { field: place });
+    }
+    if (vector.length !== columns) {
+      const message = `${place} must be one vector of ${columns} numbers, found ${vector.length}; several are a list`;
+      throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected: columns, actual: vector.length });
+    }
+    checkFinite(place, vector);
+    return vector;
+  });
+  checkBytes(name, 4 * columns * own.length, own.length);
+  return stackRows(own, columns);
+}
+
+/** A copy of a matrix [N, columns] in one array; throws as `ownVectors` does. */
+export function ownMatrix(name: string, matrix: unknown, columns: number): Float32Array {
+  if (!isVector(matrix)) {
+    throw invalidArgument(`${name} must be a Float32Array, found ${describeValue(matrix)}`, { field: name });
+  }
+  if (matrix.length % columns !== 0) {
+    const message = `${name} must be rows of ${columns} numbers, found ${matrix.length} numbers`;
+    throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected: columns, actual: matrix.length });
+  }
+  const own = ownArray(name, matrix, matrix.length / columns);
+  checkFinite(name, own);
+  return own;
 }

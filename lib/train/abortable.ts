@@ -1,3 +1,8 @@
+/** @throws the signal's reason when it is aborted */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw signal.reason;
+}
+
 /** `work`, or the signal's reason as soon as it is aborted; what is under way then ends unheeded. */
 export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;

@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Json } from "../data/dataset";
 import { abortable } from "./abortable";
 import type { BatchStream, TrainingBatch } from "./batch_source";
@@ -8,6 +8,8 @@ export interface FedBatch {
   readonly batch: TrainingBatch;
   readonly cursor: Json;
 }
+
+const LONGEST_CLOSING_MS = 5000;
 
 /** Takes batches from a stream one ahead: while the device runs a step, the next batch is made. */
 export class BatchFeed {
@@ -29,9 +31,17 @@ export class BatchFeed {
     return abortable(next, signal);
   }
 
-  /** Closes the stream. */
+  /** Closes the stream. A stream that is stuck, or fails in closing, keeps nobody. */
   async close(): Promise<void> {
-    await this.stream.return?.();
+    const closing = Promise.resolve(this.stream.return?.()).catch(() => undefined);
+    const waiting = new AbortController();
+    await Promise.race([
+      closing,
+      setTimeout(LONGEST_CLOSING_MS, undefined, { ref: false, signal: waiting.signal }).catch(
+        () => undefined,
+      ),
+    ]);
+    waiting.abort();
   }
 
   async #fetch(): Promise<FedBatch | undefined> {

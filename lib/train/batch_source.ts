@@ -1,3 +1,5 @@
+import { z } from "zod";
+import { anyFunction, checkArgument } from "../arguments";
 import type { PackedText } from "../data/batch";
 import type { Dataset, Json } from "../data/dataset";
 import { createLoader } from "../data/loader";
@@ -5,6 +7,7 @@ import type { LoaderCursor } from "../data/loader_cursor";
 import type { LoaderOptions } from "../data/loader_options";
 import { EvaClipError } from "../errors";
 import type { HostTensor } from "../host_tensor";
+import type { RunSettings } from "./trainer_state";
 
 /** One step's input: B images and B captions. */
 export interface TrainingBatch extends PackedText {
@@ -23,12 +26,26 @@ export interface BatchStream extends AsyncIterator<TrainingBatch> {
 export interface BatchSource {
   /** @param cursor What `state()` of a stream of this source gave; left out, the beginning. */
   open(cursor?: Json): BatchStream;
+  /** What to compare with the run that a checkpoint is of, by name. */
+  describe?(): Promise<RunSettings>;
 }
+
+/** Samples by which a data set is recognized. */
+const FIRST_SAMPLES = 4;
+
+const datasetSchema = z.custom<Dataset>((value) => typeof (value as Dataset | null)?.open === "function", {
+  error: "a data set",
+});
 
 /** A source for batches that are a pure function of the step, counted from 0. */
 export function batchesByStep(make: (step: number) => TrainingBatch | Promise<TrainingBatch>): BatchSource {
+  checkArgument("batchesByStep: make", make, anyFunction);
   return {
     open: (cursor = 0) => {
+      if (!Number.isSafeInteger(cursor)) {
+        const message = `the cursor is not one of batchesByStep: expected a step, found ${JSON.stringify(cursor).slice(0, 60)}`;
+        throw new EvaClipError("ERR_EVACLIP_DATA", message);
+      }
       let step = cursor as number;
       return {
         next: async () => ({ done: false, value: await make(step++) }),
@@ -38,8 +55,14 @@ export function batchesByStep(make: (step: number) => TrainingBatch | Promise<Tr
   };
 }
 
-/** The batches of a data set, decoded, augmented and tokenised by a loader. */
+/**
+ * The batches of a data set, decoded, augmented and tokenised by a loader.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for options that `createLoader` refuses
+ */
 export function batchesOf(dataset: Dataset, options: Omit<LoaderOptions, "cursor">): BatchSource {
+  checkArgument("batchesOf: dataset", dataset, datasetSchema);
+  checkArgument("batchesOf: options", options, z.looseObject({}, { error: "an object" }));
+  createLoader(dataset, options); // refuses what cannot be; it reads nothing before its first batch
   return {
     open: (cursor) => {
       const from = cursor === undefined ? {} : { cursor: cursor as unknown as LoaderCursor };
@@ -50,7 +73,21 @@ export function batchesOf(dataset: Dataset, options: Omit<LoaderOptions, "cursor
         state: () => loader.state() as unknown as Json,
       };
     },
+    describe: async () => ({
+      batchSize: options.batchSize,
+      firstSamples: await firstSamples(dataset),
+    }),
   };
+}
+
+/** The names of a data set's first samples without their folders, which may have moved. */
+async function firstSamples(dataset: Dataset): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { key } of dataset.open({ seed: 0, epoch: 0, shuffle: false })) {
+    names.push(key.split("/").slice(-2).join("/"));
+    if (names.length === FIRST_SAMPLES) break;
+  }
+  return names;
 }
 
 /** Takes a plain iterable for a source; it has no cursor, so a run on it cannot be resumed. */

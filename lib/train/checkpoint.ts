@@ -1,40 +1,32 @@
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
+import { checkArgument, instanceOf, options, pathText, positiveInteger, wholeNumber } from "../arguments";
 import { CONFIG_FILE } from "../checkpoints/resolve_config";
-import type { Json } from "../data/dataset";
-import { EvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
-import { readJson } from "../io/json_file";
-import type { ClipModel } from "../models/clip_model";
-import type { Optimizer } from "../optim/optimizer";
+import { ClipModel } from "../models/clip_model";
+import { Optimizer } from "../optim/optimizer";
+import {
+  checkpointName,
+  listCheckpoints,
+  MODEL_FILE,
+  moveInto,
+  OPTIMIZER_FILE,
+  recoverFolder,
+  setLatest,
+} from "./checkpoint_folder";
+import { syncFolder, writeDurably } from "./durable_file";
 import { readParameters, writeParameters } from "./parameter_file";
+import {
+  readStateFile,
+  readTrainerState,
+  STATE_FILE,
+  type StateFile,
+  type TrainerState,
+} from "./trainer_state";
 
-/** The names inside a checkpoint's folder. */
-export const MODEL_FILE = "model.safetensors";
-export const OPTIMIZER_FILE = "optimizer.safetensors";
-export const STATE_FILE = "trainer_state.json";
-export { CONFIG_FILE };
-
-/** Holds the name of the newest checkpoint in its folder. */
-const LATEST_FILE = "latest";
-const CHECKPOINT_NAME = /^step-\d+$/;
-const TEMPORARY_NAME = /^step-\d+\.(tmp|old)$/;
-
-const trainerState = z.object({
-  version: z.literal(1),
-  /** Updates done. */
-  step: z.number().int().nonnegative(),
-  samplesSeen: z.number().int().nonnegative(),
-  seed: z.number().int(),
-  /** Where the data go on. */
-  cursor: z.json(),
-});
-
-/** What a run needs besides tensors to go on exactly. */
-export interface TrainerState extends Omit<z.infer<typeof trainerState>, "cursor"> {
-  cursor: Json;
-}
+export { findCheckpoint } from "./checkpoint_folder";
+export { CONFIG_FILE, MODEL_FILE, OPTIMIZER_FILE, readTrainerState, STATE_FILE, type TrainerState };
 
 export interface CheckpointContent {
   readonly model: ClipModel;
@@ -42,51 +34,47 @@ export interface CheckpointContent {
   readonly state: TrainerState;
 }
 
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, "w");
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
-
-/** Replaces `target` by `folder` in one rename, or two where there was something. */
-async function moveInto(folder: string, target: string): Promise<void> {
-  const isThere = await stat(target).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) return rename(folder, target);
-  const old = `${target}.old`;
-  await rm(old, { recursive: true, force: true });
-  await rename(target, old);
-  await rename(folder, target);
-  await rm(old, { recursive: true, force: true });
-}
-
-async function removeStale(root: string, pattern: RegExp, kept: readonly string[] = []): Promise<void> {
-  const names = (await readdir(root)).filter((name) => pattern.test(name) && !kept.includes(name));
-  for (const name of names) await rm(join(root, name), { recursive: true, force: true });
-}
+const modelAndOptimizer = { model: instanceOf(ClipModel), optimizer: instanceOf(Optimizer) };
+const contentSchema = options({
+  ...modelAndOptimizer,
+  state: z.looseObject(
+    {
+      version: z.literal(1, { error: "1" }),
+      step: wholeNumber,
+      samplesSeen: wholeNumber,
+      seed: z.int({ error: "an integer" }),
+    },
+    { error: "the state of a run" },
+  ),
+});
+const writeSchema = options({ keepLast: positiveInteger.optional() }).optional();
+const targetSchema = z.looseObject(modelAndOptimizer, { error: "an object with a model and an optimizer" });
 
 /** Writes model, optimizer, state and configuration into a folder. */
 async function writeFiles(folder: string, { model, optimizer, state }: CheckpointContent): Promise<void> {
-  await writeParameters(join(folder, MODEL_FILE), model.parameters(), { format: "pt" });
-  await writeParameters(join(folder, OPTIMIZER_FILE), optimizer.state());
-  await writeDurably(join(folder, STATE_FILE), `${JSON.stringify(state, null, 2)}\n`);
+  const checksums = {
+    model: await writeParameters(join(folder, MODEL_FILE), model.parameters(), { format: "pt" }),
+    optimizer: await writeParameters(join(folder, OPTIMIZER_FILE), optimizer.state()),
+  };
+  const file: StateFile = { ...state, checksums };
+  await writeDurably(join(folder, STATE_FILE), `${JSON.stringify(file, null, 2)}\n`);
   await writeDurably(join(folder, CONFIG_FILE), `${JSON.stringify(model.config, null, 2)}\n`);
   await syncFolder(folder);
+}
+
+/** Removes the oldest checkpoints of a lineage, and never the newest written or those of other lineages. */
+async function removeOldest(
+  root: string,
+  newest: string,
+  lineage: string | undefined,
+  kept: number,
+): Promise<void> {
+  const earlier: string[] = [];
+  for (const name of await listCheckpoints(root)) {
+    const state = await readTrainerState(join(root, name)).catch(() => undefined);
+    if (state && state.lineage === lineage && name !== newest) earlier.push(name);
+  }
+  for (const name of earlier.slice(kept - 1)) await rm(join(root, name), { recursive: true, force: true });
 }
 
 /**
@@ -94,79 +82,53 @@ async function writeFiles(folder: string, { model, optimizer, state }: Checkpoin
  * temporary folder that is flushed and renamed when it is whole, after which `root/latest` names it. On any failure the
  * temporary folder goes, and the checkpoints before stay as they are.
  *
- * @param keepLast Older checkpoints beyond so many are removed; left out, all are kept.
+ * @param options `keepLast`: older checkpoints of the same lineage beyond so many are removed; left out, all are kept.
  * @returns The path of the new checkpoint.
- * @throws EvaClipError `ERR_EVACLIP_DISK_FULL` or `ERR_EVACLIP_IO`
+ * @throws EvaClipError `ERR_EVACLIP_DISK_FULL` or `ERR_EVACLIP_IO`; `ERR_EVACLIP_NOT_FINITE` when a parameter or a moment
+ *   holds NaN or an infinity; `ERR_EVACLIP_INVALID_ARGUMENT`
  */
 export async function writeCheckpoint(
   root: string,
   content: CheckpointContent,
-  { keepLast = Number.POSITIVE_INFINITY }: { keepLast?: number } = {},
+  options: { keepLast?: number } = {},
 ): Promise<string> {
-  const name = `step-${String(content.state.step).padStart(7, "0")}`;
+  checkArgument("writeCheckpoint: root", root, pathText);
+  checkArgument("writeCheckpoint: content", content, contentSchema);
+  checkArgument("writeCheckpoint: options", options, writeSchema);
+  const { step, lineage } = content.state;
+  const name = checkpointName(step);
   const target = join(root, name);
   const temporary = `${target}.tmp`;
   try {
     await mkdir(root, { recursive: true });
-    await removeStale(root, TEMPORARY_NAME);
+    await recoverFolder(root);
     await mkdir(temporary);
     await writeFiles(temporary, content);
     await moveInto(temporary, target);
-    await writeDurably(join(root, `${LATEST_FILE}.tmp`), `${name}\n`);
-    await rename(join(root, `${LATEST_FILE}.tmp`), join(root, LATEST_FILE));
-    await syncFolder(root);
+    await setLatest(root, name);
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    await rm(join(root, `${LATEST_FILE}.tmp`), { force: true }).catch(() => undefined);
     throw writeError(target, error);
   }
-  if (Number.isFinite(keepLast)) {
-    const all = (await readdir(root)).filter((entry) => CHECKPOINT_NAME.test(entry)).sort();
-    await removeStale(root, CHECKPOINT_NAME, [...all.slice(-Math.max(1, keepLast)), name]);
-  }
+  // The checkpoint is whole; what cannot be removed now is tried again after the next.
+  if (options.keepLast !== undefined)
+    await removeOldest(root, name, lineage, options.keepLast).catch(() => undefined);
   return target;
 }
 
 /**
- * The folder of a checkpoint: `path` itself when it holds a model, or what its `latest` file names.
- * @returns undefined when `path` holds neither.
- */
-export async function findCheckpoint(path: string): Promise<string | undefined> {
-  const has = async (file: string) =>
-    stat(join(path, file)).then(
-      (found) => found.isFile(),
-      () => false,
-    );
-  if (await has(MODEL_FILE)) return resolve(path);
-  if (!(await has(LATEST_FILE))) return undefined;
-  const name = (await readFile(join(path, LATEST_FILE), "utf8")).trim();
-  if (!CHECKPOINT_NAME.test(name)) throw corrupt(join(path, LATEST_FILE), `names no checkpoint: ${name}`);
-  return join(resolve(path), name);
-}
-
-/** The state that a checkpoint's folder holds. @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT`, `ERR_EVACLIP_IO`. */
-export async function readTrainerState(folder: string): Promise<TrainerState> {
-  const path = join(folder, STATE_FILE);
-  const parsed = trainerState.safeParse(await readJson(path));
-  if (parsed.success) return parsed.data as TrainerState;
-  const problems = parsed.error.issues.map(({ path: field, message }) => `${field.join(".")}: ${message}`);
-  throw corrupt(path, `is not the state of a run: ${problems.join("; ")}`);
-}
-
-/**
  * Fills a model and its optimizer, both on a device, from a checkpoint's folder.
- * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH`, `ERR_EVACLIP_CHECKPOINT_CORRUPT` or `ERR_EVACLIP_IO`
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH`, `ERR_EVACLIP_CHECKPOINT_CORRUPT`, `ERR_EVACLIP_IO` or
+ *   `ERR_EVACLIP_INVALID_ARGUMENT`
  */
 export async function readCheckpoint(
   folder: string,
-  { model, optimizer }: Pick<CheckpointContent, "model" | "optimizer">,
+  target: Pick<CheckpointContent, "model" | "optimizer">,
 ): Promise<TrainerState> {
-  const state = await readTrainerState(folder);
-  await readParameters(join(folder, MODEL_FILE), model.parameters());
-  await readParameters(join(folder, OPTIMIZER_FILE), optimizer.state());
+  checkArgument("readCheckpoint: folder", folder, pathText);
+  checkArgument("readCheckpoint: target", target, targetSchema);
+  const { checksums, ...state } = await readStateFile(folder);
+  await readParameters(join(folder, MODEL_FILE), target.model.parameters(), checksums?.model);
+  await readParameters(join(folder, OPTIMIZER_FILE), target.optimizer.state(), checksums?.optimizer);
   return state;
-}
-
-function corrupt(path: string, problem: string): EvaClipError {
-  return new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", `${path} ${problem}`, { path });
 }

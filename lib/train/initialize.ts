@@ -1,7 +1,8 @@
+import { checkArgument, instanceOf, options } from "../arguments";
 import type { Device } from "../device";
-import type { ClipModel } from "../models/clip_model";
-import { initializeParameters } from "../nn/initialize_parameters";
-import type { Parameter } from "../parameter";
+import { ClipModel } from "../models/clip_model";
+import { initializeParameters, seed32 } from "../nn/initialize_parameters";
+import { aDevice, allocateAll, floatDtype, type Parameter } from "../parameter";
 
 export interface AllocateOptions {
   /** `bf16` keeps matrices and embedding tables in 16 bits, for inference. Default `f32`, which training needs. */
@@ -13,30 +14,47 @@ function isMatrix({ name, shape }: Parameter): boolean {
   return shape.length >= 2 && name.endsWith("weight");
 }
 
-/** Gives the parameters memory on `device`; their content is undefined. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY`. */
-export function allocateModel(
-  model: ClipModel,
-  device: Device,
-  { dtype = "f32" }: AllocateOptions = {},
-): void {
-  const allocated: Parameter[] = [];
-  try {
-    for (const parameter of model.parameters()) {
-      parameter.allocate(device, isMatrix(parameter) ? dtype : "f32");
-      allocated.push(parameter);
-    }
-  } catch (error) {
-    for (const parameter of allocated) parameter.dispose();
-    throw error;
-  }
+const allocateFields = { dtype: floatDtype.optional() };
+const allocateOptions = options(allocateFields).optional();
+const initializeOptions = options({ ...allocateFields, seed: seed32.optional() }).optional();
+
+function checkModelAndDevice(caller: string, model: ClipModel, device: Device): void {
+  checkArgument(`${caller}: model`, model, instanceOf(ClipModel));
+  checkArgument(`${caller}: device`, device, aDevice);
 }
 
-/** Gives the parameters memory on `device` and their initial values, a function of the seed alone. */
+/**
+ * Gives the parameters memory on `device`, or none of them where there is not enough for all; their content is
+ * undefined.
+ * @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` with `details.needed` and `details.free` in bytes.
+ */
+export function allocateModel(model: ClipModel, device: Device, given: AllocateOptions = {}): void {
+  checkModelAndDevice("allocateModel", model, device);
+  checkArgument("allocateModel: options", given, allocateOptions);
+  allocate(model, device, given);
+}
+
+function allocate(model: ClipModel, device: Device, { dtype = "f32" }: AllocateOptions): void {
+  allocateAll(model.parameters(), device, (parameter) => (isMatrix(parameter) ? dtype : "f32"));
+}
+
+/**
+ * Gives the parameters memory on `device` and their initial values, a function of the seed alone.
+ * @throws EvaClipError (as a rejection) as `allocateModel`; the parameters then have no memory
+ */
 export async function initializeModel(
   model: ClipModel,
   device: Device,
-  { seed = 0, ...options }: AllocateOptions & { seed?: number } = {},
+  given: AllocateOptions & { seed?: number } = {},
 ): Promise<void> {
-  allocateModel(model, device, options);
-  await initializeParameters(device, model.parameters(), seed);
+  checkModelAndDevice("initializeModel", model, device);
+  checkArgument("initializeModel: options", given, initializeOptions);
+  const { seed = 0 } = given;
+  allocate(model, device, given);
+  try {
+    await initializeParameters(device, model.parameters(), seed);
+  } catch (error) {
+    for (const parameter of model.parameters()) parameter.dispose();
+    throw error;
+  }
 }

@@ -3,18 +3,24 @@ import { EvaClipError } from "../errors";
 import { scheduleFactor } from "../optim/schedule";
 import { BatchFeed, type FedBatch } from "./batch_feed";
 import { sourceOf } from "./batch_source";
-import { findCheckpoint, readCheckpoint, type TrainerState, writeCheckpoint } from "./checkpoint";
+import { writeCheckpoint } from "./checkpoint";
+import { recoverFolder } from "./checkpoint_folder";
 import { MetricsFile } from "./metrics_file";
-import { checkConfig, patchDropoutAt, scheduleOf, type TrainConfig } from "./train_config";
+import { RunLock } from "./run_lock";
+import { recordStart } from "./run_record";
+import { openStart } from "./run_start";
+import {
+  checkTraining,
+  patchDropoutAt,
+  scheduleOf,
+  type TrainConfig,
+  type TrainOptions,
+} from "./train_config";
 import { type EndReason, EventStream, type TrainEvent } from "./train_events";
+import type { TrainerState } from "./trainer_state";
 import { checkFinite, TrainingStep } from "./training_step";
 
-export interface TrainOptions {
-  /** Ends the run after the step under way: a checkpoint is written, then the run rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** A checkpoint's folder, a folder of checkpoints, or `latest` for the newest of `checkpoint.directory`. */
-  readonly resume?: string;
-}
+export type { TrainOptions };
 
 export interface TrainResult {
   readonly reason: EndReason;
@@ -26,10 +32,12 @@ export interface TrainResult {
   readonly samplesPerSecond: number;
   /** Time that the device waited for batches. */
   readonly dataWaitSeconds: number;
-  /** The loss of the last step. */
-  readonly loss: number;
+  /** The loss of the last step; undefined when this process did none. */
+  readonly loss: number | undefined;
   /** The last checkpoint, if there is one. */
   readonly checkpoint: string | undefined;
+  /** Lines that are missing in the metrics file, because they could not be written. */
+  readonly unwrittenMetrics: number;
 }
 
 interface CheckpointRequest {
@@ -47,22 +55,26 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
   readonly #events = new EventStream();
   readonly #step: TrainingStep;
   readonly #requests: CheckpointRequest[] = [];
+  /** Aborted by `stop()` and by the signal that the run was given. */
+  readonly #stopping = new AbortController();
   #metrics: MetricsFile | undefined;
-  #stopAsked = false;
   #ended = false;
   #state: TrainerState;
+  /** Whether the parameters are those of `#state`. */
+  #isConsistent = true;
+  #saveFailed = false;
   #lastCheckpoint: { path: string; step: number } | undefined;
   #seconds = 0;
   #dataWaitSeconds = 0;
   #firstSample = 0;
-  #loss = Number.NaN;
+  #loss: number | undefined;
 
   /** Use `train()`. */
   constructor(
     private readonly config: TrainConfig,
     private readonly options: TrainOptions,
   ) {
-    checkConfig(config);
+    checkTraining(config, options);
     const { device, model, optimizer, seed = 0, images } = config;
     this.#step = new TrainingStep(device, model, optimizer, images);
     this.#state = { version: 1, step: 0, samplesSeen: 0, seed, cursor: null };
@@ -76,7 +88,7 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
 
   /** Ends the run after the step under way, with a checkpoint; `result` says `stopped`. */
   stop(): void {
-    this.#stopAsked = true;
+    this.#stopping.abort(new EvaClipError("ERR_EVACLIP_ABORTED", "the run was stopped"));
   }
 
   /** Writes a checkpoint after the step under way. @returns Its path. @throws EvaClipError when it cannot be written. */
@@ -89,88 +101,111 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
   }
 
   async #run(): Promise<TrainResult> {
-    let feed: BatchFeed | undefined;
     try {
-      await this.#restore();
-      feed = new BatchFeed(sourceOf(this.config.data).open(this.#state.cursor ?? undefined));
-      const reason = await this.#steps(feed);
-      await this.#finish();
+      const reason = await this.#runAlone();
       this.#emit({ type: "end", reason, step: this.#state.step });
-      await this.#metrics?.flush();
       this.#events.end();
       return this.#summary(reason);
     } catch (error) {
-      await this.#metrics?.flush().catch(() => undefined);
       this.#events.end({ error });
+      throw error;
+    }
+  }
+
+  /** The run, as the only one in its folder of checkpoints. */
+  async #runAlone(): Promise<EndReason> {
+    const { checkpoint } = this.config;
+    const release = this.#listenToSignal();
+    let lock: RunLock | undefined;
+    let feed: BatchFeed | undefined;
+    try {
+      if (checkpoint) lock = await RunLock.take(checkpoint.directory);
+      if (checkpoint) await recoverFolder(checkpoint.directory);
+      feed = await this.#start();
+      const reason = await this.#steps(feed);
+      await this.#finish();
+      return reason;
+    } catch (error) {
+      await this.#saveAfter(error);
       throw error;
     } finally {
       this.#ended = true;
+      await this.#flushMetrics();
+      release();
       const gone = new EvaClipError("ERR_EVACLIP_DISPOSED", "the run ended before the checkpoint");
       for (const request of this.#requests.splice(0)) request.reject(gone);
       this.#step.dispose();
-      await feed?.close().catch(() => undefined);
+      await feed?.close();
+      await lock?.release();
     }
   }
 
-  /** Makes the optimizer ready and, to resume, reads the checkpoint. */
-  async #restore(): Promise<void> {
-    const { device, model, optimizer, steps, seed = 0, metricsFile } = this.config;
+  #listenToSignal(): () => void {
+    const { signal } = this.options;
+    const onAbort = () => this.#stopping.abort(signal?.reason);
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+    return () => signal?.removeEventListener("abort", onAbort);
+  }
+
+  /** Makes the optimizer ready and, to resume, reads the checkpoint; files change only once everything is checked. */
+  async #start(): Promise<BatchFeed> {
+    const { device, model, optimizer, steps, metricsFile, checkpoint, data } = this.config;
     if (optimizer.state().some(({ allocated }) => !allocated)) await optimizer.allocate(device);
-    const folder = await this.#checkpointToResume();
-    if (folder !== undefined) {
-      const state = await readCheckpoint(folder, { model, optimizer });
-      if (state.seed !== seed) {
-        const message = `${folder} belongs to a run with another seed: expected ${seed}, found ${state.seed}`;
-        throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_MISMATCH", message, {
-          path: folder,
-          seed: state.seed,
-        });
-      }
-      this.#state = state;
-      this.#lastCheckpoint = { path: folder, step: state.step };
-    }
-    this.#firstSample = this.#state.samplesSeen;
-    if (metricsFile !== undefined) this.#metrics = await MetricsFile.open(metricsFile, this.#state.step);
+    const { state, stream, folder, run, warnings } = await openStart(
+      this.config,
+      this.options,
+      sourceOf(data),
+    );
+    const warn = (message: string) => this.#emit({ type: "warning", message });
+    if (metricsFile !== undefined) this.#metrics = await MetricsFile.open(metricsFile, state.step, warn);
+    if (checkpoint && run) await recordStart(checkpoint.directory, run);
+    this.#state = state;
+    if (folder !== undefined) this.#lastCheckpoint = { path: folder, step: state.step };
+    this.#firstSample = state.samplesSeen;
+    for (const message of warnings) warn(message);
     const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
-    this.#emit({ type: "start", step: this.#state.step, steps, parameters, device: device.info.name });
-  }
-
-  async #checkpointToResume(): Promise<string | undefined> {
-    const { resume } = this.options;
-    if (resume === undefined) return undefined;
-    const directory = resume === "latest" ? this.config.checkpoint?.directory : resume;
-    if (directory === undefined) {
-      throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "resume: latest needs a checkpoint.directory");
-    }
-    const found = await findCheckpoint(directory);
-    if (found === undefined && resume !== "latest") {
-      throw new EvaClipError("ERR_EVACLIP_IO", `there is no checkpoint in ${directory}`, { path: directory });
-    }
-    if (found === undefined) {
-      this.#emit({ type: "warning", message: `nothing to resume in ${directory}: the run starts anew` });
-    }
-    return found;
+    this.#emit({ type: "start", step: state.step, steps, parameters, device: device.info.name });
+    return new BatchFeed(stream);
   }
 
   async #steps(feed: BatchFeed): Promise<EndReason> {
-    const { steps, evaluate } = this.config;
-    const { signal } = this.options;
+    const { steps } = this.config;
+    const { signal } = this.#stopping;
     while (this.#state.step < steps) {
-      if (this.#stopAsked) return "stopped";
+      if (signal.aborted) return this.#stopped();
       const begin = performance.now();
-      const fed = await feed.take(signal).catch((error: unknown) => this.#endBy(error));
+      const fed = await feed.take(signal).catch((error: unknown) => {
+        if (signal.aborted && error === signal.reason) return "stop" as const;
+        throw error;
+      });
+      if (fed === "stop") return this.#stopped();
       if (!fed) return "data_ended";
       await this.#update(fed, feed, begin);
-      const { step } = this.#state;
-      if (evaluate && (step % evaluate.every === 0 || step === steps)) {
-        this.#emit({ type: "evaluate", step, metrics: await evaluate.run(step) });
-      }
       const { every = Number.POSITIVE_INFINITY } = this.config.checkpoint ?? {};
-      if (step % every === 0 || this.#requests.length > 0) await this.#save();
+      if (this.#state.step % every === 0 || this.#requests.length > 0) await this.#save();
+      if (!signal.aborted) await this.#evaluate(signal);
       await this.#metrics?.flush();
-      if (signal?.aborted) await this.#endBy(signal.reason);
     }
-    return "finished";
+    return this.options.signal?.aborted ? this.#stopped() : "finished";
+  }
+
+  #stopped(): EndReason {
+    if (this.options.signal?.aborted) throw this.options.signal.reason;
+    return "stopped";
+  }
+
+  async #evaluate(signal: AbortSignal): Promise<void> {
+    const { evaluate, steps } = this.config;
+    const { step } = this.#state;
+    if (!evaluate || (step % evaluate.every !== 0 && step !== steps)) return;
+    try {
+      const metrics = await evaluate.run(step, signal);
+      this.#emit({ type: "evaluate", step, metrics });
+    } catch (error) {
+      // An evaluation that was told to stop has no result, and no failure either.
+      if (!signal.aborted) throw error;
+    }
   }
 
   /** One step: the device computes it while the next batch is made. */
@@ -186,10 +221,12 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
     });
     if (step + 1 < this.config.steps) feed.prepare();
     const result = await running;
+    this.#isConsistent = !Number.isFinite(result.gradientNorm); // the update has changed the parameters
     checkFinite(result, step + 1);
     const end = performance.now();
     const samplesSeen = this.#state.samplesSeen + batch.size;
     this.#state = { ...this.#state, step: step + 1, samplesSeen, cursor };
+    this.#isConsistent = true;
     this.#loss = result.loss;
     this.#seconds += (end - begin) / 1000;
     this.#dataWaitSeconds += (started - begin) / 1000;
@@ -205,10 +242,24 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
     });
   }
 
-  /** Saves what there is when the signal was aborted, and passes the error on. */
-  async #endBy(error: unknown): Promise<never> {
-    if (this.options.signal?.aborted) await this.#finish();
-    throw error;
+  /** Saves the last good state when an error ends the run, which stays the error whatever comes of that. */
+  async #saveAfter(error: unknown): Promise<void> {
+    if (!this.#isConsistent || this.#saveFailed) return;
+    try {
+      await this.#finish();
+    } catch (failure) {
+      const message = `step ${this.#state.step} could not be saved: ${(failure as Error).message}`;
+      this.#emit({ type: "warning", message });
+      if (error instanceof Error && error.cause === undefined && Object.isExtensible(error))
+        error.cause = failure;
+    }
+  }
+
+  async #flushMetrics(): Promise<void> {
+    await this.#metrics?.flush();
+    const { unwritten = 0 } = this.#metrics ?? {};
+    if (unwritten === 0) return;
+    this.#emit({ type: "warning", message: `${unwritten} lines are missing in ${this.config.metricsFile}` });
   }
 
   /** The last checkpoint, unless it is there already. */
@@ -229,6 +280,7 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
       for (const request of requests) request.resolve(path);
       this.#emit({ type: "checkpoint", step, path });
     } catch (error) {
+      this.#saveFailed = true;
       for (const request of requests) request.reject(error);
       throw error;
     }
@@ -245,6 +297,7 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
       dataWaitSeconds: this.#dataWaitSeconds,
       loss: this.#loss,
       checkpoint: this.#lastCheckpoint?.path,
+      unwrittenMetrics: this.#metrics?.unwritten ?? 0,
     };
   }
 
@@ -259,12 +312,18 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
  * step does, forward to update, is one program.
  *
  * Stopping: `run.stop()` ends the run after the step under way, writes a checkpoint, and `result` resolves. An aborted
- * `signal` does the same, but the run then rejects with the signal's reason. A checkpoint that cannot be written is an
- * error of the run; the ones before it stay whole.
+ * `signal` does the same, but the run then rejects with the signal's reason.
+ *
+ * Errors: whatever ends the run, the state of the last good step is saved first, unless it is there already; the run
+ * rejects with the error that ended it, and when saving failed as well, that is its `cause` and a `warning` event. A
+ * checkpoint that cannot be written is an error of the run; the ones before it stay whole. A metrics line that cannot be
+ * written is none.
  *
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` at once for a configuration that cannot be; as a rejection of
- *   `result` and of the iteration: `ERR_EVACLIP_NAN_LOSS`, after which parameters are as before the step named;
- *   `ERR_EVACLIP_CHECKPOINT_*`, `ERR_EVACLIP_DISK_FULL`, `ERR_EVACLIP_IO`, `ERR_EVACLIP_OUT_OF_MEMORY`, and what the data throw
+ *   `result` and of the iteration: `ERR_EVACLIP_RUN_EXISTS` for a new run in a folder with checkpoints or on another's
+ *   metrics; `ERR_EVACLIP_RUN_ACTIVE` when another run has the folder; `ERR_EVACLIP_NAN_LOSS`, after which parameters are
+ *   as before the step named; `ERR_EVACLIP_NOT_FINITE` for parameters that cannot be saved; `ERR_EVACLIP_CHECKPOINT_*`,
+ *   `ERR_EVACLIP_DISK_FULL`, `ERR_EVACLIP_IO`, `ERR_EVACLIP_OUT_OF_MEMORY`, and what the data and the evaluation throw
  */
 export function train(config: TrainConfig, options: TrainOptions = {}): TrainingRun {
   return new TrainingRun(config, options);

@@ -1,8 +1,22 @@
-import type { Device } from "../device";
-import { EvaClipError } from "../errors";
-import type { ClipModel } from "../models/clip_model";
-import type { Optimizer } from "../optim/optimizer";
-import { checkSchedule, type Schedule } from "../optim/schedule";
+import { z } from "zod";
+import {
+  abortSignal,
+  anyFunction,
+  checkArgument,
+  flag,
+  instanceOf,
+  invalidArgument,
+  oneOf,
+  options,
+  pathText,
+  positiveInteger,
+  share,
+  wholeNumber,
+} from "../arguments";
+import { Device } from "../device";
+import { ClipModel } from "../models/clip_model";
+import { Optimizer } from "../optim/optimizer";
+import type { Schedule } from "../optim/schedule";
 import type { BatchSource, TrainingBatch } from "./batch_source";
 import type { RecordImages } from "./training_step";
 
@@ -32,7 +46,7 @@ export interface TrainConfig {
   readonly seed?: number;
   /** Makes images of a batch's own tensors on the device, for batches whose `images` are not pixels. */
   readonly images?: RecordImages;
-  /** Where checkpoints go; without it there are none. */
+  /** Where checkpoints go, whatever ends the run; without it there are none. One run has the folder at a time. */
   readonly checkpoint?: {
     readonly directory: string;
     /** Steps between checkpoints. Default: only one at the end. */
@@ -40,44 +54,76 @@ export interface TrainConfig {
     /** How many are kept. Default all. */
     readonly keepLast?: number;
   };
-  /** Called between steps; what it returns becomes an `evaluate` event. */
+  /** Called between steps, after the checkpoint of the same step; what it returns becomes an `evaluate` event. */
   readonly evaluate?: {
     /** Steps between evaluations; there is always one at the end. */
     readonly every: number;
-    readonly run: (step: number) => Promise<Readonly<Record<string, number>>>;
+    /** `signal` is aborted when the run is to stop: what is under way may then end early, by rejecting. */
+    readonly run: (step: number, signal: AbortSignal) => Promise<Readonly<Record<string, number>>>;
   };
-  /** A JSON-lines file that every step and evaluation is appended to. */
+  /**
+   * A JSON-lines file that every step and evaluation is appended to. Lines that cannot be written are told of by a
+   * `warning` event, kept, and tried again; the run goes on.
+   */
   readonly metricsFile?: string;
 }
 
-function invalid(message: string): EvaClipError {
-  return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `train: ${message}`);
+export interface TrainOptions {
+  /** Ends the run after the step under way: a checkpoint is written, then the run rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /**
+   * A checkpoint's folder, a folder of checkpoints, or `latest` for the newest of the run that was started last in
+   * `checkpoint.directory`; where that has none yet, the run begins.
+   */
+  readonly resume?: string;
+  /** Begins the data anew instead of where the checkpoint left them, for a data set that has changed. Default false. */
+  readonly restartData?: boolean;
 }
 
-function expectInteger(name: string, value: number | undefined, least: number): void {
-  if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return;
-  throw invalid(`${name} must be a whole number of at least ${least}, found ${value}`);
-}
+const configSchema = options({
+  device: z.custom<Device>((value) => value instanceof Device, { error: "a Device" }),
+  model: instanceOf(ClipModel),
+  optimizer: instanceOf(Optimizer),
+  data: z.custom<TrainConfig["data"]>(
+    (value) =>
+      typeof (value as BatchSource | null)?.open === "function" ||
+      typeof (value as AsyncIterable<TrainingBatch> | null)?.[Symbol.asyncIterator] === "function",
+    { error: "a BatchSource or an async iterable of batches" },
+  ),
+  steps: positiveInteger,
+  schedule: options({
+    kind: oneOf("cosine", "const", "const-cooldown").optional(),
+    warmupSteps: wholeNumber.optional(),
+    cooldownSteps: wholeNumber.optional(),
+  }).optional(),
+  patchDropout: options({ rate: share, undroppedEnd: share.optional() }).optional(),
+  seed: z.int32({ error: "a 32-bit integer" }).optional(),
+  images: anyFunction.optional(),
+  checkpoint: options({
+    directory: pathText,
+    every: positiveInteger.optional(),
+    keepLast: positiveInteger.optional(),
+  }).optional(),
+  evaluate: options({ every: positiveInteger, run: anyFunction }).optional(),
+  metricsFile: pathText.optional(),
+});
 
-function expectShare(name: string, value: number | undefined): void {
-  if (value === undefined || (value >= 0 && value <= 1)) return;
-  throw invalid(`${name} must be from 0 to 1, found ${value}`);
-}
+const optionsSchema = options({
+  signal: abortSignal.optional(),
+  resume: pathText.optional(),
+  restartData: flag.optional(),
+});
 
 /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the field that cannot be. */
-export function checkConfig(config: TrainConfig): void {
-  const { steps, seed, checkpoint, evaluate, patchDropout, model, schedule } = config;
-  expectInteger("steps", steps, 1);
-  expectInteger("checkpoint.every", checkpoint?.every, 1);
-  expectInteger("checkpoint.keepLast", checkpoint?.keepLast, 1);
-  expectInteger("evaluate.every", evaluate?.every, 1);
-  expectShare("patchDropout.rate", patchDropout?.rate);
-  expectShare("patchDropout.undroppedEnd", patchDropout?.undroppedEnd);
-  if (seed !== undefined && (seed | 0) !== seed)
-    throw invalid(`seed must be a 32-bit integer, found ${seed}`);
-  checkSchedule(scheduleOf({ steps, ...(schedule && { schedule }) }));
+export function checkTraining(config: TrainConfig, given: TrainOptions): void {
+  checkArgument("train: config", config, configSchema);
+  checkArgument("train: options", given, optionsSchema);
+  const { model, checkpoint } = config;
   const wrong = model.parameters().find(({ allocated, dtype }) => !allocated || dtype !== "f32");
-  if (wrong) throw invalid(`the model needs f32 parameters on the device, and ${wrong.name} has none`);
+  if (wrong)
+    throw invalidArgument(`train: the model needs f32 parameters on the device, and ${wrong.name} has none`);
+  if (given.resume === "latest" && !checkpoint)
+    throw invalidArgument("train: resume: latest needs a checkpoint.directory");
 }
 
 /** The schedule with its defaults. */

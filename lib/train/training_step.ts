@@ -134,7 +134,8 @@ export function checkFinite(result: StepResult, step: number): void {
   if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) return;
   throw new EvaClipError(
     "ERR_EVACLIP_NAN_LOSS",
-    `step ${step}: the loss is ${loss} and the norm of its gradient ${gradientNorm}; the step changed nothing. ` +
+    `step ${step}: the loss is ${loss} and the norm of its gradient ${gradientNorm}` +
+      `${Number.isFinite(gradientNorm) ? "" : "; the step changed nothing"}. ` +
       "Lower the learning rate, lengthen the warm-up, or clip the gradient norm",
     { step, loss, gradientNorm },
   );

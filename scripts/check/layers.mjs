@@ -29,6 +29,7 @@ const LAYERS = [
   ["compile", "grad", "device", "parameter", "tensor", "host_tensor"],
   ["io"],
   ["native"],
+  ["native_not_found"],
   ["arguments"],
   ["errors", "suggestion"],
 ];

@@ -128,13 +128,40 @@ describe("errors", () => {
     ["no model", ["classify", "--labels", "red"], 2, "no model: give its path first, or as --model"],
     ["a model and more to evaluate", ["evaluate", "m", "n"], 2, "evaluate takes a model alone, found n"],
     ["nothing to evaluate on", ["evaluate", "m"], 2, "nothing to evaluate on"],
-    ["an unknown model", ["inspect", "EVA-99"], 2, "there is no model EVA-99"],
+    ["an unknown model", ["inspect", "EVA-99"], 2, "unknown model EVA-99"],
     ["a missing model", ["encode", "nowhere", "--text", "x"], 1, "cannot open nowhere"],
   ])("%s", async (_, words, code, message) => {
     const found = await run(...words);
     expect(found.code).toBe(code);
     expect(found.err).toContain(message);
     expect(found.out).toBe("");
+
+    const json = await run(...words, "--json");
+    expect(json.code).toBe(code);
+    const document = JSON.parse(json.out) as { error: { code: string; message: string } };
+    expect(document.error.code).toMatch(/^ERR_EVACLIP_/);
+    expect(document.error.message.length).toBeGreaterThan(5);
+  });
+
+  test("--json gives JSON where the command itself is missing", async () => {
+    const { code, out } = await run("--json");
+    expect(code).toBe(2);
+    expect(JSON.parse(out)).toMatchObject({ error: { code: "ERR_EVACLIP_INVALID_ARGUMENT" } });
+  });
+
+  test("EVA_CLIP_DEVICE is named where its value is wrong, and empty means unset", async () => {
+    const before = process.env.EVA_CLIP_DEVICE;
+    try {
+      process.env.EVA_CLIP_DEVICE = "bogus";
+      const wrong = await run("encode", "m", "--text", "x", "--json");
+      expect(wrong.code).toBe(2);
+      expect(wrong.out).toContain("EVA_CLIP_DEVICE");
+      process.env.EVA_CLIP_DEVICE = "";
+      expect((await run("encode", "nowhere", "--text", "x")).err).toContain("nowhere");
+    } finally {
+      if (before === undefined) delete process.env.EVA_CLIP_DEVICE;
+      else process.env.EVA_CLIP_DEVICE = before;
+    }
   });
 
   test("no device", async () => {

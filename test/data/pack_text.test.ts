@@ -22,9 +22,26 @@ describe("packText", () => {
     expect(packText([[1, 2, 3]]).tokens).toHaveLength(3);
   });
 
-  test("refuses an empty row and a bad bucket", () => {
-    expect(() => packText([[1], []], 4)).toThrow(/caption 1 has no tokens/);
-    expect(() => packText([[1]], 0)).toThrow(/bucket must be a positive integer, found 0/);
+  test.each([
+    ["5", /rows must be a list of lists of token ids, found "5"/],
+    [{ length: 1 }, /rows must be a list of lists/],
+    [[[1], []], /rows\[1\] must be a list of token ids, of at least one, found an array of 0/],
+    [["ab"], /rows\[0\] must be a list of token ids, of at least one, found "ab"/],
+    [[[1, Number.NaN]], /rows\[0\] must be/],
+    [[[1.5]], /rows\[0\] must be/],
+    [[[-1]], /rows\[0\] must be/],
+    [[[2 ** 31]], /rows\[0\] must be/],
+    [[new BigInt64Array(1)], /rows\[0\] must be/],
+    [[null], /rows\[0\] must be a list of token ids, of at least one, found null/],
+  ])("refuses the rows %p", (rows, message) => {
+    const attempt = () => packText(rows as never);
+    expect(attempt).toThrow(message);
+    expect(attempt).toThrow(expect.objectContaining({ code: "ERR_EVACLIP_INVALID_ARGUMENT" }));
+  });
+
+  test.each([0, 1.5, "4", Number.NaN, 2 ** 40])("refuses the bucket %p", (bucket) => {
+    expect(() => packText([[1]], bucket as number)).toThrow(/packText: bucket must be/);
+    expect(() => packPadded(Int32Array.of(1), 1, bucket as number)).toThrow(/packPadded: bucket must be/);
   });
 });
 
@@ -45,5 +62,11 @@ describe("packPadded", () => {
 
   test("refuses tokens that do not fill rows", () => {
     expect(() => packPadded(new Int32Array(10), 4)).toThrow(/10 tokens do not make rows of 4/);
+  });
+
+  test("refuses what is not token rows or a context length", () => {
+    expect(() => packPadded([1, 2] as never, 2)).toThrow(/tokens must be a Int32Array, found an array of 2/);
+    expect(() => packPadded(Int32Array.of(1), 0)).toThrow(/contextLength must be at least 1, found 0/);
+    expect(() => packPadded(Int32Array.of(1), "1" as never)).toThrow(/contextLength must be an integer/);
   });
 });

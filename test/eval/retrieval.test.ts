@@ -1,4 +1,5 @@
 import { indexedDataset } from "../../lib/data/indexed_dataset";
+import { SampleError } from "../../lib/data/sample_error";
 import type { Encoder } from "../../lib/eval/encoder";
 import { bestRanks, evaluateRetrieval, recallScores } from "../../lib/eval/retrieval";
 
@@ -27,25 +28,35 @@ const encoder: Encoder & { calls: number } = {
   },
 };
 
-test("a rank counts the better answers, and the equal ones before; other right answers do not count", async () => {
+const nan = (length: number) => new Float32Array(length).fill(Number.NaN);
+
+test("a rank counts the better answers, and ties apart; other right answers do not count", async () => {
   const queries = Float32Array.of(1, 0, 0);
   const answers = Float32Array.of(0.5, 0, 0, 0.9, 0, 0, 0.5, 0, 0, 0.8, 0, 0);
   const rank = async (right: number[]) => (await bestRanks(encoder, queries, answers, () => right))[0];
-  expect(await rank([1])).toBe(0);
-  expect(await rank([3])).toBe(1);
-  expect(await rank([0])).toBe(2);
-  expect(await rank([2])).toBe(3);
-  expect(await rank([2, 3])).toBe(1);
+  expect(await rank([1])).toEqual({ above: 0, tiedWrong: 0, tiedRight: 1 });
+  expect(await rank([3])).toEqual({ above: 1, tiedWrong: 0, tiedRight: 1 });
+  expect(await rank([0])).toEqual({ above: 2, tiedWrong: 1, tiedRight: 1 });
+  expect(await rank([2])).toEqual({ above: 2, tiedWrong: 1, tiedRight: 1 });
+  expect(await rank([0, 2])).toEqual({ above: 2, tiedWrong: 0, tiedRight: 2 });
+  expect(await rank([2, 3])).toEqual({ above: 1, tiedWrong: 0, tiedRight: 1 });
 });
 
 test("an encoder that gives the same for everything scores no better than chance", async () => {
   const queries = new Float32Array(20 * EMBED);
-  const ranks = await bestRanks(encoder, queries, queries, (query) => [query]);
-  expect(recallScores(ranks).recallAt1).toBeCloseTo(1 / 20);
+  const scores = recallScores(await bestRanks(encoder, queries, queries, (query) => [query]));
+  expect(scores.recallAt1).toBeCloseTo(1 / 20);
+  expect(scores.recallAt5).toBeCloseTo(5 / 20);
+  expect(scores.recallAt10).toBeCloseTo(10 / 20);
+  expect(scores.meanRank).toBeCloseTo(10.5);
+  const few = queries.subarray(0, 4 * EMBED);
+  const others = await bestRanks(encoder, few, queries, () => [0]);
+  expect(recallScores(others).recallAt1).toBeCloseTo(1 / 20);
 });
 
 test("recall and ranks", () => {
-  expect(recallScores([0, 3, 7, 20])).toEqual({
+  const ranks = [0, 3, 7, 20].map((above) => ({ above, tiedWrong: 0, tiedRight: 1 }));
+  expect(recallScores(ranks)).toEqual({
     recallAt1: 0.25,
     recallAt5: 0.5,
     recallAt10: 0.75,
@@ -94,4 +105,131 @@ test("every caption of an image is right, in both directions", async () => {
   expect(result.textToImage.recallAt1).toBeCloseTo(4 / 6);
   expect(result.textToImage.recallAt5).toBe(1);
   expect(result.protocol).toContain("3 images and 6 captions");
+});
+
+const pictures = (captions: (i: number) => string[], size = 3) =>
+  indexedDataset({
+    size,
+    at: (i) => ({
+      key: `picture ${i}`,
+      read: async () => {
+        if (i === 1) throw new SampleError("missing_file", "it is gone");
+        const data = new Uint8Array(48).fill(10 * i);
+        return { image: { data, width: 4, height: 4, channels: 3 as const }, captions: captions(i) };
+      },
+    }),
+  });
+
+test("what could not be scored is counted by reason", async () => {
+  const result = await evaluateRetrieval(
+    encoder,
+    pictures((i) => (i === 2 ? [" "] : ["1 0 0"])),
+  );
+  expect(result).toMatchObject({
+    images: 1,
+    captions: 1,
+    skipped: 2,
+    skips: { missing_file: 1, missing_caption: 1 },
+  });
+});
+
+test("nothing left to score is an error", async () => {
+  await expect(
+    evaluateRetrieval(
+      encoder,
+      pictures(() => [""]),
+    ),
+  ).rejects.toMatchObject({
+    code: "ERR_EVACLIP_DATA",
+    message: expect.stringContaining("no image with a caption"),
+  });
+});
+
+test.each([
+  ["NaN in an embedding", { encodePixels: async (_: unknown, batch: number) => nan(batch * EMBED) }],
+  ["NaN in a caption's", { encodeText: async (texts: readonly string[]) => texts.map(() => nan(EMBED)) }],
+  ["infinite products", { products: async () => new Float32Array(4).fill(Number.POSITIVE_INFINITY) }],
+])("%s is never a rank", async (_, broken) => {
+  const model = { ...encoder, ...broken } as Encoder;
+  await expect(
+    evaluateRetrieval(
+      model,
+      pictures(() => ["1 0 0"]),
+    ),
+  ).rejects.toMatchObject({
+    code: "ERR_EVACLIP_NOT_FINITE",
+  });
+});
+
+test.each([
+  ["too few products", { products: async () => new Float32Array(1) }],
+  ["too few embeddings", { encodePixels: async () => new Float32Array(EMBED) }],
+])("%s are an error", async (_, broken) => {
+  const model = { ...encoder, ...broken } as Encoder;
+  await expect(
+    evaluateRetrieval(
+      model,
+      pictures(() => ["1 0 0"]),
+    ),
+  ).rejects.toMatchObject({
+    code: "ERR_EVACLIP_SHAPE",
+  });
+});
+
+test("an aborted signal ends it at once, even while a sample is read without end", async () => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const stuck = indexedDataset({ size: 1, at: () => ({ key: "stuck", read: () => new Promise(() => {}) }) });
+  const evaluation = evaluateRetrieval(encoder, stuck, { signal: controller.signal });
+  setTimeout(() => controller.abort(reason), 20);
+  await expect(evaluation).rejects.toBe(reason);
+  await expect(evaluateRetrieval(encoder, stuck, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+});
+
+test.each([
+  [
+    "encoder",
+    () =>
+      evaluateRetrieval(
+        {} as never,
+        pictures(() => []),
+      ),
+    "encoder must be an EvaClip",
+  ],
+  ["data set", () => evaluateRetrieval(encoder, "folder" as never), "dataset must be a data set"],
+  [
+    "options",
+    () =>
+      evaluateRetrieval(
+        encoder,
+        pictures(() => []),
+        null as never,
+      ),
+    "must be an object",
+  ],
+  [
+    "option",
+    () =>
+      evaluateRetrieval(
+        encoder,
+        pictures(() => []),
+        { batchsize: 3 } as never,
+      ),
+    "did you mean batchSize?",
+  ],
+  [
+    "batch size",
+    () =>
+      evaluateRetrieval(
+        encoder,
+        pictures(() => []),
+        { batchSize: 0 },
+      ),
+    "batchSize must be at least 1",
+  ],
+])("a wrong %s is refused", async (_, run, message) => {
+  await expect(run()).rejects.toMatchObject({
+    code: "ERR_EVACLIP_INVALID_ARGUMENT",
+    message: expect.stringContaining(message),
+  });
 });

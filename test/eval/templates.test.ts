@@ -23,4 +23,16 @@ describe("prompt templates", () => {
   test("one without a place for the name is refused", () => {
     expect(() => fillTemplates(["a photo"], "cat")).toThrow(/needs \{\}.*found "a photo"/);
   });
+
+  test.each([
+    ["a string", "a {}", "dog"],
+    ["nothing", undefined, "dog"],
+    ["no template", [], "dog"],
+    ["a function", [() => "a {}"], "dog"],
+    ["a class name that is none", ["a {}"], 5],
+  ])("%s is refused", (_, templates, name) => {
+    expect(() => fillTemplates(templates as never, name as never)).toThrow(
+      expect.objectContaining({ code: "ERR_EVACLIP_INVALID_ARGUMENT" }),
+    );
+  });
 });

@@ -1,6 +1,7 @@
 import { indexedDataset } from "../../lib/data/indexed_dataset";
+import { SampleError } from "../../lib/data/sample_error";
 import type { Encoder } from "../../lib/eval/encoder";
-import { evaluateZeroShot, rankOf, zeroShotWeights } from "../../lib/eval/zero_shot";
+import { evaluateZeroShot, zeroShotWeights } from "../../lib/eval/zero_shot";
 
 const COLOURS: Record<string, number[]> = { red: [1, 0, 0], green: [0, 1, 0], blue: [0, 0, 1] };
 
@@ -61,23 +62,92 @@ test("top-1 and top-5 with the protocol that made them", async () => {
   ]);
 });
 
-test("ranks count ties to the left", () => {
-  expect(rankOf(Float32Array.of(0.5, 0.9, 0.5, 0.1), 0)).toBe(1);
-  expect(rankOf(Float32Array.of(0.5, 0.9, 0.5, 0.1), 2)).toBe(2);
+const flat = (value: number): Encoder => ({
+  ...encoder,
+  products: async (a, b) => new Float32Array((a.length * b.length) / 9).fill(value),
 });
 
-test.each([
+test("a model that scores everything the same is given what guessing gives, whatever the labels", async () => {
+  for (const labels of [
+    [0, 0, 0, 0],
+    [2, 2, 2],
+    [0, 1, 2],
+  ]) {
+    const result = await evaluateZeroShot(flat(0.25), dataset(labels), { templates: ["a {}"] });
+    expect(result.top1).toBeCloseTo(result.chance, 12);
+    expect(result.top5).toBe(1);
+  }
+});
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+  "a score of %p is an error",
+  async (value) => {
+    await expect(
+      evaluateZeroShot(flat(value), dataset([0, 1]), { templates: ["a {}"] }),
+    ).rejects.toMatchObject({
+      code: "ERR_EVACLIP_NOT_FINITE",
+    });
+  },
+);
+
+test("prompts that are not finite or cancel out are an error that names the class", async () => {
+  const broken = (rows: Float32Array[]): Encoder => ({ ...encoder, encodeText: async () => rows });
+  const weights = (rows: number[][]) =>
+    zeroShotWeights(broken(rows.map((row) => Float32Array.from(row))), ["red"], ["a {}", "the {}"]);
+  for (const rows of [
+    [
+      [1, 0, 0],
+      [-1, 0, 0],
+    ],
+    [
+      [Number.NaN, 0, 0],
+      [1, 0, 0],
+    ],
+  ]) {
+    await expect(weights(rows)).rejects.toMatchObject({
+      code: "ERR_EVACLIP_NOT_FINITE",
+      message: expect.stringContaining('"red"'),
+    });
+  }
+});
+
+const broken = () =>
+  indexedDataset({
+    size: 4,
+    classes: ["red", "green", "blue"],
+    at: (i) => ({
+      key: String(i),
+      label: 0,
+      read: () => Promise.reject(new SampleError("missing_file", "gone")),
+    }),
+  });
+
+const evaluate = (options: unknown) => evaluateZeroShot(encoder, dataset([0, 1]), options as never);
+
+test.each<[string, () => Promise<unknown>, string]>([
   [
     "a sample without a class",
     () => evaluateZeroShot(encoder, dataset([0, undefined, 1])),
     "ERR_EVACLIP_DATA",
   ],
-  ["no classes", () => zeroShotWeights(encoder, [], ["{}"]), "ERR_EVACLIP_INVALID_ARGUMENT"],
+  ["a label below 0", () => evaluateZeroShot(encoder, dataset([0, -1])), "ERR_EVACLIP_DATA"],
+  ["a label that is no index", () => evaluateZeroShot(encoder, dataset([0.5])), "ERR_EVACLIP_DATA"],
+  ["a label of NaN", () => evaluateZeroShot(encoder, dataset([Number.NaN])), "ERR_EVACLIP_DATA"],
+  ["a label beyond the classes", () => evaluateZeroShot(encoder, dataset([3])), "ERR_EVACLIP_DATA"],
+  ["no image left to score", () => evaluateZeroShot(encoder, broken()), "ERR_EVACLIP_DATA"],
+  ["no classes", () => evaluate({ classes: [] }), "ERR_EVACLIP_INVALID_ARGUMENT"],
+  ["fewer names than classes", () => evaluate({ classes: ["a"] }), "ERR_EVACLIP_INVALID_ARGUMENT"],
+  ["a template without a place", () => evaluate({ templates: ["a"] }), "ERR_EVACLIP_INVALID_ARGUMENT"],
+  ["a template as a string", () => evaluate({ templates: "a {}" }), "ERR_EVACLIP_INVALID_ARGUMENT"],
   [
-    "a template without a place",
-    () => zeroShotWeights(encoder, ["red"], ["a"]),
+    "a template that is a function",
+    () => evaluate({ templates: [() => "a"] }),
     "ERR_EVACLIP_INVALID_ARGUMENT",
   ],
+  ["classes as a Set", () => evaluate({ classes: new Set(["a"]) }), "ERR_EVACLIP_INVALID_ARGUMENT"],
+  ["classes of no end", () => evaluate({ classes: new Array(2 ** 32 - 1) }), "ERR_EVACLIP_INVALID_ARGUMENT"],
+  ["a signal that is none", () => evaluate({ signal: 5 }), "ERR_EVACLIP_INVALID_ARGUMENT"],
+  ["an unknown option", () => evaluate({ template: ["{}"] }), "ERR_EVACLIP_INVALID_ARGUMENT"],
 ])("%s is an error", async (_, run, code) => {
   await expect(run()).rejects.toMatchObject({ code });
 });

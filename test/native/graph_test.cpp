@@ -105,8 +105,96 @@ void parameters_change_in_place() {
 
 void too_much_memory_is_an_error() {
   auto on = std::make_shared<device>(cpu::open(1, ""));
-  expect_error([&] { parameter(on, dtype::f32, {int64_t(1) << 45}); }, "ERR_EVACLIP_OUT_OF_MEMORY",
-               "MB wanted");
+  expect_error([&] { parameter(on, dtype::f32, {int64_t(1) << 43}); }, "ERR_EVACLIP_OUT_OF_MEMORY",
+               std::to_string(int64_t(1) << 45) + " bytes are needed");
+}
+
+void shapes_that_overflow_are_errors() {
+  auto on = std::make_shared<device>(cpu::open(1, ""));
+  constexpr int64_t half = int64_t(1) << 32, most = int64_t(1) << 53;
+  for (const shape& dims : {shape{half, half}, shape{half, half, 0}, shape{0, most, most}, shape{most},
+                            shape{-1, -1}, shape(50, 2), shape{half, 1 << 13}}) {
+    const std::string what = to_string(dims);
+    expect_error([&] { parameter(on, dtype::f32, dims); }, "ERR_EVACLIP_SHAPE", "");
+    expect_error([&] { parameter(on, dtype::f32, {1}, dims); }, "ERR_EVACLIP_SHAPE", "");
+    expect_error([&] { graph().input(dtype::u8, dims); }, "ERR_EVACLIP_SHAPE", "");
+    expect_error(
+        [&] {
+          graph g;
+          g.reshape(g.input(dtype::f32, {0}), dims);
+        },
+        "ERR_EVACLIP_SHAPE", "");
+  }
+  graph g;
+  const value_id pixels = g.input(dtype::u8, {1, 1, 1, 4}), one = g.input(dtype::f32, {1, 2, 3});
+  const value_id background = g.input(dtype::f32, {1, 3}), colour = g.input(dtype::f32, {1, 3, 4});
+  const operand_map operands{
+      {"images", {pixels}}, {"transform", {one}}, {"background", {background}}, {"colour", {colour}}};
+  expect_error(
+      [&] {
+        g.apply("affine_sample", operands, {{"size", double(half)}});
+      },
+      "ERR_EVACLIP_SHAPE", "");
+  expect_error(
+      [&] {
+        g.apply("pad", {{"x", {one}}}, {{"rows", double(most - 1)}});
+      },
+      "ERR_EVACLIP_SHAPE", "");
+  expect_error(
+      [&] {
+        g.apply("transpose", {{"x", {g.input(dtype::f32, {})}}}, {});
+      },
+      "ERR_EVACLIP_SHAPE", "");
+}
+
+/// The CPU, counting what is allocated.
+class counting_backend : public backend {
+ public:
+  int64_t bytes = 0;
+  bool prepares = true;
+
+  description info() const override { return cpu_->info(); }
+  void enter_thread() override { cpu_->enter_thread(); }
+  void* allocate(int64_t size) override {
+    bytes += size;
+    return cpu_->allocate(size);
+  }
+  void release(void* memory, int64_t size) noexcept override {
+    bytes -= size;
+    cpu_->release(memory, size);
+  }
+  void fill(void* to, int64_t size, const producer& produce) override { cpu_->fill(to, size, produce); }
+  void read(void* to, const void* from, int64_t size) override { cpu_->read(to, from, size); }
+  void finish() override {}
+  double time(kernel& work) override { return cpu_->time(work); }
+  std::unique_ptr<kernel> prepare(int op, const void* args) override {
+    if (!prepares) throw out_of_memory_error("in prepare");
+    return cpu_->prepare(op, args);
+  }
+
+ private:
+  std::shared_ptr<backend> cpu_ = cpu::open(1, "");
+};
+
+void a_failed_preparation_leaves_nothing() {
+  auto backend = std::make_shared<counting_backend>();
+  auto on = std::make_shared<device>(backend);
+  auto g = std::make_shared<graph>();
+  const value_id x = g->input(dtype::f32, {1000});
+  const std::vector<float> ones(1000, 1);
+  const value_id c = g->constant(dtype::f32, {1000}, ones.data());
+  const value_id y = output_of(g->apply("add", {{"a", {x}}, {"b", {c}}}, {}), "y");
+  program p(on, g, {y}, {});
+  backend->prepares = false;
+  expect_error([&] { p.prepare(); }, "ERR_EVACLIP_OUT_OF_MEMORY", "in prepare");
+  check(backend->bytes == 0, std::to_string(backend->bytes) + " bytes are left after a failed preparation");
+  backend->prepares = true;
+  p.prepare();
+  std::vector<float> out(1000);
+  const program::source source{x, ones.data()};
+  void* const results[] = {out.data()};
+  p.run({&source, 1}, results);
+  check(out[999] == 2, "the program works when it is prepared again");
 }
 
 /// The CPU, with kernels that can be captured, as a GPU's can. Counts what runs.
@@ -189,6 +277,33 @@ void programs_are_captured_once_and_again_when_the_arena_moved() {
   check(backend->replays == 4 && small->profile()[0].calls == 1, "a profile runs kernel by kernel");
 }
 
+void a_capture_that_fails_is_not_tried_again() {
+  class failing final : public counting_backend {
+   public:
+    int captures = 0;
+    std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>>) override {
+      ++captures;
+      return nullptr;
+    }
+    std::string capture_failure() const override { return "not permitted"; }
+  };
+  auto backend = std::make_shared<failing>();
+  auto on = std::make_shared<device>(backend);
+  auto g = std::make_shared<graph>();
+  const value_id x = g->input(dtype::f32, {1});
+  program p(on, g, {output_of(g->apply("scale", {{"x", {x}}}, {{"factor", 2.0}}), "y")}, {});
+  p.prepare();
+  for (float in = 0; in < 4; ++in) {
+    float out = 0;
+    const program::source source{x, &in};
+    void* const results[] = {&out};
+    p.run({&source, 1}, results);
+    check(out == 2 * in, "a program that is not captured runs kernel by kernel");
+  }
+  check(backend->captures == 1, "a capture that failed is not tried again");
+  check(p.capture_failure() == "not permitted", "the program knows why it is not captured");
+}
+
 }  // namespace
 
 int main() {
@@ -196,6 +311,9 @@ int main() {
   dead_ops_are_removed_and_views_share();
   parameters_change_in_place();
   too_much_memory_is_an_error();
+  shapes_that_overflow_are_errors();
+  a_failed_preparation_leaves_nothing();
+  a_capture_that_fails_is_not_tried_again();
   programs_are_captured_once_and_again_when_the_arena_moved();
   return status();
 }

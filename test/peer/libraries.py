@@ -12,6 +12,7 @@ warnings.filterwarnings("ignore")
 # here uses one, so their registration is left out.
 sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
 
+import ftfy  # noqa: E402, F401
 import huggingface_hub  # noqa: E402
 import open_clip  # noqa: E402
 import safetensors.torch  # noqa: E402

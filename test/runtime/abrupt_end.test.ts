@@ -1,13 +1,28 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { TranspiledLibrary } from "../support/transpiled_library";
 
-/** Runs a script of test/support in a process of its own, which may crash. */
-function runScript(
-  name: string,
-): Promise<{ code: number | null; signal: string | null; out: string; err: string }> {
-  const root = join(__dirname, "..", "..");
-  const script = join(root, "test", "support", name);
-  const child = spawn(process.execPath, ["-r", "ts-node/register/transpile-only", script], { cwd: root });
+interface Ended {
+  code: number | null;
+  signal: string | null;
+  out: string;
+  err: string;
+}
+
+let library: TranspiledLibrary;
+beforeAll(() => {
+  library = new TranspiledLibrary();
+});
+afterAll(() => library.remove());
+
+/** Runs a script of test/support in a process of its own, which may crash or hang. */
+function runScript(name: string, ...args: (string | number)[]): Promise<Ended> {
+  const child = spawn(process.execPath, [library.script(`${name}.js`), ...args.map(String)], {
+    cwd: join(__dirname, "..", ".."),
+    env: library.env,
+    timeout: 60_000,
+    killSignal: "SIGKILL",
+  });
   let [out, err] = ["", ""];
   child.stdout.on("data", (text) => (out += text));
   child.stderr.on("data", (text) => (err += text));
@@ -16,12 +31,45 @@ function runScript(
   });
 }
 
+/** How a process ended that many times, at moments between 20 ms and 150 ms. */
+async function endings(times: number, way: string, moment: string): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (let i = 0; i < times; i++) {
+    const { code, signal } = await runScript("end_while_busy", way, moment, 20 + ((i * 37) % 130));
+    const how = signal ?? String(code);
+    counts[how] = (counts[how] ?? 0) + 1;
+  }
+  return counts;
+}
+
+const TIMES = Number(process.env.EVA_CLIP_EXITS ?? 8);
+
+test.each([
+  ["exit", "run"],
+  ["exit", "compile"],
+  ["exit", "parameters"],
+  ["exit", "dispose"],
+  ["signal", "run"],
+  ["throw", "run"],
+  ["reject", "compile"],
+  ["worker-exit", "run"],
+  ["worker-main", "compile"],
+  ["worker-terminate", "run"],
+  ["worker-terminate", "compile"],
+])(
+  "%s while the device is busy with %s ends the process with its own status",
+  async (way, moment) => {
+    expect(await endings(TIMES, way, moment)).toEqual({ 7: TIMES });
+  },
+  600_000,
+);
+
 test("process.exit in the middle of training ends the process at once, with its own status", async () => {
-  expect(await runScript("train_forever.ts")).toMatchObject({ code: 7, signal: null, err: "" });
+  expect(await runScript("train_forever")).toMatchObject({ code: 7, signal: null, err: "" });
 }, 180_000);
 
 test("workers that train are terminated, again and again, and the process lives on", async () => {
-  expect(await runScript("worker_host.ts")).toMatchObject({
+  expect(await runScript("worker_host")).toMatchObject({
     code: 0,
     signal: null,
     out: "all ended\n",

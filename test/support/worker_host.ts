@@ -6,9 +6,7 @@ const ROUNDS = 3;
 
 /** The third step of a worker, and its end after it was told to. */
 async function trainAndTerminate(): Promise<number> {
-  const worker = new Worker(join(__dirname, "train_forever.ts"), {
-    execArgv: ["-r", "ts-node/register/transpile-only"],
-  });
+  const worker = new Worker(join(__dirname, "train_forever.js"));
   await new Promise<void>((resolve, reject) => {
     worker.on("message", (step) => step >= 3 && resolve());
     worker.on("error", reject);

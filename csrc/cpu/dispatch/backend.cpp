@@ -2,18 +2,20 @@
 
 #include <dnnl.h>
 #include <omp.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstring>
-#include <exception>
 #include <fstream>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
 
 #include "core/error.h"
+#include "core/first_failure.h"
 #include "cpu/dispatch/instruction_set.h"
+#include "cpu/dispatch/promised_memory.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -27,14 +29,6 @@ std::string processor_name() {
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
   return "unknown processor";
-}
-
-int64_t available_bytes() {
-  std::ifstream file("/proc/meminfo");
-  std::string word;
-  for (int64_t kilobytes = 0; file >> word;)
-    if (word == "MemAvailable:" && file >> kilobytes) return kilobytes * 1024;
-  return int64_t(sysconf(_SC_AVPHYS_PAGES)) * sysconf(_SC_PAGESIZE);
 }
 
 /// Subnormal numbers cost a hundred times a normal one and mean nothing in training.
@@ -68,38 +62,21 @@ class cpu_backend final : public backend {
     flush_subnormals();
   }
 
-  void* allocate(int64_t bytes) override {
-    if (bytes == 0) bytes = 1;
-    // Linux grants more than there is and kills the process later; so ask first.
-    constexpr int64_t worth_asking = int64_t(64) << 20;
-    if (bytes >= worth_asking && bytes > available_bytes()) fail(bytes);
-    void* memory = mmap(nullptr, size_t(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) fail(bytes);
-    madvise(memory, size_t(bytes), MADV_HUGEPAGE);
-    return memory;
-  }
-
-  void release(void* memory, int64_t bytes) noexcept override {
-    munmap(memory, size_t(bytes == 0 ? 1 : bytes));
-  }
+  void* allocate(int64_t bytes) override { return allocate_pages(bytes); }
+  void release(void* memory, int64_t bytes) noexcept override { release_pages(memory, bytes); }
+  void expect_free(int64_t bytes) const override { cpu::expect_free(bytes); }
   /// By all threads, straight into place: the first touch of a page costs more than the copy.
   void fill(void* device, int64_t bytes, const producer& produce) override {
     constexpr int64_t least = int64_t(1) << 20, most = int64_t(8) << 20;
     const int64_t part = std::clamp(bytes / (2 * context_.threads) / 64 * 64, least, most);
     const int64_t parts = (bytes + part - 1) / part;
-    std::exception_ptr failure;
-    std::atomic<bool> failed = false;
+    first_failure failure;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(context_.threads) if (parts > 1)
     for (int64_t i = 0; i < parts; ++i) {
-      if (failed) continue;
       const int64_t begin = i * part, end = std::min(begin + part, bytes);
-      try {
-        produce(begin, end, static_cast<std::byte*>(device) + begin);
-      } catch (...) {
-        if (!failed.exchange(true)) failure = std::current_exception();
-      }
+      failure.guard([&] { produce(begin, end, static_cast<std::byte*>(device) + begin); });
     }
-    if (failure) std::rethrow_exception(failure);
+    failure.rethrow();
   }
   void read(void* host, const void* device, int64_t bytes) override {
     std::memcpy(host, device, size_t(bytes));
@@ -119,24 +96,52 @@ class cpu_backend final : public backend {
   }
 
  private:
-  [[noreturn]] static void fail(int64_t bytes) {
-    const int64_t available = available_bytes();
-    throw out_of_memory_error(
-        "out of memory: " + std::to_string(bytes >> 20) + " MB wanted, " + std::to_string(available >> 20) +
-            " MB available",
-        {{"wantedBytes", std::to_string(bytes)}, {"availableBytes", std::to_string(available)}});
-  }
-
   instruction_set set_;
   kernel_table kernels_;
   context context_;
 };
 
+void expect_threads(int64_t threads) {
+  const int64_t most = most_threads();
+  if (threads >= 1 && threads <= most) return;
+  const std::string bound = "from 1 to " + std::to_string(most), found = std::to_string(threads);
+  throw argument_error("threads must be " + bound + ", found " + found,
+                       {{"field", "threads"}, {"expected", bound}, {"actual", found}});
+}
+
+/// OpenMP exits the process when it cannot start a thread, so others are started in their place first.
+void try_threads(int64_t threads) {
+  std::mutex all_started;
+  std::vector<std::thread> others;
+  others.reserve(size_t(threads));
+  std::string failure;
+  {
+    const std::lock_guard hold(all_started);
+    try {
+      // The device's own thread is among those that it needs.
+      while (int64_t(others.size()) < threads)
+        others.emplace_back([&all_started] { const std::lock_guard wait(all_started); });
+    } catch (const std::system_error& cause) {
+      failure = cause.what();
+    }
+  }
+  const std::string needed = std::to_string(threads), found = std::to_string(others.size());
+  for (std::thread& other : others) other.join();
+  if (failure.empty()) return;
+  throw device_error("the system does not grant " + needed + " threads, only " + found + " (" + failure +
+                         "); see `ulimit -u` and the pids cgroup, or open the device with fewer threads",
+                     {{"needed", needed}, {"found", found}});
+}
+
 }  // namespace
 
-std::shared_ptr<backend> open(int threads, const std::string& instruction_set) {
-  if (threads < 1) throw argument_error("threads must be at least 1, got " + std::to_string(threads));
-  return std::make_shared<cpu_backend>(threads, choose(instruction_set));
+int64_t most_threads() { return std::max<int64_t>(64, 4 * std::thread::hardware_concurrency()); }
+
+std::shared_ptr<backend> open(int64_t threads, const std::string& instruction_set) {
+  expect_threads(threads);
+  auto opened = std::make_shared<cpu_backend>(int(threads), choose(instruction_set));
+  try_threads(threads);
+  return opened;
 }
 
 }  // namespace eva::cpu

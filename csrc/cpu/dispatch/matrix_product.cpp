@@ -137,6 +137,8 @@ matrix_product::prepared::prepared(const product_form& requested)
       empty(requested.c.rows == 0 || requested.c.columns == 0 || requested.c.batch == 0),
       accumulate(requested.accumulate) {
   if (empty) return;
+  // oneDNN divides by it.
+  if (requested.a.columns == 0) throw shape_error("a product of matrices must be a sum of at least one term");
   product_form form = requested;
   if (has_bf16(form) && !is_served(form)) {
     for (size_t i = 0; i < operands; ++i) converted[i] = layouts[i].type == dtype::bf16;

@@ -3,17 +3,33 @@
 
 #include <cuda_runtime.h>
 
+#include <mutex>
+#include <set>
+
 #include "cuda/device/memory.cuh"
 
 namespace eva::cuda::device {
+
+/// Lets a kernel have all the shared memory of a block that the device gives. Once, and not as much as a
+/// launch needs: another thread could lower the limit again before the launch.
+inline void allow_shared_memory(const void* kernel) {
+  static std::mutex mutex;
+  static std::set<const void*> allowed;
+  const std::lock_guard lock(mutex);
+  if (allowed.contains(kernel)) return;
+  cudaFuncAttributes attributes;
+  expect_success(cudaFuncGetAttributes(&attributes, kernel));
+  const int most = current_properties().shared_bytes_per_block - int(attributes.sharedSizeBytes);
+  expect_success(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most));
+  allowed.insert(kernel);
+}
 
 // No blocks is no launch. The grid is one-dimensional.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), int grid_blocks, int block_threads, int shared_bytes, stream on,
             Arguments... arguments) {
   if (grid_blocks == 0) return;
-  if (shared_bytes > 48 * 1024)
-    expect_success(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
+  if (shared_bytes > 48 * 1024) allow_shared_memory(reinterpret_cast<const void*>(kernel));
   kernel<<<grid_blocks, block_threads, shared_bytes, on>>>(Parameters(arguments)...);
   expect_success(cudaGetLastError());
 }

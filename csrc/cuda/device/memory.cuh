@@ -14,15 +14,40 @@ namespace eva::cuda::device {
 
 using stream = cudaStream_t;
 
+/// Whether every later call of this process on the GPU fails as well.
+constexpr bool is_lasting(cudaError_t status) {
+  switch (status) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorUnknown:
+      return true;
+    default:
+      return false;
+  }
+}
+
 /// What the driver reports, with its own words.
 struct error : std::runtime_error {
   explicit error(cudaError_t status)
-      : std::runtime_error(cudaGetErrorString(status)), out_of_memory(status == cudaErrorMemoryAllocation) {}
-  bool out_of_memory;
+      : std::runtime_error(cudaGetErrorString(status)),
+        out_of_memory(status == cudaErrorMemoryAllocation),
+        lasting(is_lasting(status)) {}
+  bool out_of_memory, lasting;
 };
 
 inline void expect_success(cudaError_t status) {
-  if (status != cudaSuccess) throw error(status);
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // or the next launch would report it again
+  throw error(status);
 }
 
 struct properties {

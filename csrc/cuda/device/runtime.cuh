@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -21,10 +22,16 @@ inline int driver_version() {
 /// The CUDA that this library was built with.
 inline constexpr int built_version = CUDART_VERSION;
 
-/// 0 also where the driver cannot say.
+/// Throws what the driver says where it cannot tell.
 inline int device_count() {
   int count = 0;
-  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorNoDevice) {
+    cudaGetLastError();
+    return 0;
+  }
+  expect_success(status);
+  return count;
 }
 
 struct identity {
@@ -42,6 +49,22 @@ inline identity first_device() {
 
 /// Makes device 0 the calling thread's.
 inline void enter_first_device() { expect_success(cudaSetDevice(0)); }
+
+/// Makes device 0 the calling thread's as long as this object lives: the thread may be somebody else's.
+class on_first_device {
+ public:
+  on_first_device() {
+    expect_success(cudaGetDevice(&before_));
+    if (before_ != 0) enter_first_device();
+  }
+  on_first_device(const on_first_device&) = delete;
+  ~on_first_device() {
+    if (before_ != 0) cudaSetDevice(before_);
+  }
+
+ private:
+  int before_ = 0;
+};
 
 inline stream make_stream() {
   stream made{};
@@ -62,7 +85,7 @@ inline void* allocate(int64_t bytes) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, size_t(bytes));
   if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // or the next launch would report it again
+    cudaGetLastError();
     return nullptr;
   }
   expect_success(status);
@@ -88,17 +111,20 @@ class pinned_buffer {
   void* data_ = nullptr;
 };
 
-/// A place in a stream's work that the host can wait for, and measure from.
+/// A place in a stream's work that the host can wait for, and where it is timed, measure from.
 class event {
  public:
-  event() { expect_success(cudaEventCreateWithFlags(&event_, cudaEventBlockingSync)); }
+  explicit event(bool timed = false) {
+    const unsigned flags = cudaEventBlockingSync | (timed ? 0u : unsigned(cudaEventDisableTiming));
+    expect_success(cudaEventCreateWithFlags(&event_, flags));
+  }
   event(const event&) = delete;
   ~event() { cudaEventDestroy(event_); }
 
   void record(stream on) { expect_success(cudaEventRecord(event_, on)); }
   /// Returns at once when it was never recorded.
   void wait() const { expect_success(cudaEventSynchronize(event_)); }
-  /// From `start`, both having been reached.
+  /// From `start`; both events must have been reached.
   double seconds_since(const event& start) const {
     float milliseconds = 0;
     expect_success(cudaEventElapsedTime(&milliseconds, start.event_, event_));
@@ -121,28 +147,36 @@ class recording {
       cudaGraph_t unfinished = nullptr;
       cudaStreamEndCapture(on, &unfinished);
       if (unfinished) cudaGraphDestroy(unfinished);
+      cudaGetLastError();  // that the capture was broken off
       throw;
     }
     cudaGraph_t graph = nullptr;
     expect_success(cudaStreamEndCapture(on, &graph));
     recording made;
+    const int64_t free_before = free_bytes();
     const cudaError_t status = cudaGraphInstantiate(&made.executable_, graph, 0);
     cudaGraphDestroy(graph);
     expect_success(status);
+    made.bytes_ = std::max<int64_t>(0, free_before - free_bytes());
     return made;
   }
 
-  recording(recording&& other) noexcept : executable_(std::exchange(other.executable_, nullptr)) {}
+  recording(recording&& other) noexcept
+      : executable_(std::exchange(other.executable_, nullptr)), bytes_(other.bytes_) {}
   ~recording() {
     if (executable_) cudaGraphExecDestroy(executable_);
   }
 
   void replay(stream on) const { expect_success(cudaGraphLaunch(executable_, on)); }
 
+  /// Device memory that it took, as far as the driver shows it.
+  int64_t bytes() const { return bytes_; }
+
  private:
   recording() = default;
 
   cudaGraphExec_t executable_ = nullptr;
+  int64_t bytes_ = 0;
 };
 
 }  // namespace eva::cuda::device

@@ -25,11 +25,12 @@ std::vector<std::string> candidates(const char* given) {
     for (const char* name : names) paths.push_back(std::string("/usr/local/cuda/lib64/") + name);
     return paths;
   }
-  if (!fs::is_directory(given)) return {given};
+  std::error_code unknown;  // a folder that cannot be read, for example: then opening it says why
+  if (!fs::is_directory(given, unknown)) return {given};
   for (const char* folder : folders)
     for (const char* name : names) {
       const fs::path path = fs::path(given) / folder / name;
-      if (fs::exists(path)) paths.push_back(path);
+      if (fs::exists(path, unknown)) paths.push_back(path);
     }
   return paths;
 }
@@ -44,6 +45,7 @@ template <class Function> void find(void* opened, const char* name, Function& ta
 functions find_all(void* opened) {
   functions call;
   find(opened, "cublasLtCreate", call.cublasLtCreate);
+  find(opened, "cublasLtDestroy", call.cublasLtDestroy);
   find(opened, "cublasLtGetVersion", call.cublasLtGetVersion);
   find(opened, "cublasLtGetStatusString", call.cublasLtGetStatusString);
   find(opened, "cublasLtMatmulDescCreate", call.cublasLtMatmulDescCreate);

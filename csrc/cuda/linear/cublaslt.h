@@ -49,6 +49,7 @@ struct heuristic_result {
 /// The library's functions, once it has been opened.
 struct functions {
   status (*cublasLtCreate)(handle*);
+  status (*cublasLtDestroy)(handle);
   size_t (*cublasLtGetVersion)();
   const char* (*cublasLtGetStatusString)(status);
   status (*cublasLtMatmulDescCreate)(product_description*, compute_type, data_type scale);

@@ -18,6 +18,7 @@ class cublaslt_library final : public matrix_library {
   cublaslt_library() : opened_(cublaslt::open()) {
     expect(opened_.call.cublasLtCreate(&handle_), "cublasLtCreate");
   }
+  ~cublaslt_library() override { opened_.call.cublasLtDestroy(handle_); }
 
   std::string description() const override {
     const size_t version = opened_.call.cublasLtGetVersion();
@@ -37,7 +38,7 @@ class cublaslt_library final : public matrix_library {
 
  private:
   library opened_;
-  handle handle_ = nullptr;  // lives as long as the process, as its device does
+  handle handle_ = nullptr;
 };
 
 cublaslt_library& library_of(context& c) {

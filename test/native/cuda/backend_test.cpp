@@ -128,9 +128,62 @@ void too_much_memory_is_an_error(backend& on) {
     on.allocate(int64_t(1) << 50);
     check(false, "a petabyte was allocated");
   } catch (const out_of_memory_error& e) {
-    check(std::string(e.what()).find("1073741824 MB wanted") != std::string::npos, e.what());
-    check(e.details.contains("availableBytes"), "the error says what was free");
+    check(std::string(e.what()).find(std::to_string(int64_t(1) << 50) + " bytes are needed") !=
+              std::string::npos,
+          e.what());
+    check(e.details.contains("free"), "the error says what was free");
   }
+}
+
+/// The n-th allocation, launch or capture fails, for each n: the error has a code, and the same program and
+/// the next one are right afterwards.
+void what_fails_once_does_no_harm(const std::shared_ptr<device>& on) {
+  constexpr int64_t rows = 6;
+  std::vector<float> in(static_cast<size_t>(rows * 24), 0.5f);
+  const std::vector<float> right = block(on, rows).run(in);
+  for (std::atomic<int>* countdown :
+       {&emulator::failing_allocation, &emulator::failing_launch, &emulator::failing_capture}) {
+    int failed = 0;
+    for (int n = 1; n < 40; ++n) {
+      *countdown = n;
+      try {
+        block made(on, rows);
+        for (int run = 0; run < 3; ++run)
+          check(made.run(in) == right, "a program beside failure " + std::to_string(n));
+      } catch (const error& e) {
+        ++failed;
+        const std::string code = e.code;
+        check(code == "ERR_EVACLIP_OUT_OF_MEMORY" || code == "ERR_EVACLIP_GPU", code);
+        if (countdown == &emulator::failing_launch)
+          check(std::string(e.what()).find(" (") != std::string::npos && e.details.contains("driver"),
+                std::string("the op and its operands: ") + e.what());
+      }
+      if (countdown->exchange(0) > 0) break;
+      check(block(on, rows).run(in) == right, "the program after failure " + std::to_string(n));
+    }
+    check(failed > 0 || countdown == &emulator::failing_capture, "something has failed");
+  }
+}
+
+void a_broken_capture_is_told(const std::shared_ptr<device>& on) {
+  std::vector<float> in(6 * 24, 0.5f);
+  block made(on, 6);
+  const std::vector<float> right = made.run(in);
+  emulator::failing_capture = 1;
+  check(made.run(in) == right && made.run(in) == right, "a program that cannot be captured");
+  check(made.made->capture_failure().find("the capture was broken off") != std::string::npos,
+        "why it was not captured: " + made.made->capture_failure());
+  emulator::failing_capture = 0;
+}
+
+void closing_gives_everything_back(const std::shared_ptr<device>& on) {
+  std::vector<float> in(6 * 24, 0.5f);
+  block made(on, 6);
+  for (int run = 0; run < 3; ++run) made.run(in);
+  check(on->backend().workspace_bytes() > 0, "a captured program and workspaces are counted");
+  on->backend().close();
+  check(on->backend().workspace_bytes() == 0, "nothing is left after close()");
+  on->backend().close();
 }
 
 }  // namespace
@@ -141,6 +194,10 @@ int main() {
   copies_of_any_size_arrive(*opened);
   what_fills_memory_may_fail(*opened);
   too_much_memory_is_an_error(*opened);
-  programs_agree_with_the_cpu(std::make_shared<device>(opened));
+  const auto on = std::make_shared<device>(opened);
+  programs_agree_with_the_cpu(on);
+  what_fails_once_does_no_harm(on);
+  a_broken_capture_is_told(on);
+  closing_gives_everything_back(on);
   return status();
 }

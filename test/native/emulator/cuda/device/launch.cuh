@@ -10,6 +10,7 @@ namespace eva::cuda::device {
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), int grid_blocks, int block_threads, int shared_bytes, stream,
             Arguments... arguments) {
+  if (emulator::fails(emulator::failing_launch)) throw error("invalid configuration argument", false);
   emulator::submit([=] {
     emulator::run_grid(grid_blocks, block_threads, size_t(shared_bytes), [&] { kernel(arguments...); });
   });

@@ -15,8 +15,9 @@ namespace eva::cuda::device {
 using stream = void*;
 
 struct error : std::runtime_error {
-  using std::runtime_error::runtime_error;
-  bool out_of_memory = false;
+  error(const char* words, bool of_memory, bool is_lasting = false)
+      : std::runtime_error(words), out_of_memory(of_memory), lasting(is_lasting) {}
+  bool out_of_memory, lasting;
 };
 
 struct properties {
@@ -27,7 +28,9 @@ struct properties {
 // Few multiprocessors, so that small tensors already need more than one round of blocks.
 inline properties current_properties() { return {3, 227 * 1024}; }
 
-inline void synchronize(stream) {}
+inline void synchronize(stream) {
+  if (emulator::recorded) throw error("operation not permitted when stream is capturing", false);
+}
 
 inline void upload(void* destination, const void* source, size_t bytes, stream) {
   if (bytes == 0) return;
@@ -37,7 +40,11 @@ inline void upload(void* destination, const void* source, size_t bytes, stream) 
 class buffer {
  public:
   buffer() = default;
-  explicit buffer(size_t bytes) : data_(new (std::align_val_t(256)) std::byte[bytes]) {}
+  explicit buffer(size_t bytes) {
+    if (emulator::recorded) throw error("operation not permitted when stream is capturing", false);
+    if (emulator::fails(emulator::failing_allocation)) throw error("out of memory", true);
+    data_.reset(new (std::align_val_t(256)) std::byte[bytes]);
+  }
 
   void* data() const { return data_.get(); }
 

@@ -26,13 +26,16 @@ inline constexpr int64_t emulated_bytes = int64_t(4) << 30;
 inline identity first_device() { return {"the emulator", 8, 0, emulated_bytes}; }
 
 inline void enter_first_device() {}
+struct on_first_device {
+  ~on_first_device() {}
+};
 inline stream make_stream() { return nullptr; }
 inline void destroy(stream) noexcept {}
 
 inline int64_t free_bytes() { return emulated_bytes; }
 
 inline void* allocate(int64_t bytes) {
-  if (bytes > emulated_bytes) return nullptr;
+  if (bytes > emulated_bytes || emulator::fails(emulator::failing_allocation)) return nullptr;
   return operator new(size_t(bytes), std::align_val_t(256), std::nothrow);
 }
 inline void release(void* memory) noexcept { operator delete(memory, std::align_val_t(256)); }
@@ -52,6 +55,7 @@ class pinned_buffer {
 
 class event {
  public:
+  explicit event(bool = false) {}
   void record(stream) { at_ = std::chrono::steady_clock::now(); }
   void wait() const {}
   double seconds_since(const event& start) const {
@@ -71,8 +75,11 @@ class recording {
     } afterwards;
     emulator::recorded = &made.commands_;
     queue();
+    if (emulator::fails(emulator::failing_capture)) throw error("the capture was broken off", false);
     return made;
   }
+
+  int64_t bytes() const { return int64_t(commands_.size() * sizeof(emulator::command)); }
 
   void replay(stream) const {
     for (const emulator::command& work : commands_) work();

@@ -1,0 +1,77 @@
+import type { z } from "zod";
+import { abortSignal, anyFunction, positiveInteger } from "../arguments";
+import type { Batch } from "../data/batch";
+import type { Dataset } from "../data/dataset";
+import { createLoader } from "../data/loader";
+import { EvaClipError } from "../errors";
+import { CLIP_PREPROCESSING, describePreprocessing } from "../models/preprocessing";
+import type { Encoder, Rows } from "./encoder";
+import { notFinite } from "./finite";
+
+const DEFAULT_BATCH = 32;
+
+export interface EvaluationOptions {
+  /** Images decoded and encoded at a time. Default 32. */
+  readonly batchSize?: number;
+  /** Told how many images are done, and of how many where that is known. */
+  readonly onProgress?: (done: number, total: number | undefined) => void;
+  /** Ends the evaluation: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export const evaluationFields = {
+  batchSize: positiveInteger.optional(),
+  onProgress: anyFunction.optional(),
+  signal: abortSignal.optional(),
+} satisfies Record<keyof EvaluationOptions, z.ZodType>;
+
+/** How many samples could not be used, by reason. */
+export type Skips = Readonly<Record<string, number>>;
+
+/** The batches of a whole data set in its own order, under the evaluation transform. */
+export function evaluationLoader(
+  dataset: Dataset,
+  { imageSize, preprocessing }: Pick<Encoder, "imageSize" | "preprocessing">,
+  { batchSize, signal }: EvaluationOptions,
+) {
+  return createLoader(dataset, {
+    batchSize: batchSize ?? DEFAULT_BATCH,
+    imageSize,
+    ...(preprocessing && { preprocessing }),
+    transform: "evaluation",
+    shuffle: false,
+    text: false,
+    dropLast: false,
+    epochs: 1,
+    ...(signal && { signal }),
+  });
+}
+
+/** Embeddings [batch, E] of a batch's images; one that is not finite is named by its key in the data set. */
+export async function encodeBatch(
+  encoder: Encoder,
+  { images, size, samples }: Batch,
+  signal?: AbortSignal,
+): Promise<Rows> {
+  const rows = await encoder.encodePixels(images, size, signal ? { signal } : {}).catch((error: unknown) => {
+    const { code, message, details } = error as EvaClipError;
+    const key = samples[Number(details?.index)]?.key;
+    throw code === "ERR_EVACLIP_NOT_FINITE" && key !== undefined
+      ? notFinite(`${key}: ${message}`, { ...details, key })
+      : error;
+  });
+  const expected = size * encoder.embedDim;
+  if (rows.length === expected) return rows;
+  const message = `the embeddings of ${size} images must be ${expected} numbers, found ${rows.length}`;
+  throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected, actual: rows.length });
+}
+
+export function countSkips(skips: Skips): number {
+  return Object.values(skips).reduce((sum, count) => sum + count, 0);
+}
+
+/** What images went through, in the protocol's words. */
+export function describeImages(encoder: Encoder): string {
+  const { imageSize, preprocessing = CLIP_PREPROCESSING } = encoder;
+  return `images with the ${describePreprocessing(preprocessing, imageSize)}; ${encoder.setting}`;
+}

@@ -1,0 +1,46 @@
+// NaN and infinity end a computation with an error: no comparison with NaN holds, so a rank among NaN would be the best.
+import { EvaClipError } from "../errors";
+
+/** By how much the squared length of a unit vector may differ from 1; bf16 rounding stays below it. */
+const UNIT_TOLERANCE = 0.05;
+
+/** `ERR_EVACLIP_NOT_FINITE`: a value that should be a number is NaN or infinite. */
+export function notFinite(message: string, details?: Record<string, unknown>): EvaClipError {
+  return new EvaClipError("ERR_EVACLIP_NOT_FINITE", message, details);
+}
+
+/** The index of the first NaN or infinite value, or -1. */
+export function firstNotFinite(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
+  return -1;
+}
+
+/** The squared length in double precision, which no row of f32 overflows. */
+export function squaredLength(row: Float32Array): number {
+  let squares = 0;
+  for (let i = 0; i < row.length; i++) squares += row[i]! * row[i]!;
+  return squares;
+}
+
+/**
+ * Checks the embedding of one sample, before and after it was brought to unit length.
+ * @param describe names the sample; only called for an error
+ * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` when it holds NaN or infinity, or cannot have unit length
+ */
+export function checkEmbedding(
+  features: Float32Array,
+  unit: Float32Array | undefined,
+  index: number,
+  describe: (index: number) => string,
+): void {
+  const squares = squaredLength(features);
+  if (!Number.isFinite(squares)) {
+    const value = features[firstNotFinite(features)];
+    const message = `the embedding of ${describe(index)} holds ${value}: the input or the model's weights are not finite`;
+    throw notFinite(message, { index, value });
+  }
+  if (unit === undefined || Math.abs(squaredLength(unit) - 1) < UNIT_TOLERANCE) return;
+  const length = Math.sqrt(squares);
+  const message = `the embedding of ${describe(index)} has length ${length} and cannot be brought to unit length`;
+  throw notFinite(message, { index, length });
+}

@@ -1,0 +1,86 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { EvaClip } from "../../lib";
+import { captureCli as run } from "../support/run_cli";
+
+// The tokenizer's vocabulary is CLIP's; everything else is as small as it can be.
+const config = {
+  embed_dim: 16,
+  vision_cfg: { image_size: 16, layers: 1, width: 32, head_width: 16, patch_size: 8, eva_model_name: "tiny" },
+  text_cfg: { context_length: 16, width: 8, heads: 1, layers: 1 },
+};
+const use = ["--device", "cpu", "--threads", "1"];
+
+let folder: string;
+const path = (...names: string[]) => join(folder, ...names);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "eva-clip-models-"));
+  await using model = await EvaClip.create(config, { device: "cpu", threads: 1, init: "fan_in" });
+  await model.save(path("whole"));
+  const weights = model.model.stateDict().get("visual.patch_embed.proj.weight")!;
+  await weights.write(new Float32Array(weights.size).fill(Number.NaN));
+  await model.save(path("nan"));
+  const lines = ["filepath,title"];
+  for (const [i, name] of ["red", "green"].entries()) {
+    await mkdir(path("classes", name), { recursive: true });
+    const background = { r: 200 * i, g: 200 * (1 - i), b: 20 };
+    for (const file of ["a.png", "b.png"]) {
+      await sharp({ create: { width: 20, height: 18, channels: 3, background } })
+        .png()
+        .toFile(path("classes", name, file));
+      lines.push(`classes/${name}/${file},a ${name} square`);
+    }
+  }
+  await writeFile(path("data.csv"), `${lines.join("\n")}\n`);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe("a model whose weights are NaN", () => {
+  const picture = () => path("classes", "red", "a.png");
+
+  test.each<[string, () => string[]]>([
+    ["evaluate --imagenet-val", () => ["evaluate", path("nan"), "--imagenet-val", path("classes")]],
+    ["evaluate --val-data", () => ["evaluate", path("nan"), "--val-data", path("data.csv")]],
+    ["classify", () => ["classify", path("nan"), picture(), "--labels", "red", "green"]],
+    ["encode", () => ["encode", path("nan"), picture()]],
+  ])("%s ends with an error and no score", async (_, words) => {
+    const templates = words()[0] === "evaluate" ? ["--templates", "simple"] : [];
+    const { code, out, err } = await run(...words(), ...templates, ...use, "--json");
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({ error: { code: "ERR_EVACLIP_NOT_FINITE" } });
+    expect(out + err).not.toContain("100.00 %");
+  });
+
+  test("an evaluation names the sample", async () => {
+    const words = ["evaluate", path("nan"), "--val-data", path("data.csv")];
+    const { err } = await run(...words, ...use);
+    expect(err).toMatch(/data\.csv:2: the embedding of image 0 holds NaN/);
+  });
+});
+
+test("samples that could not be used are told by reason", async () => {
+  await writeFile(path("classes", "red", "c.png"), "no image");
+  const words = ["evaluate", path("whole"), "--imagenet-val", path("classes"), "--templates", "simple"];
+  const { code, out } = await run(...words, ...use);
+  await rm(path("classes", "red", "c.png"));
+  expect(code).toBe(0);
+  expect(out).toContain("zero-shot on 4 images");
+  expect(out).toContain("samples that could not be used: 1 undecodable_image");
+});
+
+test("images that a flag took are pointed at", async () => {
+  const picture = path("classes", "red", "a.png");
+  const swallowed = await run("classify", path("whole"), ...use, "--labels", "red", "green", picture);
+  expect(swallowed.code).toBe(2);
+  expect(swallowed.err).toContain(
+    `--labels took ${picture} as a label; give images before --labels, or after --`,
+  );
+  const followed = await run("classify", path("whole"), ...use, "--labels", "red", "green", "--", picture);
+  expect(followed.code).toBe(0);
+  expect(followed.out).toContain("red");
+  const encoded = await run("encode", path("whole"), ...use, "--text", "a square", picture);
+  expect(encoded.err).toContain(`--text took ${picture} as text`);
+});

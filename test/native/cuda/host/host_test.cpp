@@ -1,0 +1,195 @@
+// The host's side of the CUDA backend, csrc/cuda/device's own headers included, over a runtime that fails
+// when it is told to: what an error leaves behind, which device things are made on, and what is given back.
+#include <cstdlib>
+#include <functional>
+#include <thread>
+
+#include "../../check.h"
+#include "core/error.h"
+#include "cuda/backend.h"
+#include "cuda/context.h"
+#include "cuda/failure.h"
+#include "cuda/linear/matrix_product.h"
+#include "cuda/table.h"
+
+namespace eva::cuda {
+
+/// One op: it takes a workspace and launches a kernel.
+struct only_op final : kernel {
+  explicit only_op(context& c) : on(c) {}
+  void run() override {
+    translated([&] {
+      on.scratch.take<float>(1000);
+      device::expect_success(fake::launch());
+    });
+  }
+  context& on;
+};
+
+std::span<const prepare_function> kernels() {
+  static constexpr prepare_function all[] = {
+      [](const void*, context& c) -> std::unique_ptr<kernel> { return std::make_unique<only_op>(c); }};
+  return all;
+}
+
+std::shared_ptr<matrix_library> matrix_library::open() {
+  struct none final : matrix_library {
+    std::string description() const override { return "none"; }
+  };
+  return std::make_shared<none>();
+}
+
+}  // namespace eva::cuda
+
+namespace {
+
+using namespace eva;
+using namespace eva::test;
+
+/// The code and message of what body throws.
+std::pair<std::string, std::string> thrown(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const error& e) {
+    return {e.code, e.what()};
+  }
+  return {};
+}
+
+void an_error_leaves_nothing_behind() {
+  const auto on = cuda::open();
+  const auto work = on->prepare(0, nullptr);
+  std::vector<std::byte> bytes(100);
+  void* memory = on->allocate(100);
+  const std::pair<const char*, std::function<void()>> calls[] = {
+      {"cudaMalloc", [&] { on->allocate(10); }},
+      {"cudaMalloc", [&] { work->run(); }},  // its workspace
+      {"cudaMallocHost", [&] { on->write(memory, bytes.data(), 100); }},
+      {"cudaMemcpyAsync", [&] { on->write(memory, bytes.data(), 100); }},
+      {"cudaEventRecord", [&] { on->write(memory, bytes.data(), 100); }},
+      {"cudaMemcpyAsync", [&] { on->read(bytes.data(), memory, 100); }},
+      {"cudaStreamSynchronize", [&] { on->finish(); }},
+      {"cudaEventElapsedTime", [&] { on->time(*work); }},
+      {"launch", [&] { work->run(); }},
+  };
+  for (const auto& [function, call] : calls) {
+    const std::string what = function;
+    on->close();  // so that workspaces and slots are taken anew
+    fake::fail_next(function, cudaErrorMemoryAllocation);
+    const auto [code, message] = thrown(call);
+    check(code == "ERR_EVACLIP_OUT_OF_MEMORY", what + " gives " + code);
+    check(fake::last_error() == cudaSuccess, what + " leaves an error behind for the next launch");
+    check(thrown([&] { work->run(); }).first.empty(), "a launch after " + what);
+  }
+  on->release(memory, 100);
+}
+
+void a_workspace_that_did_not_grow_is_not_larger() {
+  const auto on = cuda::open();
+  const auto work = on->prepare(0, nullptr);
+  fake::fail_next("cudaMalloc", cudaErrorMemoryAllocation);
+  check(!thrown([&] { work->run(); }).first.empty(), "a workspace that cannot be had");
+  check(on->workspace_bytes() == 0, "it does not count");
+  work->run();
+  check(on->workspace_bytes() >= 4000, "it is taken the next time");
+}
+
+void errors_that_last_are_told_from_others() {
+  const auto on = cuda::open();
+  const auto work = on->prepare(0, nullptr);
+  fake::fail_next("launch", cudaErrorInvalidValue);
+  check(thrown([&] { work->run(); }).first == "ERR_EVACLIP_GPU", "a refused launch");
+  fake::fail_next("launch", cudaErrorIllegalAddress);
+  check(thrown([&] { work->run(); }).first == "ERR_EVACLIP_DEVICE_LOST", "an illegal address");
+}
+
+void a_capture_that_fails_is_done_without() {
+  for (const char* function :
+       {"cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate", "launch"}) {
+    const auto on = cuda::open();
+    std::vector<std::unique_ptr<kernel>> all;
+    all.push_back(on->prepare(0, nullptr));
+    all[0]->run();
+    const int before = fake::alive();
+    fake::fail_next(function, cudaErrorInvalidValue);
+    check(on->capture(all) == nullptr, std::string("a capture without ") + function);
+    check(on->capture_failure().find("invalid argument") != std::string::npos, on->capture_failure());
+    check(fake::last_error() == cudaSuccess, std::string(function) + " leaves an error behind");
+    check(fake::alive() == before, std::string(function) + " leaves a graph behind");
+    check(on->capture(all) != nullptr, "the next capture");
+    fake::fail_next(function, cudaErrorIllegalAddress);
+    check(thrown([&] { on->capture(all); }).first == "ERR_EVACLIP_DEVICE_LOST",
+          "a lost device is no reason to go on");
+  }
+  setenv("EVA_CLIP_CUDA_GRAPHS", "0", 1);
+  const auto on = cuda::open();
+  check(on->capture({}) == nullptr && !on->capture_failure().empty(), "captures can be turned off");
+  unsetenv("EVA_CLIP_CUDA_GRAPHS");
+}
+
+void everything_is_made_on_the_first_device() {
+  std::thread elsewhere([] {
+    cudaSetDevice(1);  // as another library of the process does
+    const auto on = cuda::open();
+    std::vector<std::byte> large(40 << 20);
+    void* memory = on->allocate(int64_t(large.size()));
+    int device = 0;
+    cudaGetDevice(&device);
+    check(device == 1, "the caller's device is as it was");
+    std::thread own([&] {
+      cudaSetDevice(1);
+      on->enter_thread();
+      on->write(memory, large.data(), int64_t(large.size()));
+      on->prepare(0, nullptr)->run();
+    });
+    own.join();
+    check(fake::on_other_devices() == 0,
+          std::to_string(fake::on_other_devices()) + " things on another device");
+    on->release(memory, int64_t(large.size()));
+  });
+  elsewhere.join();
+}
+
+void a_driver_without_devices_says_why() {
+  fake::fail_next("cudaGetDeviceCount", cudaErrorSystemNotReady);
+  const auto [code, message] = thrown([] { cuda::open(); });
+  check(code == "ERR_EVACLIP_NO_DEVICE", code);
+  check(message.find("system not yet initialized") != std::string::npos, message);
+  check(fake::last_error() == cudaSuccess, "the question leaves no error behind");
+}
+
+void closing_gives_everything_back() {
+  const int before = fake::alive();
+  {
+    const auto on = cuda::open();
+    std::vector<std::unique_ptr<kernel>> all;
+    all.push_back(on->prepare(0, nullptr));
+    std::vector<std::byte> bytes(100);
+    void* memory = on->allocate(100);
+    const int opened = fake::alive();
+    on->write(memory, bytes.data(), 100);
+    all[0]->run();
+    const auto captured = on->capture(all);
+    captured->run();
+    check(fake::alive() > opened, "slots, a workspace and a graph");
+    on->close();
+    check(fake::alive() == opened, "close() gives them back");
+    check(thrown([&] { captured->run(); }).first == "ERR_EVACLIP_DISPOSED",
+          "a captured program of a closed device");
+    on->release(memory, 100);
+  }
+  check(fake::alive() == before, std::to_string(fake::alive() - before) + " things outlive their device");
+}
+
+}  // namespace
+
+int main() {
+  an_error_leaves_nothing_behind();
+  a_workspace_that_did_not_grow_is_not_larger();
+  errors_that_last_are_told_from_others();
+  a_capture_that_fails_is_done_without();
+  everything_is_made_on_the_first_device();
+  a_driver_without_devices_says_why();
+  closing_gives_everything_back();
+  return status();
+}

@@ -1,0 +1,107 @@
+// Ends this process, in a given way, while its device is busy with a given thing. Status 7 is the one asked for.
+//   node end_while_busy.js WAY MOMENT [MILLISECONDS]
+import { isMainThread, Worker, workerData } from "node:worker_threads";
+import { compile, spec } from "../../lib/compile";
+import { Device } from "../../lib/device";
+import type { EvaClipError } from "../../lib/errors";
+import { parseClipConfig } from "../../lib/models/clip_config";
+import { ClipModel } from "../../lib/models/clip_model";
+import { Parameter } from "../../lib/parameter";
+import { initializeModel } from "../../lib/train/initialize";
+import { tinyConfig } from "./tiny_clip";
+
+const [way = "exit", moment = "run", after = "60"]: string[] = workerData ?? process.argv.slice(2);
+const IMAGE = 64;
+
+/** A model whose steps take some ten milliseconds. */
+async function allocated(device: Device): Promise<ClipModel> {
+  const { text_cfg, ...config } = tinyConfig;
+  const vision_cfg = { ...config.vision_cfg, image_size: IMAGE, width: 128, head_width: 32, layers: 4 };
+  const model = new ClipModel(parseClipConfig({ ...config, vision_cfg, text_cfg }), { init: "fan_in" });
+  await initializeModel(model, device, { seed: 1 });
+  return model;
+}
+
+function imageProgram(device: Device, model: ClipModel, batch: number) {
+  return compile(device, { images: spec("u8", [batch, IMAGE, IMAGE, 3]) }, ({ images }) => ({
+    y: model.image.features(images),
+  }));
+}
+
+/** Repeats work until the device is disposed. */
+async function forever(once: () => Promise<unknown>): Promise<void> {
+  try {
+    for (;;) await once();
+  } catch (error) {
+    if ((error as EvaClipError).code !== "ERR_EVACLIP_DISPOSED") throw error;
+  }
+}
+
+/** What keeps the device busy: each resolves when it is busy, with what then goes on. */
+const work: Record<string, (device: Device) => Promise<{ goesOn: Promise<unknown> }>> = {
+  async run(device) {
+    const program = await imageProgram(device, await allocated(device), 8);
+    const images = new Uint8Array(8 * IMAGE * IMAGE * 3);
+    await program({ images });
+    return { goesOn: Promise.all([1, 2].map(() => forever(() => program({ images })))) };
+  },
+  async compile(device) {
+    const model = await allocated(device);
+    let batch = 0;
+    return { goesOn: forever(async () => (await imageProgram(device, model, ++batch)).dispose()) };
+  },
+  async parameters(device) {
+    const parameter = new Parameter("p", [1 << 20]);
+    parameter.allocate(device);
+    const data = new Float32Array(parameter.size);
+    return { goesOn: forever(() => Promise.all([parameter.write(data), parameter.read()])) };
+  },
+  async dispose(device) {
+    await work.run!(device);
+    return { goesOn: device.dispose() };
+  },
+};
+
+const ends: Record<string, () => unknown> = {
+  exit: () => process.exit(7),
+  throw: () => {
+    process.once("exit", () => {
+      process.exitCode = 7;
+    });
+    throw new Error("thrown on purpose");
+  },
+  reject: () => {
+    process.once("exit", () => {
+      process.exitCode = 7;
+    });
+    void Promise.reject(new Error("rejected on purpose"));
+  },
+  signal: () => {
+    process.once("SIGTERM", () => process.exit(7));
+    process.kill(process.pid, "SIGTERM");
+  },
+};
+
+async function main(): Promise<void> {
+  if (isMainThread && way.startsWith("worker-")) {
+    const [, end] = way.split("-") as [string, string];
+    const worker = new Worker(__filename, { workerData: [end === "exit" ? "exit" : "none", moment, after] });
+    const code = new Promise<number>((resolve) => worker.once("exit", resolve));
+    // Busy since then.
+    worker.once("message", () => {
+      setTimeout(() => {
+        if (end === "terminate") void worker.terminate();
+        if (end === "main") process.exit(7);
+      }, Number(after));
+    });
+    const ended = await code;
+    process.exitCode = end === "terminate" || ended === 7 ? 7 : 1;
+    return;
+  }
+  const device = await Device.open("cpu", { threads: 2 });
+  await work[moment]!(device);
+  if (!isMainThread) (await import("node:worker_threads")).parentPort!.postMessage("busy");
+  if (way !== "none") setTimeout(() => ends[way]!(), Number(after));
+}
+
+void main();

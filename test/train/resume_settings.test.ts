@@ -1,0 +1,168 @@
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Dataset } from "../../lib/data/dataset";
+import { indexedDataset } from "../../lib/data/indexed_dataset";
+import { Device } from "../../lib/device";
+import { batchesOf } from "../../lib/train/batch_source";
+import type { TrainOptions } from "../../lib/train/train";
+import type { TrainConfig } from "../../lib/train/train_config";
+import { type TinyOptions, tinyTokenizer } from "../support/tiny_clip";
+import { type Outcome, trainTiny } from "../support/train_tiny";
+
+let device: Device;
+let folder: string;
+beforeAll(async () => {
+  device = await Device.open("cpu", { threads: 1 });
+  folder = await mkdtemp(join(tmpdir(), "eva-clip-settings-"));
+  const first = await trainTiny(device, {
+    data: batches(dataset(20)),
+    steps: 2,
+    checkpoint: { directory: join(folder, "first") },
+  });
+  expect(first.error).toBeUndefined();
+});
+afterAll(async () => {
+  await device.dispose();
+  await rm(folder, { recursive: true });
+});
+
+function dataset(size: number, prefix = "a"): Dataset {
+  const image = { data: new Uint8Array(24 * 20 * 3).fill(9), width: 24, height: 20, channels: 3 as const };
+  const read = async () => ({ image, captions: ["one"] });
+  return indexedDataset({ size, at: (i) => ({ key: `${prefix}/${i}.png`, read }) });
+}
+
+const batches = (data: Dataset, batchSize = 4) =>
+  batchesOf(data, { batchSize, imageSize: 16, contextLength: 8, seed: 5, tokenizer: tinyTokenizer });
+
+let copies = 0;
+/** Goes on with a copy of the first run under another configuration. */
+async function resumed(
+  config: Partial<TrainConfig>,
+  tiny: TinyOptions = {},
+  options: Partial<TrainOptions> = {},
+) {
+  const directory = join(folder, `copy-${++copies}`);
+  await cp(join(folder, "first"), directory, { recursive: true });
+  const found = await trainTiny(
+    device,
+    { data: batches(dataset(20)), steps: 2, checkpoint: { directory }, ...config },
+    { resume: "latest", ...options },
+    tiny,
+  );
+  return { ...found, directory };
+}
+
+const warnings = ({ events }: Outcome) =>
+  events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+
+test("the same settings say nothing", async () => {
+  const found = await resumed({});
+  expect(found.error).toBeUndefined();
+  expect(warnings(found)).toEqual([]);
+});
+
+test.each<[string, Partial<TrainConfig>, TinyOptions, RegExp]>([
+  ["batch size", { data: "other size" as never }, {}, /batchSize was 4 .* is 5 now/],
+  ["steps", { steps: 4 }, {}, /steps was 2 .* is 4 now/],
+  ["schedule", { schedule: { kind: "const" } }, {}, /schedule was "cosine" .* is "const" now/],
+  ["warm-up", { schedule: { warmupSteps: 1 } }, {}, /warmupSteps was 2 .* is 1 now/],
+  ["learning rate", {}, { learningRate: 1e-4 }, /learningRates was .* is .* now/],
+  ["precision", {}, { type: "bf16" }, /precision was "f32" .* is "bf16" now/],
+  ["patch dropout", { patchDropout: { rate: 0.25 } }, {}, /patchDropout was 0.5 .* is 0.25 now/],
+])("another %s is told, with both values", async (_, config, tiny, message) => {
+  const data = config.data === undefined ? undefined : batches(dataset(20), 5);
+  const found = await resumed({ ...config, ...(data && { data }) }, tiny);
+  expect(found.error).toBeUndefined();
+  expect(warnings(found)).toContainEqual(expect.stringMatching(message));
+});
+
+test.each<[string, Partial<TrainConfig>, TinyOptions, string, RegExp]>([
+  ["optimizer", {}, { optimizer: "lamb" }, "MISMATCH", /optimizer was "adamw" .* is "lamb" now/],
+  ["data set of the same size", { data: "b" as never }, {}, "MISMATCH", /firstSamples .*--restart-data/],
+  [
+    "size of the data set",
+    { data: "21" as never },
+    {},
+    "MISMATCH",
+    /has 21 samples and had 20.*--restart-data/,
+  ],
+  ["number of steps, fewer than are done", { steps: 1 }, {}, "ARGUMENT", /2 steps done.*to have 1/],
+])("another %s is refused, and no file changes", async (_, config, tiny, code, message) => {
+  const data = { b: batches(dataset(20, "b")), "21": batches(dataset(21)) }[String(config.data)];
+  const before = await contentOfFolder(join(folder, "first"));
+  const metricsFile = join(folder, `metrics-${copies}.jsonl`);
+  await writeFile(metricsFile, '{"step":1}\n{"step":7}\n');
+  const { error, directory } = await resumed({ metricsFile, ...config, ...(data && { data }) }, tiny);
+  expect((error as { code: string }).code).toContain(code);
+  expect((error as Error).message).toMatch(message);
+  expect(await contentOfFolder(directory)).toEqual(before);
+  expect(await readFile(metricsFile, "utf8")).toBe('{"step":1}\n{"step":7}\n');
+});
+
+async function contentOfFolder(root: string): Promise<Record<string, string>> {
+  const content: Record<string, string> = {};
+  for (const name of await readdir(root, { recursive: true })) {
+    const path = join(root, name);
+    if ((await stat(path)).isFile()) content[name] = (await readFile(path)).toString("latin1");
+  }
+  return content;
+}
+
+test.each([
+  ["more samples", dataset(21)],
+  ["other samples", dataset(20, "b")],
+])("restartData goes on with a data set of %s", async (_, data) => {
+  const found = await resumed({ data: batches(data), steps: 3 }, {}, { restartData: true });
+  expect(found.result).toMatchObject({ step: 3, samplesSeen: 12 });
+});
+
+test("a finished run has nothing to do, and no loss", async () => {
+  const { result } = await resumed({});
+  expect(result).toMatchObject({ reason: "finished", step: 2 });
+  expect(result!.loss).toBeUndefined();
+});
+
+test("a configuration with another activation is refused, though every shape fits", async () => {
+  const directory = join(folder, "first", "step-0000002");
+  const path = join(directory, "trainer_state.json");
+  const text = await readFile(path, "utf8");
+  const state = JSON.parse(text) as { settings: { model: { quick_gelu: boolean } } };
+  state.settings.model.quick_gelu = true;
+  await writeFile(path, JSON.stringify(state));
+  const { error } = await resumed({});
+  await writeFile(path, text);
+  expect(error).toMatchObject({
+    code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
+    message: expect.stringContaining("model.quick_gelu was true"),
+  });
+});
+
+test.each(["model", "optimizer"])("a bit flipped in %s.safetensors is noticed", async (file) => {
+  const path = join(folder, "first", "step-0000002", `${file}.safetensors`);
+  const bytes = await readFile(path);
+  const flipped = Buffer.from(bytes);
+  flipped[flipped.length - 3]! ^= 1;
+  await writeFile(path, flipped);
+  const { error } = await resumed({});
+  await writeFile(path, bytes);
+  expect(error).toMatchObject({
+    code: "ERR_EVACLIP_CHECKPOINT_CORRUPT",
+    message: expect.stringContaining("checksum"),
+  });
+});
+
+test("a NaN in a checkpoint's tensors is noticed, checksum or not", async () => {
+  const path = join(folder, "first", "step-0000002", "model.safetensors");
+  const bytes = await readFile(path);
+  const broken = Buffer.from(bytes);
+  broken.writeFloatLE(Number.NaN, broken.length - 4);
+  await writeFile(path, broken);
+  const { error } = await resumed({});
+  await writeFile(path, bytes);
+  expect(error).toMatchObject({
+    code: "ERR_EVACLIP_CHECKPOINT_CORRUPT",
+    message: expect.stringContaining("not finite"),
+  });
+});

@@ -1,0 +1,155 @@
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Device } from "../../lib/device";
+import { findCheckpoint, readTrainerState } from "../../lib/train/checkpoint";
+import type { TrainOptions } from "../../lib/train/train";
+import type { TrainConfig } from "../../lib/train/train_config";
+import { type Outcome, trainTiny } from "../support/train_tiny";
+
+let device: Device;
+let folder: string;
+beforeAll(async () => {
+  device = await Device.open("cpu", { threads: 1 });
+  folder = await mkdtemp(join(tmpdir(), "eva-clip-lineage-"));
+});
+afterAll(async () => {
+  await device.dispose();
+  await rm(folder, { recursive: true });
+});
+
+const startOf = ({ events }: Outcome) => events.find((event) => event.type === "start")?.step;
+const warnings = ({ events }: Outcome) =>
+  events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+
+/** A run in a folder of its own that saves each step. */
+function run(name: string, steps: number, options: TrainOptions = {}, config: Partial<TrainConfig> = {}) {
+  const schedule = { kind: "const" } as const;
+  return trainTiny(
+    device,
+    { steps, schedule, checkpoint: { directory: join(folder, name), every: 1 }, ...config },
+    options,
+  );
+}
+
+/** Data that fail at once: the run has started, and ends with nothing to save. */
+const noData = { open: () => ({ next: () => Promise.reject(new Error("killed")), state: () => null }) };
+
+test("a new run does not begin in a folder with checkpoints", async () => {
+  await run("taken", 2);
+  const before = await readdir(join(folder, "taken"));
+  const { error, events } = await run("taken", 2);
+  expect(error).toMatchObject({
+    code: "ERR_EVACLIP_RUN_EXISTS",
+    message: expect.stringContaining("step-0000002"),
+  });
+  expect(events).toEqual([]);
+  expect(await readdir(join(folder, "taken"))).toEqual(before);
+});
+
+test("nor on the metrics of another run", async () => {
+  const metricsFile = join(folder, "metrics.jsonl");
+  await trainTiny(device, { steps: 2, metricsFile });
+  const { error } = await trainTiny(device, { steps: 2, metricsFile });
+  expect(error).toMatchObject({ code: "ERR_EVACLIP_RUN_EXISTS" });
+  expect((await readFile(metricsFile, "utf8")).trim().split("\n")).toHaveLength(2);
+});
+
+test("latest is of the run that was started last: one from an older checkpoint that crashed before it saved", async () => {
+  await run("crash", 4);
+  const older = join(folder, "crash", "step-0000001");
+  const crashed = await run("crash", 8, { resume: older }, { data: noData });
+  expect(crashed.error).toMatchObject({ message: "killed" });
+  expect(startOf(await run("crash", 5, { resume: "latest" }))).toBe(1);
+});
+
+test("and one from another folder", async () => {
+  await run("source", 3);
+  await run("target", 8, { resume: join(folder, "source") }, { data: noData });
+  expect(startOf(await run("target", 4, { resume: "latest" }))).toBe(3);
+  const { error } = await run("target", 5, { resume: join(folder, "source") });
+  expect(error).toMatchObject({ code: "ERR_EVACLIP_RUN_EXISTS" });
+});
+
+test("and one that began anew and has saved nothing, which begins again", async () => {
+  await run("anew", 8, {}, { data: noData });
+  const again = await run("anew", 2, { resume: "latest" });
+  expect(startOf(again)).toBe(0);
+  expect(warnings(again)).toEqual([expect.stringContaining("nothing to resume")]);
+});
+
+test("a run from an older checkpoint says what it leaves, and its keepLast removes none of it", async () => {
+  await run("branch", 4);
+  const directory = join(folder, "branch");
+  const options = { resume: join(directory, "step-0000001") };
+  const found = await run("branch", 3, options, { checkpoint: { directory, every: 1, keepLast: 1 } });
+  expect(warnings(found)).toContainEqual(expect.stringContaining("step-0000002 to step-0000004"));
+  expect((await readdir(directory)).filter((name) => name.startsWith("step"))).toEqual([
+    "step-0000001",
+    "step-0000003",
+    "step-0000004",
+  ]);
+  expect(startOf(await run("branch", 4, { resume: "latest" }))).toBe(3);
+});
+
+test("keepLast counts across restarts of one run", async () => {
+  const checkpoint = { directory: join(folder, "restarts"), every: 1, keepLast: 2 };
+  for (const steps of [2, 4, 6]) await run("restarts", steps, { resume: "latest" }, { checkpoint });
+  expect((await readdir(checkpoint.directory)).filter((name) => name.startsWith("step"))).toEqual([
+    "step-0000005",
+    "step-0000006",
+  ]);
+});
+
+test("without a latest file the newest whole checkpoint is the latest", async () => {
+  await run("unnamed", 3);
+  const directory = join(folder, "unnamed");
+  await rm(join(directory, "latest"));
+  await mkdir(join(directory, "step-0000009"));
+  await writeFile(join(directory, "step-0000009", "model.safetensors"), "half");
+  expect(await findCheckpoint(directory)).toBe(join(directory, "step-0000003"));
+  expect(startOf(await run("unnamed", 4, { resume: "latest" }))).toBe(3);
+});
+
+test("so it is when latest names one that is gone, and without the record of the run", async () => {
+  await run("gone", 3);
+  const directory = join(folder, "gone");
+  for (const name of ["step-0000003", "run.json"]) await rm(join(directory, name), { recursive: true });
+  expect(startOf(await run("gone", 4, { resume: "latest" }))).toBe(2);
+});
+
+test("a checkpoint whose replacement was cut short is found, and put back", async () => {
+  await run("replaced", 2);
+  const directory = join(folder, "replaced");
+  await rename(join(directory, "step-0000002"), join(directory, "step-0000002.old"));
+  expect(await findCheckpoint(directory)).toBe(join(directory, "step-0000002.old"));
+  expect(startOf(await run("replaced", 3, { resume: "latest" }))).toBe(2);
+  expect(await readdir(directory)).toEqual(expect.arrayContaining(["step-0000002", "step-0000003"]));
+});
+
+test("checkpoints from before lineages were kept are resumed as ever", async () => {
+  await run("old", 3);
+  const directory = join(folder, "old");
+  await rm(join(directory, "run.json"));
+  for (const name of ["step-0000001", "step-0000002", "step-0000003"]) {
+    const path = join(directory, name, "trainer_state.json");
+    const { version, step, samplesSeen, seed, cursor } = JSON.parse(await readFile(path, "utf8")) as Record<
+      string,
+      unknown
+    >;
+    await writeFile(path, JSON.stringify({ version, step, samplesSeen, seed, cursor }));
+  }
+  const found = await run(
+    "old",
+    5,
+    { resume: "latest" },
+    { checkpoint: { directory, every: 1, keepLast: 2 } },
+  );
+  expect(found.error).toBeUndefined();
+  expect(startOf(found)).toBe(3);
+  expect((await readdir(directory)).filter((name) => name.startsWith("step"))).toEqual([
+    "step-0000004",
+    "step-0000005",
+  ]);
+  expect((await readTrainerState(join(directory, "step-0000005"))).step).toBe(5);
+});

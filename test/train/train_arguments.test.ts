@@ -1,0 +1,78 @@
+import { Device } from "../../lib/device";
+import { batchesByStep, batchesOf } from "../../lib/train/batch_source";
+import { readCheckpoint, writeCheckpoint } from "../../lib/train/checkpoint";
+import { TrainingRun, train } from "../../lib/train/train";
+import { tinyBatch, tinyTraining } from "../support/tiny_clip";
+
+let device: Device;
+let tiny: Awaited<ReturnType<typeof tinyTraining>>;
+beforeAll(async () => {
+  device = await Device.open("cpu", { threads: 1 });
+  tiny = await tinyTraining(device);
+});
+afterAll(() => device.dispose());
+
+const code = "ERR_EVACLIP_INVALID_ARGUMENT";
+const config = () => ({ device, ...tiny, data: batchesByStep((step) => tinyBatch(step)), steps: 1 });
+
+test.each<[string, object]>([
+  ["config.checkpoint.directory must be a path", { checkpoint: {} }],
+  ['config has no field "chekpoint"; did you mean checkpoint?', { chekpoint: { directory: "x" } }],
+  ["config.checkpoint.directory", { checkpoint: { directory: "" } }],
+  ['config.checkpoint has no field "keeplast"', { checkpoint: { directory: "x", keeplast: 1 } }],
+  ["config.device must be a Device", { device: "cpu" }],
+  ["config.model must be a ClipModel", { model: {} }],
+  ["config.optimizer must be a Optimizer", { optimizer: null }],
+  ["config.data must be", { data: 5 }],
+  ["config.data must be", { data: [] }],
+  ["config.steps", { steps: "3" }],
+  ["config.steps", { steps: Number.NaN }],
+  ["config.seed must be a 32-bit integer", { seed: 2 ** 40 }],
+  ["config.schedule.kind must be one of", { schedule: { kind: "linear" } }],
+  ["config.patchDropout.rate", { patchDropout: {} }],
+  ["config.evaluate.run must be a function", { evaluate: { every: 1 } }],
+  ["config.metricsFile must be a path", { metricsFile: 5 }],
+  ["config.images must be a function", { images: "all" }],
+])("train: %s", (message, wrong) => {
+  for (const start of [train, (given: never) => new TrainingRun(given, {})]) {
+    expect(() => start({ ...config(), ...wrong } as never)).toThrow(expect.objectContaining({ code }));
+    expect(() => start({ ...config(), ...wrong } as never)).toThrow(message);
+  }
+});
+
+test.each<[string, unknown]>([
+  ["options.signal must be an AbortSignal", { signal: 5 }],
+  ["options.resume must be a path", { resume: true }],
+  ['options has no field "resum"; did you mean resume?', { resum: "latest" }],
+  ["options.restartData must be true or false", { restartData: "yes" }],
+  ["options must be an object", null],
+  ["needs a checkpoint.directory", { resume: "latest" }],
+])("train: %s", (message, wrong) => {
+  expect(() => train(config(), wrong as never)).toThrow(message);
+});
+
+test("checkpoints: wrong arguments reject", async () => {
+  const state = { version: 1, step: 1, samplesSeen: 1, seed: 0, cursor: null } as const;
+  const wrong: Promise<unknown>[] = [
+    writeCheckpoint(5 as never, { ...tiny, state }),
+    writeCheckpoint("x", undefined as never),
+    writeCheckpoint("x", { ...tiny, state: { ...state, step: -1 } }),
+    writeCheckpoint("x", { ...tiny, state }, { keepLast: 0 }),
+    writeCheckpoint("x", { ...tiny, state }, { keeplast: 1 } as never),
+    readCheckpoint(undefined as never, tiny),
+    readCheckpoint("x", {} as never),
+  ];
+  for (const call of wrong) await expect(call).rejects.toMatchObject({ code });
+});
+
+test("sources of batches: wrong arguments are refused at once", () => {
+  const dataset = { open: async function* () {} };
+  expect(() => batchesByStep(5 as never)).toThrow("batchesByStep: make must be a function");
+  expect(() => batchesOf("shards" as never, { batchSize: 1, imageSize: 16 })).toThrow(
+    "batchesOf: dataset must be",
+  );
+  expect(() => batchesOf(dataset, undefined as never)).toThrow(expect.objectContaining({ code }));
+  expect(() => batchesOf(dataset, { batchSize: 0, imageSize: 16 })).toThrow(
+    expect.objectContaining({ code }),
+  );
+});
