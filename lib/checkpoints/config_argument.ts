@@ -1,6 +1,34 @@
 import { z } from "zod";
+import type { TensorSource } from "../io/tensor_source";
+import type { ConfigFields } from "./config_fields";
+import type { StoredLayout } from "./layout";
+import type { StoredShapes } from "./shape_facts";
+
+const object = z.looseObject({});
 
 /** A name, or JSON that `parseClipConfig` judges. */
-export const configSource = z.union([z.string().min(1), z.looseObject({})], {
+export const configSource = z.union([z.string().min(1), object], {
   error: "a published model's name or a configuration",
 });
+export const configFields = z.custom<ConfigFields>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  { error: "fields of a configuration" },
+);
+
+/** By what they have, because another copy of this package may have made them. */
+export const tensorMap = z.custom<StoredShapes>(
+  (value) =>
+    typeof (value as StoredShapes | null)?.get === "function" &&
+    typeof (value as StoredShapes).keys === "function",
+  { error: "a map from names to tensors" },
+);
+export const storedLayout = z.custom<StoredLayout>(
+  (value) => typeof (value as StoredLayout | null)?.layout?.rules === "function",
+  { error: "what recogniseLayout gives" },
+);
+export const tensorSource = z.custom<TensorSource>(
+  (value) =>
+    tensorMap.safeParse((value as TensorSource | null)?.tensors).success &&
+    typeof (value as TensorSource).path === "string",
+  { error: "an open file of weights" },
+);

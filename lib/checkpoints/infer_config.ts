@@ -1,5 +1,7 @@
+import { checkArgument } from "../arguments";
 import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../models/clip_config";
 import { publishedModels } from "../models/published_models";
+import { configFields, storedLayout, tensorMap } from "./config_argument";
 import { type ConfigFields, checkActivation, invalidConfig, mlpRatio, withFields } from "./config_fields";
 import type { StoredLayout } from "./layout";
 import {
@@ -50,6 +52,9 @@ export function inferConfig(
   stated: ConfigFields = {},
   path = "the file",
 ): InferredConfig {
+  checkArgument("inferConfig: tensors", tensors, tensorMap);
+  checkArgument("inferConfig: stored", stored, storedLayout);
+  checkArgument("inferConfig: stated", stated, configFields);
   const facts = factsOfTensors(tensors, stored, path);
   const quickGelu = activationOf(tensors, facts, stated, path);
   const known = knownConfigs();

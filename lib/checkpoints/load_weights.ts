@@ -4,17 +4,11 @@ import { readFloat32, type TensorSource } from "../io/tensor_source";
 import { ClipModel } from "../models/clip_model";
 import { native } from "../native";
 import type { Parameter } from "../parameter";
+import { tensorSource } from "./config_argument";
 import { type Assignment, type LoadPlan, type LoadWeightsOptions, planLoad } from "./load_plan";
 import type { LoadReport } from "./load_report";
 import { recogniseLayout } from "./recognise_layout";
 
-/** By what it has, because the functions that open one may be another copy's. */
-const tensorSource = z.custom<TensorSource>(
-  (value) =>
-    (value as TensorSource | null)?.tensors instanceof Map &&
-    typeof (value as TensorSource).path === "string",
-  { error: "an open file of weights" },
-);
 const names = listOf(text, "a list of names");
 const loadWeightsOptions = options({
   towers: oneOf("both", "image", "text").optional(),

@@ -1,6 +1,13 @@
+import { z } from "zod";
+import { checkArgument } from "../arguments";
 import { EvaClipError } from "../errors";
 import type { Layout, LayoutName, StoredLayout } from "./layout";
 import { layouts } from "./layouts/all_layouts";
+
+const iterable = z.custom<Iterable<string>>(
+  (value) => typeof value === "object" && value !== null && Symbol.iterator in value,
+  { error: "names of tensors" },
+);
 
 /** Names shown of a file that is in no layout. */
 const SHOWN_NAMES = 5;
@@ -30,6 +37,7 @@ const candidates: readonly Candidate[] = [
  * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` when it is none that is known, with what was looked for
  */
 export function recogniseLayout(tensorNames: Iterable<string>, path = "the file"): StoredLayout {
+  checkArgument("recogniseLayout: tensorNames", tensorNames, iterable);
   const names = new Set(tensorNames);
   const found = candidates.find(({ landmarks }) => landmarks.every((name) => names.has(name)));
   if (found === undefined) throw unknownLayout(names, path);

@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import {
   anyFunction,
   checkArgument,
@@ -12,6 +12,7 @@ import {
 } from "../arguments";
 import { EvaClipError } from "../errors";
 import type { HostTensor } from "../host_tensor";
+import { inTurn } from "../io/in_turn";
 import { writeJson } from "../io/json_file";
 import { makeFolder } from "../io/make_folder";
 import { statIfThere } from "../io/model_path";
@@ -167,11 +168,15 @@ export async function writeWeights(
   const isFile = path.endsWith(".safetensors");
   const folder = isFile ? dirname(path) : path;
   const weights = isFile ? path : join(folder, MODEL_FILES[layout.name] ?? "model.safetensors");
-  await makeFolder(folder);
-  const beside = await configFiles(folder, layout.name, model.config);
-  const tensors = tensorsToWrite(model, layout, options);
-  if (ropeTables && layout.name === "eva_clip") tensors.push(...ropeBuffers(model.config, dtype ?? "f32"));
-  await writeSafetensors(weights, tensors, { format: "pt" });
-  for (const [name, content] of beside) await writeJson(join(folder, name), content);
-  return [weights, ...beside.map(([name]) => join(folder, name))];
+  const write = async () => {
+    await makeFolder(folder);
+    const beside = await configFiles(folder, layout.name, model.config);
+    const tensors = tensorsToWrite(model, layout, options);
+    if (ropeTables && layout.name === "eva_clip") tensors.push(...ropeBuffers(model.config, dtype ?? "f32"));
+    await writeSafetensors(weights, tensors, { format: "pt" });
+    for (const [name, content] of beside) await writeJson(join(folder, name), content);
+    return [weights, ...beside.map(([name]) => join(folder, name))];
+  };
+  // Weights and configuration of two writes at once would be of different models.
+  return inTurn(resolve(folder), write);
 }

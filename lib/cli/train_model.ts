@@ -12,6 +12,7 @@ import {
   type PretrainedWeights,
   parseClipConfig,
 } from "../index";
+import { checkTokenizer } from "../models/stated_tokenizer";
 import { configOf } from "../serve/model_files";
 import { findCheckpoint } from "../train/checkpoint";
 import { latestOfRun } from "../train/run_record";
@@ -33,7 +34,9 @@ async function configWith({
     vision_cfg: forceImageSize === undefined ? {} : { image_size: forceImageSize },
     text_cfg: forceContextLength === undefined ? {} : { context_length: forceContextLength },
   };
-  return parseClipConfig(withFields(configOf(await configFrom(model)), forced));
+  const config = parseClipConfig(withFields(configOf(await configFrom(model)), forced));
+  checkTokenizer(config, `--model ${model}`);
+  return config;
 }
 
 function pretrainedFrom({

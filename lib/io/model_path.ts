@@ -15,14 +15,16 @@ const LONGEST_PATH = 4096;
 function cannotRead(path: string, error: NodeJS.ErrnoException): EvaClipError {
   const shown = path.length > LONGEST_PATH ? shortened(path) : path;
   const problems: Record<string, string> = {
-    ENOENT: `${shown} does not exist`,
-    ENOTDIR: `${shown} does not exist: a part of its path is a file`,
-    EACCES: `no permission to read ${shown} (EACCES)`,
-    EPERM: `no permission to read ${shown} (EPERM)`,
+    ENOENT: "it does not exist",
+    ENOTDIR: "it does not exist, a part of its path is a file",
+    EACCES: "no permission (EACCES)",
+    EPERM: "no permission (EPERM)",
   };
-  const problem =
-    problems[error.code ?? ""] ?? `cannot open ${shown}: ${error.code ?? shortened(error.message)}`;
-  return new EvaClipError("ERR_EVACLIP_IO", problem, { path: shown, cause: error.code });
+  const problem = problems[error.code ?? ""] ?? error.code ?? shortened(error.message);
+  return new EvaClipError("ERR_EVACLIP_IO", `cannot open ${shown}: ${problem}`, {
+    path: shown,
+    cause: error.code,
+  });
 }
 
 /**

@@ -45,7 +45,8 @@ export function modelConfig(name: string): ClipConfig {
 
 /** Whether a published model is known by a name. */
 export function isModelName(name: string): boolean {
-  return publishedModels.some((model) => namesOf(model).includes(name));
+  const wanted = name.toLowerCase();
+  return publishedModels.some((model) => namesOf(model).some((known) => known.toLowerCase() === wanted));
 }
 
 function namesOf({ name, aliases }: PublishedModel): readonly string[] {

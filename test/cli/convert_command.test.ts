@@ -69,3 +69,32 @@ test.each([
   expect(found.code).toBe(code);
   expect(found.err).toMatch(message);
 });
+
+test.each(["openai", "open_clip", "hugging_face"])(
+  "%s keeps what the source states of its images",
+  async (layout) => {
+    const source = join(__dirname, "../fixtures/models/oc_preprocess");
+    const target = path(`stated-${layout}`);
+    expect(await captureCli("convert", source, target, "--layout", layout)).toMatchObject({ code: 0 });
+    const [there, back] = await Promise.all([
+      captureCli("inspect", source, "--json"),
+      captureCli("inspect", target, "--json"),
+    ]);
+    const { preprocess_cfg } = JSON.parse(back.out).config;
+    expect(preprocess_cfg).toEqual(JSON.parse(there.out).config.preprocess_cfg);
+    expect(preprocess_cfg).toMatchObject({
+      mean: [0.5, 0.5, 0.5],
+      interpolation: "bilinear",
+      resize_mode: "squash",
+    });
+  },
+);
+
+test("a target whose folder exists as a file", async () => {
+  const source = join(__dirname, "../fixtures/models/oc_preprocess");
+  await write("plain", "file-there");
+  const below = path("file-there/config.json/below");
+  const { code, out } = await captureCli("convert", source, below, "--json");
+  expect(code).not.toBe(0);
+  expect(JSON.parse(out).error.code).toBe("ERR_EVACLIP_IO");
+});

@@ -117,3 +117,14 @@ test("a file that is not there is no unknown model", async () => {
   expect(code).toBe(1);
   expect(err).toMatch(/cannot open .*nowhere\.pt.*ERR_EVACLIP_IO/);
 });
+
+test.each([
+  ["modl/dir", /modl\/dir does not exist, and is no published model either/],
+  ["./none", /none: it does not exist$/],
+  ["some/deep/path", /some\/deep\/path: it does not exist$/],
+  ["none.safetensors", /none\.safetensors: it does not exist$/],
+])("%s, where there is nothing", async (target, message) => {
+  const { code, out } = await captureCli("inspect", target, "--json");
+  expect(code).not.toBe(0);
+  expect(JSON.parse(out).error.message).toMatch(message);
+});

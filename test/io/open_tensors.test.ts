@@ -115,7 +115,9 @@ test("names of wrappers go from the tensors of shards, whichever of them the ind
 test("what is no file is named, and not opened", async () => {
   const pipe = join(directory, "pipe");
   execFileSync("mkfifo", [pipe]);
-  await expect(openTensors(pipe)).rejects.toEqual(failing("IO", /pipe is a named pipe; expected a file/));
+  await expect(openTensors(pipe)).rejects.toEqual(
+    failing("IO", /pipe is a named pipe \(FIFO\); expected a file/),
+  );
   await expect(openTensors("/dev/zero")).rejects.toEqual(failing("IO", /is a device; expected a file/));
   await expect(openSafetensors(pipe)).rejects.toEqual(failing("IO", /named pipe/));
   await fs.rename(pipe, join(directory, "model.safetensors"));

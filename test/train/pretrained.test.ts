@@ -21,7 +21,7 @@ const ARCHIVE = { input_resolution: [], context_length: [], vocab_size: [] };
 
 let device: Device;
 let folder: string;
-const path = (name: string) => join(folder, name);
+const path = (...names: string[]) => join(folder, ...names);
 beforeAll(async () => {
   device = await Device.open("cpu", { threads: 1 });
   folder = await mkdtemp(join(tmpdir(), "eva-clip-pretrained-"));
@@ -305,4 +305,42 @@ describe("the activation that text weights were trained with", () => {
     const model = await modelOf(configWith({}, {}, { quick_gelu: true }), 2);
     await expect(loadPretrained(model, { image: { path: file } })).resolves.toMatchObject(loaded("image"));
   });
+});
+
+test("weights that state another preprocessing or tokenizer than the model's are refused, and taken where they agree", async () => {
+  const stating = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
+  const source = await modelOf(configWith({}, {}, { preprocess_cfg: stating }), 5);
+  const [weights] = await writeWeights(path("stating"), source);
+  const plain = await modelOf(configWith({}), 6);
+  const refused = {
+    code: "ERR_EVACLIP_INVALID_CONFIG",
+    message: expect.stringMatching(/config\.json states another preprocessing/),
+  };
+  await expect(loadPretrained(plain, { image: { path: weights! } })).rejects.toMatchObject(refused);
+  await loadPretrained(plain, { text: { path: weights!, activation: "any" } });
+  await loadPretrained(await modelOf(source.config, 7), { image: { path: weights! } });
+
+  await writeFile(
+    path("stating", "tokenizer_config.json"),
+    JSON.stringify({ tokenizer_class: "BertTokenizer" }),
+  );
+  await expect(loadPretrained(plain, { text: { path: weights!, activation: "any" } })).rejects.toMatchObject({
+    code: "ERR_EVACLIP_INVALID_CONFIG",
+    message: expect.stringMatching(/was not trained with the model's tokenizer: .*BertTokenizer/),
+  });
+});
+
+test("arguments are checked", async () => {
+  const model = await modelOf(configWith({}), 5);
+  const failing = { code: "ERR_EVACLIP_INVALID_ARGUMENT" };
+  for (const given of [
+    undefined,
+    { model: "path" },
+    { imgae: { path: "x" } },
+    { image: { path: 5 } },
+    { text: { path: "x", skip: "head" } },
+  ]) {
+    await expect(loadPretrained(model, given as Pretrained)).rejects.toMatchObject(failing);
+  }
+  await expect(loadPretrained({} as ClipModel, {})).rejects.toMatchObject(failing);
 });
