@@ -75,7 +75,7 @@ export interface Program<In extends Specs = Specs, Out extends Outputs = Outputs
  *
  * The program copies its inputs before a call returns, so they may be changed, transferred or shrunk at once. Only what
  * lies in a SharedArrayBuffer is not copied: it is read in place, and should not change, until the call has settled.
- * Copying takes about 1 ms for 5 MB, so inputs of more than some 50 MB are better given in shared memory.
+ * The copy holds the event loop as long as `array.slice()` does, so large inputs are better given in shared memory.
  * @param body Synchronous; gets a Tensor for each input and returns the tensors wanted.
  */
 export async function compile<In extends Specs, Out extends Outputs>(
