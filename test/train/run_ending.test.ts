@@ -109,7 +109,7 @@ test("parameters that are not finite are never saved: the checkpoint before stay
   const directory = join(folder, "infinite");
   const { model, optimizer } = await tinyTraining(device);
   const data = batchesByStep(async (step) => {
-    if (step === 2) await model.logitScale.write(Float32Array.of(Number.NaN));
+    if (step === 3) await model.logitScale.write(Float32Array.of(Number.NaN));
     return tinyBatch(step);
   });
   const run = train({ device, model, optimizer, data, steps: 9, checkpoint: { directory, every: 2 } });
