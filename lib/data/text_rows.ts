@@ -20,7 +20,7 @@ export class LineError extends Error {
 }
 
 const MOST_LINE_BYTES = 64 * 1024 * 1024;
-const PIECE_BYTES = 16 * 1024;
+const PIECE_BYTES = 4 * 1024;
 
 /**
  * Text of bytes that were read as Latin-1, a character a byte: so lines and separators are found in any encoding, and
