@@ -1,5 +1,5 @@
 import { entryAt, missingPathError, requireDataPath } from "../data/data_path";
-import { listFolder } from "../data/image_files";
+import { LeftOutCounts, listFolder } from "../data/image_files";
 import { listShards } from "../data/shard_paths";
 import {
   type Dataset,
@@ -36,7 +36,7 @@ async function kindOf(path: string, flags: DatasetFlags): Promise<Kind> {
 /** Shards where there are some and no images beside them. */
 async function kindOfFolder(path: string): Promise<Kind> {
   if ((await listShards(path)).length === 0) return "folder";
-  const { images, folders } = await listFolder(path);
+  const { images, folders } = await listFolder(path, new LeftOutCounts());
   return images.length === 0 && folders.length === 0 ? "webdataset" : "folder";
 }
 
