@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { compile, type Program, spec } from "../../lib/compile";
+import { compile, spec } from "../../lib/compile";
 import { Device } from "../../lib/device";
 import { matmul } from "../../lib/ops/linear";
 import { Parameter } from "../../lib/parameter";
@@ -12,7 +12,7 @@ import { TranspiledLibrary } from "../support/transpiled_library";
 const SIDE = 256;
 const x = new Float32Array(SIDE * SIDE);
 
-function chain(device: Device, products = 40): Promise<Program> {
+function chain(device: Device, products = 40) {
   return compile(device, { x: spec("f32", [SIDE, SIDE]) }, (inputs) => {
     let y: Tensor = inputs.x;
     for (let i = 0; i < products; i++) y = matmul(y, inputs.x);
