@@ -54,7 +54,9 @@ export function oneOf<const T extends string>(...values: readonly T[]) {
 }
 
 export function instanceOf<T>(kind: abstract new (...given: never[]) => T, name: string = kind.name) {
-  return z.custom<T>((value) => value instanceof kind, { error: `a ${name}` });
+  return z.custom<T>((value) => value instanceof kind, {
+    error: `${/^[aeiou]/i.test(name) ? "an" : "a"} ${name}`,
+  });
 }
 
 /** A list whose elements fit `element`. */
