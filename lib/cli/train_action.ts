@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   AdamW,
@@ -23,6 +22,7 @@ import {
   unlockedParameters,
 } from "../index";
 import { writeError } from "../io/file_error";
+import { makeFolder } from "../io/make_folder";
 import { writeJson } from "../io/json_file";
 import { EXIT, type ExitCode } from "./exit_code";
 import { openDataset } from "./open_dataset";
@@ -176,7 +176,7 @@ async function recordSettings(
   report: Initialization | undefined,
 ): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await writeJson(join(folder, PARAMS_FILE), flags);
     if (report) await writeJson(join(folder, REPORT_FILE), { seed: flags.seed, init: flags.init, ...report });
   } catch (error) {

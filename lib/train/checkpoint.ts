@@ -4,6 +4,7 @@ import { z } from "zod";
 import { checkArgument, instanceOf, options, pathText, positiveInteger, wholeNumber } from "../arguments";
 import { CONFIG_FILE } from "../checkpoints/resolve_config";
 import { writeError } from "../io/file_error";
+import { makeFolder } from "../io/make_folder";
 import { ClipModel } from "../models/clip_model";
 import { Optimizer } from "../optim/optimizer";
 import {
@@ -43,11 +44,11 @@ const contentSchema = options({
       step: wholeNumber,
       samplesSeen: wholeNumber,
       seed: z.int({ error: "an integer" }),
-      cursor: z.json({ error: "a JSON value" }),
     },
     { error: "the state of a run" },
   ),
 });
+const jsonValue = z.json({ error: "a JSON value" });
 const writeSchema = options({ keepLast: positiveInteger.optional() }).optional();
 const targetSchema = z.looseObject(modelAndOptimizer, { error: "an object with a model and an optimizer" });
 
@@ -95,13 +96,14 @@ export async function writeCheckpoint(
 ): Promise<string> {
   checkArgument("writeCheckpoint: root", root, pathText);
   checkArgument("writeCheckpoint: content", content, contentSchema);
+  checkArgument("writeCheckpoint: content.state.cursor", content.state.cursor, jsonValue);
   checkArgument("writeCheckpoint: options", options, writeSchema);
   const { step, lineage } = content.state;
   const name = checkpointName(step);
   const target = join(root, name);
   const temporary = `${target}.tmp`;
   try {
-    await mkdir(root, { recursive: true });
+    await makeFolder(root);
     await recoverFolder(root);
     await mkdir(temporary);
     await writeFiles(temporary, content);

@@ -1,17 +1,8 @@
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { type FileHandle, open, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
+import { makeFolder } from "../io/make_folder";
 import type { TrainEvent } from "./train_events";
 
 /** Lines kept in memory while they cannot be written; older ones are dropped, and counted. */
@@ -44,7 +35,7 @@ export class MetricsFile {
     onProblem: (message: string) => void = () => undefined,
   ): Promise<MetricsFile> {
     try {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       const before = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
         if (error.code === "ENOENT") return "";
         throw error;
@@ -108,7 +99,7 @@ export class MetricsFile {
       return await open(this.path, "r+");
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      await mkdir(dirname(this.path), { recursive: true });
+      await makeFolder(dirname(this.path));
       return open(this.path, "w");
     }
   }

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { EvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
+import { makeFolder } from "../io/make_folder";
 
 const LOCK_FILE = "run.lock";
 const REFRESH_MS = 10_000;
@@ -146,7 +147,7 @@ export class RunLock {
     const path = join(resolve(directory), LOCK_FILE);
     const owner = { token: randomUUID(), pid: process.pid, started: startOf(process.pid), host: thisHost() };
     try {
-      const made = await mkdir(dirname(path), { recursive: true });
+      const made = await makeFolder(dirname(path));
       for (let attempt = 0; attempt < 3; attempt++) {
         if (await writeLock(path, owner)) return new RunLock(path, owner.token, made);
         const other = await readOwner(path);

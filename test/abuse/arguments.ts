@@ -82,6 +82,8 @@ async function attempt(world: World, seed: number, log: (line: string) => void):
 /** In a process of its own: the calls of the seeds from `begin` to `end`; failures go to standard output. */
 async function child(begin: number, end: number, folder: string): Promise<void> {
   const progress = join(folder, "progress");
+  // Some mistakes are paths of files to write.
+  process.chdir(folder);
   process.on("uncaughtException", (error) =>
     process.stdout.write(`FAIL uncaught ${error.stack?.slice(0, 600)}\n`),
   );
