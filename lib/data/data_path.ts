@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { EvaClipError } from "../errors";
+import { readError } from "../io/regular_file";
 import { suggestionFor } from "../suggestion";
 
 const TABLE_ADVICE = "write its rows as JSON lines, or its images as WebDataset shards";
@@ -69,13 +70,13 @@ export async function missingPathError(path: string): Promise<EvaClipError> {
   return dataError(path, `there is no file ${name} (${nameOf(resolve(path))})`);
 }
 
-/** What there is at a path: a directory, a file or something else, or nothing. Throws for trouble of the system. */
+/** What there is at a path: a directory, a file or something else, or nothing. @throws EvaClipError as `readError`. */
 export async function entryAt(path: string): Promise<"directory" | "file" | "missing"> {
   try {
     return (await stat(path)).isDirectory() ? "directory" : "file";
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") return "missing";
-    throw error;
+    throw readError(path, error);
   }
 }

@@ -4,6 +4,7 @@ import { EvaClipError } from "../errors";
 import { entryAt, nameOf, missingPathError, requireDataPath } from "./data_path";
 import type { Dataset } from "./dataset";
 import { readData } from "./decompressed";
+import { schemeOf } from "./image_input";
 import { indexedDataset } from "./indexed_dataset";
 import { SampleError } from "./sample_error";
 import { systemTrouble, troubleError } from "./system_trouble";
@@ -158,7 +159,8 @@ async function readEntries(path: string, options: ManifestOptions): Promise<Entr
 
 /**
  * A table of image paths and captions: .csv, .tsv (a header line names the columns) or .jsonl (one object a line; its
- * caption may be a list of alternatives), UTF-8, plain or compressed by gzip or zstd.
+ * caption may be a list of alternatives), UTF-8, plain or compressed by gzip or zstd. An image may be a file: or data: URL
+ * as well; samples with other URLs are skipped.
  *
  * @throws EvaClipError ERR_EVACLIP_DATA naming the line, for a missing column, a malformed line or an empty manifest;
  *   ERR_EVACLIP_IO for trouble of the system
@@ -181,7 +183,10 @@ export async function openManifest(path: string, options: ManifestOptions = {}):
           if (captions === undefined)
             throw new SampleError("not_utf8", `${place}: it is not UTF-8`, { path });
           if (image === "") throw new SampleError("missing_image", `${place}: no image path`, { path });
-          return { image: resolve(root, image), captions: [captions].flat() };
+          return {
+            image: schemeOf(image) === undefined ? resolve(root, image) : image,
+            captions: [captions].flat(),
+          };
         },
       };
     },

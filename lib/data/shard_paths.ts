@@ -1,14 +1,17 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { EvaClipError } from "../errors";
+import { readError } from "../io/regular_file";
 import { expandBraces } from "./brace_expansion";
 import { entryAt, nameOf, requireDataPath } from "./data_path";
 
 const SHARD_NAME = /\.(tar(\.(gz|zst|zstd|bz2|xz|lz4))?|tgz|tzst|tbz2?|txz)$/i;
 
-/** Names of the shards directly in a folder, sorted. */
+/** Names of the shards directly in a folder, sorted. @throws EvaClipError as `readError`. */
 export async function listShards(folder: string): Promise<string[]> {
-  const names = await readdir(folder);
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw readError(folder, error);
+  });
   return names.filter((name) => SHARD_NAME.test(name) && !name.startsWith(".")).sort();
 }
 

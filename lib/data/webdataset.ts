@@ -10,6 +10,7 @@ import {
   text,
 } from "../arguments";
 import { EvaClipError } from "../errors";
+import { isFaultOfFile } from "../io/file_error";
 import { anotherRunError } from "./loader_cursor";
 import { missingPathError, nameOf } from "./data_path";
 import type { Dataset, EpochRequest, Json, Sample, SampleContent } from "./dataset";
@@ -192,7 +193,7 @@ async function damageOf(path: string, error: unknown, last: string, samples: num
   if (code === "ENOENT" || code === "ENOTDIR") {
     return new SampleError("missing_file", (await missingPathError(path)).message, details, error);
   }
-  if (code === "EACCES" || code === "EPERM" || code === "ERR_EVACLIP_DATA") {
+  if (code === "ERR_EVACLIP_DATA" || (code !== undefined && isFaultOfFile(code))) {
     const reason = code === "ERR_EVACLIP_DATA" ? message : `cannot read the shard ${nameOf(path)}: ${code}`;
     return new SampleError("unreadable_file", reason, details, error);
   }

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { openManifest } from "../../lib/data/manifest";
@@ -134,11 +134,13 @@ describe("what is no manifest says what it is", () => {
 
   test("URLs, pipes, foreign formats, folders and devices", async () => {
     await mkdir(join(folder.path, "folder.csv"));
+    await symlink("loop.csv", join(folder.path, "loop.csv"));
     for (const [path, message] of [
       ["https://example.com/a.csv", /is a URL; data are read from local files: download or mount it first/],
       ["pipe:cat a.csv", /is a command/],
       ["a.parquet", /is a Parquet file, which is not read/],
       [join(folder.path, "folder.csv"), /it is a directory, not a file/],
+      [join(folder.path, "loop.csv"), /cannot read .*loop\.csv: ELOOP/],
       ["/dev/zero", /a manifest is a \.csv, \.tsv or \.jsonl file/],
       [join(folder.path, "mixd.csv"), /there is no file .*mixd\.csv; did you mean .*mixed\.csv\?/],
       [join(folder.path, "no/a.csv"), /its folder .*no is not there either/],
