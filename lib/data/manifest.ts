@@ -1,7 +1,8 @@
 import { dirname, extname, resolve } from "node:path";
 import { checkArgument, options as optionsOf, pathText, shortened, text } from "../arguments";
 import { EvaClipError } from "../errors";
-import { entryAt, nameOf, missingPathError, requireDataPath } from "./data_path";
+import { shownPath } from "../io/regular_file";
+import { entryAt, missingPathError, requireDataPath } from "./data_path";
 import type { Dataset } from "./dataset";
 import { readData } from "./decompressed";
 import { schemeOf } from "./image_input";
@@ -45,7 +46,7 @@ function readerFor(path: string, separator: string | undefined): RowReader {
   if (extension === ".csv" || separator !== undefined)
     return (bytes) => delimitedRows(bytes, separator ?? ",");
   if (extension === ".tsv") return (bytes) => delimitedRows(bytes, "\t");
-  throw dataError(`a manifest is a .csv, .tsv or .jsonl file, found ${nameOf(path)}`, { path });
+  throw dataError(`a manifest is a .csv, .tsv or .jsonl file, found ${shownPath(path)}`, { path });
 }
 
 async function* rowsOf(path: string, separator: string | undefined): AsyncGenerator<TextRow[]> {
@@ -63,7 +64,7 @@ function readError(path: string, error: unknown): EvaClipError {
   const trouble = systemTrouble(error);
   if (trouble !== undefined) return troubleError(path, trouble);
   const line = error instanceof LineError ? error.line : undefined;
-  const place = line === undefined ? nameOf(path) : `${nameOf(path)}, line ${line}`;
+  const place = line === undefined ? shownPath(path) : `${shownPath(path)}, line ${line}`;
   return new EvaClipError(
     "ERR_EVACLIP_DATA",
     `cannot read the manifest ${place}: ${(error as Error).message}`,
@@ -148,7 +149,7 @@ async function readEntries(path: string, options: ManifestOptions): Promise<Entr
         entries.add({ line, image: "", captions: undefined });
         continue;
       }
-      keys ??= keysIn(fields, options, `${nameOf(path)}, line ${line}`);
+      keys ??= keysIn(fields, options, `${shownPath(path)}, line ${line}`);
       const image = fields[keys.image];
       const captions = captionsIn(fields[keys.caption]);
       entries.add({ line, image: typeof image === "string" ? image : "", captions });
@@ -171,12 +172,12 @@ export async function openManifest(path: string, options: ManifestOptions = {}):
   requireDataPath(path);
   const root = options.imageRoot ?? dirname(path);
   const entries = await readEntries(path, options);
-  if (entries.size === 0) throw dataError(`the manifest ${nameOf(path)} has no rows`, { path });
+  if (entries.size === 0) throw dataError(`the manifest ${shownPath(path)} has no rows`, { path });
   return indexedDataset({
     size: entries.size,
     at: (index) => {
       const { line, image, captions } = entries.at(index);
-      const place = `${nameOf(path)}, line ${line}`;
+      const place = `${shownPath(path)}, line ${line}`;
       return {
         key: `${path}:${line}`,
         read: async () => {

@@ -1,9 +1,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { EvaClipError } from "../errors";
-import { readError } from "../io/regular_file";
+import { readError, shownPath } from "../io/regular_file";
 import { expandBraces } from "./brace_expansion";
-import { entryAt, nameOf, requireDataPath } from "./data_path";
+import { entryAt, requireDataPath } from "./data_path";
 
 const SHARD_NAME = /\.(tar(\.(gz|zst|zstd|bz2|xz|lz4))?|tgz|tzst|tbz2?|txz)$/i;
 
@@ -18,7 +18,7 @@ export async function listShards(folder: string): Promise<string[]> {
 async function shardsIn(folder: string): Promise<string[]> {
   const names = await listShards(folder);
   if (names.length > 0) return names.map((name) => join(folder, name));
-  const message = `there is no shard (.tar, .tar.gz, .tar.zst) in the folder ${nameOf(folder)}`;
+  const message = `there is no shard (.tar, .tar.gz, .tar.zst) in the folder ${shownPath(folder)}`;
   throw new EvaClipError("ERR_EVACLIP_DATA", message, { path: folder });
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { EvaClipError } from "../errors";
 import { isFaultOfFile } from "../io/file_error";
-import { nameOf } from "./data_path";
+import { shownPath } from "../io/regular_file";
 
 const OUT_OF_FILES = new Set(["EMFILE", "ENFILE"]);
 const LONGEST_WAIT_MS = 20_000;
@@ -24,7 +24,7 @@ export function troubleError(name: string, trouble: NodeJS.ErrnoException): EvaC
     : "";
   return new EvaClipError(
     "ERR_EVACLIP_IO",
-    `cannot read ${nameOf(name)}: ${nameOf(trouble.message)}${advice}`,
+    `cannot read ${shownPath(name)}: ${shownPath(trouble.message)}${advice}`,
     { path: trouble.path ?? name, cause: trouble.code },
     { cause: trouble },
   );
