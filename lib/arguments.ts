@@ -38,9 +38,11 @@ export const pathText = z
   .string({ error: "a path" })
   .min(1)
   .refine((path) => !path.includes("\0"), { error: "a path without null characters" });
-export const anyFunction = z.custom<(...given: never[]) => unknown>((value) => typeof value === "function", {
-  error: "a function",
-});
+/** A function that can be called; a class can only be constructed. */
+export const anyFunction = z.custom<(...given: never[]) => unknown>(
+  (value) => typeof value === "function" && !/^class\b/.test(Function.prototype.toString.call(value)),
+  { error: "a function" },
+);
 /** By what it can do, so that a signal of another realm or of a polyfill serves as well. */
 export const abortSignal = z.custom<AbortSignal>(
   (value) =>
@@ -54,7 +56,9 @@ export function oneOf<const T extends string>(...values: readonly T[]) {
 }
 
 export function instanceOf<T>(kind: abstract new (...given: never[]) => T, name: string = kind.name) {
-  return z.custom<T>((value) => value instanceof kind, { error: `a ${name}` });
+  return z.custom<T>((value) => value instanceof kind, {
+    error: `${/^[aeiou]/i.test(name) ? "an" : "a"} ${name}`,
+  });
 }
 
 /** A list whose elements fit `element`. */
@@ -93,6 +97,10 @@ export function checkArgument<T extends z.ZodType>(
   for (const key of fieldsAt(schema, [])) {
     checkLength(`${name}.${key}`, (value as Record<string, unknown> | null | undefined)?.[key]);
   }
+  if (ArrayBuffer.isView(value) && hasFields(schema)) {
+    // An empty one has no field that is unknown, but methods with the names of options.
+    throw invalidArgument(`${name} must be an object, found ${describeValue(value)}`, { field: name });
+  }
   if (schema.safeParse(value).success) return;
   // Only what is refused is parsed with its input, which takes a hundred times as long.
   const { error } = schema.safeParse(value, { reportInput: true });
@@ -128,6 +136,10 @@ function expectation(issue: z.core.$ZodIssue): string {
 function unitOf(origin: string): string {
   if (origin === "array") return "a list of length ";
   return origin === "string" ? "a string of length " : "";
+}
+
+function hasFields(schema: z.ZodType): boolean {
+  return fieldsAt(schema, []).length > 0;
 }
 
 /** The names that an object inside a schema may have. */

@@ -1,7 +1,9 @@
 import { z } from "zod";
+import { flag, options } from "../arguments";
 import type { TensorSource } from "../io/tensor_source";
 import type { ConfigFields } from "./config_fields";
 import type { StoredLayout } from "./layout";
+import { layouts } from "./layouts/all_layouts";
 import type { StoredShapes } from "./shape_facts";
 
 const object = z.looseObject({});
@@ -15,6 +17,8 @@ export const configFields = z.custom<ConfigFields>(
   { error: "fields of a configuration" },
 );
 
+export const configStatement = options({ config: configSource.optional(), quickGelu: flag.optional() });
+
 /** By what they have, because another copy of this package may have made them. */
 export const tensorMap = z.custom<StoredShapes>(
   (value) =>
@@ -23,7 +27,10 @@ export const tensorMap = z.custom<StoredShapes>(
   { error: "a map from names to tensors" },
 );
 export const storedLayout = z.custom<StoredLayout>(
-  (value) => typeof (value as StoredLayout | null)?.layout?.rules === "function",
+  (value) => {
+    const { layout, storedText } = (value ?? {}) as Partial<StoredLayout>;
+    return layouts.some((known) => known === layout) && ["", "text."].includes(storedText ?? "none");
+  },
   { error: "what recogniseLayout gives" },
 );
 export const tensorSource = z.custom<TensorSource>(

@@ -1,4 +1,4 @@
-import { checkArgument } from "../arguments";
+import { checkArgument, text } from "../arguments";
 import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../models/clip_config";
 import { publishedModels } from "../models/published_models";
 import { configFields, storedLayout, tensorMap } from "./config_argument";
@@ -55,6 +55,7 @@ export function inferConfig(
   checkArgument("inferConfig: tensors", tensors, tensorMap);
   checkArgument("inferConfig: stored", stored, storedLayout);
   checkArgument("inferConfig: stated", stated, configFields);
+  checkArgument("inferConfig: path", path, text);
   const facts = factsOfTensors(tensors, stored, path);
   const quickGelu = activationOf(tensors, facts, stated, path);
   const known = knownConfigs();

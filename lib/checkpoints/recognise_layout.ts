@@ -1,11 +1,12 @@
 import { z } from "zod";
-import { checkArgument } from "../arguments";
+import { checkArgument, text } from "../arguments";
 import { EvaClipError } from "../errors";
 import type { Layout, LayoutName, StoredLayout } from "./layout";
 import { layouts } from "./layouts/all_layouts";
 
 const iterable = z.custom<Iterable<string>>(
-  (value) => typeof value === "object" && value !== null && Symbol.iterator in value,
+  (value) =>
+    typeof value === "object" && value !== null && Symbol.iterator in value && !ArrayBuffer.isView(value),
   { error: "names of tensors" },
 );
 
@@ -38,6 +39,7 @@ const candidates: readonly Candidate[] = [
  */
 export function recogniseLayout(tensorNames: Iterable<string>, path = "the file"): StoredLayout {
   checkArgument("recogniseLayout: tensorNames", tensorNames, iterable);
+  checkArgument("recogniseLayout: path", path, text);
   const names = new Set(tensorNames);
   const found = candidates.find(({ landmarks }) => landmarks.every((name) => names.has(name)));
   if (found === undefined) throw unknownLayout(names, path);

@@ -2,7 +2,7 @@ import { checkArgument } from "../arguments";
 import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, type ClipConfigInput, parseClipConfig, withoutNulls } from "../models/clip_config";
 import { modelConfig } from "../models/known_models";
-import { storedLayout, tensorSource } from "./config_argument";
+import { configStatement, storedLayout, tensorSource } from "./config_argument";
 import { CONFIG_FILE, jsonBeside, OPEN_CLIP_CONFIG_FILE, pathBeside } from "./config_files";
 import { type ConfigFields, checkActivation, withFields } from "./config_fields";
 import { fromHuggingFaceConfig, isHuggingFaceConfig } from "./hugging_face_config";
@@ -121,6 +121,7 @@ export async function resolveConfig(
 ): Promise<ClipConfig> {
   checkArgument("resolveConfig: source", source, tensorSource);
   checkArgument("resolveConfig: stored", stored, storedLayout);
+  checkArgument("resolveConfig: statement", statement, configStatement);
   checkSupported(source);
   return withStoredTokenizer(await configOfFile(source, stored, statement), source);
 }

@@ -38,6 +38,8 @@ export class StopSignals implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    // After a signal the process is about to end, with the status of that signal whatever comes now.
+    if (this.exitCode !== undefined) return;
     for (const signal of SIGNALS) process.off(signal, this.#onSignal);
   }
 }

@@ -73,9 +73,10 @@ export interface LoaderOptions {
 export function imageTransform({
   transform = "train",
   cropScale: scale,
-  preprocessing = CLIP_PREPROCESSING,
+  preprocessing: given = CLIP_PREPROCESSING,
 }: Pick<LoaderOptions, "transform" | "cropScale" | "preprocessing">): ImageTransform {
   if (typeof transform !== "string") return transform;
+  const preprocessing = preprocessConfig.parse(given);
   if (transform === "evaluation") return (image, size) => prepareImage(image, size, preprocessing);
   const { interpolation } = preprocessing;
   const options = scale === undefined ? {} : { scale };

@@ -100,5 +100,6 @@ export async function preprocess(
   checkArgument("preprocess: size", size, imageSize);
   checkArgument("preprocess: preprocessing", preprocessing, preprocessConfig);
   const held = holdImage("preprocess: image", image);
-  return normalizePixels(await prepareHeldImage(held, size, preprocessing), preprocessing);
+  const whole = preprocessConfig.parse(preprocessing);
+  return normalizePixels(await prepareHeldImage(held, size, whole), whole);
 }

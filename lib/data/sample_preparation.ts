@@ -1,7 +1,8 @@
+import { describeValue, invalidArgument } from "../arguments";
 import type { EvaClipError } from "../errors";
 import { shownPath } from "../io/regular_file";
 import type { BatchSample } from "./batch";
-import type { Dataset, Json, Sample } from "./dataset";
+import type { Dataset, EpochRequest, Json, Sample } from "./dataset";
 import type { LoaderCursor } from "./loader_cursor";
 import type { ImageTransform, Skip } from "./loader_options";
 import { CounterRandom } from "./random";
@@ -40,6 +41,14 @@ export interface Preparation {
   readonly transform: ImageTransform;
 }
 
+/** The samples that a data set gives; one that a user wrote may give anything. */
+function samplesOf(dataset: Dataset, request: EpochRequest): AsyncIterable<Sample> {
+  const samples: unknown = dataset.open(request);
+  if (typeof (samples as AsyncIterable<Sample> | undefined)?.[Symbol.asyncIterator] === "function")
+    return samples as AsyncIterable<Sample>;
+  throw invalidArgument(`the data set's open() must give an async iterable, found ${describeValue(samples)}`);
+}
+
 /** Every sample from the cursor on, epoch after epoch, until `epochs` are over or the signal is aborted. */
 export async function* stepsOf(
   dataset: Dataset,
@@ -51,7 +60,7 @@ export async function* stepsOf(
   let { position } = cursor;
   for (let { epoch } = cursor; epoch < epochs; epoch++) {
     const request = { seed: cursor.seed, epoch, shuffle, ...(position === null ? {} : { position }) };
-    for await (const sample of dataset.open(request)) {
+    for await (const sample of samplesOf(dataset, request)) {
       if (signal.aborted) return;
       yield { kind: "sample", sample };
     }

@@ -24,7 +24,7 @@ export class LineError extends Error {
 const MOST_LINE_BYTES = 64 * 1024 * 1024;
 const PIECE_BYTES = 8 * 1024;
 /** The longest that pieces may follow each other without the event loop turning once. */
-const TURN_MS = 4;
+const TURN_MS = 2;
 
 /**
  * Text of bytes that were read as Latin-1, a character a byte: so lines and separators are found in any encoding, and

@@ -26,7 +26,10 @@ const NO_MERGE = 1 << 16;
 const contextLengthSchema = z.int({ error: "an integer of at least 2" }).min(2).max(LONGEST_CONTEXT);
 const captionsSchema = listOf(text, "a string or a list of strings");
 const tokenIds = z.custom<ArrayLike<number>>(
-  (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && "length" in value),
+  (value) =>
+    (Array.isArray(value) || (ArrayBuffer.isView(value) && "length" in value)) &&
+    // What was transferred away has no elements, and cannot be iterated.
+    Array.prototype.every.call(value, Number.isSafeInteger),
   { error: "a list of token ids" },
 );
 
@@ -90,7 +93,8 @@ export class ClipTokenizer implements Tokenizer {
   decode(ids: ArrayLike<number>): string {
     checkArgument("decode: ids", ids, tokenIds);
     const bytes: number[] = [];
-    for (const id of Array.from(ids)) {
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i]!;
       if (id === END_OF_TEXT) break;
       if (id !== START_OF_TEXT) this.appendBytes(id, bytes);
     }

@@ -27,10 +27,11 @@ export interface ZeroShotOptions extends EvaluationOptions {
   readonly classes?: readonly string[];
 }
 
+const classNames = listOf(text, "a list of class names");
 const zeroShotOptions = options({
   ...evaluationFields,
   templates: promptTemplates.optional(),
-  classes: listOf(text, "a list of class names").min(1).optional(),
+  classes: classNames.min(1).optional(),
 });
 
 export interface ZeroShotResult {
@@ -104,6 +105,7 @@ export async function evaluateZeroShot(
   options: ZeroShotOptions = {},
 ): Promise<ZeroShotResult> {
   checkEvaluated("evaluateZeroShot", encoder, dataset);
+  checkArgument("evaluateZeroShot: dataset.classes", dataset.classes, classNames.optional());
   checkArgument("evaluateZeroShot: options", options, zeroShotOptions);
   const templates = [...(options.templates ?? OPENAI_IMAGENET_TEMPLATES)];
   const settings = { ...options, templates, classes: classesOf(dataset, options.classes) };

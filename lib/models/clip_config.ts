@@ -1,19 +1,25 @@
 import { z } from "zod";
-import { shortened } from "../arguments";
+import { describeValue } from "../arguments";
 import { EvaClipError } from "../errors";
 import { type Preprocessing, preprocessConfig, preprocessField } from "./preprocessing";
 
-const size = z.number().int().positive();
+/** Far above any model, and small enough that products of three are exact. */
+const LARGEST_SIZE = 1_000_000;
+const MOST_LAYERS = 1000;
+
+const size = z.number().int().positive().max(LARGEST_SIZE);
+const layers = size.max(MOST_LAYERS).default(12);
+const mlpRatio = z.number().positive().max(1000).default(4);
 const rate = z.number().min(0).lt(1);
 /** Which fused kernel the reference code picks; nothing to choose here. */
 const ignored = z.boolean().optional();
 
 const visionConfig = z.strictObject({
   image_size: size.default(224),
-  layers: size.default(12),
+  layers,
   width: size.default(768),
   head_width: size.default(64),
-  mlp_ratio: z.number().positive().default(4),
+  mlp_ratio: mlpRatio,
   patch_size: size.default(16),
   /** Present in EVA's towers; a plain CLIP image tower has none. */
   eva_model_name: z.string().optional(),
@@ -48,8 +54,8 @@ const textConfig = z.strictObject({
   vocab_size: size.default(49408),
   width: size.default(512),
   heads: size.default(8),
-  layers: size.default(12),
-  mlp_ratio: z.number().positive().default(4),
+  layers,
+  mlp_ratio: mlpRatio,
   ls_init_value: z.null().optional(),
   /** The tokenizer, where it is not CLIP's, and what its cleaning does. */
   hf_tokenizer_name: z.string().optional(),
@@ -77,17 +83,19 @@ export type TextConfig = ClipConfig["text_cfg"];
 /** A model configuration as it is published: a JSON object in which most fields may be left out. */
 export type ClipConfigInput = z.input<typeof clipConfig>;
 
+/** Configurations are nested half as deep; an object that holds itself has no end. */
+const DEEPEST_FIELD = 8;
+
 /** A JSON value without the fields that are null, which say nothing. */
-export function withoutNulls(json: unknown): unknown {
-  if (typeof json !== "object" || json === null || Array.isArray(json)) return json;
+export function withoutNulls(json: unknown, depth = 0): unknown {
+  if (typeof json !== "object" || json === null || Array.isArray(json) || depth > DEEPEST_FIELD) return json;
   const stated = Object.entries(json).filter(([, value]) => value !== null);
-  return Object.fromEntries(stated.map(([key, value]) => [key, withoutNulls(value)]));
+  return Object.fromEntries(stated.map(([key, value]) => [key, withoutNulls(value, depth + 1)]));
 }
 
 function problemsOf({ issues }: z.ZodError): string[] {
   return issues.map(({ path, message, input }) => {
-    const found =
-      input === undefined || path.length === 0 ? "" : `, found ${shortened(JSON.stringify(input) ?? "")}`;
+    const found = input === undefined || path.length === 0 ? "" : `, found ${describeValue(input)}`;
     return [path.join("."), `${message}${found}`].filter(Boolean).join(": ");
   });
 }

@@ -1,11 +1,10 @@
-import { z } from "zod";
 import { checkArgument, oneOf, options } from "../arguments";
 import type { InitScheme } from "../nn/initialization";
 import { Module } from "../nn/module";
 import { type FloatType, floatType } from "../ops/elementwise";
 import { clampUpdate } from "../ops/optimizer";
 import { Parameter } from "../parameter";
-import { type ClipConfig, isEva, textPrefix } from "./clip_config";
+import { type ClipConfig, isEva, parseClipConfig, textPrefix } from "./clip_config";
 import { ClipVisionTower } from "./clip_vision";
 import { EvaVisionTower } from "./eva_vision";
 import type { ImageTower } from "./image_tower";
@@ -23,15 +22,7 @@ export interface ClipModelOptions {
   init?: InitScheme;
 }
 
-const wholeConfig = z.custom<ClipConfig>(
-  (value) => isObject(value) && isObject(value.vision_cfg) && isObject(value.text_cfg),
-  { error: "a configuration that parseClipConfig or modelConfig gave" },
-);
 const modelOptions = options({ type: floatType.optional(), init: oneOf("published", "fan_in").optional() });
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
 
 /**
  * An image tower and a text tower with a shared space, and the scale of their logits. Made from a configuration
@@ -49,7 +40,7 @@ export class ClipModel extends Module {
     given: ClipModelOptions = {},
   ) {
     super();
-    checkArgument("ClipModel: config", config, wholeConfig);
+    parseClipConfig(config, "ClipModel: config");
     checkArgument("ClipModel: options", given, modelOptions);
     const { type = "f32", init = "published" } = given;
     const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;

@@ -35,7 +35,11 @@ export class ModelFile implements AsyncDisposable {
    * @throws EvaClipError as `openWeights`, `ERR_EVACLIP_CHECKPOINT_MISMATCH` for an unknown layout,
    *   `ERR_EVACLIP_INVALID_CONFIG` naming what has to be stated
    */
-  static async open(path: string, statement: ConfigStatement = {}): Promise<ModelFile> {
+  static async open(path: string, { config, quickGelu }: ConfigStatement = {}): Promise<ModelFile> {
+    const statement = {
+      ...(config !== undefined && { config }),
+      ...(quickGelu !== undefined && { quickGelu }),
+    };
     const source = await openWeights(path);
     try {
       const stored = recogniseLayout(source.tensors.keys(), source.path);

@@ -43,6 +43,7 @@ const contentSchema = options({
       step: wholeNumber,
       samplesSeen: wholeNumber,
       seed: z.int({ error: "an integer" }),
+      cursor: z.json({ error: "a JSON value" }),
     },
     { error: "the state of a run" },
   ),

@@ -9,7 +9,8 @@ import { type Recorded, recordedCalls, recordedInputs } from "./recorded_calls";
 import { expectThat, inFolder, runProgram, type Scenario, typeScript } from "./scenario";
 
 const CALL_LIMIT_MS = 20_000;
-const SEED = 20_261_125;
+/** Other mistakes by another seed: EVA_CLIP_ABUSE_SEED. */
+const SEED = Number(process.env.EVA_CLIP_ABUSE_SEED ?? 20_261_125);
 
 const names = [...Object.keys(publicCalls), ...Object.keys(recordedCalls)];
 
@@ -71,7 +72,7 @@ async function attempt(world: World, seed: number, log: (line: string) => void):
     if (!isOurs(error))
       return `${seed} ${name} (${what}): ${(error as Error)?.stack?.slice(0, 600) ?? error}`;
     const { message } = error as Error;
-    if (message.length > 2_000) return `${seed} ${name} (${what}): a message of ${message.length} characters`;
+    if (message.length > 2_100) return `${seed} ${name} (${what}): a message of ${message.length} characters`;
   } finally {
     clearTimeout(timer);
   }

@@ -2,18 +2,23 @@
 //   npm run test:abuse -- [--short] [NAME…]     NAME is a part of a scenario's name
 import { parseArgs } from "node:util";
 import { argumentMistakes } from "./arguments";
+import { exitsWhileBusy, secondInterrupt } from "./exits";
 import { killAndResume } from "./kill_and_resume";
 import { closedPipe, closedTerminal, fullDisk } from "./lost_outputs";
 import { memoryLimit } from "./memory_limit";
 import { NotPossible, type Scenario } from "./scenario";
+import { clients } from "./soak";
 
 const scenarios: readonly Scenario[] = [
+  exitsWhileBusy,
+  secondInterrupt,
   killAndResume,
   closedPipe,
   closedTerminal,
   fullDisk,
   memoryLimit,
   argumentMistakes,
+  clients,
 ];
 
 async function main(): Promise<void> {

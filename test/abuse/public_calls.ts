@@ -143,7 +143,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
   centreCrop: () => ({ target: eva.centreCrop, given: [30, 20, 16] }),
   randomResizedCrop: () => ({ target: eva.randomResizedCrop, given: [{}, { scale: [0.5, 1] }] }),
   decodeImage: async () => ({ target: eva.decodeImage, given: [await png(1, 20), 16] }),
-  preprocess: () => ({ target: eva.preprocess, given: [raw(), 16] }),
+  preprocess: () => ({ target: eva.preprocess, given: [raw(), 16, eva.CLIP_PREPROCESSING] }),
   openClassFolder: (w) => ({
     target: eva.openClassFolder,
     given: [join(w.folder, "classes"), { classNames: { red: "crimson" } }],
@@ -339,7 +339,14 @@ export const publicCalls: Readonly<Record<string, Make>> = {
 
 /** Public names without a function of their own to call: constants, and classes whose instances others give. */
 const NOT_CALLED = new Set([
-  ...["layoutNames", "OPENAI_IMAGENET_TEMPLATES", "SIMPLE_IMAGENET_TEMPLATES", "TOWER_SKIP_LIST", "ops"],
+  ...[
+    "layoutNames",
+    "OPENAI_IMAGENET_TEMPLATES",
+    "SIMPLE_IMAGENET_TEMPLATES",
+    "TOWER_SKIP_LIST",
+    "ops",
+    "CLIP_PREPROCESSING",
+  ],
   ...["EvaClipError", "Optimizer", "TrainingRun", "Loader", "SampleError", "CounterRandom"],
 ]);
 

@@ -6,6 +6,7 @@ import { setImmediate } from "node:timers/promises";
 import { EvaClip } from "../../lib";
 import { CounterRandom } from "../../lib/data/random";
 import { tinyConfig, tinyTokenizer } from "../support/tiny_clip";
+import { describeEnding, expectThat, runProgram, type Scenario, typeScript } from "./scenario";
 
 const CLIENTS = 64;
 const TOLERANCE = 1e-6;
@@ -133,10 +134,23 @@ async function soak(seconds: number): Promise<string> {
   return `soak: ${CLIENTS} clients, ${seconds} s, ${calls} calls (${aborted} aborted), ${vectors} vectors, largest deviation ${deviation.toExponential(1)}`;
 }
 
-soak(Number(process.argv[2] ?? 60)).then(
-  (line) => console.log(line),
-  (error: unknown) => {
-    console.log(`soak: failed: ${error instanceof Error ? error.message : String(error)}`);
-    process.exitCode = 1;
+export const clients: Scenario = {
+  name: "64 clients",
+  async run(amount) {
+    const seconds = amount === "full" ? 60 : 5;
+    const words = [...typeScript, __filename, String(seconds)];
+    const ending = await runProgram(words, { limitMs: 1000 * seconds + 60_000 });
+    expectThat(ending.code === 0, () => `${ending.out} ${describeEnding(ending)}`);
+    return ending.out.trim();
   },
-);
+};
+
+if (require.main === module) {
+  soak(Number(process.argv[2] ?? 60)).then(
+    (line) => console.log(line),
+    (error: unknown) => {
+      console.log(`soak: failed: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = 1;
+    },
+  );
+}

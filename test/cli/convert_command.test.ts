@@ -76,10 +76,8 @@ test.each(["openai", "open_clip", "hugging_face"])(
     const source = join(__dirname, "../fixtures/models/oc_preprocess");
     const target = path(`stated-${layout}`);
     expect(await captureCli("convert", source, target, "--layout", layout)).toMatchObject({ code: 0 });
-    const [there, back] = await Promise.all([
-      captureCli("inspect", source, "--json"),
-      captureCli("inspect", target, "--json"),
-    ]);
+    const there = await captureCli("inspect", source, "--json");
+    const back = await captureCli("inspect", target, "--json");
     const { preprocess_cfg } = JSON.parse(back.out).config;
     expect(preprocess_cfg).toEqual(JSON.parse(there.out).config.preprocess_cfg);
     expect(preprocess_cfg).toMatchObject({

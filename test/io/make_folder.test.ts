@@ -26,6 +26,7 @@ test.each(["/proc/eva-clip/x/y", "/proc/eva-clip", "/dev/null/x/y", `/tmp/${"x".
 test("a file where a folder should be is an error", async () => {
   const path = join(folder, "file");
   await writeFile(path, "");
-  await expect(makeFolder(path)).rejects.toMatchObject({ code: "EEXIST" });
-  await expect(makeFolder(join(path, "x"))).rejects.toMatchObject({ code: "ENOTDIR" });
+  const refused = { code: "ERR_EVACLIP_IO", message: expect.stringContaining(path) };
+  await expect(makeFolder(path)).rejects.toMatchObject(refused);
+  await expect(makeFolder(join(path, "x"))).rejects.toMatchObject(refused);
 });

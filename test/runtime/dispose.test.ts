@@ -70,7 +70,7 @@ test("parameters of a disposed device are disposed, and everything can be dispos
 });
 
 const MB = 1 << 20;
-const COUNT = 25 * MB; // 100 MB
+const COUNT = 64 * MB; // 256 MB, beside which what V8 collects meanwhile is little
 const resident = () => process.memoryUsage.rss() / MB;
 
 test("disposing a device, a program or a parameter frees resident memory at once", async () => {
@@ -83,15 +83,15 @@ test("disposing a device, a program or a parameter frees resident memory at once
   const program = await compile(device, {}, () => ({ y: kept, z: dropped }));
   await program({});
   const full = resident();
-  expect(full - start).toBeGreaterThan(150);
+  expect(full - start).toBeGreaterThan(400);
   program.dispose();
   dropped.dispose();
   // Behind the freeing of the program, which then frees the parameter.
   for (let i = 0; i < 2; i++) await device.memory();
   const afterOne = resident();
-  expect(afterOne).toBeLessThan(full - 75);
+  expect(afterOne).toBeLessThan(full - 200);
   await device.dispose();
-  expect(resident()).toBeLessThan(afterOne - 75);
+  expect(resident()).toBeLessThan(afterOne - 200);
 });
 
 test("a process ends by itself with requests after dispose()", async () => {

@@ -1,14 +1,18 @@
 // Ends this process, in a given way, while its device is busy with a given thing. Status 7 is the one asked for.
 //   node end_while_busy.js WAY MOMENT [MILLISECONDS]
-import { isMainThread, Worker, workerData } from "node:worker_threads";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { compile, spec } from "../../lib/compile";
 import { Device } from "../../lib/device";
 import type { EvaClipError } from "../../lib/errors";
 import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
 import { Parameter } from "../../lib/parameter";
+import { EvaClip } from "../../lib/serve/eva_clip";
 import { initializeModel } from "../../lib/train/initialize";
-import { tinyConfig } from "./tiny_clip";
+import { tinyConfig, tinyTokenizer } from "./tiny_clip";
 
 const [way = "exit", moment = "run", after = "60"]: string[] = workerData ?? process.argv.slice(2);
 const IMAGE = 64;
@@ -28,6 +32,17 @@ function imageProgram(device: Device, model: ClipModel, batch: number) {
   }));
 }
 
+const pixels = () => new Uint8Array(8 * IMAGE * IMAGE * 3);
+
+/** An EvaClip of it, written into a folder of its own. */
+async function savedModel(device: Device): Promise<{ model: EvaClip; folder: string }> {
+  const model = new EvaClip(await allocated(device), device, { tokenizer: tinyTokenizer });
+  const folder = mkdtempSync(join(tmpdir(), "eva-clip-busy-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  await model.save(folder);
+  return { model, folder };
+}
+
 /** Repeats work until the device is disposed. */
 async function forever(once: () => Promise<unknown>): Promise<void> {
   try {
@@ -41,7 +56,7 @@ async function forever(once: () => Promise<unknown>): Promise<void> {
 const work: Record<string, (device: Device) => Promise<{ goesOn: Promise<unknown> }>> = {
   async run(device) {
     const program = await imageProgram(device, await allocated(device), 8);
-    const images = new Uint8Array(8 * IMAGE * IMAGE * 3);
+    const images = pixels();
     await program({ images });
     return { goesOn: Promise.all([1, 2].map(() => forever(() => program({ images })))) };
   },
@@ -55,6 +70,21 @@ const work: Record<string, (device: Device) => Promise<{ goesOn: Promise<unknown
     parameter.allocate(device);
     const data = new Float32Array(parameter.size);
     return { goesOn: forever(() => Promise.all([parameter.write(data), parameter.read()])) };
+  },
+  async encode(device) {
+    const { model } = await savedModel(device);
+    return {
+      goesOn: forever(() => Promise.all([model.encodeText(["abc", "bcd"]), model.encodePixels(pixels(), 8)])),
+    };
+  },
+  async save(device) {
+    const { model, folder } = await savedModel(device);
+    return { goesOn: forever(() => model.save(folder)) };
+  },
+  async load(device) {
+    const { folder } = await savedModel(device);
+    const options = { device, tokenizer: tinyTokenizer };
+    return { goesOn: forever(async () => (await EvaClip.load(folder, options)).dispose()) };
   },
   async dispose(device) {
     await work.run!(device);
@@ -100,7 +130,7 @@ async function main(): Promise<void> {
   }
   const device = await Device.open("cpu", { threads: 2 });
   await work[moment]!(device);
-  if (!isMainThread) (await import("node:worker_threads")).parentPort!.postMessage("busy");
+  parentPort?.postMessage("busy");
   if (way !== "none") setTimeout(() => ends[way]!(), Number(after));
 }
 
