@@ -2,7 +2,6 @@ import {
   EvaClipError,
   evaluateRetrieval,
   evaluateZeroShot,
-  openClassFolder,
   type RecallScores,
   type RetrievalResult,
   type ZeroShotResult,
@@ -10,7 +9,7 @@ import {
 import type { EvaluateFlags } from "./evaluate_command";
 import { loadModel, readLines, templatesFrom } from "./model_actions";
 import { modelAndRest } from "./model_argument";
-import { openDataset } from "./open_dataset";
+import { openClasses, openDataset } from "./open_dataset";
 import { percent, printResult } from "./output";
 import { countProgress } from "./progress";
 
@@ -32,7 +31,7 @@ export async function evaluate(words: readonly string[], flags: EvaluateFlags): 
   if (imagenetVal !== undefined) {
     const templates = await templatesFrom(flags.templates);
     const classes = classnames === undefined ? undefined : await readLines(classnames);
-    const dataset = await openClassFolder(imagenetVal);
+    const dataset = await openClasses(imagenetVal);
     const options = {
       batchSize,
       templates,

@@ -1,9 +1,10 @@
 import { entryAt, missingPathError, requireDataPath } from "../data/data_path";
-import { LeftOutCounts, listFolder } from "../data/image_files";
+import { LeftOutCounts, type LeftOutReason, listFolder } from "../data/image_files";
 import { listShards } from "../data/shard_paths";
 import {
   type Dataset,
   EvaClipError,
+  type FolderDataset,
   openClassFolder,
   openImageFolder,
   openManifest,
@@ -11,6 +12,7 @@ import {
   type WebDatasetOptions,
 } from "../index";
 import type { DatasetFlags } from "./flags";
+import { say } from "./output";
 
 type Kind = Exclude<DatasetFlags["datasetType"], "auto">;
 
@@ -40,12 +42,37 @@ async function kindOfFolder(path: string): Promise<Kind> {
   return images.length === 0 && folders.length === 0 ? "webdataset" : "folder";
 }
 
+const LEFT_OUT: Readonly<Record<LeftOutReason, string>> = {
+  hidden: "hidden",
+  not_an_image: "not images",
+  caption_without_image: "captions without an image",
+  outside_classes: "images outside of the folders of classes",
+  link_to_parent: "links to a folder above",
+};
+
+/** A folder's data set, after telling how many of its entries are no samples. */
+async function told(path: string, opening: Promise<FolderDataset>): Promise<Dataset> {
+  const dataset = await opening;
+  const counts = Object.entries(dataset.leftOut) as [LeftOutReason, number][];
+  const total = counts.reduce((sum, [, count]) => sum + count, 0);
+  if (total > 0) {
+    const reasons = counts.map(([reason, count]) => `${count} ${LEFT_OUT[reason]}`).join(", ");
+    say(`${path}: ${total} ${total === 1 ? "entry" : "entries"} left out: ${reasons}`);
+  }
+  return dataset;
+}
+
+/** Opens a folder of classes that a command was given, as `openDataset` does. */
+export function openClasses(path: string): Promise<Dataset> {
+  return told(path, openClassFolder(path));
+}
+
 /** What was given, without what was not: an option left out is not an option of `undefined`. */
 function given<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }
 
-/** Opens the data set that a command was given. @throws EvaClipError `ERR_EVACLIP_DATA`. */
+/** Opens the data set that a command was given, and tells what is left out of a folder. @throws EvaClipError `ERR_EVACLIP_DATA`. */
 export async function openDataset(
   path: string,
   flags: DatasetFlags,
@@ -64,9 +91,9 @@ export async function openDataset(
         }),
       );
     case "folder":
-      return openImageFolder(path);
+      return told(path, openImageFolder(path));
     case "class-folder":
-      return openClassFolder(path);
+      return openClasses(path);
     case "webdataset":
       return openWebDataset(path, {
         ...given({ imageKey, textKey, jsonTextKey, shuffleBuffer, damagedShards }),

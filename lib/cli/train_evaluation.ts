@@ -5,10 +5,9 @@ import {
   EvaClipError,
   evaluateRetrieval,
   evaluateZeroShot,
-  openClassFolder,
   type TrainConfig,
 } from "../index";
-import { openDataset } from "./open_dataset";
+import { openClasses, openDataset } from "./open_dataset";
 import { say } from "./output";
 import type { TrainFlags } from "./train_command";
 
@@ -63,8 +62,8 @@ async function openRetrieval(path: string, flags: TrainFlags, imageSize: number)
   return dataset;
 }
 
-async function openClasses(path: string, imageSize: number): Promise<Dataset> {
-  const dataset = await opened("--imagenet-val", openClassFolder(path));
+async function openZeroShot(path: string, imageSize: number): Promise<Dataset> {
+  const dataset = await opened("--imagenet-val", openClasses(path));
   await expectSample("--imagenet-val", dataset, imageSize, "a class", ({ label }) => label !== undefined);
   return dataset;
 }
@@ -82,7 +81,7 @@ export async function evaluationFrom(
   if (valData === undefined && imagenetVal === undefined) return undefined;
   const retrieval =
     valData === undefined ? undefined : await openRetrieval(valData, flags, encoder.imageSize);
-  const classes = imagenetVal === undefined ? undefined : await openClasses(imagenetVal, encoder.imageSize);
+  const classes = imagenetVal === undefined ? undefined : await openZeroShot(imagenetVal, encoder.imageSize);
   return {
     every: stepsPerEpoch,
     run: async (step, signal) => {

@@ -71,24 +71,28 @@ class SkipCounter {
   }
 }
 
-/** Fills batches in order and puts with each the cursor just after it. */
+/** Fills batches in order and puts with each the cursor just after it; returns the one after the last epoch's end. */
 export async function* assembleBatches(
   prepared: AsyncIterable<Prepared>,
   start: LoaderCursor,
   options: LoaderOptions,
-): AsyncGenerator<BatchedAt> {
+): AsyncGenerator<BatchedAt, LoaderCursor | undefined> {
   const { batchSize, imageSize, textBucket = DEFAULT_TEXT_BUCKET, dropLast = true } = options;
   const skips = new SkipCounter(start.skips, options);
   let { samplesRead } = start;
   let rows: Row[] = [];
   let batchesOfEpoch = 0;
+  let end: LoaderCursor | undefined;
+  const cursorAt = (epoch: number, position: Json): LoaderCursor => {
+    return { ...start, epoch, position, samplesRead, skips: skips.total };
+  };
   const finish = (epoch: number, position: Json): BatchedAt => {
     const samples = rows.map((row) => row.sample);
     const images = stackImages(rows, imageSize);
     const batch: Batch = { size: rows.length, images, samples, ...packRows(rows, textBucket) };
     rows = [];
     batchesOfEpoch++;
-    return { batch, cursor: { ...start, epoch, position, samplesRead, skips: skips.total } };
+    return { batch, cursor: cursorAt(epoch, position) };
   };
   for await (const item of prepared) {
     if (item.kind === "epochEnd") {
@@ -99,11 +103,14 @@ export async function* assembleBatches(
       }
       rows = [];
       batchesOfEpoch = 0;
+      end = cursorAt(item.epoch + 1, null);
       continue;
     }
+    end = undefined;
     samplesRead++;
     if (item.kind === "skipped") skips.add(item.skip, samplesRead);
     else rows.push(item.row);
     if (rows.length === batchSize) yield finish(item.epoch, item.next);
   }
+  return end;
 }

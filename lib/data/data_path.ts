@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { EvaClipError } from "../errors";
+import { readError, shownPath } from "../io/regular_file";
 import { suggestionFor } from "../suggestion";
 
 const TABLE_ADVICE = "write its rows as JSON lines, or its images as WebDataset shards";
@@ -21,21 +22,13 @@ const FOREIGN: Readonly<Record<string, readonly [name: string, advice: string]>>
   rar: ["a RAR archive", "unpack it"],
 };
 
-const MOST_LETTERS = 300;
-
-/** A path for a message: the end of a long one, which names the file. */
-export function nameOf(path: string): string {
-  if (path.length <= MOST_LETTERS) return path;
-  return `…${path.slice(-MOST_LETTERS / 2)} (${path.length} characters)`;
-}
-
 function dataError(path: string, problem: string): EvaClipError {
   return new EvaClipError("ERR_EVACLIP_DATA", problem, { path });
 }
 
 /** Throws ERR_EVACLIP_DATA where a path's text alone shows that it is no data here: a URL, a pipe, a foreign format. */
 export function requireDataPath(path: string): void {
-  const name = nameOf(path);
+  const name = shownPath(path);
   const [, scheme] = /^([a-z][a-z0-9+.-]+):/i.exec(path) ?? [];
   if (scheme?.toLowerCase() === "pipe") {
     const message = `${name} is a command; data are read from local files: write its output to a file`;
@@ -55,9 +48,9 @@ export function requireDataPath(path: string): void {
 export async function missingPathError(path: string): Promise<EvaClipError> {
   const folder = dirname(path);
   const names = await readdir(folder).catch(() => undefined);
-  const name = nameOf(path);
+  const name = shownPath(path);
   if (names === undefined && folder !== ".") {
-    return dataError(path, `there is no file ${name}: its folder ${nameOf(folder)} is not there either`);
+    return dataError(path, `there is no file ${name}: its folder ${shownPath(folder)} is not there either`);
   }
   if (/[*?]/.test(path)) {
     return dataError(path, `there is no file ${name}; several files are named by braces: {000..099}`);
@@ -66,16 +59,16 @@ export async function missingPathError(path: string): Promise<EvaClipError> {
   if (meant !== undefined) {
     return dataError(path, `there is no file ${name}; did you mean ${join(folder, meant)}?`);
   }
-  return dataError(path, `there is no file ${name} (${nameOf(resolve(path))})`);
+  return dataError(path, `there is no file ${name} (${shownPath(resolve(path))})`);
 }
 
-/** What there is at a path: a directory, a file or something else, or nothing. Throws for trouble of the system. */
+/** What there is at a path: a directory, a file or something else, or nothing. @throws EvaClipError as `readError`. */
 export async function entryAt(path: string): Promise<"directory" | "file" | "missing"> {
   try {
     return (await stat(path)).isDirectory() ? "directory" : "file";
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") return "missing";
-    throw error;
+    throw readError(path, error);
   }
 }

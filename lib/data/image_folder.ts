@@ -6,6 +6,7 @@ import { readError, readRegularFile } from "../io/regular_file";
 import type { Dataset } from "./dataset";
 import { type LeftOut, LeftOutCounts, listFolder, listImages } from "./image_files";
 import { indexedDataset } from "./indexed_dataset";
+import { decodeUtf8 } from "./parse_json";
 import { SampleError } from "./sample_error";
 
 /** A data set of files, and what else was in their folder. */
@@ -22,13 +23,15 @@ function requireImages(count: number, directory: string): void {
 async function readCaptions(image: string): Promise<string[]> {
   const path = `${image.slice(0, -extname(image).length)}.txt`;
   try {
-    return (await readRegularFile(path)).toString("utf8").split(/\r?\n/);
+    const captions = decodeUtf8(await readRegularFile(path));
+    if (captions !== undefined) return captions.split(/\r?\n/);
   } catch (error) {
     const failure = readError(path, error);
     if (failure.code !== "ERR_EVACLIP_DATA") throw failure;
     const reason = failure.details?.cause === "ENOENT" ? "missing_caption" : "unreadable_file";
     throw new SampleError(reason, `the caption of ${image}: ${failure.message}`, { path }, error);
   }
+  throw new SampleError("not_utf8", `the caption of ${image} is not UTF-8`, { path });
 }
 
 /**

@@ -59,11 +59,20 @@ function holdPixels(name: string, input: object): HeldImage {
   return { kind: "pixels", image: { data: new Uint8Array(data), width, height, channels } };
 }
 
+/** `data:`, `file:` or any scheme before `//`; a colon alone may be part of a path. */
+const URL_TEXT = /^(?:(data|file):|([a-z][a-z0-9+.-]+):\/\/)/i;
+
+/** The scheme of a URL, in lower case; undefined for a path. */
+export function schemeOf(text: string): string | undefined {
+  const [, read, other] = URL_TEXT.exec(text) ?? [];
+  return (read ?? other)?.toLowerCase();
+}
+
 function holdText(name: string, text: string): HeldImage {
-  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(text)?.[1]?.toLowerCase();
+  const scheme = schemeOf(text);
   if (scheme === "data") return { kind: "bytes", bytes: bytesOfDataUrl(text), name: "a data: URL" };
   if (scheme === "file") return holdPath(name, fileUrlPath(name, text));
-  if (scheme === undefined || !text.includes("://")) return holdPath(name, text);
+  if (scheme === undefined) return holdPath(name, text);
   const advice = /^https?$/.test(scheme)
     ? "; fetch it and give its bytes: await (await fetch(url)).arrayBuffer()"
     : "; give the bytes of the image";

@@ -31,7 +31,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   waitMs = 0;
   private cursor: LoaderCursor;
   private readonly stopping = new AbortController();
-  private readonly batches: AsyncGenerator<BatchedAt>;
+  private readonly batches: AsyncGenerator<BatchedAt, LoaderCursor | undefined>;
   private readonly signal: AbortSignal | undefined;
 
   constructor(dataset: Dataset, options: LoaderOptions) {
@@ -46,7 +46,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
     return this.cursor;
   }
 
-  /** Samples left out so far, by reason, up to the last batch given. */
+  /** Samples left out so far, by reason: up to the last batch given, and all of them once there is no other. */
   get skips(): SkipCounts {
     return this.cursor.skips;
   }
@@ -64,7 +64,11 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
       this.signal?.throwIfAborted();
       const pending = this.batches.next();
       const { value, done } = await (abort === undefined ? pending : Promise.race([pending, abort.aborted]));
-      if (done === true) return { value: undefined, done: true };
+      if (done === true) {
+        // Samples may have been left out after the last batch.
+        this.cursor = value ?? this.cursor;
+        return { value: undefined, done: true };
+      }
       this.cursor = value.cursor;
       return { value: value.batch, done: false };
     } catch (error) {
@@ -96,7 +100,10 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
     await this.dispose();
   }
 
-  private startPipeline(dataset: Dataset, options: LoaderOptions): AsyncGenerator<BatchedAt> {
+  private startPipeline(
+    dataset: Dataset,
+    options: LoaderOptions,
+  ): AsyncGenerator<BatchedAt, LoaderCursor | undefined> {
     const { imageSize, contextLength = 77, shuffle = true, text = true, prefetch = 2 } = options;
     const tokenizer = text ? (options.tokenizer ?? clipTokenizer()) : undefined;
     const preparation = {

@@ -13,7 +13,7 @@ import {
 import { CLIP_PREPROCESSING, type Preprocessing, preprocessConfig } from "../models/preprocessing";
 import { randomResizedCrop } from "./crop";
 import type { Dataset } from "./dataset";
-import { decodeImage, type ImageInput } from "./image";
+import { decodeImage, type ImageInput, imageSize } from "./image";
 import type { LoaderCursor } from "./loader_cursor";
 import { prepareImage } from "./prepare_image";
 import type { CounterRandom } from "./random";
@@ -84,7 +84,6 @@ export function imageTransform({
 }
 
 const MOST_BATCHES_AHEAD = 1000;
-const MOST_PIXELS_OF_A_SIDE = 65_536;
 
 const cropShare = z
   .number({ error: "a share above 0 and up to 1" })
@@ -92,7 +91,7 @@ const cropShare = z
   .refine((value) => value > 0, { error: "a share above 0 and up to 1" });
 const OPTIONS = optionsOf({
   batchSize: positiveInteger,
-  imageSize: positiveInteger.max(MOST_PIXELS_OF_A_SIDE),
+  imageSize,
   seed: z.int({ error: "an integer" }).optional(),
   contextLength: positiveInteger.optional(),
   textBucket: positiveInteger.optional(),

@@ -1,10 +1,11 @@
 import { dirname, extname, resolve } from "node:path";
-import { setImmediate } from "node:timers/promises";
 import { checkArgument, options as optionsOf, pathText, shortened, text } from "../arguments";
 import { EvaClipError } from "../errors";
-import { entryAt, nameOf, missingPathError, requireDataPath } from "./data_path";
+import { shownPath } from "../io/regular_file";
+import { entryAt, missingPathError, requireDataPath } from "./data_path";
 import type { Dataset } from "./dataset";
 import { readData } from "./decompressed";
+import { schemeOf } from "./image_input";
 import { indexedDataset } from "./indexed_dataset";
 import { SampleError } from "./sample_error";
 import { systemTrouble, troubleError } from "./system_trouble";
@@ -28,8 +29,7 @@ const OPTIONS = optionsOf({
   imageRoot: pathText.optional(),
 }).optional();
 
-/** The longest that rows may follow each other without the event loop turning once. */
-const TURN_MS = 5;
+const BLOCK_ROWS = 4096;
 const IMAGE_KEYS = ["filepath", "image"];
 const CAPTION_KEYS = ["title", "caption"];
 
@@ -37,7 +37,7 @@ function dataError(message: string, details: Record<string, unknown>): EvaClipEr
   return new EvaClipError("ERR_EVACLIP_DATA", message, details);
 }
 
-type RowReader = (bytes: AsyncIterable<Buffer>) => AsyncGenerator<TextRow>;
+type RowReader = (bytes: AsyncIterable<Buffer>) => AsyncGenerator<TextRow[]>;
 
 /** How a file's rows are read, by its name without `.gz` or `.zst`. */
 function readerFor(path: string, separator: string | undefined): RowReader {
@@ -46,10 +46,10 @@ function readerFor(path: string, separator: string | undefined): RowReader {
   if (extension === ".csv" || separator !== undefined)
     return (bytes) => delimitedRows(bytes, separator ?? ",");
   if (extension === ".tsv") return (bytes) => delimitedRows(bytes, "\t");
-  throw dataError(`a manifest is a .csv, .tsv or .jsonl file, found ${nameOf(path)}`, { path });
+  throw dataError(`a manifest is a .csv, .tsv or .jsonl file, found ${shownPath(path)}`, { path });
 }
 
-async function* rowsOf(path: string, separator: string | undefined): AsyncGenerator<TextRow> {
+async function* rowsOf(path: string, separator: string | undefined): AsyncGenerator<TextRow[]> {
   const readRows = readerFor(path, separator);
   try {
     if ((await entryAt(path)) === "missing") throw await missingPathError(path);
@@ -64,7 +64,7 @@ function readError(path: string, error: unknown): EvaClipError {
   const trouble = systemTrouble(error);
   if (trouble !== undefined) return troubleError(path, trouble);
   const line = error instanceof LineError ? error.line : undefined;
-  const place = line === undefined ? nameOf(path) : `${nameOf(path)}, line ${line}`;
+  const place = line === undefined ? shownPath(path) : `${shownPath(path)}, line ${line}`;
   return new EvaClipError(
     "ERR_EVACLIP_DATA",
     `cannot read the manifest ${place}: ${(error as Error).message}`,
@@ -85,53 +85,83 @@ function keyIn(
   const key = candidates.find((candidate) => Object.hasOwn(fields, candidate));
   if (key !== undefined) return key;
   const columns = Object.keys(fields);
-  const names = `"${candidates.map(shortened).join('" or "')}"`;
-  const found = columns.slice(0, 20).map(shortened).join(", ");
+  const names = `"${candidates.map((name) => shortened(name)).join('" or "')}"`;
+  const found = columns
+    .slice(0, 20)
+    .map((name) => shortened(name))
+    .join(", ");
   throw dataError(`${place}: no ${what} column ${names}; the columns are ${found}`, { columns });
 }
 
-function captionsIn(value: unknown): string[] {
-  const values = Array.isArray(value) ? value : [value];
-  return values.filter((caption): caption is string => typeof caption === "string");
+interface Keys {
+  readonly image: string;
+  readonly caption: string;
 }
 
-/** A row as it is kept: its line, the image's path (empty: none) and the captions; undefined: not UTF-8. */
-interface Entries {
-  readonly lines: number[];
-  readonly images: string[];
-  readonly captions: (string[] | undefined)[];
+function keysIn(
+  fields: Readonly<Record<string, unknown>>,
+  { imageKey, captionKey }: ManifestOptions,
+  place: string,
+): Keys {
+  return {
+    image: keyIn(fields, imageKey, IMAGE_KEYS, "image", place),
+    caption: keyIn(fields, captionKey, CAPTION_KEYS, "caption", place),
+  };
+}
+
+/** A row's captions: a usual single one without a list around it, which takes less memory. */
+type Captions = string | readonly string[];
+
+function captionsIn(value: unknown): Captions {
+  if (typeof value === "string") return value;
+  return Array.isArray(value) ? value.filter((caption) => typeof caption === "string") : [];
+}
+
+/** A row as it is kept; without an image path it has an empty one, and without captions it is not UTF-8. */
+interface Entry {
+  readonly line: number;
+  readonly image: string;
+  readonly captions: Captions | undefined;
+}
+
+/** Rows in blocks: one array of millions would hold the event loop whenever it grows. */
+class Entries {
+  size = 0;
+  private readonly blocks: Entry[][] = [];
+
+  add(entry: Entry): void {
+    if (this.size % BLOCK_ROWS === 0) this.blocks.push([]);
+    this.blocks.at(-1)!.push(entry);
+    this.size++;
+  }
+
+  at(index: number): Entry {
+    return this.blocks[Math.floor(index / BLOCK_ROWS)]![index % BLOCK_ROWS]!;
+  }
 }
 
 async function readEntries(path: string, options: ManifestOptions): Promise<Entries> {
-  const entries: Entries = { lines: [], images: [], captions: [] };
-  let keys: { image: string; caption: string } | undefined;
-  let turned = performance.now();
-  for await (const { line, fields } of rowsOf(path, options.separator)) {
-    if (performance.now() - turned > TURN_MS) {
-      await setImmediate();
-      turned = performance.now();
+  const entries = new Entries();
+  let keys: Keys | undefined;
+  for await (const rows of rowsOf(path, options.separator)) {
+    for (const { line, fields } of rows) {
+      if (fields === undefined) {
+        entries.add({ line, image: "", captions: undefined });
+        continue;
+      }
+      keys ??= keysIn(fields, options, `${shownPath(path)}, line ${line}`);
+      const image = fields[keys.image];
+      const captions = captionsIn(fields[keys.caption]);
+      entries.add({ line, image: typeof image === "string" ? image : "", captions });
     }
-    entries.lines.push(line);
-    if (fields === undefined) {
-      entries.images.push("");
-      entries.captions.push(undefined);
-      continue;
-    }
-    const place = `${nameOf(path)}, line ${line}`;
-    keys ??= {
-      image: keyIn(fields, options.imageKey, IMAGE_KEYS, "image", place),
-      caption: keyIn(fields, options.captionKey, CAPTION_KEYS, "caption", place),
-    };
-    const image = fields[keys.image];
-    entries.images.push(typeof image === "string" ? image : "");
-    entries.captions.push(captionsIn(fields[keys.caption]));
   }
   return entries;
 }
 
 /**
  * A table of image paths and captions: .csv, .tsv (a header line names the columns) or .jsonl (one object a line; its
- * caption may be a list of alternatives), UTF-8, plain or compressed by gzip or zstd.
+ * caption may be a list of alternatives), UTF-8, plain or compressed by gzip or zstd. An image may be a file: or data: URL
+ * as well; samples with other URLs are skipped.
  *
  * @throws EvaClipError ERR_EVACLIP_DATA naming the line, for a missing column, a malformed line or an empty manifest;
  *   ERR_EVACLIP_IO for trouble of the system
@@ -141,20 +171,25 @@ export async function openManifest(path: string, options: ManifestOptions = {}):
   checkArgument("openManifest: options", options, OPTIONS);
   requireDataPath(path);
   const root = options.imageRoot ?? dirname(path);
-  const { lines, images, captions } = await readEntries(path, options);
-  if (lines.length === 0) throw dataError(`the manifest ${nameOf(path)} has no rows`, { path });
+  const entries = await readEntries(path, options);
+  if (entries.size === 0) throw dataError(`the manifest ${shownPath(path)} has no rows`, { path });
   return indexedDataset({
-    size: lines.length,
-    at: (index) => ({
-      key: `${path}:${lines[index]}`,
-      read: async () => {
-        const place = `${nameOf(path)}, line ${lines[index]}`;
-        const [image, alternatives] = [images[index]!, captions[index]];
-        if (alternatives === undefined)
-          throw new SampleError("not_utf8", `${place}: it is not UTF-8`, { path });
-        if (image === "") throw new SampleError("missing_image", `${place}: no image path`, { path });
-        return { image: resolve(root, image), captions: alternatives };
-      },
-    }),
+    size: entries.size,
+    at: (index) => {
+      const { line, image, captions } = entries.at(index);
+      const place = `${shownPath(path)}, line ${line}`;
+      return {
+        key: `${path}:${line}`,
+        read: async () => {
+          if (captions === undefined)
+            throw new SampleError("not_utf8", `${place}: it is not UTF-8`, { path });
+          if (image === "") throw new SampleError("missing_image", `${place}: no image path`, { path });
+          return {
+            image: schemeOf(image) === undefined ? resolve(root, image) : image,
+            captions: [captions].flat(),
+          };
+        },
+      };
+    },
   });
 }

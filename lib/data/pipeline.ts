@@ -34,11 +34,14 @@ export async function* mapInOrder<T, R>(
 }
 
 /**
- * Gives a generator's results while up to `depth` more are being made. Ending early closes the generator, after what
+ * Gives a generator's results, and what it returns, while up to `depth` more are being made. Ending early closes the generator, after what
  * it is at: a generator that may take long must be told to stop first.
  */
-export async function* runAhead<T>(source: AsyncGenerator<T>, depth: number): AsyncGenerator<T> {
-  const asked: Promise<IteratorResult<T>>[] = [];
+export async function* runAhead<T, R>(
+  source: AsyncGenerator<T, R | undefined>,
+  depth: number,
+): AsyncGenerator<T, R | undefined> {
+  const asked: Promise<IteratorResult<T, R | undefined>>[] = [];
   const ask = () => {
     const result = source.next();
     result.catch(() => undefined);
@@ -49,7 +52,7 @@ export async function* runAhead<T>(source: AsyncGenerator<T>, depth: number): As
     for (;;) {
       ask();
       const { value, done } = await asked.shift()!;
-      if (done === true) return;
+      if (done === true) return value;
       yield value;
     }
   } finally {

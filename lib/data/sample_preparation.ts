@@ -1,4 +1,6 @@
 import { describeValue, invalidArgument } from "../arguments";
+import type { EvaClipError } from "../errors";
+import { shownPath } from "../io/regular_file";
 import type { BatchSample } from "./batch";
 import type { Dataset, EpochRequest, Json, Sample } from "./dataset";
 import type { LoaderCursor } from "./loader_cursor";
@@ -84,12 +86,23 @@ function captionFor(
   return written[new CounterRandom(seed, sample.epoch, sample.index, CAPTION_STREAM).below(written.length)]!;
 }
 
+/** What cannot be an image at all, such as a URL that is not read, is a fault of the one sample that holds it. */
+async function transformed(key: string, transform: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  try {
+    return await transform();
+  } catch (error) {
+    const { code, message } = (error ?? {}) as Partial<EvaClipError>;
+    if (code !== "ERR_EVACLIP_INVALID_ARGUMENT") throw error;
+    throw new SampleError("undecodable_image", `${shownPath(key)}: ${message}`, { key }, error);
+  }
+}
+
 async function rowOf(sample: Sample, preparation: Preparation): Promise<Row> {
   const { imageSize, contextLength, seed, tokenizer, transform } = preparation;
   const { image, captions } = await sample.read();
   const tokens = tokenizer?.encode(captionFor(sample, captions, preparation), contextLength);
   const random = new CounterRandom(seed, sample.epoch, sample.index, IMAGE_STREAM);
-  const pixels = await transform(image, imageSize, random);
+  const pixels = await transformed(sample.key, () => transform(image, imageSize, random));
   const { key, epoch, index, label } = sample;
   return {
     pixels,

@@ -1,21 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { EvaClipError } from "../errors";
-import { nameOf } from "./data_path";
+import { isFaultOfFile } from "../io/file_error";
+import { shownPath } from "../io/regular_file";
 
-/** Codes of file errors that say something about the file; any other (EMFILE, EIO, ENOSPC, …) is trouble of the system. */
-const ERRORS_OF_FILES = new Set([
-  "EACCES",
-  "EFBIG",
-  "EINVAL",
-  "EISDIR",
-  "ELOOP",
-  "ENAMETOOLONG",
-  "ENOENT",
-  "ENOTDIR",
-  "ENXIO",
-  "EOPNOTSUPP",
-  "EPERM",
-]);
 const OUT_OF_FILES = new Set(["EMFILE", "ENFILE"]);
 const LONGEST_WAIT_MS = 20_000;
 const FIRST_PAUSE_MS = 5;
@@ -25,7 +12,7 @@ const LONGEST_PAUSE_MS = 200;
 export function systemTrouble(error: unknown): NodeJS.ErrnoException | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code, syscall } = cause as NodeJS.ErrnoException;
-    if (code !== undefined && syscall !== undefined) return ERRORS_OF_FILES.has(code) ? undefined : cause;
+    if (code !== undefined && syscall !== undefined) return isFaultOfFile(code) ? undefined : cause;
   }
   return undefined;
 }
@@ -37,7 +24,7 @@ export function troubleError(name: string, trouble: NodeJS.ErrnoException): EvaC
     : "";
   return new EvaClipError(
     "ERR_EVACLIP_IO",
-    `cannot read ${nameOf(name)}: ${nameOf(trouble.message)}${advice}`,
+    `cannot read ${shownPath(name)}: ${shownPath(trouble.message)}${advice}`,
     { path: trouble.path ?? name, cause: trouble.code },
     { cause: trouble },
   );

@@ -1,4 +1,6 @@
-import { pipeline } from "node:stream";
+import { finished } from "node:stream/promises";
+import { setImmediate } from "node:timers/promises";
+import { promisify } from "node:util";
 import { parse } from "csv-parse";
 import { shortened } from "../arguments";
 import { decodeUtf8, parsePythonJson } from "./parse_json";
@@ -20,7 +22,9 @@ export class LineError extends Error {
 }
 
 const MOST_LINE_BYTES = 64 * 1024 * 1024;
-const PIECE_BYTES = 4 * 1024;
+const PIECE_BYTES = 8 * 1024;
+/** The longest that pieces may follow each other without the event loop turning once. */
+const TURN_MS = 2;
 
 /**
  * Text of bytes that were read as Latin-1, a character a byte: so lines and separators are found in any encoding, and
@@ -30,46 +34,60 @@ function decoded(latin1: string): string | undefined {
   return /[^ -~\s]/.test(latin1) ? decodeUtf8(Buffer.from(latin1, "latin1")) : latin1;
 }
 
-/** Chunks without a byte order mark, small enough to be parsed without holding the event loop. */
-async function* withoutMark(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+/** Small pieces of text without its byte order mark; the event loop turns between them as often as it has to. */
+async function* piecesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let isStart = true;
+  let turned = performance.now();
   for await (const chunk of bytes) {
     const start = isStart ? chunk.toString("latin1", 0, 3) : "";
     if (/^(\xff\xfe|\xfe\xff)/.test(start)) {
       throw new LineError(1, "it is UTF-16 text, expected UTF-8: save it as UTF-8");
     }
+    isStart = false;
     for (let at = start === "\xef\xbb\xbf" ? 3 : 0; at < chunk.length; at += PIECE_BYTES) {
       yield chunk.subarray(at, at + PIECE_BYTES);
+      if (performance.now() - turned < TURN_MS) continue;
+      await setImmediate();
+      turned = performance.now();
     }
-    isStart = false;
   }
 }
 
-async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<{ line: number; text: string }> {
+/** Whole lines, those that end in one piece together; the last one need not end. */
+async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
   let line = 0;
   let rest = "";
-  for await (const chunk of withoutMark(bytes)) {
-    const texts = (rest + chunk.toString("latin1")).split("\n");
+  for await (const piece of piecesOf(bytes)) {
+    // Split by itself: joined to the start of a long line, every piece would copy that again.
+    const texts = piece.toString("latin1").split("\n");
+    texts[0] = rest + texts[0]!;
     rest = texts.pop()!;
-    for (const text of texts) yield { line: ++line, text };
+    line += texts.length;
     if (rest.length > MOST_LINE_BYTES) throw new LineError(line + 1, "the line is longer than 64 MiB");
+    if (texts.length > 0) yield texts;
   }
-  if (rest !== "") yield { line: line + 1, text: rest };
+  if (rest !== "") yield [rest];
 }
 
 /** One JSON object a line; blank lines are left out. */
-export async function* jsonLines(bytes: AsyncIterable<Buffer>): AsyncGenerator<TextRow> {
+export async function* jsonLines(bytes: AsyncIterable<Buffer>): AsyncGenerator<TextRow[]> {
+  let line = 0;
   let isFirst = true;
-  for await (const { line, text } of linesOf(bytes)) {
-    const trimmed = text.trim();
-    if (trimmed === "") continue;
-    if (isFirst && trimmed.startsWith("[")) {
-      const advice = "with jq: jq -c '.[]' FILE > FILE.jsonl";
-      throw new LineError(line, `it is a JSON array, expected JSON lines, one object a line (${advice})`);
+  for await (const texts of linesOf(bytes)) {
+    const rows: TextRow[] = [];
+    for (const text of texts) {
+      line++;
+      const trimmed = text.trim();
+      if (trimmed === "") continue;
+      if (isFirst && trimmed.startsWith("[")) {
+        const advice = "with jq: jq -c '.[]' FILE > FILE.jsonl";
+        throw new LineError(line, `it is a JSON array, expected JSON lines, one object a line (${advice})`);
+      }
+      isFirst = false;
+      const json = decoded(trimmed);
+      rows.push({ line, fields: json === undefined ? undefined : objectIn(json, line) });
     }
-    isFirst = false;
-    const json = decoded(trimmed);
-    yield { line, fields: json === undefined ? undefined : objectIn(json, line) };
+    yield rows;
   }
 }
 
@@ -107,34 +125,6 @@ function requireSeparator(columns: readonly string[], expected: string, line: nu
   throw new LineError(line, `the columns are separated by ${there}, expected ${asked}: ${advice}`);
 }
 
-/**
- * Rows of text with separated columns, which the first row names. As in pandas, blank lines are left out and a row may
- * have fewer fields than columns, not more.
- */
-export async function* delimitedRows(
-  bytes: AsyncIterable<Buffer>,
-  separator: string,
-): AsyncGenerator<TextRow> {
-  let columns: readonly string[] | undefined;
-  for await (const { line, fields } of recordsOf(bytes, separator)) {
-    if (fields.length === 1 && fields[0]!.trim() === "") continue;
-    const texts = fields.map(decoded);
-    const isUtf8 = texts.every((text) => text !== undefined);
-    if (columns === undefined) {
-      if (!isUtf8) throw new LineError(line, "the names of the columns are not UTF-8");
-      columns = texts;
-      requireSeparator(columns, separator, line);
-      continue;
-    }
-    if (fields.length > columns.length) {
-      const advice = "put a field that holds the separator in quotes";
-      const message = `expected ${columns.length} fields separated by ${separatorName(separator)}, found ${fields.length}: ${advice}`;
-      throw new LineError(line, message);
-    }
-    yield { line, fields: isUtf8 ? fieldsOf(columns, texts) : undefined };
-  }
-}
-
 /** Of two columns with one name the first counts, as in pandas. */
 function fieldsOf(columns: readonly string[], texts: readonly (string | undefined)[]): TextRow["fields"] {
   const fields: Record<string, string | undefined> = Object.create(null);
@@ -142,26 +132,62 @@ function fieldsOf(columns: readonly string[], texts: readonly (string | undefine
   return fields;
 }
 
-interface Delimited {
-  readonly line: number;
-  readonly fields: readonly string[];
+/**
+ * Takes the records of a table, of which the first that is not blank names the columns. As in pandas, blank lines are
+ * left out and a row may have fewer fields than columns, not more.
+ */
+class Table {
+  /** Rows not yet taken. */
+  rows: TextRow[] = [];
+  private columns: readonly string[] | undefined;
+
+  constructor(private readonly separator: string) {}
+
+  add(fields: readonly string[], line: number): void {
+    if (fields.length === 1 && fields[0]!.trim() === "") return;
+    const texts = fields.map(decoded);
+    const isUtf8 = texts.every((text) => text !== undefined);
+    if (this.columns === undefined) {
+      if (!isUtf8) throw new LineError(line, "the names of the columns are not UTF-8");
+      requireSeparator(texts, this.separator, line);
+      this.columns = texts;
+      return;
+    }
+    if (fields.length > this.columns.length) {
+      const advice = "put a field that holds the separator in quotes";
+      const message = `expected ${this.columns.length} fields separated by ${separatorName(this.separator)}, found ${fields.length}: ${advice}`;
+      throw new LineError(line, message);
+    }
+    this.rows.push({ line, fields: isUtf8 ? fieldsOf(this.columns, texts) : undefined });
+  }
 }
 
-async function* recordsOf(bytes: AsyncIterable<Buffer>, separator: string): AsyncGenerator<Delimited> {
+/** Rows of text with separated columns, which the first row names. */
+export async function* delimitedRows(
+  bytes: AsyncIterable<Buffer>,
+  separator: string,
+): AsyncGenerator<TextRow[]> {
+  const table = new Table(separator);
+  // Records are taken as they are parsed, and none is handed on: a stream of them would cost more than the parsing.
   const parser = parse({
     encoding: "latin1",
     delimiter: Buffer.from(separator).toString("latin1"),
     record_delimiter: ["\r\n", "\n", "\r"],
     relax_quotes: true,
     relax_column_count: true,
-    info: true,
     max_record_size: MOST_LINE_BYTES,
+    on_record: (fields: string[], { lines }) => {
+      table.add(fields, lines);
+      return undefined;
+    },
   });
-  // What goes wrong is thrown by the loop below; the pipeline closes the file when the loop is left.
-  pipeline(withoutMark(bytes), parser, () => undefined);
-  try {
-    for await (const { info, record } of parser) yield { line: info.lines, fields: record };
-  } finally {
-    parser.destroy();
+  // The parser's errors reach the calls below.
+  parser.on("error", () => undefined);
+  const write = promisify((piece: Buffer, done: (error?: Error | null) => void) => parser.write(piece, done));
+  for await (const piece of piecesOf(bytes)) {
+    await write(piece);
+    if (table.rows.length > 0) yield table.rows.splice(0);
   }
+  await finished(parser.end().resume());
+  yield table.rows;
 }

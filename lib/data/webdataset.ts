@@ -10,8 +10,10 @@ import {
   text,
 } from "../arguments";
 import { EvaClipError } from "../errors";
+import { isFaultOfFile } from "../io/file_error";
+import { shownPath } from "../io/regular_file";
 import { anotherRunError } from "./loader_cursor";
-import { missingPathError, nameOf } from "./data_path";
+import { missingPathError } from "./data_path";
 import type { Dataset, EpochRequest, Json, Sample, SampleContent } from "./dataset";
 import { CounterRandom, permute } from "./random";
 import { SampleError } from "./sample_error";
@@ -85,7 +87,7 @@ function parsePosition(position: Json | undefined, order: Order): Position {
   const candidate = { ...order, ...(position as unknown as Position) };
   const { shard, sample, emitted, index } = candidate;
   if (![shard, sample, emitted, index].every((number) => Number.isSafeInteger(number) && number >= 0)) {
-    const message = `the cursor is not one of a web dataset: found ${nameOf(JSON.stringify(position))}`;
+    const message = `the cursor is not one of a web dataset: found ${shownPath(JSON.stringify(position))}`;
     throw new EvaClipError("ERR_EVACLIP_DATA", message, { position });
   }
   for (const name of ["shards", "shuffleBuffer"] as const) {
@@ -148,7 +150,7 @@ class WebDataset implements Dataset {
       }
       emptyDraws = ordinal > 0 ? 0 : emptyDraws + 1;
       if (emptyDraws > MOST_EMPTY_DRAWS * this.shards.length) {
-        const message = `there is no sample in the shards: ${emptyDraws} drawn in a row are empty, the last ${nameOf(path)}`;
+        const message = `there is no sample in the shards: ${emptyDraws} drawn in a row are empty, the last ${shownPath(path)}`;
         throw new EvaClipError("ERR_EVACLIP_DATA", message, { shard: path });
       }
     }
@@ -192,12 +194,13 @@ async function damageOf(path: string, error: unknown, last: string, samples: num
   if (code === "ENOENT" || code === "ENOTDIR") {
     return new SampleError("missing_file", (await missingPathError(path)).message, details, error);
   }
-  if (code === "EACCES" || code === "EPERM" || code === "ERR_EVACLIP_DATA") {
-    const reason = code === "ERR_EVACLIP_DATA" ? message : `cannot read the shard ${nameOf(path)}: ${code}`;
+  if (code === "ERR_EVACLIP_DATA" || (code !== undefined && isFaultOfFile(code))) {
+    const reason =
+      code === "ERR_EVACLIP_DATA" ? message : `cannot read the shard ${shownPath(path)}: ${code}`;
     return new SampleError("unreadable_file", reason, details, error);
   }
   const place = `after ${samples} samples (last whole one: ${last})`;
-  const problem = `the shard ${nameOf(path)} is damaged or cut short ${place}: ${message}`;
+  const problem = `the shard ${shownPath(path)} is damaged or cut short ${place}: ${message}`;
   return new SampleError("damaged_shard", problem, details, error);
 }
 

@@ -1,22 +1,14 @@
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { EvaClipError } from "../errors";
-
-/** Errors that say something about the path itself; any other (EMFILE, EIO, EACCES, …) is trouble of the system. */
-const ERRORS_OF_PATHS = new Set([
-  "ENOENT",
-  "ENOTDIR",
-  "EISDIR",
-  "ELOOP",
-  "ENAMETOOLONG",
-  "ERR_FS_FILE_TOO_LARGE",
-]);
+import { isFaultOfFile } from "./file_error";
 
 const MOST_LETTERS = 300;
+const SHOWN_LETTERS = 120;
 
 /** A path for a message: its end, which tells files apart, when it is very long. */
 export function shownPath(path: string): string {
-  return path.length <= MOST_LETTERS ? path : `…${path.slice(-MOST_LETTERS)} (${path.length} characters)`;
+  return path.length <= MOST_LETTERS ? path : `…${path.slice(-SHOWN_LETTERS)} (${path.length} characters)`;
 }
 
 /** What a path is when it is not a regular file, such as "a FIFO". */
@@ -55,13 +47,13 @@ export async function readRegularFile(path: string): Promise<Buffer> {
 }
 
 /**
- * An error of opening or reading `path` as one of ours: ERR_EVACLIP_DATA where the path itself is at fault,
+ * An error of opening or reading `path` as one of ours: ERR_EVACLIP_DATA where the file or its path is at fault,
  * ERR_EVACLIP_IO for trouble of the system such as EMFILE; `details.cause` is Node's code.
  */
 export function readError(path: string, error: unknown): EvaClipError {
   if (error instanceof EvaClipError) return error;
   const { code = "", message, syscall } = error as NodeJS.ErrnoException;
-  const kind = ERRORS_OF_PATHS.has(code) ? "ERR_EVACLIP_DATA" : "ERR_EVACLIP_IO";
+  const kind = isFaultOfFile(code) ? "ERR_EVACLIP_DATA" : "ERR_EVACLIP_IO";
   // Node's text goes on with the call and the path, which is named already.
   const reason = message.split(`, ${syscall}`)[0]!;
   return new EvaClipError(

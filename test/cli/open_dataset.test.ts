@@ -41,6 +41,37 @@ describe("openDataset", () => {
     await expect(sizeOf("cut.tar")).rejects.toThrow(/damaged or cut short/);
   });
 
+  test("tells what is left out of a folder, by reason", async () => {
+    const png1 = await png(1);
+    await writeFiles(folder.path, {
+      "left/a.png": png1,
+      "left/a.txt": "one",
+      "left/.hidden": "",
+      "left/.hidden.png": "",
+      "left/orphan.txt": "",
+      "left/notes.md": "",
+      "classes/cat/1.png": png1,
+      "classes/2.png": png1,
+    });
+    const written: string[] = [];
+    const spy = jest.spyOn(process.stderr, "write").mockImplementation((text) => {
+      written.push(String(text));
+      return true;
+    });
+    try {
+      await openDataset(at("left"), flags());
+      await openDataset(at("classes"), flags({ datasetType: "class-folder" }));
+      await openDataset(at("classes/cat"), flags());
+    } finally {
+      spy.mockRestore();
+    }
+    expect(written).toHaveLength(2);
+    expect(written[0]).toMatch(/^.*left: 4 entries left out: /);
+    for (const part of ["2 hidden", "1 not images", "1 captions without an image"])
+      expect(written[0]).toContain(part);
+    expect(written[1]).toMatch(/classes: 1 entry left out: 1 images outside of the folders of classes\n$/);
+  });
+
   test.each([
     ["shrds", /there is no file .*shrds; did you mean .*shards\?/],
     ["images/a.png", /is one image/],

@@ -64,6 +64,25 @@ describe("bad samples", () => {
     expect(resumed.skips).toEqual({ undecodable_image: 1, empty_caption: 1, missing_caption: 1 });
   });
 
+  test("after the last batch are counted as well, once the loader has ended", async () => {
+    const dataset = await folderWithBadSamples();
+    await writeFiles(folder.path, { "bad/9.png": "no image", "bad/9.txt": "nine" });
+    const reopened = await openImageFolder(at("bad"));
+    expect(reopened.size).toBe(dataset.size! + 1);
+    const more = options({ shuffle: false, batchSize: 3, epochs: 1 });
+    const loader = createLoader(reopened, more);
+    for (let i = 0; i < 2; i++) expect((await loader.next()).done).toBe(false);
+    expect(loader.skips).toEqual({ undecodable_image: 1, empty_caption: 1, missing_caption: 1 });
+    expect((await loader.next()).done).toBe(true);
+    expect(loader.skips).toEqual({ undecodable_image: 2, empty_caption: 1, missing_caption: 1 });
+    const ended = createLoader(reopened, { ...more, cursor: loader.state() });
+    expect(await collect(ended)).toEqual([]);
+    expect(ended.skips).toEqual(loader.skips);
+    expect(
+      await collect(createLoader(reopened, { ...more, epochs: 2, cursor: loader.state() })),
+    ).toHaveLength(2);
+  });
+
   test("too many are an error that says how many of what, and shows the last", async () => {
     const loader = createLoader(await folderWithBadSamples(), options({ shuffle: false, maxSkips: 1 }));
     await expect(loader.next()).rejects.toMatchObject({

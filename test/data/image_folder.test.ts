@@ -59,6 +59,24 @@ describe("openImageFolder", () => {
   });
 });
 
+test("captions that are not UTF-8, and special files in their place, are skipped by reason", async () => {
+  const files: Record<string, string | Uint8Array> = {
+    "captions/latin1.txt": Buffer.from("caf\xe9", "latin1"),
+    "captions/utf16.txt": Buffer.from("\ufeffcafé", "utf16le"),
+    "captions/marked.txt": "\ufeffa café\r\ntwo",
+  };
+  for (const name of ["latin1", "utf16", "marked", "fifo", "folder"])
+    files[`captions/${name}.png`] = await png(1);
+  await writeFiles(folder.path, files);
+  await promisify(execFile)("mkfifo", [join(folder.path, "captions/fifo.txt")]);
+  await mkdir(join(folder.path, "captions/folder.txt"));
+  const dataset = await openImageFolder(join(folder.path, "captions"));
+  const loader = createLoader(dataset, { batchSize: 1, imageSize: 8, epochs: 1, shuffle: false });
+  const batches = await collect(loader);
+  expect(batches.map(({ samples }) => samples[0]!.captions)).toEqual([["a café", "two"]]);
+  expect(loader.skips).toEqual({ not_utf8: 2, unreadable_file: 2 });
+});
+
 describe("openClassFolder", () => {
   beforeAll(() =>
     writeFiles(folder.path, {

@@ -1,6 +1,9 @@
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { createLoader } from "../../lib/data/loader";
+import type { Skip } from "../../lib/data/loader_options";
 import { openManifest } from "../../lib/data/manifest";
-import { epochOf, temporaryFolder, writeFiles } from "./sample_files";
+import { collect, epochOf, png, temporaryFolder, writeFiles } from "./sample_files";
 
 const folder = temporaryFolder();
 
@@ -32,6 +35,31 @@ describe("openManifest", () => {
     expect(await rows("bars.txt", text, { separator: "|" })).toEqual([
       { image: "/abs/x.png", captions: ["one"] },
     ]);
+  });
+
+  test("file: and data: URLs are read; others, and images that cannot be read, are skipped", async () => {
+    const bytes = await png(1);
+    await writeFiles(folder.path, { "a.png": bytes, "image:1.png": bytes });
+    const images = [
+      pathToFileURL(join(folder.path, "a.png")).href,
+      `data:image/png;base64,${bytes.toString("base64")}`,
+      "image:1.png",
+      "https://example.com/a.png",
+      "s3://bucket/a.png",
+      "file://elsewhere/a.png",
+      "data:image/png",
+      "a\0.png",
+    ];
+    const lines = images.map((image) => JSON.stringify({ image, caption: "one" }));
+    await writeFiles(folder.path, { "urls.jsonl": lines.join("\n") });
+    const skips: Skip[] = [];
+    const loader = createLoader(await openManifest(join(folder.path, "urls.jsonl")), {
+      ...{ batchSize: 1, imageSize: 8, epochs: 1, shuffle: false },
+      onSkip: (skip) => skips.push(skip),
+    });
+    expect(await collect(loader)).toHaveLength(3);
+    expect(loader.skips).toEqual({ undecodable_image: 5 });
+    expect(skips[0]!.message).toMatch(/urls\.jsonl:4: .*is a https: URL, which is not read/);
   });
 
   test("reads JSON lines with one caption or several", async () => {

@@ -43,6 +43,20 @@ describe("a data set of one's own", () => {
     expect(loader.skips).toEqual({ [reason]: 1 });
   });
 
+  test.each<[string, unknown]>([
+    ["pixels of another length", { ...numberedPixels(4, 8), width: 9 }],
+    ["pixels of five channels", { ...numberedPixels(4, 8), channels: 5 }],
+    ["a URL that is not read", new URL("https://example.com/a.jpg")],
+    ["a number", 5],
+  ])("leaves out and counts an image that is %s", async (_, image) => {
+    for (const transform of ["train", "evaluation"] as const) {
+      const dataset = withFifth(async () => ({ image, captions: ["one"] }) as SampleContent);
+      const loader = createLoader(dataset, { ...options, transform });
+      await collect(loader);
+      expect(loader.skips).toEqual({ undecodable_image: 1 });
+    }
+  });
+
   test("ends the loader by any other error", async () => {
     const dataset = withFifth(async () => {
       throw new RangeError("a mistake");

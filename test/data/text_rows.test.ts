@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { openManifest } from "../../lib/data/manifest";
@@ -66,13 +66,33 @@ describe("text of manifests", () => {
     expect(await captionsIn("zipped.csv.gz", gzipSync("filepath,title\n0.jpg,a\n"))).toEqual(["a"]);
   });
 
-  test("300,000 rows do not hold the event loop", async () => {
-    const csv = `filepath,title\n${"images/000000.jpg,a caption of some words\n".repeat(300_000)}`;
-    const lines = '{"image":"images/000000.jpg","caption":"a caption of some words"}\n'.repeat(300_000);
+  test("rows are the same wherever the pieces that are read end", async () => {
+    const captions = Array.from(
+      { length: 3000 },
+      (_, i) => `${"é猫".repeat(i % 7)} "${i}",\r\n${"x".repeat(i % 11)}`,
+    );
+    const csv = captions.map((caption, i) => `${i}.jpg,"${caption.replaceAll('"', '""')}"\r\n`);
+    expect(await captionsIn("pieces.csv", `filepath,title\n${csv.join("")}`)).toEqual(captions);
+    const lines = captions.map((caption, i) => `${JSON.stringify({ image: `${i}.jpg`, caption })}\n`);
+    expect(await captionsIn("pieces.jsonl", lines.join(""))).toEqual(captions);
+  });
+
+  test("a line without end is refused, in time that grows with its length alone", async () => {
+    await writeFiles(folder.path, { "endless.jsonl": Buffer.alloc(65 * 1024 * 1024, "x") });
+    const start = performance.now();
+    await expect(openManifest(join(folder.path, "endless.jsonl"))).rejects.toThrow(
+      /line 1: the line is longer/,
+    );
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+
+  test("100,000 rows do not hold the event loop", async () => {
+    const csv = `filepath,title\n${"images/000000.jpg,a caption of some words\n".repeat(100_000)}`;
+    const lines = '{"image":"images/000000.jpg","caption":"a caption of some words"}\n'.repeat(100_000);
     await writeFiles(folder.path, { "many.csv": csv, "many.jsonl": lines });
     for (const name of ["many.csv", "many.jsonl"]) {
       const held = await eventLoopHeldMs(20, async () => {
-        expect((await openManifest(join(folder.path, name))).size).toBe(300_000);
+        expect((await openManifest(join(folder.path, name))).size).toBe(100_000);
       });
       expect(held).toBeLessThan(20);
     }
@@ -114,11 +134,13 @@ describe("what is no manifest says what it is", () => {
 
   test("URLs, pipes, foreign formats, folders and devices", async () => {
     await mkdir(join(folder.path, "folder.csv"));
+    await symlink("loop.csv", join(folder.path, "loop.csv"));
     for (const [path, message] of [
       ["https://example.com/a.csv", /is a URL; data are read from local files: download or mount it first/],
       ["pipe:cat a.csv", /is a command/],
       ["a.parquet", /is a Parquet file, which is not read/],
       [join(folder.path, "folder.csv"), /it is a directory, not a file/],
+      [join(folder.path, "loop.csv"), /cannot read .*loop\.csv: ELOOP/],
       ["/dev/zero", /a manifest is a \.csv, \.tsv or \.jsonl file/],
       [join(folder.path, "mixd.csv"), /there is no file .*mixd\.csv; did you mean .*mixed\.csv\?/],
       [join(folder.path, "no/a.csv"), /its folder .*no is not there either/],

@@ -55,11 +55,16 @@ describe("readRegularFile", () => {
   });
 });
 
-test("readError tells trouble of the system from what is wrong with a path", async () => {
+test("readError tells trouble of the system from what is wrong with a file or its path", async () => {
   const missing = readError("x", await open(at("none")).catch((error: unknown) => error));
   expect(missing).toMatchObject({ code: "ERR_EVACLIP_DATA", details: { path: "x", cause: "ENOENT" } });
   const failed = (code: string) => Object.assign(new Error(`${code}: it failed`), { code });
-  for (const code of ["EMFILE", "ENFILE", "EIO", "EACCES", "ENOMEM", "ENOSPC"])
+  for (const code of ["EMFILE", "ENFILE", "EIO", "ENOMEM", "ENOSPC", "ESTALE"])
     expect(readError("x", failed(code))).toMatchObject({ code: "ERR_EVACLIP_IO", details: { cause: code } });
+  for (const code of ["EACCES", "EPERM", "ELOOP"])
+    expect(readError("x", failed(code))).toMatchObject({
+      code: "ERR_EVACLIP_DATA",
+      details: { cause: code },
+    });
   expect(readError("y".repeat(9000), failed("ENAMETOOLONG")).message.length).toBeLessThan(200);
 });
