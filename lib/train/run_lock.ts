@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync, readlinkSync, unlinkSync } from "node:fs";
-import { link, mkdir, open, readFile, rename, rmdir, stat, unlink, utimes } from "node:fs/promises";
+import { link, open, readFile, rename, rmdir, stat, unlink, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
