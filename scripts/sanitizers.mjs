@@ -1,4 +1,5 @@
-// Runs the C++ tests and the addon under AddressSanitizer and UndefinedBehaviorSanitizer.
+// Runs the C++ tests and the addon under AddressSanitizer and UndefinedBehaviorSanitizer, and overlapping calls of devices
+// under ThreadSanitizer.
 //   node scripts/sanitizers.mjs [JEST PATTERN…]
 import { execFileSync, spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
@@ -35,4 +36,16 @@ run(process.execPath, [jest, ...options, ...patterns], {
   // Node frees little of what it holds when it ends, so leaks are the C++ tests' to find.
   ASAN_OPTIONS: "detect_leaks=0",
   EVA_CLIP_NATIVE_PATH: join(root, "build/cmake-asan/eva_clip.node"),
+});
+
+// Node and OpenMP are not built with it, so one thread computes, and only races that our own code takes part in are seen.
+run("cmake", ["--preset", "tsan"]);
+run("cmake", ["--build", "--preset", "tsan", "--target", "eva_clip"]);
+const tsNode = createRequire(import.meta.url).resolve("ts-node/register/transpile-only");
+const tsanRuntime = execFileSync("c++", ["-print-file-name=libtsan.so"], { encoding: "utf8" }).trim();
+// Without a random address space: ThreadSanitizer keeps parts of it for itself.
+const program = [process.execPath, "-r", tsNode, "test/support/overlapping_calls.ts", "12"];
+run("setarch", ["-R", "env", `LD_PRELOAD=${tsanRuntime}`, ...program], {
+  TSAN_OPTIONS: `suppressions=${join(root, "test/support/tsan.supp")} history_size=7 exitcode=66`,
+  EVA_CLIP_NATIVE_PATH: join(root, "build/cmake-tsan/eva_clip.node"),
 });
