@@ -8,6 +8,7 @@ import { modelConfig as emojiConfig } from "../examples/emoji/recipe";
 import { packText } from "../lib/data/pack_text";
 import { CounterRandom } from "../lib/data/random";
 import { Device } from "../lib/device";
+import { sharedArray } from "../lib/host_tensor";
 import { type ClipConfig, parseClipConfig } from "../lib/models/clip_config";
 import { ClipModel } from "../lib/models/clip_model";
 import { modelConfig } from "../lib/models/known_models";
@@ -67,7 +68,7 @@ function syntheticBatch(chosen: Case, model: ClipModel, lengths: readonly number
   const captions = lengths.map((length) =>
     Int32Array.from({ length }, (_, i) => (i === length - 1 ? vocabulary - 1 : random.below(vocabulary - 2))),
   );
-  const images = new Uint8Array(chosen.batch * model.image.imageSize ** 2 * 3);
+  const images = sharedArray("u8", chosen.batch * model.image.imageSize ** 2 * 3); // as the loader gives them
   for (let i = 0; i < images.length; i++) images[i] = random.below(256);
   return { images, size: chosen.batch, ...packText(captions, 64) };
 }

@@ -186,6 +186,16 @@ export interface ShapedProgram<Out extends Outputs = Outputs> {
   dispose(): void;
 }
 
+/** A program by its shapes: `ready` once it is compiled. */
+interface Kept<Out extends Outputs> {
+  readonly compiling: Promise<Program<Specs, Out>>;
+  ready: Program<Specs, Out> | undefined;
+}
+
+function mapValues<T, U>(values: Readonly<Record<string, T>>, map: (value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, map(value)]));
+}
+
 /**
  * A program for every combination of input shapes, recorded and compiled when it is first seen: packed text has a new
  * length with every bucket. At most `maxPrograms` are kept; the one unused longest goes first.
@@ -199,33 +209,41 @@ export function compileByShape<Out extends Outputs>(
   checkArgument("compileByShape: body", body, anyFunction);
   checkArgument("compileByShape: options", how, shapedOptions);
   const { maxPrograms = 64 } = how;
-  const programs = new Map<string, Promise<Program<Specs, Out>>>();
+  const programs = new Map<string, Kept<Out>>();
   const forget = (key: string) => {
-    void programs.get(key)?.then(
+    void programs.get(key)?.compiling.then(
       (program) => program.dispose(),
       () => undefined,
     );
     programs.delete(key);
   };
+  const begin = (specs: Specs): Kept<Out> => {
+    const kept: Kept<Out> = { compiling: compileChecked(device, specs, body, how), ready: undefined };
+    kept.compiling.then(
+      (program) => {
+        kept.ready = program;
+      },
+      () => undefined,
+    );
+    return kept;
+  };
   const run = async (inputs: Record<string, HostTensor>) => {
     checkArgument("a program's inputs", inputs, tensorsArgument);
-    const specs = Object.fromEntries(
-      Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }]),
-    );
+    const specs: Specs = mapValues(inputs, ({ dtype, shape }) => ({ dtype, shape }));
     const key = JSON.stringify(specs);
-    const program = programs.get(key) ?? compileChecked(device, specs, body, how);
+    const kept = programs.get(key) ?? begin(specs);
     programs.delete(key);
-    programs.set(key, program); // the newest last
-    program.catch(() => programs.delete(key));
+    programs.set(key, kept); // the newest last
+    kept.compiling.catch(() => programs.delete(key));
     if (programs.size > maxPrograms) forget(programs.keys().next().value!);
-    // Now, because a program that is still compiling reads them later.
-    const data = Object.fromEntries(
-      Object.entries(inputs).map(([name, tensor]) => [name, inSharedMemory(tensor.data)]),
-    );
-    return (await program)(data);
+    const data = mapValues(inputs, (tensor) => tensor.data);
+    if (kept.ready) return kept.ready(data);
+    // A program that is still compiling reads them later.
+    const copies = mapValues(data, inSharedMemory);
+    return (await kept.compiling)(copies);
   };
   return Object.assign(run, {
-    programs: () => Promise.all(programs.values()),
+    programs: () => Promise.all([...programs.values()].map(({ compiling }) => compiling)),
     dispose: () => {
       for (const key of [...programs.keys()]) forget(key);
     },
