@@ -33,9 +33,8 @@ std::shared_ptr<backend> open_cuda(const std::string& path) {
   // A pipe would be waited for without end.
   if (!std::filesystem::is_regular_file(path, reason))
     throw device_error("the package has no CUDA backend (" + shortened(path) +
-                           (reason && reason != std::errc::no_such_file_or_directory
-                                ? ": " + reason.message()
-                                : std::string()) +
+                           (reason && reason != std::errc::no_such_file_or_directory ? ": " + reason.message()
+                                                                                     : std::string()) +
                            "); in a checkout, `npm run build:cuda` builds it with nvcc 12.8 or newer",
                        {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", shortened(path)}});
   return open_backend_library(path, backend_interface_of(ops::fingerprint));
