@@ -226,6 +226,16 @@ function storedBytes({ storedShape }: Parameter, dtype: "f32" | "bf16"): number 
   return elementCount(storedShape) * (dtype === "f32" ? 4 : 2);
 }
 
+/** What parameters take together, and whether `device` has it. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` */
+export function expectMemory(
+  parameters: readonly Parameter[],
+  device: Device,
+  dtypeOf: (parameter: Parameter) => "f32" | "bf16" = () => "f32",
+): void {
+  const bytes = parameters.reduce((sum, parameter) => sum + storedBytes(parameter, dtypeOf(parameter)), 0);
+  device.native.expectFree(Math.min(bytes, Number.MAX_SAFE_INTEGER));
+}
+
 /**
  * Gives every parameter memory on `device`, or none of them one.
  * @param dtypeOf The type of each; default `f32`.
@@ -236,8 +246,7 @@ export function allocateAll(
   device: Device,
   dtypeOf: (parameter: Parameter) => "f32" | "bf16" = () => "f32",
 ): void {
-  const bytes = parameters.reduce((sum, parameter) => sum + storedBytes(parameter, dtypeOf(parameter)), 0);
-  device.native.expectFree(Math.min(bytes, Number.MAX_SAFE_INTEGER));
+  expectMemory(parameters, device, dtypeOf);
   const allocated: Parameter[] = [];
   try {
     for (const parameter of parameters) {

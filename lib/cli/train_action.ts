@@ -23,6 +23,7 @@ import {
 } from "../index";
 import { writeError } from "../io/file_error";
 import { makeFolder } from "../io/make_folder";
+import { expectMemory } from "../parameter";
 import { writeJson } from "../io/json_file";
 import { EXIT, type ExitCode } from "./exit_code";
 import { openDataset } from "./open_dataset";
@@ -31,7 +32,7 @@ import { TrainingProgress } from "./progress";
 import type { TrainFlags } from "./train_command";
 import { evaluationFrom, type Length } from "./train_evaluation";
 import { CHECKPOINTS, METRICS_FILE, PARAMS_FILE, REPORT_FILE, runFolder } from "./train_folder";
-import { startModel } from "./train_model";
+import { describeModel, startModel } from "./train_model";
 import { StopSignals } from "./train_signals";
 
 const DEFAULT_WARMUP = 2000;
@@ -140,14 +141,18 @@ async function prepare(flags: TrainFlags, device: Device, folder: string) {
   });
   const length = lengthOf(flags, dataset);
   const { seed, keepLast } = flags;
-  const { model, initialization } = await startModel(flags, device, folder);
+  const model = await describeModel(flags);
+  const optimizer = makeOptimizer(model, flags);
+  // Weights, moments and, as large as what they belong to, gradients: what does not fit is refused before it is begun.
+  expectMemory([...model.parameters(), ...optimizer.state(), ...optimizer.parameters], device);
+  const initialization = await startModel(model, flags, device, folder);
   const encoder = new EvaClip(model, device);
   const evaluate = await evaluationFrom(flags, encoder, length);
   const every = flags.saveSteps ?? flags.saveFrequency * length.stepsPerEpoch;
   const config: TrainConfig = {
     device,
     model,
-    optimizer: makeOptimizer(model, flags),
+    optimizer,
     data: dataSource(dataset, model, flags),
     steps: length.steps,
     schedule: scheduleFrom(flags, length),

@@ -72,19 +72,24 @@ async function willResume({ resume }: TrainFlags, folder: string): Promise<boole
   return (await found) !== undefined;
 }
 
-/** The model of a run with the values that it starts from, and where these are from when not all are initial. */
+/** The model of a run, without memory yet. */
+export async function describeModel(flags: TrainFlags): Promise<ClipModel> {
+  const { precision, init } = flags;
+  return new ClipModel(await configWith(flags), { type: precision, init });
+}
+
+/** Gives a model the values that a run starts from, and says where these are from when not all are initial. */
 export async function startModel(
+  model: ClipModel,
   flags: TrainFlags,
   device: Device,
   folder: string,
-): Promise<{ model: ClipModel; initialization?: Initialization }> {
-  const { precision, init, seed } = flags;
-  const model = new ClipModel(await configWith(flags), { type: precision, init });
-  await initializeModel(model, device, { seed });
+): Promise<Initialization | undefined> {
+  await initializeModel(model, device, { seed: flags.seed });
   const pretrained = pretrainedFrom(flags);
   const hasPretrained = Object.values(pretrained).some((weights) => weights !== undefined);
-  if (!hasPretrained || (await willResume(flags, folder))) return { model };
+  if (!hasPretrained || (await willResume(flags, folder))) return undefined;
   const initialization = await loadPretrained(model, pretrained);
   say(describe(initialization));
-  return { model, initialization };
+  return initialization;
 }

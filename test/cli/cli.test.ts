@@ -180,6 +180,18 @@ describe("errors", () => {
     expect(JSON.parse(out)).toMatchObject({ error: { code: "ERR_EVACLIP_NO_DEVICE" } });
   });
 
+  test("weights, moments and gradients are added up before the first is allocated", async () => {
+    const words = trainWords("too-large").map((word) => (word === path("tiny.json") ? "EVA-CLIP-18B" : word));
+    const { code, out } = await run(...words);
+    expect(code).toBe(1);
+    const { error } = JSON.parse(out) as {
+      error: { code: string; details: { needed: string; free: string } };
+    };
+    expect(error.code).toBe("ERR_EVACLIP_OUT_OF_MEMORY");
+    expect(Number(error.details.needed)).toBeGreaterThan(4 * 4 * 17.5e9);
+    expect(Number(error.details.free)).toBeLessThan(Number(error.details.needed));
+  });
+
   test("data that are not there, a batch that is too large, latest without a name", async () => {
     const missing = trainWords("missing").map((word) => (word === path("data.csv") ? path("no.csv") : word));
     expect(await run(...missing)).toMatchObject({ code: 1, err: expect.stringContaining("no.csv") });
