@@ -5,7 +5,7 @@ import { inTurns } from "./turns";
 const FILE_HEADER_BYTES = 14;
 const OS2_HEADER_BYTES = 12;
 const COMPRESSIONS = ["none", "RLE8", "RLE4", "bit fields", "JPEG", "PNG", "alpha bit fields"];
-const PIXELS_PER_TURN = 262_144;
+const PIXELS_PER_SLICE = 32_768;
 
 interface Header {
   readonly width: number;
@@ -104,7 +104,7 @@ export async function decodeBitmap(given: Uint8Array): Promise<RawImage> {
     throw new Error(`the BMP is cut short: it needs ${needed} bytes and has ${bytes.length}`);
   const data = new Uint8Array(width * height * 3);
   const readRow = bits <= 8 ? indexedRows(bytes, header, data) : directRows(bytes, header, data);
-  await inTurns(height, PIXELS_PER_TURN / width, (begin, end) => {
+  await inTurns(height, PIXELS_PER_SLICE / width, (begin, end) => {
     for (let y = begin; y < end; y++) readRow(start + (topDown ? y : height - 1 - y) * stride, y * width * 3);
   });
   return { data, width, height, channels: 3 };

@@ -2,7 +2,7 @@ import { inTurns } from "./turns";
 
 const TAPS = 4;
 /** A fraction of a millisecond's work; a few before the code is compiled. */
-const VALUES_PER_TURN = 32_768;
+const VALUES_PER_SLICE = 32_768;
 
 /** Output i of an axis is the sum over t of weights[4 i + t] times input inputs[4 i + t]. */
 interface AxisTaps {
@@ -87,7 +87,7 @@ async function filterAxis(
   const lines = (pixels.length / (axis.from * inner)) * axis.count;
   const filtered = new Uint8ClampedArray(lines * inner);
   const pass = { pixels, from: axis.from, inner, taps: enlargingTaps(axis, interpolation), filtered };
-  await inTurns(lines, Math.ceil(VALUES_PER_TURN / inner), (begin, end) => filterLines(pass, begin, end));
+  await inTurns(lines, Math.ceil(VALUES_PER_SLICE / inner), (begin, end) => filterLines(pass, begin, end));
   return new Uint8Array(filtered.buffer);
 }
 

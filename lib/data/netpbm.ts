@@ -2,7 +2,7 @@ import type { RawImage } from "./image_input";
 import { requirePixels } from "./pixel_limit";
 import { inTurns } from "./turns";
 
-const VALUES_PER_TURN = 262_144;
+const VALUES_PER_SLICE = 32_768;
 const MOST_DIGITS = 10;
 const [LINE_FEED, CARRIAGE_RETURN, HASH, ZERO, NINE] = [10, 13, 35, 48, 57];
 
@@ -84,7 +84,7 @@ export async function decodeNetpbm(bytes: Uint8Array): Promise<RawImage> {
   if (isText) sample = isBits ? () => 1 - reader.next(1) : () => reader.next();
   else sample = isBits ? bitSamples(bytes, start, width, height) : binarySamples(bytes, start, most, count);
   const data = new Uint8Array(count);
-  await inTurns(count, VALUES_PER_TURN, (begin, end) => {
+  await inTurns(count, VALUES_PER_SLICE, (begin, end) => {
     for (let i = begin; i < end; i++) {
       const value = sample(i);
       if (isText && (value < 0 || value > most))

@@ -19,7 +19,7 @@ export interface PlainImage {
 const OPTIONS: SharpOptions = { failOn: "error", ignoreIcc: true };
 /** Larger ones are kept compressed between two passes, so that memory is bounded by the file's size, not the image's. */
 const MOST_RAW_PIXELS = 2 ** 24;
-const PIXELS_PER_TURN = 262_144;
+const PIXELS_PER_SLICE = 32_768;
 /** Every scan of a progressive JPEG goes over all of its pixels, and a scan can be a few bytes. */
 const MOST_SCANNED_PIXELS = 2 ** 32;
 
@@ -58,7 +58,7 @@ async function rgbFromCmyk(file: Uint8Array): Promise<PlainImage> {
     .toBuffer({ resolveWithObject: true });
   const { width, height, channels } = info;
   // RGB takes the place of what has been read: a second buffer could be a gigabyte.
-  await inTurns(width * height, PIXELS_PER_TURN, (begin, end) => {
+  await inTurns(width * height, PIXELS_PER_SLICE, (begin, end) => {
     for (let pixel = begin; pixel < end; pixel++) {
       const [from, to] = [channels * pixel, 3 * pixel];
       const light = 255 - data[from + 3]!;
