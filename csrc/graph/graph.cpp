@@ -12,7 +12,7 @@ bool node::has_effect() const {
 }
 
 value_id graph::add(value v) {
-  element_count(v.type.dims);  // throws for a shape that cannot be
+  element_count(v.type.dims);  // throws for an invalid shape
   values_.push_back(std::move(v));
   return value_id(values_.size() - 1);
 }

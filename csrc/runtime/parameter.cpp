@@ -19,7 +19,7 @@ void for_each_window(const padded_layout& layout, int64_t begin, int64_t end, co
 
 /// `dims`, which must be the front part of `stored`.
 shape front_part(shape dims, const shape& stored) {
-  element_count(dims), element_count(stored);  // throw for shapes that cannot be
+  element_count(dims), element_count(stored);  // throw for invalid shapes
   bool fits = dims.size() == stored.size();
   for (size_t i = 0; fits && i < dims.size(); ++i) {
     const bool may_grow = i == 0 || i + 1 == dims.size();

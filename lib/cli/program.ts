@@ -55,7 +55,7 @@ export async function runCli(words: readonly string[]): Promise<ExitCode> {
   }
 }
 
-/** Commander's complaint about the words, as an error of ours. */
+/** Commander's usage error as an EvaClipError; undefined for help or a version that was asked for. */
 function usageError({ exitCode, code, message }: CommanderError): EvaClipError | undefined {
   if (exitCode === 0) return undefined;
   // Without a command, commander shows the help and has no message.

@@ -188,7 +188,11 @@ function addRun(command: Command): void {
       "--resume <path>",
       "go on from a checkpoint; `latest` is the newest of this --name, if it has one yet",
     )
-    .option("--restart-data", "on --resume, begin the data anew: for a data set that has changed", false)
+    .option(
+      "--restart-data",
+      "on --resume, start from the first sample again, for a data set that has changed",
+      false,
+    )
     .option(
       "--save-frequency <n>",
       "epochs between checkpoints; where their length is unknown, tenths of --steps, at most 1000 steps each",

@@ -109,7 +109,7 @@ function openStream(source: BatchSource, cursor: Json, folder: string): BatchStr
         : message;
     throw new EvaClipError(
       "ERR_EVACLIP_CHECKPOINT_MISMATCH",
-      `the data cannot go on from ${folder}: ${problem}. To begin the data anew: --restart-data (restartData in train())`,
+      `the data cannot continue from ${folder}: ${problem}. To start from the first sample again: --restart-data (restartData in train())`,
       { path: folder, ...details },
       { cause: error },
     );
