@@ -65,7 +65,7 @@ describe("packPadded", () => {
   });
 
   test("refuses what is not token rows or a context length", () => {
-    expect(() => packPadded([1, 2] as never, 2)).toThrow(/tokens must be a Int32Array, found an array of 2/);
+    expect(() => packPadded([1, 2] as never, 2)).toThrow(/tokens must be an Int32Array, found an array of 2/);
     expect(() => packPadded(Int32Array.of(1), 0)).toThrow(/contextLength must be at least 1, found 0/);
     expect(() => packPadded(Int32Array.of(1), "1" as never)).toThrow(/contextLength must be an integer/);
   });
