@@ -60,7 +60,7 @@ export const closedTerminal: Scenario = {
         // The terminal ends when its emulator is killed; the run gets SIGHUP, and errors for what it writes.
         const line = `script -qec "exec ${run.replaceAll('"', '\\"')}" /dev/null > /dev/null 2>&1 & emulator=$!
           for i in $(seq 300); do [ "$(wc -l < '${folder}/logs/${name}/metrics.jsonl' 2>/dev/null || echo 0)" -gt 3 ] && break; sleep 0.1; done
-          child=$(pgrep -P $emulator); kill -9 $emulator
+          read -r child _ < /proc/$emulator/task/$emulator/children; kill -9 $emulator
           for i in $(seq 300); do kill -0 $child 2>/dev/null || exit 0; sleep 0.1; done
           kill -9 $child; exit 9`;
         const ending = await runProgram(["-c", line], { command: "bash", limitMs: LIMIT_MS });
