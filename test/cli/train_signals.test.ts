@@ -4,7 +4,11 @@ let exit: jest.SpyInstance;
 beforeEach(() => {
   exit = jest.spyOn(process, "exit").mockImplementation((() => undefined) as never);
 });
-afterEach(() => jest.restoreAllMocks());
+afterEach(() => {
+  jest.restoreAllMocks();
+  // A process that a signal has stopped keeps listening until it ends.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.removeAllListeners(signal);
+});
 
 const send = (signal: NodeJS.Signals) => process.emit(signal, signal);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -42,7 +46,15 @@ test("before there is anything to stop, the first signal ends the process", () =
   expect(exit).toHaveBeenCalledWith(143);
 });
 
-test("afterwards the signals are as they were", () => {
+test("after a signal, another one cannot end the process by another status before it ends", () => {
+  const signals = new StopSignals();
+  signals.onFirst(() => undefined);
+  send("SIGTERM");
+  signals[Symbol.dispose]();
+  expect(process.listenerCount("SIGTERM")).toBe(1);
+});
+
+test("without a signal they are as they were afterwards", () => {
   const before = process.listenerCount("SIGTERM");
   new StopSignals()[Symbol.dispose]();
   expect(process.listenerCount("SIGTERM")).toBe(before);
