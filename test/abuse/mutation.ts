@@ -50,7 +50,7 @@ const VALUES: Readonly<Record<string, () => unknown>> = {
   "a null character": () => "a\0b",
   "a lone surrogate": () => "\ud800",
   __proto__: () => "__proto__",
-  "a missing path": () => "/nowhere/at/all",
+  "a missing path": () => "missing/at/all",
   "a device file": () => "/dev/zero",
   "an empty array": () => [],
   "an array of arrays": () => [[], [[]]],
