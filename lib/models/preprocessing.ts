@@ -51,6 +51,11 @@ export function samePreprocessing(a: Preprocessing, b: Preprocessing): boolean {
   return fields.every((field) => JSON.stringify(a[field]) === JSON.stringify(b[field]));
 }
 
+/** Whether a tower sees the same numbers for the same pixels; how images are cropped is up to the data. */
+export function sameNormalization(a: Preprocessing, b: Preprocessing): boolean {
+  return JSON.stringify([a.mean, a.std]) === JSON.stringify([b.mean, b.std]);
+}
+
 /** The field of a model's configuration; left out where it is CLIP's. */
 export const preprocessField = preprocessConfig
   .optional()

@@ -12,7 +12,7 @@ import { withStoredTokenizer } from "../checkpoints/stored_tokenizer";
 import type { TensorSource } from "../io/tensor_source";
 import { isEva } from "../models/clip_config";
 import { ClipModel } from "../models/clip_model";
-import { samePreprocessing } from "../models/preprocessing";
+import { sameNormalization } from "../models/preprocessing";
 import { tokenizerProblem } from "../models/stated_tokenizer";
 import type { Initializer } from "../parameter";
 import { openWeights } from "./open_weights";
@@ -121,9 +121,9 @@ async function checkActivation(
 async function checkInputs(model: ClipModel, source: TensorSource, stored: StoredLayout, towers: Towers) {
   const { path } = source;
   const images = towers === "text" ? undefined : await storedPreprocessing(source, stored.layout.name);
-  if (images && !samePreprocessing(images.preprocessing, model.preprocessing)) {
+  if (images && !sameNormalization(images.preprocessing, model.preprocessing)) {
     const message =
-      `${images.where} states another preprocessing of images than the model's: state it as preprocess_cfg of the model's ` +
+      `${images.where} states another mean and std of images than the model's: state them as preprocess_cfg of the model's ` +
       `configuration, ${JSON.stringify(images.preprocessing)}`;
     throw invalidConfig(message, {
       path,
@@ -147,7 +147,7 @@ async function checkInputs(model: ClipModel, source: TensorSource, stored: Store
  *
  * @returns the origin of every parameter
  * @throws EvaClipError as `loadWeights`; `ERR_EVACLIP_INVALID_CONFIG` when weights were trained with another activation than
- *   the model's, or nothing tells with which, or state another preprocessing or tokenizer
+ *   the model's, or nothing tells with which, or state another normalization of images or tokenizer
  */
 export async function loadPretrained(
   model: ClipModel,

@@ -307,14 +307,14 @@ describe("the activation that text weights were trained with", () => {
   });
 });
 
-test("weights that state another preprocessing or tokenizer than the model's are refused, and taken where they agree", async () => {
+test("weights that state another normalization or tokenizer than the model's are refused, and taken where they agree", async () => {
   const stating = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
   const source = await modelOf(configWith({}, {}, { preprocess_cfg: stating }), 5);
   const [weights] = await writeWeights(path("stating"), source);
   const plain = await modelOf(configWith({}), 6);
   const refused = {
     code: "ERR_EVACLIP_INVALID_CONFIG",
-    message: expect.stringMatching(/config\.json states another preprocessing/),
+    message: expect.stringMatching(/config\.json states another mean and std/),
   };
   await expect(loadPretrained(plain, { image: { path: weights! } })).rejects.toMatchObject(refused);
   await loadPretrained(plain, { text: { path: weights!, activation: "any" } });
