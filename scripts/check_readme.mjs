@@ -87,7 +87,10 @@ async function trainOneStep(folder, command) {
   child.stderr.on("data", (text) => (output += text));
   const ended = new Promise((resolve) => child.on("close", resolve));
   const watch = setInterval(() => {
-    if (lastStep(folder) > before) child.kill("SIGTERM");
+    if (lastStep(folder) <= before) return;
+    // Once: a second signal would end it without a checkpoint.
+    clearInterval(watch);
+    child.kill("SIGTERM");
   }, 500);
   const code = await ended;
   clearInterval(watch);
