@@ -206,7 +206,7 @@ int main() {
   version_1_in_a_container();
   version_2();
   both_versions();
-  limits_of_the_process();
+  if (address_space_can_be_limited) limits_of_the_process();
   untouched_memory_counts();
   small_pieces_add_up();
   touched_memory_counts_once();

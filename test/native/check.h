@@ -5,6 +5,13 @@
 
 namespace eva::test {
 
+/// AddressSanitizer maps terabytes of address space, which no limit of it may forbid.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool address_space_can_be_limited = false;
+#else
+constexpr bool address_space_can_be_limited = true;
+#endif
+
 inline int failures = 0;
 
 inline void check(bool condition, const std::string& what) {
