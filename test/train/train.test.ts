@@ -251,7 +251,7 @@ test("a batch is prepared while the device runs the step before it", async () =>
   const order: string[] = [];
   const data = batchesByStep((step) => {
     order.push(`prepare ${step}`);
-    return tinyBatch(step);
+    return tinyBatch(step, 128); // a step that takes a while
   });
   await outcome({ steps: 3, data }, {}, {}, (event) => {
     if (event.type === "step") order.push(`done ${event.step - 1}`);
