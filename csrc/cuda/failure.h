@@ -14,7 +14,7 @@ namespace eva::cuda {
   throw error("ERR_EVACLIP_GPU", "the GPU refused a command" + in, facts);
 }
 
-/// Calls body, and gives what the driver reports a code of ours.
+/// Calls body, translating CUDA errors to our error codes.
 template <class Body> auto translated(const Body& body, const std::string& where = "") {
   try {
     return body();

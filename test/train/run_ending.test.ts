@@ -73,7 +73,7 @@ describe("whatever ends a run, the last good step is saved first", () => {
       return step === 2 ? { ...batch, images: new Uint8Array(5) } : batch;
     });
     const { error } = await trainTiny(device, { data, checkpoint: { directory } });
-    expect(error).toBeDefined();
+    expect(error).toMatchObject({ code: expect.stringMatching(/^ERR_EVACLIP_/) });
     expect(await readdir(directory)).toContain("step-0000002");
   });
 

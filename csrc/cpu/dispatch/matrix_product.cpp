@@ -193,7 +193,7 @@ void matrix_product::prepared::run(std::array<void*, operands> addresses) {
 
 namespace {
 
-/// Calls body, and gives what oneDNN throws a code of ours.
+/// Calls body, translating oneDNN exceptions to our error codes.
 template <class Body> auto translated(const Body& body) {
   try {
     return body();
