@@ -45,7 +45,7 @@ test("while a program runs for 2 s the event loop is never held for 20 ms, and f
     await short(data);
     each = Math.min(each, (performance.now() - start) / 8);
   }
-  const long = await productChain(device, Math.ceil(4000 / each));; // half as long when the machine was busy before
+  const long = await productChain(device, Math.ceil(4000 / each)); // half as long when the machine was busy before
 
   const held = await eventLoopHeldMs(20, async () => {
     const begin = performance.now();
