@@ -141,13 +141,13 @@ std::byte* bytes_of(const Napi::Value& value, int64_t expected, const char* what
 }
 
 std::shared_ptr<const std::byte> input_from(const Napi::Value& value, int64_t expected, const char* what,
-                                            task& reader) {
+                                            input_memory& memory, task& reader) {
   const array_view view = view_of(value, expected, what);
   if (view.shared) {
     reader.pinned.push_back(Napi::Persistent(value.As<Napi::Object>()));
     return {std::shared_ptr<void>(), view.data};
   }
-  std::shared_ptr<std::byte[]> copy(new std::byte[size_t(view.bytes)]);
+  const auto copy = memory.take(size_t(view.bytes));
   if (view.bytes > 0) std::memcpy(copy.get(), view.data, size_t(view.bytes));
   return {copy, copy.get()};
 }

@@ -23,9 +23,9 @@ Napi::Array to_js(Napi::Env env, const shape& dims);
 /// The bytes of a typed array, checked against a size.
 std::byte* bytes_of(const Napi::Value& value, int64_t expected, const char* what);
 
-/// The same for a task that reads them later: a copy, because an ArrayBuffer can be detached or shrunk
-/// meanwhile. What a SharedArrayBuffer holds stays where it is, so it is read in place.
+/// The same for a task that reads them later: a copy in `memory`, because an ArrayBuffer can be detached or
+/// shrunk meanwhile. What a SharedArrayBuffer holds stays where it is, so it is read in place.
 std::shared_ptr<const std::byte> input_from(const Napi::Value& value, int64_t expected, const char* what,
-                                            task& reader);
+                                            input_memory& memory, task& reader);
 
 }  // namespace eva::napi

@@ -141,11 +141,13 @@ Napi::Value device_object::create_parameter(const Napi::CallbackInfo& info) {
 // After the work that was started, all memory is given back and the thread ends.
 Napi::Value device_object::close(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const auto released = queue_->run(info.Env(), {.work = [on = device_] { on->release(); },
-                                                   .result = [on = device_](Napi::Env env) -> Napi::Value {
-                                                     on->stop();
-                                                     return env.Undefined();
-                                                   }});
+    const auto released =
+        queue_->run(info.Env(), {.work = [on = device_] { on->release(); },
+                                 .result = [on = device_, queue = queue_](Napi::Env env) -> Napi::Value {
+                                   on->stop();
+                                   queue->inputs().clear();
+                                   return env.Undefined();
+                                 }});
     device_->close();
     return released;
   });
@@ -167,9 +169,8 @@ parameter parameter_object::storage() const {
 Napi::Value parameter_object::write(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     task work;
-    work.work = [to = storage(), from = input_from(info[0], parameter_->bytes(), "data", work)] {
-      to.write(from.get());
-    };
+    work.work = [to = storage(), from = input_from(info[0], parameter_->bytes(), "data", queue_->inputs(),
+                                                   work)] { to.write(from.get()); };
     return queue_->run(info.Env(), std::move(work));
   });
 }

@@ -113,7 +113,8 @@ Napi::Value program_object::run(const Napi::CallbackInfo& info) {
     std::vector<program::source> inputs;
     std::vector<std::shared_ptr<const std::byte>> owned;
     for (uint32_t i = 0; i < ids.size(); ++i) {
-      owned.push_back(input_from(given.Get(i), target->type_of(ids[i]).bytes(), "an input", work));
+      owned.push_back(
+          input_from(given.Get(i), target->type_of(ids[i]).bytes(), "an input", queue_->inputs(), work));
       inputs.push_back({ids[i], owned.back().get()});
     }
     std::vector<void*> outputs;

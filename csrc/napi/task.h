@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "napi/environment.h"
+#include "napi/input_memory.h"
 
 namespace eva::napi {
 
@@ -27,6 +28,9 @@ class task_queue {
   /// Must be called on the JavaScript thread. Rejects with disposed_error once the device has been closed.
   Napi::Promise run(Napi::Env env, task work);
 
+  /// Where the tasks' inputs are copied to.
+  input_memory& inputs() { return inputs_; }
+
  private:
   struct pending;
   static void settle(Napi::Env env, Napi::Function, std::nullptr_t*, pending* done);
@@ -36,6 +40,7 @@ class task_queue {
   std::shared_ptr<int> unsettled_ = std::make_shared<int>(0);
   std::shared_ptr<bool> channel_open_ = std::make_shared<bool>(true);
   channel channel_;
+  input_memory inputs_;
 };
 
 }  // namespace eva::napi

@@ -60,6 +60,17 @@ describe.each(Object.keys(LATER))("an array that %s after the call", (what) => {
   });
 });
 
+test("each of the calls under way has inputs of its own, in memory that earlier calls have used, too", async () => {
+  const program = await double();
+  for (const round of [1, 2, 3]) {
+    const values = [1, 2, 3, 4].slice(0, 1 + round).map((value) => value * round);
+    const running = values.map((value) => program({ x: new Float32Array(COUNT).fill(value) }));
+    for (const [i, { y }] of (await Promise.all(running)).entries())
+      expect(y.data.every((value) => value === 2 * values[i]!)).toBe(true);
+  }
+  program.dispose();
+});
+
 test("arrays in shared memory are accepted everywhere", async () => {
   const program = await double();
   const x = new Float32Array(new SharedArrayBuffer(COUNT * 4)).fill(3);
