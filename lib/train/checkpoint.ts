@@ -4,6 +4,7 @@ import { z } from "zod";
 import { checkArgument, instanceOf, options, pathText, positiveInteger, wholeNumber } from "../arguments";
 import { CONFIG_FILE } from "../checkpoints/resolve_config";
 import { writeError } from "../io/file_error";
+import { writeJson } from "../io/json_file";
 import { makeFolder } from "../io/make_folder";
 import { ClipModel } from "../models/clip_model";
 import { Optimizer } from "../optim/optimizer";
@@ -16,7 +17,6 @@ import {
   recoverFolder,
   setLatest,
 } from "./checkpoint_folder";
-import { syncFolder, writeDurably } from "./durable_file";
 import { readParameters, writeParameters } from "./parameter_file";
 import {
   readStateFile,
@@ -59,9 +59,8 @@ async function writeFiles(folder: string, { model, optimizer, state }: Checkpoin
     optimizer: await writeParameters(join(folder, OPTIMIZER_FILE), optimizer.state()),
   };
   const file: StateFile = { ...state, checksums };
-  await writeDurably(join(folder, STATE_FILE), `${JSON.stringify(file, null, 2)}\n`);
-  await writeDurably(join(folder, CONFIG_FILE), `${JSON.stringify(model.config, null, 2)}\n`);
-  await syncFolder(folder);
+  await writeJson(join(folder, STATE_FILE), file);
+  await writeJson(join(folder, CONFIG_FILE), model.config);
 }
 
 /** Removes the oldest checkpoints of a lineage, and never the newest written or those of other lineages. */

@@ -2,8 +2,8 @@ import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { EvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
+import { replaceFile } from "../io/replace_file";
 import { openSafetensors } from "../io/safetensors";
-import { replaceFile } from "./durable_file";
 import { readTrainerState, type TrainerState } from "./trainer_state";
 
 /** The names inside a checkpoint's folder. */
@@ -16,7 +16,7 @@ const CHECKPOINT_NAME = /^step-\d+$/;
 /** A checkpoint that another of its name is about to replace. */
 const REPLACED = ".old";
 const REPLACED_NAME = /^step-\d+\.old$/;
-const UNFINISHED_NAME = /^step-\d+\.tmp$|^(latest|run\.json)\.tmp$/;
+const UNFINISHED_NAME = /^step-\d+\.tmp$/;
 
 export function checkpointName(step: number): string {
   return `step-${String(step).padStart(7, "0")}`;
@@ -66,7 +66,7 @@ export async function moveInto(folder: string, target: string): Promise<void> {
 
 /** Makes `latest` name a checkpoint of the folder. */
 export async function setLatest(root: string, name: string): Promise<void> {
-  await replaceFile(join(root, LATEST_FILE), `${name}\n`);
+  await replaceFile(join(root, LATEST_FILE), (file) => file.writeFile(`${name}\n`));
 }
 
 /** The state of a checkpoint whose files are all there and as long as they say, or undefined. */

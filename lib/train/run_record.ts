@@ -3,10 +3,8 @@ import { realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { EvaClipError } from "../errors";
-import { writeError } from "../io/file_error";
-import { readJson } from "../io/json_file";
+import { readJson, writeJson } from "../io/json_file";
 import { listCheckpoints, MODEL_FILE, namedLatest, newestCheckpoint, setLatest } from "./checkpoint_folder";
-import { replaceFile } from "./durable_file";
 import { readTrainerState, type TrainerState } from "./trainer_state";
 
 const RECORD_FILE = "run.json";
@@ -112,11 +110,6 @@ async function expectEmpty(root: string, advice: string): Promise<void> {
 
 /** Records that the run starts, so that `latest` is its from now on. */
 export async function recordStart(root: string, { record, name }: RunStart): Promise<void> {
-  const path = join(root, RECORD_FILE);
-  try {
-    await replaceFile(path, `${JSON.stringify(record, null, 2)}\n`);
-    if (name !== undefined) await setLatest(root, name);
-  } catch (error) {
-    throw writeError(path, error);
-  }
+  await writeJson(join(root, RECORD_FILE), record);
+  if (name !== undefined) await setLatest(root, name);
 }

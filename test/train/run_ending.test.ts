@@ -1,4 +1,4 @@
-import fileSystem, { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import fileSystem, { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Device } from "../../lib/device";
@@ -218,7 +218,10 @@ describe("metrics that cannot be written", () => {
 test("what a killed save left behind is cleared away when the next run starts", async () => {
   const directory = join(folder, "killed");
   await mkdir(join(directory, "step-0000004.tmp"), { recursive: true });
-  await writeFile(join(directory, "latest.tmp"), "step-");
+  const leftover = join(directory, "latest.0123abcd-1-0123abcd.tmp"); // of another machine, two days ago
+  await writeFile(leftover, "step-");
+  const then = Date.now() / 1000 - 2 * 86_400;
+  await utimes(leftover, then, then);
   await trainTiny(device, { steps: 1, checkpoint: { directory } });
   expect((await readdir(directory)).sort()).toEqual(["latest", "run.json", "step-0000001"]);
 });
