@@ -47,7 +47,8 @@ export const anyFunction = z.custom<(...given: never[]) => unknown>(
 export const abortSignal = z.custom<AbortSignal>(
   (value) =>
     typeof (value as AbortSignal | null)?.aborted === "boolean" &&
-    typeof (value as AbortSignal).addEventListener === "function",
+    typeof (value as AbortSignal).addEventListener === "function" &&
+    typeof (value as AbortSignal).removeEventListener === "function",
   { error: "an AbortSignal" },
 );
 
@@ -93,18 +94,39 @@ export function checkArgument<T extends z.ZodType>(
   value: unknown,
   schema: T,
 ): asserts value is z.input<T> {
-  checkLength(name, value);
-  for (const key of fieldsAt(schema, [])) {
-    checkLength(`${name}.${key}`, (value as Record<string, unknown> | null | undefined)?.[key]);
+  try {
+    checkReadable(name, value, schema);
+  } catch (error) {
+    if (error instanceof EvaClipError) throw error;
+    // A getter or a Proxy of the caller's threw.
+    const message = `${name} cannot be read: ${shortened(String((error as Error | undefined)?.message))}`;
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { field: name }, { cause: error });
   }
-  if (ArrayBuffer.isView(value) && hasFields(schema)) {
-    // An empty one has no field that is unknown, but methods with the names of options.
-    throw invalidArgument(`${name} must be an object, found ${describeValue(value)}`, { field: name });
+}
+
+function checkReadable(name: string, value: unknown, schema: z.ZodType): void {
+  checkLength(name, value);
+  requireFields(name, value, schema, []);
+  for (const key of fieldsAt(schema, [])) {
+    const field = (value as Record<string, unknown> | null | undefined)?.[key];
+    checkLength(`${name}.${key}`, field);
+    requireFields(`${name}.${key}`, field, schema, [key]);
   }
   if (schema.safeParse(value).success) return;
   // Only what is refused is parsed with its input, which takes a hundred times as long.
   const { error } = schema.safeParse(value, { reportInput: true });
   if (error) throw argumentError(name, error.issues[0]!, schema);
+}
+
+/**
+ * Refuses a Map, a Promise, a Date, a typed array, … for an object of options: it has no field that is unknown, but may
+ * have methods with the names of options.
+ */
+function requireFields(name: string, value: unknown, schema: z.ZodType, path: readonly PropertyKey[]): void {
+  if (typeof value !== "object" || fieldsAt(schema, path).length === 0) return;
+  const tag = Object.prototype.toString.call(value);
+  if (["[object Object]", "[object Module]", "[object Null]", "[object Array]"].includes(tag)) return;
+  throw invalidArgument(`${name} must be an object, found ${describeValue(value)}`, { field: name });
 }
 
 function argumentError(name: string, issue: z.core.$ZodIssue, schema: z.ZodType): EvaClipError {
@@ -136,10 +158,6 @@ function expectation(issue: z.core.$ZodIssue): string {
 function unitOf(origin: string): string {
   if (origin === "array") return "a list of length ";
   return origin === "string" ? "a string of length " : "";
-}
-
-function hasFields(schema: z.ZodType): boolean {
-  return fieldsAt(schema, []).length > 0;
 }
 
 /** The names that an object inside a schema may have. */

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { z } from "zod";
 import {
   anyFunction,
@@ -135,7 +136,9 @@ function surface(compiled: NativeProgram): Pick<Program, "stats" | "startProfile
 }
 
 function checkOutputs<Out extends Outputs>(returned: Out): Out {
-  if (typeof returned !== "object" || returned === null || returned instanceof Promise) {
+  // What an async body fails with later, because it is outside of the recording then, is this error's consequence.
+  if (types.isPromise(returned)) returned.catch(() => undefined);
+  if (Object.prototype.toString.call(returned) !== "[object Object]") {
     throw invalidArgument(`compile: body must return an object of tensors, found ${describeValue(returned)}`);
   }
   for (const [name, output] of Object.entries(returned)) {

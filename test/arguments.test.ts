@@ -64,8 +64,28 @@ test.each([
   [null, "encode: options must be an object, found null"],
   ["text", 'encode: options must be an object, found "text"'],
   [[], "encode: options must be an object, found an array of 0"],
+  [new Map([["batchSize", 3]]), "encode: options must be an object, found an object of class Map"],
+  [Promise.resolve({}), "encode: options must be an object, found an object of class Promise"],
+  [new Uint8Array(0), "encode: options must be an object, found Uint8Array of 0"],
+  [{ checkpoint: new Map() }, "encode: options.checkpoint must be an object, found an object of class Map"],
 ])("%p is refused with the place, what it must be and what was found", (value, message) => {
   expect(refusal(value)).toBe(message);
+});
+
+test("what throws when it is read is refused, with its cause", () => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  expect(refusal(proxy)).toContain("encode: options cannot be read: ");
+  const cause = new Error("no such luck");
+  const throwing = {
+    get batchSize(): number {
+      throw cause;
+    },
+  };
+  expect(refusal(throwing)).toBe("encode: options cannot be read: no such luck");
+  expect(() => checkArgument("encode: options", throwing, schema)).toThrow(
+    expect.objectContaining({ cause }),
+  );
 });
 
 test("what fits is accepted", () => {

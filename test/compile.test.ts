@@ -111,6 +111,28 @@ describe("compile", () => {
     expect(error.stack).toContain("compile.test.ts");
   });
 
+  test.each<[string, () => unknown]>([
+    ["an async function", async () => ({ y: scale(constant(1), 2) })],
+    [
+      "an async function that fails later",
+      async () => {
+        await null;
+        return { y: constant(1) };
+      },
+    ],
+    ["a generator", function* () {}],
+    ["a Map", () => new Map([["y", constant(1)]])],
+  ])("a body that is or gives %s is refused, and nothing is rejected unheard", async (_, body) => {
+    const unheard = jest.fn();
+    process.on("unhandledRejection", unheard);
+    const error = await failure(compile(device, {}, body as never));
+    await new Promise(setImmediate);
+    process.off("unhandledRejection", unheard);
+    expect(error.code).toBe("ERR_EVACLIP_INVALID_ARGUMENT");
+    expect(error.message).toContain("body must return an object of tensors");
+    expect(unheard).not.toHaveBeenCalled();
+  });
+
   test("ops outside compile are refused", () => {
     expect(() => constant(1)).toThrow(expect.objectContaining({ code: "ERR_EVACLIP_NOT_RECORDING" }));
   });

@@ -15,6 +15,8 @@ interface Header {
   readonly bits: number;
   /** Of R, G and B in pixels of 16, 24 and 32 bits. */
   readonly masks: readonly [number, number, number];
+  /** Offset of what follows the header and its masks. */
+  readonly end: number;
   /** Offset, entry size and length of the color table. */
   readonly table: { readonly offset: number; readonly entryBytes: number; readonly entries: number };
 }
@@ -27,7 +29,7 @@ function readHeader(bytes: Buffer): Header {
   if (size === OS2_HEADER_BYTES) {
     const [width, height, bits] = [bytes.readUInt16LE(18), bytes.readUInt16LE(20), bytes.readUInt16LE(24)];
     const table = { offset: FILE_HEADER_BYTES + size, entryBytes: 3, entries: 2 ** bits };
-    return { width, height, topDown: false, bits, masks: MASKS_888, table };
+    return { width, height, topDown: false, bits, masks: MASKS_888, end: table.offset, table };
   }
   if (![40, 52, 56, 64, 108, 124].includes(size)) throw new Error(`the BMP has a header of ${size} bytes`);
   const [width, height, bits] = [bytes.readInt32LE(18), bytes.readInt32LE(22), bytes.readUInt16LE(28)];
@@ -42,7 +44,8 @@ function readHeader(bytes: Buffer): Header {
     entryBytes: 4,
     entries: bytes.readUInt32LE(46) || 2 ** bits,
   };
-  return { width, height: Math.abs(height), topDown: height < 0, bits, masks, table };
+  const end = hasMasks && size === 40 ? table.offset + 12 : table.offset;
+  return { width, height: Math.abs(height), topDown: height < 0, bits, masks, end, table };
 }
 
 /** R, G, B of every index; an index beyond the table is black. */
@@ -53,6 +56,15 @@ function readTable(bytes: Buffer, { bits, table }: Header): Uint8Array {
     for (let c = 0; c < 3; c++) colors[3 * i + c] = bytes.readUInt8(entry + 2 - c);
   }
   return colors;
+}
+
+/** Where the pixels begin, which some writers leave out; a color table is never among them. */
+function firstRow(bytes: Buffer, { bits, end, table }: Header): number {
+  const stated = bytes.readUInt32LE(10);
+  const tableBytes = bits <= 8 ? table.entries * table.entryBytes : 0;
+  if (stated === 0 || (stated === end && bits <= 8)) return end + tableBytes;
+  if (stated < end) throw new Error(`the BMP's pixels begin at ${stated}, within its header of ${end} bytes`);
+  return stated;
 }
 
 type RowReader = (row: number, target: number) => void;
@@ -97,7 +109,7 @@ export async function decodeBitmap(given: Uint8Array): Promise<RawImage> {
   const { width, height, topDown, bits } = header;
   if (![1, 4, 8, 16, 24, 32].includes(bits)) throw new Error(`the BMP has ${bits} bits per pixel`);
   requirePixels(width, height);
-  const start = bytes.readUInt32LE(10);
+  const start = firstRow(bytes, header);
   const stride = 4 * Math.ceil((width * bits) / 32);
   const needed = start + (height - 1) * stride + Math.ceil((width * bits) / 8);
   if (bytes.length < needed)

@@ -50,8 +50,8 @@ export async function plainFromPixels(image: RawImage): Promise<PlainImage> {
 }
 
 /** CMYK to RGB as Pillow does it, without color profiles: white minus black, minus the ink's share of it. */
-async function rgbFromCmyk(file: Uint8Array): Promise<PlainImage> {
-  const { data, info } = await sharp(file, OPTIONS)
+async function rgbFromCmyk(image: Sharp): Promise<PlainImage> {
+  const { data, info } = await image
     .pipelineColourspace("cmyk")
     .toColourspace("cmyk")
     .raw()
@@ -110,12 +110,13 @@ async function plainFromSharp(file: Uint8Array, format: ImageFormat): Promise<Pl
   const metadata = await sharp(file, OPTIONS).metadata();
   const { width, height, orientation = 1 } = metadata;
   if (metadata.isProgressive && format === "jpeg") requireScans(file, width * height);
-  if (metadata.space === "cmyk") return rgbFromCmyk(file);
+  if (metadata.depth === "char") throw new Error("signed 8-bit samples are not read");
   // Of all formats Pillow turns TIFF alone as its tag says.
   const isTurned = format === "tiff" && orientation !== 1;
   const open = () => sharp(file, OPTIONS);
   if (isPlain(metadata) && !isTurned) return { width, height, open };
-  return inPassOfItsOwn(isTurned ? open().autoOrient() : open(), width * height);
+  const upright = isTurned ? open().autoOrient() : open();
+  return metadata.space === "cmyk" ? rgbFromCmyk(upright) : inPassOfItsOwn(upright, width * height);
 }
 
 /**

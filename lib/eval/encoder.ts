@@ -1,10 +1,11 @@
+import { types } from "node:util";
 import { z } from "zod";
-import { checkArgument } from "../arguments";
+import { checkArgument, describeValue } from "../arguments";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import type { Preprocessing } from "../models/preprocessing";
 import { abortable, throwIfAborted } from "../train/abortable";
-import { firstNotFinite, notFinite } from "./finite";
+import { checkEmbedding, firstNotFinite, notFinite } from "./finite";
 
 /** Rows of numbers one after another: [N, E], row-major. */
 export type Rows = Float32Array;
@@ -60,6 +61,36 @@ export async function useEncoder<T>(
   return abortable(encoder.asOneCall ? encoder.asOneCall(work) : work(encoder), signal);
 }
 
+/** Checks what an encoder gives. @throws EvaClipError `ERR_EVACLIP_SHAPE` */
+export function checkRows(name: string, rows: unknown, expected: number): asserts rows is Rows {
+  if (types.isFloat32Array(rows) && rows.length === expected) return;
+  const actual = describeValue(rows);
+  const message = `${name} must be a Float32Array of ${expected}, found ${actual}`;
+  throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected, actual });
+}
+
+/**
+ * Embeddings of captions, one per caption: finite rows of E numbers.
+ * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the encoder gives anything else; `ERR_EVACLIP_NOT_FINITE`
+ */
+export async function encodeCaptions(
+  encoder: Pick<Encoder, "embedDim" | "encodeText">,
+  captions: readonly string[],
+  signal?: AbortSignal,
+): Promise<Float32Array[]> {
+  const rows: unknown = await encoder.encodeText(captions, signal ? { signal } : {});
+  if (!Array.isArray(rows) || rows.length !== captions.length) {
+    const message = `the embeddings of ${captions.length} captions must be a list of as many, found ${describeValue(rows)}`;
+    throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected: captions.length });
+  }
+  captions.forEach((caption, i) => {
+    const name = describeValue(caption);
+    checkRows(`the embedding of ${name}`, rows[i], encoder.embedDim);
+    checkEmbedding(rows[i], undefined, i, () => name);
+  });
+  return rows as Float32Array[];
+}
+
 /**
  * The products of every row of a [N, E] with every row of b [M, E]. → [N, M]
  * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` naming the rows whose product is NaN or infinite; `ERR_EVACLIP_SHAPE`
@@ -73,10 +104,7 @@ export async function scoresOf(
   const [n, m] = [a.length / encoder.embedDim, b.length / encoder.embedDim];
   if (n * m === 0) return new Float32Array(0);
   const scores = await encoder.products(a, b);
-  if (scores.length !== n * m) {
-    const message = `the products of ${n} rows with ${m} must be ${n * m} numbers, found ${scores.length}`;
-    throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected: n * m, actual: scores.length });
-  }
+  checkRows(`the products of ${n} rows with ${m}`, scores, n * m);
   const bad = firstNotFinite(scores);
   if (bad < 0) return scores;
   const [row, column] = [Math.floor(bad / m), bad % m];

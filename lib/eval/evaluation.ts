@@ -5,8 +5,8 @@ import type { Dataset } from "../data/dataset";
 import { createLoader } from "../data/loader";
 import { EvaClipError } from "../errors";
 import { CLIP_PREPROCESSING, describePreprocessing } from "../models/preprocessing";
-import type { Encoder, Rows } from "./encoder";
-import { notFinite } from "./finite";
+import { checkRows, type Encoder, type Rows } from "./encoder";
+import { checkEmbedding, notFinite } from "./finite";
 
 const DEFAULT_BATCH = 32;
 
@@ -53,17 +53,20 @@ export async function encodeBatch(
   { images, size, samples }: Batch,
   signal?: AbortSignal,
 ): Promise<Rows> {
-  const rows = await encoder.encodePixels(images, size, signal ? { signal } : {}).catch((error: unknown) => {
-    const { code, message, details } = error as EvaClipError;
-    const key = samples[Number(details?.index)]?.key;
-    throw code === "ERR_EVACLIP_NOT_FINITE" && key !== undefined
-      ? notFinite(`${key}: ${message}`, { ...details, key })
-      : error;
+  const { embedDim } = encoder;
+  let rows: Rows;
+  try {
+    rows = await encoder.encodePixels(images, size, signal ? { signal } : {});
+  } catch (error) {
+    if (!(error instanceof EvaClipError) || error.code !== "ERR_EVACLIP_NOT_FINITE") throw error;
+    const key = samples[Number(error.details?.index)]?.key;
+    throw key === undefined ? error : notFinite(`${key}: ${error.message}`, { ...error.details, key });
+  }
+  checkRows(`the embeddings of ${size} images`, rows, size * embedDim);
+  samples.forEach(({ key }, i) => {
+    checkEmbedding(rows.subarray(i * embedDim, (i + 1) * embedDim), undefined, i, () => key);
   });
-  const expected = size * encoder.embedDim;
-  if (rows.length === expected) return rows;
-  const message = `the embeddings of ${size} images must be ${expected} numbers, found ${rows.length}`;
-  throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected, actual: rows.length });
+  return rows;
 }
 
 export function countSkips(skips: Skips): number {

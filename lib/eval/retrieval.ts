@@ -3,7 +3,15 @@ import { checkArgument, options } from "../arguments";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import { throwIfAborted } from "../train/abortable";
-import { checkEvaluated, type Encoder, type Rows, scoresOf, stackRows, useEncoder } from "./encoder";
+import {
+  checkEvaluated,
+  type Encoder,
+  encodeCaptions,
+  type Rows,
+  scoresOf,
+  stackRows,
+  useEncoder,
+} from "./encoder";
 import {
   countSkips,
   describeImages,
@@ -119,12 +127,12 @@ async function encodeImages(encoder: Encoder, dataset: Dataset, options: Evaluat
   return { images: stackRows(features, encoder.embedDim), captions, skips };
 }
 
-async function encodeCaptions(encoder: Encoder, captions: readonly string[], signal?: AbortSignal) {
+async function encodeAllCaptions(encoder: Encoder, captions: readonly string[], signal?: AbortSignal) {
   const rows: Float32Array[] = [];
   for (let start = 0; start < captions.length; start += CAPTIONS_AT_ONCE) {
     throwIfAborted(signal);
     const some = captions.slice(start, start + CAPTIONS_AT_ONCE);
-    rows.push(...(await encoder.encodeText(some, signal ? { signal } : {})));
+    rows.push(...(await encodeCaptions(encoder, some, signal)));
   }
   return stackRows(rows, encoder.embedDim);
 }
@@ -161,7 +169,7 @@ async function retrieval(
   const imageOf = captions.flatMap((own, image) => own.map(() => image));
   const captionsOf: number[][] = captions.map(() => []);
   imageOf.forEach((image, caption) => captionsOf[image]!.push(caption));
-  const texts = await encodeCaptions(encoder, captions.flat(), signal);
+  const texts = await encodeAllCaptions(encoder, captions.flat(), signal);
   const imageRanks = await bestRanks(encoder, images, texts, (image) => captionsOf[image]!, signal);
   const textRanks = await bestRanks(encoder, texts, images, (caption) => [imageOf[caption]!], signal);
   return {

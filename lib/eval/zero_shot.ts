@@ -3,7 +3,15 @@ import type { Batch } from "../data/batch";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import { throwIfAborted } from "../train/abortable";
-import { checkEvaluated, type Encoder, type Rows, scoresOf, stackRows, useEncoder } from "./encoder";
+import {
+  checkEvaluated,
+  type Encoder,
+  encodeCaptions,
+  type Rows,
+  scoresOf,
+  stackRows,
+  useEncoder,
+} from "./encoder";
 import {
   countSkips,
   describeImages,
@@ -66,7 +74,7 @@ export async function zeroShotWeights(
     throwIfAborted(signal);
     const some = classes.slice(start, start + CLASSES_AT_ONCE);
     const prompts = some.flatMap((name) => promptsFor(name, templates));
-    const embeddings = await encoder.encodeText(prompts, signal ? { signal } : {});
+    const embeddings = await encodeCaptions(encoder, prompts, signal);
     some.forEach((name, i) => {
       const own = embeddings.slice(i * templates.length, (i + 1) * templates.length);
       weights.push(meanDirection(own, name));

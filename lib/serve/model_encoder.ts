@@ -108,7 +108,7 @@ export class ModelEncoder implements Encoder {
   async logitScale(): Promise<number> {
     const value = (await this.model.logitScale.read()).item();
     const scale = Math.exp(value);
-    if (Number.isFinite(scale)) return scale;
+    if (Number.isFinite(value) && Number.isFinite(scale)) return scale;
     throw notFinite(`the parameter ${this.model.logitScale.name} is ${value}, and e to it is ${scale}`, {
       parameter: this.model.logitScale.name,
       value,

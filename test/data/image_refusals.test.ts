@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -63,6 +64,14 @@ describe("what is not known to be bounded is refused by content, whatever its na
       await expect(decodeImage(bytes, 8)).rejects.toMatchObject({ reason: "undecodable_image" });
     }
   });
+});
+
+test("a BMP whose pixels would begin in its header is refused", async () => {
+  const bmp = readFileSync(join(__dirname, "../fixtures/images/rgb.bmp"));
+  bmp.writeUInt32LE(20, 10);
+  await expect(decodeImage(bmp, 8)).rejects.toThrow(
+    "the BMP's pixels begin at 20, within its header of 54 bytes",
+  );
 });
 
 test("FIFOs, devices and directories are refused without opening, also through links", async () => {

@@ -148,6 +148,14 @@ test("nothing left to score is an error", async () => {
 test.each([
   ["NaN in an embedding", { encodePixels: async (_: unknown, batch: number) => nan(batch * EMBED) }],
   ["NaN in a caption's", { encodeText: async (texts: readonly string[]) => texts.map(() => nan(EMBED)) }],
+  [
+    "NaN in an embedding whose products hide it",
+    {
+      encodePixels: async (_: unknown, batch: number) => nan(batch * EMBED),
+      products: async (a: Float32Array, b: Float32Array) =>
+        new Float32Array((a.length * b.length) / EMBED ** 2),
+    },
+  ],
   ["infinite products", { products: async () => new Float32Array(4).fill(Number.POSITIVE_INFINITY) }],
 ])("%s is never a rank", async (_, broken) => {
   const model = { ...encoder, ...broken } as Encoder;
@@ -164,6 +172,8 @@ test.each([
 test.each([
   ["too few products", { products: async () => new Float32Array(1) }],
   ["too few embeddings", { encodePixels: async () => new Float32Array(EMBED) }],
+  ["embeddings of no type", { encodePixels: async () => undefined }],
+  ["too few captions' embeddings", { encodeText: async () => [] }],
 ])("%s are an error", async (_, broken) => {
   const model = { ...encoder, ...broken } as Encoder;
   await expect(

@@ -90,7 +90,7 @@ test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
   },
 );
 
-test("prompts that are not finite or cancel out are an error that names the class", async () => {
+test("prompts that are not finite or cancel out are an error that names them or the class", async () => {
   const broken = (rows: Float32Array[]): Encoder => ({ ...encoder, encodeText: async () => rows });
   const weights = (rows: number[][]) =>
     zeroShotWeights(broken(rows.map((row) => Float32Array.from(row))), ["red"], ["a {}", "the {}"]);
@@ -106,9 +106,30 @@ test("prompts that are not finite or cancel out are an error that names the clas
   ]) {
     await expect(weights(rows)).rejects.toMatchObject({
       code: "ERR_EVACLIP_NOT_FINITE",
-      message: expect.stringContaining('"red"'),
+      message: expect.stringContaining('red"'),
     });
   }
+});
+
+test.each<[string, unknown, string]>([
+  ["fewer rows than captions", [], "found an array of 0"],
+  ["one matrix", new Float32Array(6), "found Float32Array of 6"],
+  ["rows that are too short", [new Float32Array(2), new Float32Array(2)], "found Float32Array of 2"],
+  [
+    "rows of another type",
+    [
+      [1, 0, 0],
+      [1, 0, 0],
+    ],
+    "found an array of 3",
+  ],
+  ["no rows", undefined, "found undefined"],
+])("an encoder that gives %s for captions is an error", async (_, rows, found) => {
+  const broken = { ...encoder, encodeText: async () => rows as Float32Array[] };
+  await expect(zeroShotWeights(broken, ["red"], ["a {}", "the {}"])).rejects.toMatchObject({
+    code: "ERR_EVACLIP_SHAPE",
+    message: expect.stringContaining(found),
+  });
 });
 
 const broken = () =>

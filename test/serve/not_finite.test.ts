@@ -70,11 +70,14 @@ test("an embedding whose length overflows f32 has no unit length", async () => {
   });
 });
 
-test.each([Number.NaN, Number.POSITIVE_INFINITY, 1000])("a logit scale of e^%p", async (value) => {
-  await withParameter("logit_scale", value, async (broken) => {
-    await expect(broken.classify(picture, ["cat", "dog"])).rejects.toMatchObject(notFinite("logit_scale"));
-  });
-});
+test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1000])(
+  "a logit scale of e^%p",
+  async (value) => {
+    await withParameter("logit_scale", value, async (broken) => {
+      await expect(broken.classify(picture, ["cat", "dog"])).rejects.toMatchObject(notFinite("logit_scale"));
+    });
+  },
+);
 
 test.each([Number.NaN, Number.POSITIVE_INFINITY])("a pixel of %p is named", async (value) => {
   const pixels = new Float32Array(3 * PIXELS);
