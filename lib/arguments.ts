@@ -119,13 +119,14 @@ function checkReadable(name: string, value: unknown, schema: z.ZodType): void {
 }
 
 /**
- * Refuses a Map, a Promise, a Date, a typed array, … for an object of options: it has no field that is unknown, but may
- * have methods with the names of options.
+ * Refuses a Map, a Promise, a Date, a typed array, … in place of an object with fields, which the schema would take for
+ * one without any. The schema itself refuses null and arrays, in its own words.
  */
 function requireFields(name: string, value: unknown, schema: z.ZodType, path: readonly PropertyKey[]): void {
-  if (typeof value !== "object" || fieldsAt(schema, path).length === 0) return;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return;
+  if (fieldsAt(schema, path).length === 0) return;
   const tag = Object.prototype.toString.call(value);
-  if (["[object Object]", "[object Module]", "[object Null]", "[object Array]"].includes(tag)) return;
+  if (tag === "[object Object]" || tag === "[object Module]") return;
   throw invalidArgument(`${name} must be an object, found ${describeValue(value)}`, { field: name });
 }
 

@@ -136,7 +136,7 @@ function surface(compiled: NativeProgram): Pick<Program, "stats" | "startProfile
 }
 
 function checkOutputs<Out extends Outputs>(returned: Out): Out {
-  // What an async body fails with later, because it is outside of the recording then, is this error's consequence.
+  // An async body may reject later, when recording has ended; the error below already tells the caller.
   if (types.isPromise(returned)) returned.catch(() => undefined);
   if (Object.prototype.toString.call(returned) !== "[object Object]") {
     throw invalidArgument(`compile: body must return an object of tensors, found ${describeValue(returned)}`);

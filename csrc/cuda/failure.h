@@ -5,7 +5,7 @@
 
 namespace eva::cuda {
 
-/// What the driver reports as an error of ours; `where` is the op with its operands, or what was done.
+/// Throws a CUDA error as an `eva::error`; `where` names the op and its operands, or the action that failed.
 [[noreturn]] inline void fail(const device::error& failure, const std::string& where) {
   const error::detail_map facts = {{"where", where}, {"driver", failure.what()}};
   const std::string in = (where.empty() ? "" : " in " + where) + ": " + failure.what();

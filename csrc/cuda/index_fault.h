@@ -27,18 +27,18 @@ struct index_fault {
   index_rule rules[2];
 };
 
-/// Where kernels leave word of such an integer, since they cannot throw, and how the host hears of it: with
-/// the other results of a program, without waiting for anything on the way.
+/// Device memory where kernels record such an integer, since they cannot throw. The host reads it together
+/// with a program's results, without a synchronization of its own.
 class index_faults {
  public:
   index_faults();
 
   index_fault* memory() const { return static_cast<index_fault*>(memory_.data()); }
 
-  /// Queues the way to the host.
+  /// Queues the copy to the host.
   void fetch(device::stream on);
-  /// When the stream has been waited for: throws data_error for what was fetched, and forgets it on both
-  /// sides.
+  /// After the stream has been synchronized: throws data_error for what was fetched, and clears it on the
+  /// host and the device.
   void check(device::stream on);
 
  private:

@@ -6,16 +6,16 @@
 
 namespace eva::napi {
 
-/// Memory for copies of inputs. What earlier copies were in is used again: pages that the system gives anew
-/// cost several times what copying into them does, and the event loop waits for both. Of one thread.
+/// Buffers for copies of inputs. Released buffers are reused: faulting in fresh pages takes several times as
+/// long as the copy itself, and both block the event loop. For use on one thread.
 class input_memory {
  public:
   input_memory();
 
-  /// So many bytes of any content. With the last reference they come back here.
+  /// An uninitialized buffer, which returns to this pool with its last reference.
   std::shared_ptr<std::byte[]> take(size_t bytes);
 
-  /// Gives back what no copy is in.
+  /// Frees the buffers that are not in use.
   void clear();
 
  private:
@@ -24,13 +24,13 @@ class input_memory {
     size_t bytes;
   };
   struct spare {
-    std::vector<block> blocks;  // the one that came back last is the last
+    std::vector<block> blocks;  // the most recently released is the last
     size_t bytes = 0;
     void keep(block given) noexcept;
     block remove(std::vector<block>::iterator at);
   };
 
-  // Outlives this object while copies are in use.
+  // Outlives this object while buffers are in use.
   std::shared_ptr<spare> spare_ = std::make_shared<spare>();
 };
 

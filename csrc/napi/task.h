@@ -28,7 +28,7 @@ class task_queue {
   /// Must be called on the JavaScript thread. Rejects with disposed_error once the device has been closed.
   Napi::Promise run(Napi::Env env, task work);
 
-  /// Where the tasks' inputs are copied to.
+  /// Buffers that the tasks' inputs are copied to.
   input_memory& inputs() { return inputs_; }
 
  private:

@@ -15,7 +15,7 @@ interface Header {
   readonly bits: number;
   /** Of R, G and B in pixels of 16, 24 and 32 bits. */
   readonly masks: readonly [number, number, number];
-  /** Offset of what follows the header and its masks. */
+  /** Offset of the end of the header and its masks. */
   readonly end: number;
   /** Offset, entry size and length of the color table. */
   readonly table: { readonly offset: number; readonly entryBytes: number; readonly entries: number };
@@ -58,7 +58,7 @@ function readTable(bytes: Buffer, { bits, table }: Header): Uint8Array {
   return colors;
 }
 
-/** Where the pixels begin, which some writers leave out; a color table is never among them. */
+/** Where the pixels begin: as Pillow, after the color table if the file states 0 or the end of its header. */
 function firstRow(bytes: Buffer, { bits, end, table }: Header): number {
   const stated = bytes.readUInt32LE(10);
   const tableBytes = bits <= 8 ? table.entries * table.entryBytes : 0;

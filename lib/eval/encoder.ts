@@ -5,7 +5,7 @@ import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import type { Preprocessing } from "../models/preprocessing";
 import { abortable, throwIfAborted } from "../train/abortable";
-import { checkEmbedding, firstNotFinite, notFinite } from "./finite";
+import { firstNotFinite, notFinite } from "./finite";
 
 /** Rows of numbers one after another: [N, E], row-major. */
 export type Rows = Float32Array;
@@ -67,28 +67,6 @@ export function checkRows(name: string, rows: unknown, expected: number): assert
   const actual = describeValue(rows);
   const message = `${name} must be a Float32Array of ${expected}, found ${actual}`;
   throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected, actual });
-}
-
-/**
- * Embeddings of captions, one per caption: finite rows of E numbers.
- * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the encoder gives anything else; `ERR_EVACLIP_NOT_FINITE`
- */
-export async function encodeCaptions(
-  encoder: Pick<Encoder, "embedDim" | "encodeText">,
-  captions: readonly string[],
-  signal?: AbortSignal,
-): Promise<Float32Array[]> {
-  const rows: unknown = await encoder.encodeText(captions, signal ? { signal } : {});
-  if (!Array.isArray(rows) || rows.length !== captions.length) {
-    const message = `the embeddings of ${captions.length} captions must be a list of as many, found ${describeValue(rows)}`;
-    throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected: captions.length });
-  }
-  captions.forEach((caption, i) => {
-    const name = describeValue(caption);
-    checkRows(`the embedding of ${name}`, rows[i], encoder.embedDim);
-    checkEmbedding(rows[i], undefined, i, () => name);
-  });
-  return rows as Float32Array[];
 }
 
 /**

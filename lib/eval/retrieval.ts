@@ -3,20 +3,13 @@ import { checkArgument, options } from "../arguments";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import { throwIfAborted } from "../train/abortable";
-import {
-  checkEvaluated,
-  type Encoder,
-  encodeCaptions,
-  type Rows,
-  scoresOf,
-  stackRows,
-  useEncoder,
-} from "./encoder";
+import { checkEvaluated, type Encoder, type Rows, scoresOf, stackRows, useEncoder } from "./encoder";
 import {
   countSkips,
   describeImages,
   type EvaluationOptions,
   encodeBatch,
+  encodeCaptions,
   evaluationFields,
   evaluationLoader,
   type Skips,
@@ -25,7 +18,6 @@ import { expectedPosition, probabilityWithin, type Rank, rankAmong } from "./ran
 
 /** Scores ranked before the event loop gets its turn. */
 const SCORES_AT_ONCE = 1_000_000;
-const CAPTIONS_AT_ONCE = 256;
 
 const retrievalOptions = options(evaluationFields);
 
@@ -127,16 +119,6 @@ async function encodeImages(encoder: Encoder, dataset: Dataset, options: Evaluat
   return { images: stackRows(features, encoder.embedDim), captions, skips };
 }
 
-async function encodeAllCaptions(encoder: Encoder, captions: readonly string[], signal?: AbortSignal) {
-  const rows: Float32Array[] = [];
-  for (let start = 0; start < captions.length; start += CAPTIONS_AT_ONCE) {
-    throwIfAborted(signal);
-    const some = captions.slice(start, start + CAPTIONS_AT_ONCE);
-    rows.push(...(await encodeCaptions(encoder, some, signal)));
-  }
-  return stackRows(rows, encoder.embedDim);
-}
-
 /**
  * Retrieval in both directions over a data set of images with one or more captions each; never holds the whole matrix
  * of similarities. Tied scores count as in random order. One call of the model: `dispose` waits for it.
@@ -169,7 +151,7 @@ async function retrieval(
   const imageOf = captions.flatMap((own, image) => own.map(() => image));
   const captionsOf: number[][] = captions.map(() => []);
   imageOf.forEach((image, caption) => captionsOf[image]!.push(caption));
-  const texts = await encodeAllCaptions(encoder, captions.flat(), signal);
+  const texts = stackRows(await encodeCaptions(encoder, captions.flat(), signal), encoder.embedDim);
   const imageRanks = await bestRanks(encoder, images, texts, (image) => captionsOf[image]!, signal);
   const textRanks = await bestRanks(encoder, texts, images, (caption) => [imageOf[caption]!], signal);
   return {

@@ -3,20 +3,13 @@ import type { Batch } from "../data/batch";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import { throwIfAborted } from "../train/abortable";
-import {
-  checkEvaluated,
-  type Encoder,
-  encodeCaptions,
-  type Rows,
-  scoresOf,
-  stackRows,
-  useEncoder,
-} from "./encoder";
+import { checkEvaluated, type Encoder, type Rows, scoresOf, stackRows, useEncoder } from "./encoder";
 import {
   countSkips,
   describeImages,
   type EvaluationOptions,
   encodeBatch,
+  encodeCaptions,
   evaluationFields,
   evaluationLoader,
   type Skips,

@@ -29,7 +29,7 @@ test.each(pairs)(
     for (const { name: parameter, shape } of model.parameters()) {
       if (imageOnly && towerOf(parameter) !== "image") continue;
       const place = placeOf(parameter, rules);
-      expect(place).toBeDefined();
+      expect({ parameter, place }).toEqual({ parameter, place: expect.anything() });
       for (const stored of place!.names) {
         expect(seen).not.toContain(stored);
         seen.add(stored);

@@ -43,7 +43,8 @@ constexpr cgroup_files version_1{"memory.limit_in_bytes", "memory.usage_in_bytes
                                  "hierarchical_memory_limit"};
 constexpr cgroup_files version_2{"memory.max", "memory.current", ""};
 
-/// What a group leaves of its own limit, or of one above it that cannot be seen from a container.
+/// Bytes left under a group's own limit and, in version 1, under its ancestors', which a container cannot
+/// see.
 int64_t left_in(const path& group, const cgroup_files& files) {
   const path stat = group / "memory.stat";
   const int64_t limit = std::min(number_in(group / files.limit).value_or(unlimited),

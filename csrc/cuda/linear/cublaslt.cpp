@@ -25,12 +25,12 @@ std::vector<std::string> candidates(const char* given) {
     for (const char* name : names) paths.push_back(std::string("/usr/local/cuda/lib64/") + name);
     return paths;
   }
-  std::error_code unknown;  // a folder that cannot be read, for example: then opening it says why
-  if (!fs::is_directory(given, unknown)) return {given};
+  std::error_code ignored;  // dlopen reports why a path cannot be used
+  if (!fs::is_directory(given, ignored)) return {given};
   for (const char* folder : folders)
     for (const char* name : names) {
       const fs::path path = fs::path(given) / folder / name;
-      if (fs::exists(path, unknown)) paths.push_back(path);
+      if (fs::exists(path, ignored)) paths.push_back(path);
     }
   return paths;
 }
