@@ -108,6 +108,7 @@ const ends: Record<string, () => unknown> = {
   },
   signal: () => {
     process.once("SIGTERM", () => process.exit(7));
+    setInterval(() => undefined, 1000); // Node hears of no signal when nothing else is left to do
     process.kill(process.pid, "SIGTERM");
   },
 };
