@@ -17,6 +17,14 @@ export function shortened(text: string, most = MOST_LETTERS): string {
 
 /** What a value is, in a few words: `"3"`, `Float32Array of 5`, `a function`. */
 export function describeValue(value: unknown): string {
+  try {
+    return describe(value);
+  } catch {
+    return "an object that cannot be read";
+  }
+}
+
+function describe(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(shortened(value));
   if (typeof value === "bigint") return shortened(`${value}n`);
   if (typeof value === "function") return "a function";
@@ -85,6 +93,28 @@ export function checkLength(name: string, value: unknown): void {
 }
 
 /**
+ * Runs `read`, which looks into what a caller gave: a getter or a Proxy of the caller's may throw anything.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for an error that is not one of ours
+ */
+export function reading<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof EvaClipError) throw error;
+    const message = `${name} cannot be read: ${shortened(reasonOf(error))}`;
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { field: name }, { cause: error });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  try {
+    return String((error as Error | undefined)?.message);
+  } catch {
+    return "it throws an error that cannot be read either";
+  }
+}
+
+/**
  * Checks one argument of a public function.
  * @param name what messages call it, such as `encodeText: texts`
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the argument or option, what it must be and what was found
@@ -94,17 +124,18 @@ export function checkArgument<T extends z.ZodType>(
   value: unknown,
   schema: T,
 ): asserts value is z.input<T> {
-  try {
-    checkReadable(name, value, schema);
-  } catch (error) {
-    if (error instanceof EvaClipError) throw error;
-    // A getter or a Proxy of the caller's threw.
-    const message = `${name} cannot be read: ${shortened(String((error as Error | undefined)?.message))}`;
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { field: name }, { cause: error });
-  }
+  ownArgument(name, value, schema);
 }
 
-function checkReadable(name: string, value: unknown, schema: z.ZodType): void {
+/**
+ * As `checkArgument`, for what is used after the call or read more than once: a copy of what was checked, as deep as the
+ * schema describes lists and objects. What is in them otherwise, such as a typed array or a model, is the caller's own.
+ */
+export function ownArgument<V>(name: string, value: V, schema: z.ZodType): V {
+  return reading(name, () => readArgument(name, value, schema) as V);
+}
+
+function readArgument(name: string, value: unknown, schema: z.ZodType): unknown {
   checkLength(name, value);
   requireFields(name, value, schema, []);
   for (const key of fieldsAt(schema, [])) {
@@ -112,10 +143,12 @@ function checkReadable(name: string, value: unknown, schema: z.ZodType): void {
     checkLength(`${name}.${key}`, field);
     requireFields(`${name}.${key}`, field, schema, [key]);
   }
-  if (schema.safeParse(value).success) return;
+  const read = schema.safeParse(value);
+  if (read.success) return read.data;
   // Only what is refused is parsed with its input, which takes a hundred times as long.
-  const { error } = schema.safeParse(value, { reportInput: true });
+  const { error, data } = schema.safeParse(value, { reportInput: true });
   if (error) throw argumentError(name, error.issues[0]!, schema);
+  return data;
 }
 
 /**

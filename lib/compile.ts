@@ -8,7 +8,9 @@ import {
   instanceOf,
   invalidArgument,
   options,
+  ownArgument,
   positiveInteger,
+  reading,
   shortened,
 } from "./arguments";
 import { type Device, deviceArgument } from "./device";
@@ -36,8 +38,7 @@ export interface TensorSpec<T extends DType = DType> {
 
 export function spec<T extends DType>(dtype: T, shape: readonly number[]): TensorSpec<T> {
   checkArgument("spec: dtype", dtype, dtypeArgument);
-  checkArgument("spec: shape", shape, shapeArgument);
-  return { dtype, shape };
+  return Object.freeze({ dtype, shape: ownArgument("spec: shape", shape, shapeArgument) });
 }
 
 export interface CompileOptions {
@@ -86,10 +87,9 @@ export async function compile<In extends Specs, Out extends Outputs>(
   how: CompileOptions = {},
 ): Promise<Program<In, Out>> {
   checkArgument("compile: device", device, deviceArgument);
-  checkArgument("compile: inputs", inputs, specsArgument);
+  const specs = ownArgument("compile: inputs", inputs, specsArgument);
   checkArgument("compile: body", body, anyFunction);
-  checkArgument("compile: options", how, options(compileOptions));
-  return compileChecked(device, inputs, body, how);
+  return compileChecked(device, specs, body, ownArgument("compile: options", how, options(compileOptions)));
 }
 
 async function compileChecked<In extends Specs, Out extends Outputs>(
@@ -104,7 +104,7 @@ async function compileChecked<In extends Specs, Out extends Outputs>(
     names.map((name) => [name, graph.input(inputs[name]!.dtype, inputs[name]!.shape)]),
   );
   const outputs = graph.record(() =>
-    Object.entries(checkOutputs(body(tensors as { [K in keyof In]: Tensor }))).map(
+    outputsIn(body(tensors as { [K in keyof In]: Tensor })).map(
       ([name, of]) => [name, graph.resolve(of)] as const,
     ),
   );
@@ -135,19 +135,21 @@ function surface(compiled: NativeProgram): Pick<Program, "stats" | "startProfile
   };
 }
 
-function checkOutputs<Out extends Outputs>(returned: Out): Out {
+function outputsIn(returned: unknown): [string, Operand][] {
   // An async body may reject later, when recording has ended; the error below already tells the caller.
   if (types.isPromise(returned)) returned.catch(() => undefined);
-  if (Object.prototype.toString.call(returned) !== "[object Object]") {
+  const name = "compile: what body returns";
+  const tag = reading(name, () => Object.prototype.toString.call(returned));
+  if (tag !== "[object Object]") {
     throw invalidArgument(`compile: body must return an object of tensors, found ${describeValue(returned)}`);
   }
-  for (const [name, output] of Object.entries(returned)) {
+  const outputs = reading(name, () => Object.entries(returned as Outputs));
+  for (const [field, output] of outputs) {
     if (output instanceof Tensor || output instanceof Parameter) continue;
-    throw invalidArgument(`compile: output ${name} must be a Tensor, found ${describeValue(output)}`, {
-      name,
-    });
+    const message = `compile: output ${field} must be a Tensor, found ${describeValue(output)}`;
+    throw invalidArgument(message, { name: field });
   }
-  return returned;
+  return outputs;
 }
 
 /** The arrays in the order of the specs. */
@@ -155,8 +157,10 @@ function checkInputs(specs: Specs, given: Record<string, NativeArray>): NativeAr
   if (typeof given !== "object" || given === null) {
     throw invalidArgument(`a program takes an object of typed arrays, found ${describeValue(given)}`);
   }
-  for (const name of Object.keys(given)) if (!Object.hasOwn(specs, name)) throw unknownInput(name, specs);
-  return Object.entries(specs).map(([name, spec]) => checkInput(name, spec, given[name]));
+  return reading("the program's inputs", () => {
+    for (const name of Object.keys(given)) if (!Object.hasOwn(specs, name)) throw unknownInput(name, specs);
+    return Object.entries(specs).map(([name, spec]) => checkInput(name, spec, given[name]));
+  });
 }
 
 function checkInput(name: string, { dtype, shape }: TensorSpec, data: NativeArray | undefined): NativeArray {
@@ -201,7 +205,8 @@ function mapValues<T, U>(values: Readonly<Record<string, T>>, map: (value: T) =>
 
 /**
  * A program for every combination of input shapes, recorded and compiled when it is first seen: packed text has a new
- * length with every bucket. At most `maxPrograms` are kept; the one unused longest goes first.
+ * length with every bucket. At most `maxPrograms` are kept; the one unused longest goes first. After `dispose`, calls
+ * reject with `ERR_EVACLIP_DISPOSED`.
  */
 export function compileByShape<Out extends Outputs>(
   device: Device,
@@ -210,8 +215,8 @@ export function compileByShape<Out extends Outputs>(
 ): ShapedProgram<Out> {
   checkArgument("compileByShape: device", device, deviceArgument);
   checkArgument("compileByShape: body", body, anyFunction);
-  checkArgument("compileByShape: options", how, shapedOptions);
-  const { maxPrograms = 64 } = how;
+  const { maxPrograms = 64, ...compileOptions } = ownArgument("compileByShape: options", how, shapedOptions);
+  let isDisposed = false;
   const programs = new Map<string, Kept<Out>>();
   const forget = (key: string) => {
     void programs.get(key)?.compiling.then(
@@ -221,7 +226,10 @@ export function compileByShape<Out extends Outputs>(
     programs.delete(key);
   };
   const begin = (specs: Specs): Kept<Out> => {
-    const kept: Kept<Out> = { compiling: compileChecked(device, specs, body, how), ready: undefined };
+    const kept: Kept<Out> = {
+      compiling: compileChecked(device, specs, body, compileOptions),
+      ready: undefined,
+    };
     kept.compiling.then(
       (program) => {
         kept.ready = program;
@@ -230,8 +238,9 @@ export function compileByShape<Out extends Outputs>(
     );
     return kept;
   };
-  const run = async (inputs: Record<string, HostTensor>) => {
-    checkArgument("a program's inputs", inputs, tensorsArgument);
+  const run = async (given: Record<string, HostTensor>) => {
+    const inputs = ownArgument("a program's inputs", given, tensorsArgument);
+    if (isDisposed) throw new EvaClipError("ERR_EVACLIP_DISPOSED", "the programs were disposed");
     const specs: Specs = mapValues(inputs, ({ dtype, shape }) => ({ dtype, shape }));
     const key = JSON.stringify(specs);
     const kept = programs.get(key) ?? begin(specs);
@@ -248,6 +257,7 @@ export function compileByShape<Out extends Outputs>(
   return Object.assign(run, {
     programs: () => Promise.all([...programs.values()].map(({ compiling }) => compiling)),
     dispose: () => {
+      isDisposed = true;
       for (const key of [...programs.keys()]) forget(key);
     },
   });

@@ -1,9 +1,11 @@
+import { types } from "node:util";
 import {
   checkArgument,
   describeValue,
   invalidArgument,
   listOf,
   oneOf,
+  ownArgument,
   shortened,
   wholeNumber,
 } from "./arguments";
@@ -17,9 +19,18 @@ const arrayTypes = {
   u8: Uint8Array,
 } as const satisfies Record<DType, new (length: number) => NativeArray>;
 
-/** For functions that take a dtype, and a shape. */
+/** What a value is, not what it says it is; one of another realm serves as well. */
+const isArrayOf = {
+  f32: types.isFloat32Array,
+  bf16: types.isUint16Array,
+  i32: types.isInt32Array,
+  u8: types.isUint8Array,
+} as const satisfies Record<DType, (value: unknown) => boolean>;
+
+/** For functions that take a dtype. */
 export const dtypeArgument = oneOf("f32", "bf16", "i32", "u8");
-export const shapeArgument = listOf(wholeNumber, "a list of integers");
+/** For functions that take a shape; the copy that `ownArgument` makes of it is frozen. */
+export const shapeArgument = listOf(wholeNumber, "a list of integers").transform(Object.freeze);
 
 /** A shape for a message. */
 export function shapeText(shape: readonly number[]): string {
@@ -75,12 +86,9 @@ export function sharedArray<T extends DType>(dtype: T, count: number): ArrayOf<T
   return new type(memory) as ArrayOf<T>;
 }
 
-/**
- * Whether `data` is the kind of typed array that holds `dtype`. By name, not instanceof: test runners give every
- * file classes of its own.
- */
+/** Whether `data` is the kind of typed array that holds `dtype`. */
 export function holds(dtype: DType, data: unknown): data is NativeArray {
-  return Object.prototype.toString.call(data) === `[object ${arrayTypes[dtype].name}]`;
+  return isArrayOf[dtype](data);
 }
 
 /** Whether it is a typed array of one of the dtypes. */
@@ -102,13 +110,16 @@ export class HostTensor<T extends DType = DType> {
    * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the data do not fill the shape, `ERR_EVACLIP_INVALID_ARGUMENT` when
    *   they are not the typed array of the dtype.
    */
+  readonly shape: readonly number[];
+
   constructor(
     readonly dtype: T,
-    readonly shape: readonly number[],
+    given: readonly number[],
     readonly data: ArrayOf<T>,
   ) {
     checkArgument("HostTensor: dtype", dtype, dtypeArgument);
-    checkArgument("HostTensor: shape", shape, shapeArgument);
+    const shape = ownArgument("HostTensor: shape", given, shapeArgument);
+    this.shape = shape;
     if (!holds(dtype, data)) {
       throw invalidArgument(
         `HostTensor: data must be a ${arrayTypes[dtype].name} for ${dtype}, found ${describeValue(data)}`,

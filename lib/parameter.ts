@@ -7,6 +7,7 @@ import {
   listOf,
   oneOf,
   options,
+  ownArgument,
   shortened,
   text,
   wholeNumber,
@@ -35,17 +36,10 @@ const initializer = z.discriminatedUnion(
   ],
   { error: "an initializer of kind constant or normal" },
 );
-/** Of a tensor: its dimensions. */
-export const dimensions = listOf(wholeNumber, "a list of dimensions");
+/** Of a tensor: its dimensions; the copy that `ownArgument` makes of them is frozen. */
+export const dimensions = listOf(wholeNumber, "a list of dimensions").transform(Object.freeze);
 export const aDevice = z.custom<Device>((value) => value instanceof Device, { error: "a Device" });
 export const floatDtype = oneOf("f32", "bf16");
-
-const parameterArguments = {
-  name: text,
-  shape: dimensions,
-  initial: initializer,
-  storedShape: dimensions,
-};
 
 /** What part of a parameter is filled from which stored tensor. */
 export interface TensorPiece {
@@ -104,20 +98,25 @@ export class Parameter {
   #device: Device | undefined;
   #dtype: DType = "f32";
 
+  readonly shape: readonly number[];
+  readonly initial: Initializer;
+  /**
+   * The shape under which ops see the parameter and a device holds it: larger in the first or the last dimension, with
+   * zeros behind the rest. Everything else speaks of `shape`.
+   */
+  readonly storedShape: readonly number[];
+
   constructor(
     /** The published state-dict key, for example `visual.blocks.0.norm1.weight`. */
     readonly name: string,
-    readonly shape: readonly number[],
-    readonly initial: Initializer = { kind: "constant", value: 0 },
-    /**
-     * The shape under which ops see the parameter and a device holds it: larger in the first or the last dimension, with
-     * zeros behind the rest. Everything else speaks of `shape`.
-     */
-    readonly storedShape: readonly number[] = shape,
+    shape: readonly number[],
+    initial: Initializer = { kind: "constant", value: 0 },
+    storedShape: readonly number[] = shape,
   ) {
-    for (const [argument, schema] of Object.entries(parameterArguments)) {
-      checkArgument(`Parameter: ${argument}`, this[argument as keyof typeof parameterArguments], schema);
-    }
+    checkArgument("Parameter: name", name, text);
+    this.shape = ownArgument("Parameter: shape", shape, dimensions);
+    this.initial = ownArgument("Parameter: initial", initial, initializer);
+    this.storedShape = ownArgument("Parameter: storedShape", storedShape, dimensions);
   }
 
   /** The elements of `shape`. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { anyFunction, checkArgument, listOf, text } from "./arguments";
+import { anyFunction, checkArgument, listOf, ownArgument, text } from "./arguments";
 import type { Device } from "./device";
 import { EvaClipError } from "./errors";
 import { dtypeOf, HostTensor, isNativeArray } from "./host_tensor";
@@ -158,7 +158,7 @@ export function apply(
     attributes,
   );
   const outputs = made.map(
-    ({ field, id, shape, dtype }) => [field, new Tensor(graph, id, shape, dtype)] as const,
+    ({ field, id, shape, dtype }) => [field, new Tensor(graph, id, Object.freeze(shape), dtype)] as const,
   );
   const named = Object.fromEntries(outputs);
   graph.steps.push({ op, inputs: resolved, outputs: named, primary: outputs[0]?.[1], gradient });
@@ -178,8 +178,8 @@ export const publicApply: typeof apply = (op, inputs, attributes = {}, gradient 
 export function reshape(x: Operand, shape: readonly number[]): Tensor {
   const graph = Graph.current;
   const from = graph.resolve(x, "reshape: x");
-  checkArgument("reshape: shape", shape, dimensions);
-  const y = new Tensor(graph, graph.native.reshape(from.id, shape), shape, from.dtype);
+  const own = ownArgument("reshape: shape", shape, dimensions);
+  const y = new Tensor(graph, graph.native.reshape(from.id, own), own, from.dtype);
   const gradient: GradientRule = (dy) => ({ x: reshape(dy, from.shape) });
   graph.steps.push({ op: "reshape", inputs: { x: from }, outputs: { y }, primary: y, gradient });
   return y;
@@ -194,9 +194,9 @@ const constantData = z.custom<HostTensor | NativeArray | number>(
 export function constant(data: HostTensor | NativeArray | number, shape: readonly number[] = []): Tensor {
   const graph = Graph.current;
   checkArgument("constant: data", data, constantData);
-  checkArgument("constant: shape", shape, dimensions);
-  if (typeof data === "number") return constant(Float32Array.of(data), shape);
+  const own = ownArgument("constant: shape", shape, dimensions);
+  if (typeof data === "number") return constant(Float32Array.of(data), own);
   const [dtype, dims, array] =
-    data instanceof HostTensor ? [data.dtype, data.shape, data.data] : [dtypeOf(data), shape, data];
+    data instanceof HostTensor ? [data.dtype, data.shape, data.data] : [dtypeOf(data), own, data];
   return new Tensor(graph, graph.native.constant(dtype, dims, array), dims, dtype);
 }

@@ -7,6 +7,7 @@ import {
   listOf,
   oneOf,
   options,
+  ownArgument,
   positiveInteger,
   share,
   text,
@@ -100,4 +101,54 @@ test("a message never holds a long input whole", () => {
   expect(describeValue(new Uint8Array(1e6))).toBe("Uint8Array of 1000000");
   expect(describeValue(() => 1)).toBe("a function");
   expect(refusal({ ["y".repeat(1e5)]: 1 }).length).toBeLessThan(150);
+});
+
+describe("ownArgument", () => {
+  const given = () => ({ labels: ["a"], checkpoint: { directory: "d" } });
+
+  test("gives a copy as deep as the schema", () => {
+    const value = given();
+    const own = ownArgument("encode: options", value, schema);
+    value.labels[0] = "b";
+    value.checkpoint.directory = "e";
+    expect(own).toEqual(given());
+  });
+
+  test("gives what was checked, whatever a getter says later", () => {
+    let reads = 0;
+    const value = { ...given() };
+    Object.defineProperty(value, "mode", { get: () => (reads++ < 9 ? "fast" : 5), enumerable: true });
+    const own = ownArgument("encode: options", value as { mode?: string }, schema);
+    for (let i = 0; i < 20; i++) expect(own.mode).toBe("fast");
+  });
+});
+
+const throwing = (error: unknown) => () => {
+  throw error;
+};
+const revoked = () => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+};
+
+test.each<[string, () => unknown]>([
+  ["a getter that throws", () => Object.defineProperty({}, "mode", { get: throwing(new Error("mine")) })],
+  ["a getter that throws nothing", () => Object.defineProperty({}, "mode", { get: throwing(undefined) })],
+  ["a getter that throws a symbol", () => Object.defineProperty({}, "mode", { get: throwing(Symbol("s")) })],
+  [
+    "a getter whose error cannot be read",
+    () =>
+      Object.defineProperty({}, "mode", {
+        get: throwing(Object.defineProperty({}, "message", { get: throwing(1) })),
+      }),
+  ],
+  ["a revoked proxy", revoked],
+  ["a list of revoked proxies", () => ({ labels: [revoked()] })],
+])("%s is refused with a code", (_, make) => {
+  expect(refusal(make())).toMatch(/^encode: options.* (cannot be read|must be)/);
+});
+
+test("a value that cannot be described has a description", () => {
+  expect(describeValue(revoked())).toBe("an object that cannot be read");
 });

@@ -1,3 +1,4 @@
+import { runInNewContext } from "node:vm";
 import { compile, compileByShape, spec } from "../lib/compile";
 import { Device } from "../lib/device";
 import type { EvaClipError } from "../lib/errors";
@@ -5,7 +6,8 @@ import { grad } from "../lib/grad";
 import { HostTensor } from "../lib/host_tensor";
 import { exp, gelu, multiply, scale } from "../lib/ops/elementwise";
 import { layerNorm } from "../lib/ops/layer_norm";
-import { matmul } from "../lib/ops/linear";
+import { concat } from "../lib/ops/layout";
+import { linear, matmul } from "../lib/ops/linear";
 import { sum } from "../lib/ops/reduce";
 import { Parameter } from "../lib/parameter";
 import { constant, reshape, type Tensor } from "../lib/tensor";
@@ -178,6 +180,82 @@ describe("compileByShape", () => {
     }
     expect(recorded).toBe(2);
     run.dispose();
+  });
+
+  test("refuses calls once it is disposed", async () => {
+    const halve = compileByShape(device, ({ x }) => ({ y: scale(x!, 0.5) }));
+    const x = new HostTensor("f32", [1], Float32Array.of(2));
+    await halve({ x });
+    halve.dispose();
+    expect((await failure(halve({ x }))).code).toBe("ERR_EVACLIP_DISPOSED");
+    expect(await halve.programs()).toEqual([]);
+  });
+});
+
+describe("what a caller changes afterwards", () => {
+  test("changes no shape", async () => {
+    const shape = [2, 3];
+    const kept = {
+      spec: spec("f32", shape),
+      host: new HostTensor("f32", shape, new Float32Array(6)),
+      parameter: new Parameter("p", shape, { kind: "constant", value: 0 }, shape),
+    };
+    const inputs = { x: { dtype: "f32" as const, shape } };
+    const program = await compile(device, inputs, ({ x }) => {
+      const y = reshape(x, shape);
+      const z = constant(new Float32Array(6), shape);
+      shape[0] = 9;
+      expect([x.shape, y.shape, z.shape]).toEqual([
+        [2, 3],
+        [2, 3],
+        [2, 3],
+      ]);
+      return { y, z };
+    });
+    inputs.x.shape = [1];
+    expect((await program({ x: new Float32Array(6) })).y.shape).toEqual([2, 3]);
+    const { spec: own, host, parameter } = kept;
+    expect([own.shape, host.shape, parameter.shape, parameter.storedShape]).toEqual(Array(4).fill([2, 3]));
+    expect(() => (host.shape as number[]).push(1)).toThrow(TypeError);
+    program.dispose();
+  });
+
+  test("changes no gradient", async () => {
+    const program = await compile(device, { a: spec("f32", [1, 2]), b: spec("f32", [1, 2]) }, ({ a, b }) => {
+      const [rows, weights] = [
+        [a, b],
+        [a, b],
+      ];
+      const joined = sum(concat(rows));
+      const projected = sum(linear(a, weights, [null, null]));
+      rows.reverse();
+      weights.pop();
+      const [da] = grad(joined, [a]);
+      const [db] = grad(projected, [b]);
+      return { da: da!, db: db! };
+    });
+    const { da, db } = await program({ a: Float32Array.of(3, 4), b: Float32Array.of(5, 6) });
+    expect([...da.data]).toEqual([1, 1]);
+    expect([...db.data]).toEqual([3, 4]);
+    program.dispose();
+  });
+});
+
+describe("what only says that it is a typed array", () => {
+  const pretender = Object.assign(Object.create(null), { length: 1, [Symbol.toStringTag]: "Float32Array" });
+
+  test("is refused", async () => {
+    const program = await compile(device, { x: spec("f32", [1]) }, ({ x }) => ({ x }));
+    expect((await failure(program({ x: pretender }))).code).toBe("ERR_EVACLIP_SHAPE");
+    expect(() => new HostTensor("f32", [1], pretender)).toThrow(/must be a Float32Array/);
+    program.dispose();
+  });
+
+  test("one of another realm serves", async () => {
+    const program = await compile(device, { x: spec("f32", [1]) }, ({ x }) => ({ x }));
+    const { x } = await program({ x: runInNewContext("Float32Array.of(7)") });
+    expect(x.item()).toBe(7);
+    program.dispose();
   });
 });
 

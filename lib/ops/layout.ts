@@ -1,4 +1,4 @@
-import { checkArgument, wholeNumber } from "../arguments";
+import { checkArgument, ownArgument, wholeNumber } from "../arguments";
 import { apply, type Operand, operandList, type Tensor } from "../tensor";
 
 /** The transpose of a matrix, or of each matrix of a batch. [..., M, N] → [..., N, M] */
@@ -8,8 +8,8 @@ export function transpose(x: Operand): Tensor {
 }
 
 /** The tensors one after another along the first dimension. [N_i, ...] → [sum N_i, ...] */
-export function concat(xs: readonly Operand[]): Tensor {
-  checkArgument("ops.concat: xs", xs, operandList);
+export function concat(given: readonly Operand[]): Tensor {
+  const xs = ownArgument("ops.concat: xs", given, operandList);
   const { y } = apply("concat", { xs }, {}, (dy) => {
     let end = 0;
     return {

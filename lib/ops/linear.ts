@@ -1,4 +1,4 @@
-import { checkArgument, flag, listOf, oneOf, options } from "../arguments";
+import { checkArgument, flag, listOf, oneOf, options, ownArgument } from "../arguments";
 import { anOperand, apply, checkOperands, Graph, type Operand, operandList, type Tensor } from "../tensor";
 import { cast, type FloatType, geluBackward, quickGeluBackward } from "./elementwise";
 
@@ -42,13 +42,13 @@ function activationBackward(activation: Activation, dy: Tensor, pre: Tensor): Te
  */
 export function linear(
   x: Operand,
-  weights: readonly Operand[],
-  biases: readonly (Operand | null)[] = [],
+  givenWeights: readonly Operand[],
+  givenBiases: readonly (Operand | null)[] = [],
   given: LinearOptions = {},
 ): Tensor {
   checkOperands("linear", { x });
-  checkArgument("ops.linear: weights", weights, operandList);
-  checkArgument("ops.linear: biases", biases, biasList);
+  const weights = ownArgument("ops.linear: weights", givenWeights, operandList);
+  const biases = ownArgument("ops.linear: biases", givenBiases, biasList);
   checkArgument("ops.linear: options", given, linearOptions);
   const { activation = "none", residual } = given;
   const typed = weights.map((weight) => inTypeOf(x, weight));
