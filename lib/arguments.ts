@@ -85,11 +85,28 @@ export function options<T extends z.ZodRawShape>(fields: T) {
 /** Most elements of a list: checking them holds the event loop, and `new Array(2 ** 32 - 1)` has no end. */
 const MOST_ELEMENTS = 1_000_000;
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a list of more elements than a call takes */
-export function checkLength(name: string, value: unknown): void {
-  if (!Array.isArray(value) || value.length <= MOST_ELEMENTS) return;
-  const message = `${name} must be a list of length at most ${MOST_ELEMENTS}, found ${describeValue(value)}`;
-  throw invalidArgument(message, { field: name });
+/** How deep options are nested; an object that holds itself has no end. */
+const DEEPEST_OPTION = 4;
+
+/**
+ * Looks at lists in objects in `value` before anything iterates over them.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a list of more elements than a call takes
+ */
+export function checkLengths(name: string, value: unknown, depth = 0): void {
+  if (Array.isArray(value)) {
+    if (value.length <= MOST_ELEMENTS) return;
+    const message = `${name} must be a list of length at most ${MOST_ELEMENTS}, found ${describeValue(value)}`;
+    throw invalidArgument(message, { field: name });
+  }
+  if (depth === DEEPEST_OPTION || !isPlain(value)) return;
+  for (const key of Object.keys(value)) checkLengths(`${name}.${key}`, value[key], depth + 1);
+}
+
+/** Whether it is an object as a literal makes one, in whatever realm. */
+function isPlain(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /**
@@ -136,11 +153,10 @@ export function ownArgument<V>(name: string, value: V, schema: z.ZodType): V {
 }
 
 function readArgument(name: string, value: unknown, schema: z.ZodType): unknown {
-  checkLength(name, value);
+  checkLengths(name, value);
   requireFields(name, value, schema, []);
   for (const key of fieldsAt(schema, [])) {
     const field = (value as Record<string, unknown> | null | undefined)?.[key];
-    checkLength(`${name}.${key}`, field);
     requireFields(`${name}.${key}`, field, schema, [key]);
   }
   const read = schema.safeParse(value);

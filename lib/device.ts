@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
-import { checkArgument, describeValue, options, positiveInteger, text } from "./arguments";
+import { checkArgument, describeValue, options, ownArgument, positiveInteger, text } from "./arguments";
 import type { EvaClipError } from "./errors";
 import { type DeviceInfo, type NativeDevice, native } from "./native";
 
@@ -43,9 +43,9 @@ export class Device {
    * @throws EvaClipError (as a rejection) `ERR_EVACLIP_NO_DEVICE` when the device is not available, saying why;
    *   `ERR_EVACLIP_INVALID_ARGUMENT`.
    */
-  static async open(kind: DeviceKind = "auto", options: DeviceOptions = {}): Promise<Device> {
+  static async open(kind: DeviceKind = "auto", given: DeviceOptions = {}): Promise<Device> {
     checkArgument("Device.open: kind", kind, kindSchema);
-    checkArgument("Device.open: options", options, deviceOptions);
+    const options = ownArgument("Device.open: options", given, deviceOptions);
     if (kind !== "auto") return openNative(kind);
     try {
       return await openNative("cuda");

@@ -6,7 +6,8 @@ import type { StoredLayout } from "./layout";
 import { layouts } from "./layouts/all_layouts";
 import type { StoredShapes } from "./shape_facts";
 
-const object = z.looseObject({});
+/** Its copy is a deep one: the configuration is read when the file has been opened. */
+const object = z.looseObject({}).transform((json) => structuredClone(json));
 
 /** A name, or JSON that `parseClipConfig` judges. */
 export const configSource = z.union([z.string().min(1), object], {

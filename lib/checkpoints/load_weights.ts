@@ -1,5 +1,14 @@
 import { z } from "zod";
-import { abortSignal, checkArgument, instanceOf, listOf, oneOf, options, text } from "../arguments";
+import {
+  abortSignal,
+  checkArgument,
+  instanceOf,
+  listOf,
+  oneOf,
+  options as optionsOf,
+  ownArgument,
+  text,
+} from "../arguments";
 import { readFloat32, type TensorSource } from "../io/tensor_source";
 import { ClipModel } from "../models/clip_model";
 import { native } from "../native";
@@ -10,7 +19,7 @@ import type { LoadReport } from "./load_report";
 import { recogniseLayout } from "./recognise_layout";
 
 const names = listOf(text, "a list of names");
-const loadWeightsOptions = options({
+const loadWeightsOptions = optionsOf({
   towers: oneOf("both", "image", "text").optional(),
   skip: names.optional(),
   allowMissing: z.union([z.literal(true), names], { error: "a list of names, or true" }).optional(),
@@ -55,11 +64,11 @@ export async function carryOutLoad(plan: Pick<LoadPlan, "assignments">, signal?:
 export async function loadWeights(
   model: ClipModel,
   source: TensorSource,
-  given: LoadWeightsOptions = {},
+  options: LoadWeightsOptions = {},
 ): Promise<LoadReport> {
   checkArgument("loadWeights: model", model, instanceOf(ClipModel));
   checkArgument("loadWeights: source", source, tensorSource);
-  checkArgument("loadWeights: options", given, loadWeightsOptions);
+  const given = ownArgument("loadWeights: options", options, loadWeightsOptions);
   const layout = recogniseLayout(source.tensors.keys(), source.path);
   const plan = planLoad(model, source, layout, given);
   await carryOutLoad(plan, given.signal);

@@ -1,4 +1,4 @@
-import { checkArgument } from "../arguments";
+import { checkArgument, ownArgument } from "../arguments";
 import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, type ClipConfigInput, parseClipConfig, withoutNulls } from "../models/clip_config";
 import { modelConfig } from "../models/known_models";
@@ -121,7 +121,7 @@ export async function resolveConfig(
 ): Promise<ClipConfig> {
   checkArgument("resolveConfig: source", source, tensorSource);
   checkArgument("resolveConfig: stored", stored, storedLayout);
-  checkArgument("resolveConfig: statement", statement, configStatement);
+  const own = ownArgument("resolveConfig: statement", statement, configStatement);
   checkSupported(source);
-  return withStoredTokenizer(await configOfFile(source, stored, statement), source);
+  return withStoredTokenizer(await configOfFile(source, stored, own), source);
 }

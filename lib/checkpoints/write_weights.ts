@@ -7,6 +7,7 @@ import {
   invalidArgument,
   oneOf,
   options as optionsOf,
+  ownArgument,
   pathText,
   text,
 } from "../arguments";
@@ -158,11 +159,11 @@ async function configFiles(
 export async function writeWeights(
   path: string,
   model: ClipModel,
-  options: WriteWeightsOptions = {},
+  given: WriteWeightsOptions = {},
 ): Promise<readonly string[]> {
   checkArgument("writeWeights: path", path, pathText);
   checkArgument("writeWeights: model", model, instanceOf(ClipModel));
-  checkArgument("writeWeights: options", options, writeWeightsOptions);
+  const options = ownArgument("writeWeights: options", given, writeWeightsOptions);
   const { dtype, ropeTables = false } = options;
   const layout = writableLayout(options.layout ?? ownLayout(model.config), model.config);
   const isFile = path.endsWith(".safetensors");

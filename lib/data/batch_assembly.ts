@@ -1,3 +1,5 @@
+import { types } from "node:util";
+import { describeValue } from "../arguments";
 import { EvaClipError } from "../errors";
 import { sharedArray } from "../host_tensor";
 import type { Batch, PackedText } from "./batch";
@@ -25,8 +27,10 @@ function stackImages(rows: readonly Row[], imageSize: number): Uint8Array {
   const imageBytes = imageSize * imageSize * 3;
   const images = sharedArray("u8", rows.length * imageBytes); // which programs read in place
   rows.forEach(({ pixels, sample }, b) => {
-    if (pixels.length !== imageBytes) {
-      const message = `the transform of ${sample.key} gave ${pixels.length} bytes, expected ${imageBytes}`;
+    const isBytes = types.isUint8Array(pixels) || types.isUint8ClampedArray(pixels);
+    if (!isBytes || pixels.length !== imageBytes) {
+      const expected = `a Uint8Array of ${imageBytes}`;
+      const message = `the transform of ${sample.key} must give ${expected}, found ${describeValue(pixels)}`;
       throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { key: sample.key });
     }
     images.set(pixels, b * imageBytes);
@@ -59,9 +63,10 @@ class SkipCounter {
     return { ...this.counts };
   }
 
-  add(skip: Skip, samplesRead: number): void {
-    this.counts[skip.reason] = (this.counts[skip.reason] ?? 0) + 1;
-    this.options.onSkip?.(skip);
+  async add(skip: Skip, samplesRead: number): Promise<void> {
+    const { reason } = skip;
+    this.counts[reason] = (Object.hasOwn(this.counts, reason) ? this.counts[reason]! : 0) + 1;
+    await this.options.onSkip?.(skip);
     const skipped = Object.values(this.counts).reduce((sum, count) => sum + count, 0);
     const most = this.options.maxSkips ?? TOLERATED_SKIPS + TOLERATED_SKIP_SHARE * samplesRead;
     if (skipped <= most) return;
@@ -108,7 +113,7 @@ export async function* assembleBatches(
     }
     end = undefined;
     samplesRead++;
-    if (item.kind === "skipped") skips.add(item.skip, samplesRead);
+    if (item.kind === "skipped") await skips.add(item.skip, samplesRead);
     else rows.push(item.row);
     if (rows.length === batchSize) yield finish(item.epoch, item.next);
   }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { checkArgument, options as optionsSchema, positiveInteger } from "../arguments";
+import { checkArgument, options as optionsSchema, ownArgument, positiveInteger } from "../arguments";
 import type { CounterRandom } from "./random";
 
 /** A rectangle in whole pixels. */
@@ -99,9 +99,9 @@ function randomBox(width: number, height: number, random: CounterRandom, options
  *
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT
  */
-export function randomResizedCrop(random: CounterRandom, options: RandomCropOptions = {}): CropPlanner {
+export function randomResizedCrop(random: CounterRandom, given: RandomCropOptions = {}): CropPlanner {
   checkArgument("randomResizedCrop: random", random, counterRandom);
-  checkArgument("randomResizedCrop: options", options, cropOptions);
+  const options = ownArgument("randomResizedCrop: options", given, cropOptions);
   return (width, height, size) => ({
     before: randomBox(width, height, random, options),
     width: size,

@@ -1,6 +1,6 @@
 import { extname, join } from "node:path";
 import { z } from "zod";
-import { checkArgument, options as optionsSchema, pathText, text } from "../arguments";
+import { checkArgument, options as optionsSchema, ownArgument, pathText, text } from "../arguments";
 import { EvaClipError } from "../errors";
 import { readError, readRegularFile } from "../io/regular_file";
 import type { Dataset } from "./dataset";
@@ -76,14 +76,15 @@ export interface ClassFolderOptions {
  */
 export async function openClassFolder(
   directory: string,
-  options: ClassFolderOptions = {},
+  given: ClassFolderOptions = {},
 ): Promise<FolderDataset> {
   checkArgument("openClassFolder: directory", directory, pathText);
-  checkArgument("openClassFolder: options", options, classFolderOptions);
+  const options = ownArgument("openClassFolder: options", given, classFolderOptions);
   const leftOut = new LeftOutCounts();
   const { folders, images } = await listFolder(directory, leftOut);
   leftOut.add("outside_classes", images.length);
-  const classes = folders.map((folder) => options.classNames?.[folder] ?? folder.replaceAll("_", " "));
+  const names = new Map(Object.entries(options.classNames ?? {}));
+  const classes = folders.map((folder) => names.get(folder) ?? folder.replaceAll("_", " "));
   const paths: string[] = [];
   const labels: number[] = [];
   for (const [label, folder] of folders.entries()) {

@@ -2,7 +2,14 @@ import { fileURLToPath } from "node:url";
 import { types } from "node:util";
 import type { Sharp } from "sharp";
 import { z } from "zod";
-import { checkArgument, describeValue, invalidArgument, positiveInteger, shortened } from "../arguments";
+import {
+  describeValue,
+  invalidArgument,
+  ownArgument,
+  positiveInteger,
+  reading,
+  shortened,
+} from "../arguments";
 import { bytesOfDataUrl } from "./data_url";
 
 /** Decoded pixels [height, width, channels], 1 gray, 2 gray and alpha, 3 RGB or 4 RGBA. */
@@ -49,8 +56,7 @@ const isBlob = (input: object): input is Blob =>
   hasMethods(input, "arrayBuffer", "slice") && typeof (input as Blob).size === "number";
 
 function holdPixels(name: string, input: object): HeldImage {
-  checkArgument(name, input, rawImage);
-  const { data, width, height, channels } = input as RawImage;
+  const { data, width, height, channels } = ownArgument(name, input as RawImage, rawImage);
   const needed = width * height * channels;
   if (data.length !== needed) {
     const message = `${name}.data: pixels [${height}, ${width}, ${channels}] need ${needed} bytes, found ${data.length}`;
@@ -110,6 +116,10 @@ function copyOf(input: Uint8Array | ArrayBufferLike): Uint8Array {
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT
  */
 export function holdImage(name: string, input: unknown): HeldImage {
+  return reading(name, () => hold(name, input));
+}
+
+function hold(name: string, input: unknown): HeldImage {
   if (typeof input === "string") return holdText(name, input);
   if (typeof input !== "object" || input === null) throw wrongKind(name, input);
   if (types.isUint8Array(input) || types.isAnyArrayBuffer(input)) {

@@ -1,6 +1,15 @@
 import { z } from "zod";
-import { anyFunction, checkArgument, describeValue, text, wholeNumber } from "../arguments";
+import {
+  anyFunction,
+  checkArgument,
+  describeValue,
+  listOf,
+  ownArgument,
+  text,
+  wholeNumber,
+} from "../arguments";
 import { EvaClipError } from "../errors";
+import { indexedSample } from "./checked_dataset";
 import type { Dataset, EpochRequest, IndexedSource, Json, Sample } from "./dataset";
 import { permute } from "./random";
 
@@ -13,10 +22,18 @@ function startOf(position: Json | undefined, size: number): number {
   return start;
 }
 
-async function* samplesOf(source: IndexedSource, request: EpochRequest): AsyncGenerator<Sample> {
+async function* samplesOf(
+  source: IndexedSource,
+  size: number,
+  request: EpochRequest,
+): AsyncGenerator<Sample> {
   const { seed, epoch, shuffle } = request;
-  for (let index = startOf(request.position, source.size); index < source.size; index++) {
-    const { key, label, read } = source.at(shuffle ? permute(index, source.size, seed, epoch) : index);
+  for (let index = startOf(request.position, size); index < size; index++) {
+    const place = shuffle ? permute(index, size, seed, epoch) : index;
+    const sample = source.at(place);
+    checkArgument(`the data set's at(${place})`, sample, indexedSample);
+    const { key, label } = sample;
+    const read = () => sample.read();
     yield { key, epoch, index, next: index + 1, read, ...(label === undefined ? {} : { label }) };
   }
 }
@@ -26,17 +43,17 @@ const SOURCE = z.looseObject(
   {
     size: wholeNumber,
     at: anyFunction,
-    classes: z.array(text, { error: "a list of class names" }).optional(),
+    classes: listOf(text, "a list of class names").optional(),
   },
   { error: "an object with a size and a function `at`" },
 );
 
 /** Makes a data set of samples that can be reached by number; any epoch starts, and resumes, at once. */
 export function indexedDataset(source: IndexedSource): Dataset {
-  checkArgument("indexedDataset: source", source, SOURCE);
+  const { size, classes } = ownArgument("indexedDataset: source", source, SOURCE);
   return {
-    size: source.size,
-    ...(source.classes === undefined ? {} : { classes: source.classes }),
-    open: (request) => samplesOf(source, request),
+    size,
+    ...(classes === undefined ? {} : { classes }),
+    open: (request) => samplesOf(source, size, request),
   };
 }

@@ -4,7 +4,7 @@ import type { Batch } from "./batch";
 import { assembleBatches, type BatchedAt } from "./batch_assembly";
 import type { Dataset } from "./dataset";
 import { type LoaderCursor, type SkipCounts, startCursor } from "./loader_cursor";
-import { checkOptions, imageTransform, type LoaderOptions } from "./loader_options";
+import { imageTransform, type LoaderOptions, ownOptions } from "./loader_options";
 import { mapInOrder, runAhead } from "./pipeline";
 import { prepareSample, type Step, stepsOf } from "./sample_preparation";
 import { clipTokenizer } from "./tokenizer";
@@ -34,8 +34,8 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   private readonly batches: AsyncGenerator<BatchedAt, LoaderCursor | undefined>;
   private readonly signal: AbortSignal | undefined;
 
-  constructor(dataset: Dataset, options: LoaderOptions) {
-    checkOptions(dataset, options);
+  constructor(dataset: Dataset, given: LoaderOptions) {
+    const options = ownOptions(dataset, given);
     this.signal = options.signal;
     this.cursor = startCursor(options.cursor, options.seed ?? 0, dataset.size);
     this.batches = this.startPipeline(dataset, options);
@@ -43,12 +43,12 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
 
   /** Where the last batch given ended, as plain JSON: a loader with this `cursor` goes on with the batch after it. */
   state(): LoaderCursor {
-    return this.cursor;
+    return structuredClone(this.cursor);
   }
 
   /** Samples left out so far, by reason: up to the last batch given, and all of them once there is no other. */
   get skips(): SkipCounts {
-    return this.cursor.skips;
+    return { ...this.cursor.skips };
   }
 
   /**

@@ -1,4 +1,4 @@
-import { describeValue } from "../arguments";
+import { describeValue, reading } from "../arguments";
 import { EvaClipError } from "../errors";
 import type { Json } from "./dataset";
 import type { SkipReason } from "./sample_error";
@@ -36,13 +36,14 @@ export function anotherRunError(name: string, expected: unknown, found: unknown)
   return new EvaClipError("ERR_EVACLIP_DATA", `${problem}; ${CHANGES[name]}`, { name, expected, found });
 }
 
-/** The cursor to start from: a new one, or `given` once it is sure to belong to this seed and data set. */
+/** The cursor to start from: a new one, or a copy of `state` once it is sure to belong to this seed and data set. */
 export function startCursor(
-  given: LoaderCursor | undefined,
+  state: LoaderCursor | undefined,
   seed: number,
   datasetSize: number | undefined,
 ): LoaderCursor {
   const size = datasetSize ?? null;
+  const given = reading("createLoader: options.cursor", () => structuredClone(state));
   if (given === undefined) {
     return { version: 1, seed, epoch: 0, position: null, samplesRead: 0, skips: {}, datasetSize: size };
   }

@@ -7,10 +7,12 @@ import {
   invalidArgument,
   oneOf,
   options as optionsOf,
+  ownArgument,
   positiveInteger,
   wholeNumber,
 } from "../arguments";
 import { CLIP_PREPROCESSING, type Preprocessing, preprocessConfig } from "../models/preprocessing";
+import { datasetArgument } from "./checked_dataset";
 import { randomResizedCrop } from "./crop";
 import type { Dataset } from "./dataset";
 import { decodeImage, type ImageInput, imageSize } from "./image";
@@ -60,8 +62,11 @@ export interface LoaderOptions {
   readonly concurrency?: number;
   /** Batches made ready ahead. Default 2. */
   readonly prefetch?: number;
-  /** Told of every sample left out, ahead of the batch that would have held it. */
-  readonly onSkip?: (skip: Skip) => void;
+  /**
+   * Told of every sample left out, ahead of the batch that would have held it, which waits for it. What it throws, or
+   * rejects with, ends the loader.
+   */
+  readonly onSkip?: (skip: Skip) => unknown;
   /** More skips than this are an error. Default 100 and 5 % of the samples read. */
   readonly maxSkips?: number;
   /** Goes on after the last batch of another loader over the same data set: its `state()`. */
@@ -89,6 +94,10 @@ const cropShare = z
   .number({ error: "a share above 0 and up to 1" })
   .max(1)
   .refine((value) => value > 0, { error: "a share above 0 and up to 1" });
+const tokenizer = z.custom<Tokenizer>(
+  (value) => typeof (value as Tokenizer | null | undefined)?.encode === "function",
+  { error: "a tokenizer" },
+);
 const OPTIONS = optionsOf({
   batchSize: positiveInteger,
   imageSize,
@@ -103,7 +112,7 @@ const OPTIONS = optionsOf({
     .tuple([cropShare, cropShare], { error: "a pair of shares of the area" })
     .refine(([least, most]) => least <= most, { error: "a pair whose first is not above its second" })
     .optional(),
-  tokenizer: z.looseObject({ encode: anyFunction }, { error: "a tokenizer" }).optional(),
+  tokenizer: tokenizer.optional(),
   text: flag.optional(),
   shuffle: flag.optional(),
   dropLast: flag.optional(),
@@ -124,12 +133,11 @@ const OPTIONS = optionsOf({
   cursor: z.unknown().optional(),
   signal: abortSignal.optional(),
 });
-const DATASET = z.looseObject({ open: anyFunction }, { error: "a data set" });
 
-/** Throws ERR_EVACLIP_INVALID_ARGUMENT for options that cannot be. */
-export function checkOptions(dataset: Dataset, options: LoaderOptions): void {
-  checkArgument("createLoader: dataset", dataset, DATASET);
-  checkArgument("createLoader: options", options, OPTIONS);
-  if (options.cropScale === undefined || (options.transform ?? "train") === "train") return;
+/** A copy of the options. Throws ERR_EVACLIP_INVALID_ARGUMENT for those that cannot be. */
+export function ownOptions(dataset: Dataset, given: LoaderOptions): LoaderOptions {
+  checkArgument("createLoader: dataset", dataset, datasetArgument);
+  const options = ownArgument("createLoader: options", given, OPTIONS);
+  if (options.cropScale === undefined || (options.transform ?? "train") === "train") return options;
   throw invalidArgument('createLoader: options.cropScale is for the transform "train" alone');
 }

@@ -1,5 +1,5 @@
 import { dirname, extname, resolve } from "node:path";
-import { checkArgument, options as optionsOf, pathText, shortened, text } from "../arguments";
+import { checkArgument, options as optionsOf, ownArgument, pathText, shortened, text } from "../arguments";
 import { EvaClipError } from "../errors";
 import { shownPath } from "../io/regular_file";
 import { entryAt, missingPathError, requireDataPath } from "./data_path";
@@ -166,9 +166,9 @@ async function readEntries(path: string, options: ManifestOptions): Promise<Entr
  * @throws EvaClipError ERR_EVACLIP_DATA naming the line, for a missing column, a malformed line or an empty manifest;
  *   ERR_EVACLIP_IO for trouble of the system
  */
-export async function openManifest(path: string, options: ManifestOptions = {}): Promise<Dataset> {
+export async function openManifest(path: string, given: ManifestOptions = {}): Promise<Dataset> {
   checkArgument("openManifest: path", path, pathText);
-  checkArgument("openManifest: options", options, OPTIONS);
+  const options = ownArgument("openManifest: options", given, OPTIONS);
   requireDataPath(path);
   const root = options.imageRoot ?? dirname(path);
   const entries = await readEntries(path, options);

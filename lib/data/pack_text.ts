@@ -1,12 +1,13 @@
 import { z } from "zod";
-import { checkArgument, instanceOf, invalidArgument, positiveInteger } from "../arguments";
+import { checkArgument, invalidArgument, positiveInteger } from "../arguments";
+import { holds } from "../host_tensor";
 import type { PackedText } from "./batch";
 
 /** More would be memory for padding alone. */
 const bucketSchema = positiveInteger.max(1 << 20);
 const LARGEST_ID = 2 ** 31 - 1;
 
-function isTokenRow(row: unknown): boolean {
+export function isTokenRow(row: unknown): row is ArrayLike<number> {
   if (!Array.isArray(row) && !(ArrayBuffer.isView(row) && "length" in row)) return false;
   const ids = row as ArrayLike<unknown>;
   for (let i = 0; i < ids.length; i++) {
@@ -16,6 +17,7 @@ function isTokenRow(row: unknown): boolean {
   return ids.length > 0;
 }
 
+const int32Array = z.custom<Int32Array>((value) => holds("i32", value), { error: "an Int32Array" });
 const tokenRows = z.array(
   z.custom<ArrayLike<number>>(isTokenRow, { error: "a list of token ids, of at least one" }),
   { error: "a list of lists of token ids" },
@@ -52,7 +54,7 @@ function pack(rows: readonly ArrayLike<number>[], bucket: number): PackedText {
  * text: the rule of the published text tower.
  */
 export function packPadded(tokens: Int32Array, contextLength: number, bucket = 1): PackedText {
-  checkArgument("packPadded: tokens", tokens, instanceOf(Int32Array));
+  checkArgument("packPadded: tokens", tokens, int32Array);
   checkArgument("packPadded: contextLength", contextLength, positiveInteger);
   checkArgument("packPadded: bucket", bucket, bucketSchema);
   if (tokens.length % contextLength !== 0) {

@@ -1,4 +1,4 @@
-import { checkArgument } from "../arguments";
+import { checkArgument, ownArgument } from "../arguments";
 import {
   CLIP_PREPROCESSING,
   type Preprocessing,
@@ -98,8 +98,7 @@ export async function preprocess(
   preprocessing: Preprocessing = CLIP_PREPROCESSING,
 ): Promise<Float32Array> {
   checkArgument("preprocess: size", size, imageSize);
-  checkArgument("preprocess: preprocessing", preprocessing, preprocessConfig);
+  const whole = ownArgument("preprocess: preprocessing", preprocessing, preprocessConfig);
   const held = holdImage("preprocess: image", image);
-  const whole = preprocessConfig.parse(preprocessing);
   return normalizePixels(await prepareHeldImage(held, size, whole), whole);
 }

@@ -2,9 +2,11 @@ import { describeValue, invalidArgument } from "../arguments";
 import type { EvaClipError } from "../errors";
 import { shownPath } from "../io/regular_file";
 import type { BatchSample } from "./batch";
-import type { Dataset, EpochRequest, Json, Sample } from "./dataset";
+import { checkContent, samplesOf } from "./checked_dataset";
+import type { Dataset, Json, Sample } from "./dataset";
 import type { LoaderCursor } from "./loader_cursor";
 import type { ImageTransform, Skip } from "./loader_options";
+import { isTokenRow } from "./pack_text";
 import { CounterRandom } from "./random";
 import { SampleError, skipReasonOf } from "./sample_error";
 import { systemTrouble, troubleError, whenFilesAreFree } from "./system_trouble";
@@ -39,14 +41,6 @@ export interface Preparation {
   readonly chooseCaption: boolean;
   readonly tokenizer: Tokenizer | undefined;
   readonly transform: ImageTransform;
-}
-
-/** The samples that a data set gives; one that a user wrote may give anything. */
-function samplesOf(dataset: Dataset, request: EpochRequest): AsyncIterable<Sample> {
-  const samples: unknown = dataset.open(request);
-  if (typeof (samples as AsyncIterable<Sample> | undefined)?.[Symbol.asyncIterator] === "function")
-    return samples as AsyncIterable<Sample>;
-  throw invalidArgument(`the data set's open() must give an async iterable, found ${describeValue(samples)}`);
 }
 
 /** Every sample from the cursor on, epoch after epoch, until `epochs` are over or the signal is aborted. */
@@ -97,10 +91,20 @@ async function transformed(key: string, transform: () => Promise<Uint8Array>): P
   }
 }
 
+/** What a tokenizer, which may be the user's own, makes of a caption. */
+function tokensOf(key: string, caption: string, tokenizer: Tokenizer, contextLength: number): number[] {
+  const ids = tokenizer.encode(caption, contextLength);
+  if (isTokenRow(ids) && ids.length <= contextLength) return ids;
+  const expected = `1 to ${contextLength} token ids`;
+  const found = describeValue(ids);
+  throw invalidArgument(`the tokenizer must make the caption of ${key} ${expected}, found ${found}`, { key });
+}
+
 async function rowOf(sample: Sample, preparation: Preparation): Promise<Row> {
   const { imageSize, contextLength, seed, tokenizer, transform } = preparation;
-  const { image, captions } = await sample.read();
-  const tokens = tokenizer?.encode(captionFor(sample, captions, preparation), contextLength);
+  const { image, captions } = checkContent(sample.key, await sample.read(), tokenizer !== undefined);
+  const tokens =
+    tokenizer && tokensOf(sample.key, captionFor(sample, captions, preparation), tokenizer, contextLength);
   const random = new CounterRandom(seed, sample.epoch, sample.index, IMAGE_STREAM);
   const pixels = await transformed(sample.key, () => transform(image, imageSize, random));
   const { key, epoch, index, label } = sample;

@@ -66,7 +66,8 @@ export class ShardContent {
     for (const name of this.jsonTextKeys) {
       const caption = fields?.[name];
       if (typeof caption === "string") return [caption];
-      if (Array.isArray(caption)) return caption.filter((one): one is string => typeof one === "string");
+      const alternatives = Array.isArray(caption) ? caption.filter((one) => typeof one === "string") : [];
+      if (alternatives.length > 0) return alternatives;
     }
     const names = this.jsonTextKeys.join(", ");
     throw new SampleError("missing_caption", `the json member of ${key} has no text in its field ${names}`, {

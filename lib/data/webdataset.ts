@@ -1,10 +1,10 @@
 import { z } from "zod";
 import {
-  checkArgument,
   flag,
   invalidArgument,
   oneOf,
   options as optionsOf,
+  ownArgument,
   pathText,
   positiveInteger,
   text,
@@ -207,17 +207,17 @@ async function damageOf(path: string, error: unknown, last: string, samples: num
 /**
  * WebDataset shards: tar files, plain or compressed by gzip or zstd, whose members of the same name make a sample.
  *
- * @param shards a path, a brace pattern such as `train-{0000..0099}.tar`, a folder of shards, or a list of these; `::`
+ * @param given a path, a brace pattern such as `train-{0000..0099}.tar`, a folder of shards, or a list of these; `::`
  *   joins several in one string, as in open_clip
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT for options that do not go together; reading an epoch throws
  *   ERR_EVACLIP_DATA naming a damaged shard and its last whole sample, and ERR_EVACLIP_IO for trouble of the system
  */
 export async function openWebDataset(
-  shards: string | readonly string[],
-  options: WebDatasetOptions = {},
+  given: string | readonly string[],
+  how: WebDatasetOptions = {},
 ): Promise<Dataset> {
-  checkArgument("openWebDataset: shards", shards, SHARDS);
-  checkArgument("openWebDataset: options", options, OPTIONS);
+  const shards = ownArgument("openWebDataset: shards", given, SHARDS);
+  const options = ownArgument("openWebDataset: options", how, OPTIONS);
   if (options.resampled === true && options.samplesPerEpoch === undefined) {
     throw invalidArgument("resampled shards have no end: samplesPerEpoch must say how long an epoch is");
   }

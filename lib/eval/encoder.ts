@@ -1,7 +1,7 @@
 import { types } from "node:util";
 import { z } from "zod";
 import { checkArgument, describeValue } from "../arguments";
-import type { Dataset } from "../data/dataset";
+import { datasetArgument } from "../data/checked_dataset";
 import { EvaClipError } from "../errors";
 import type { Preprocessing } from "../models/preprocessing";
 import { abortable, throwIfAborted } from "../train/abortable";
@@ -40,15 +40,11 @@ const encoderSchema = z.custom<Encoder>(
   },
   { error: "an EvaClip or another encoder" },
 );
-const datasetSchema = z.custom<Dataset>(
-  (value) => typeof (value as Dataset | null | undefined)?.open === "function",
-  { error: "a data set" },
-);
 
 /** Checks the arguments that every evaluation takes. */
 export function checkEvaluated(name: string, encoder: unknown, dataset: unknown): void {
   checkArgument(`${name}: encoder`, encoder, encoderSchema);
-  checkArgument(`${name}: dataset`, dataset, datasetSchema);
+  checkArgument(`${name}: dataset`, dataset, datasetArgument);
 }
 
 /** Runs an evaluation as one call of the encoder; it rejects as soon as `signal` is aborted. */

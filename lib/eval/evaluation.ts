@@ -15,8 +15,11 @@ const CAPTIONS_AT_ONCE = 256;
 export interface EvaluationOptions {
   /** Images decoded and encoded at a time. Default 32. */
   readonly batchSize?: number;
-  /** Told how many images are done, and of how many where that is known. */
-  readonly onProgress?: (done: number, total: number | undefined) => void;
+  /**
+   * Told how many images are done, and of how many where that is known; the evaluation waits for it. What it throws, or
+   * rejects with, ends the evaluation.
+   */
+  readonly onProgress?: (done: number, total: number | undefined) => unknown;
   /** Ends the evaluation: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { checkArgument, options } from "../arguments";
+import { options, ownArgument } from "../arguments";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import { throwIfAborted } from "../train/abortable";
@@ -112,7 +112,7 @@ async function encodeImages(encoder: Encoder, dataset: Dataset, options: Evaluat
       features.push(rows.subarray(b * encoder.embedDim, (b + 1) * encoder.embedDim));
       captions.push(written);
     });
-    onProgress?.(features.length, dataset.size);
+    await onProgress?.(features.length, dataset.size);
   }
   const missing_caption = (loader.skips.missing_caption ?? 0) + uncaptioned;
   const skips = { ...loader.skips, ...(missing_caption > 0 && { missing_caption }) };
@@ -131,9 +131,8 @@ export async function evaluateRetrieval(
   options: EvaluationOptions = {},
 ): Promise<RetrievalResult> {
   checkEvaluated("evaluateRetrieval", encoder, dataset);
-  checkArgument("evaluateRetrieval: options", options, retrievalOptions);
-  const settings = { ...options };
-  return useEncoder(encoder, options.signal, (own) => retrieval(own, dataset, settings));
+  const own = ownArgument("evaluateRetrieval: options", options, retrievalOptions);
+  return useEncoder(encoder, own.signal, (used) => retrieval(used, dataset, own));
 }
 
 async function retrieval(

@@ -4,7 +4,7 @@ import { checkArgument, listOf, text } from "../arguments";
 export type PromptTemplates = readonly string[];
 
 /** The 80 ImageNet prompts of zero-shot classification (Radford et al. 2021; the protocol of the published scores). */
-export const OPENAI_IMAGENET_TEMPLATES: PromptTemplates = [
+export const OPENAI_IMAGENET_TEMPLATES: PromptTemplates = Object.freeze([
   "a bad photo of a {}.",
   "a photo of many {}.",
   "a sculpture of a {}.",
@@ -85,10 +85,10 @@ export const OPENAI_IMAGENET_TEMPLATES: PromptTemplates = [
   "a photo of a cool {}.",
   "a photo of a small {}.",
   "a tattoo of the {}.",
-];
+]);
 
 /** The seven prompts that the same authors found to do nearly as well as the 80 (CLIP's prompt engineering notebook). */
-export const SIMPLE_IMAGENET_TEMPLATES: PromptTemplates = [
+export const SIMPLE_IMAGENET_TEMPLATES: PromptTemplates = Object.freeze([
   "itap of a {}.",
   "a bad photo of the {}.",
   "a origami {}.",
@@ -96,7 +96,7 @@ export const SIMPLE_IMAGENET_TEMPLATES: PromptTemplates = [
   "a {} in a video game.",
   "art of the {}.",
   "a photo of the small {}.",
-];
+]);
 
 const promptTemplate = text.refine((template) => template.includes("{}"), {
   error: "a prompt template, which needs {} where the class name goes",

@@ -1,4 +1,4 @@
-import { checkArgument, listOf, options, text } from "../arguments";
+import { listOf, options, ownArgument, text } from "../arguments";
 import type { Batch } from "../data/batch";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
@@ -106,11 +106,10 @@ export async function evaluateZeroShot(
   options: ZeroShotOptions = {},
 ): Promise<ZeroShotResult> {
   checkEvaluated("evaluateZeroShot", encoder, dataset);
-  checkArgument("evaluateZeroShot: dataset.classes", dataset.classes, classNames.optional());
-  checkArgument("evaluateZeroShot: options", options, zeroShotOptions);
-  const templates = [...(options.templates ?? OPENAI_IMAGENET_TEMPLATES)];
-  const settings = { ...options, templates, classes: classesOf(dataset, options.classes) };
-  return useEncoder(encoder, options.signal, (own) => zeroShot(own, dataset, settings));
+  const own = ownArgument("evaluateZeroShot: options", options, zeroShotOptions);
+  const { templates = OPENAI_IMAGENET_TEMPLATES } = own;
+  const settings = { ...own, templates, classes: classesOf(dataset, own.classes) };
+  return useEncoder(encoder, own.signal, (used) => zeroShot(used, dataset, settings));
 }
 
 async function zeroShot(
@@ -133,7 +132,7 @@ async function zeroShot(
       five += probabilityWithin(rank, 5);
     }
     images += batch.size;
-    onProgress?.(images, dataset.size);
+    await onProgress?.(images, dataset.size);
   }
   if (images === 0) throw new EvaClipError("ERR_EVACLIP_DATA", "the data set has no image to score");
   return {

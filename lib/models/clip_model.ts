@@ -1,4 +1,4 @@
-import { checkArgument, oneOf, options } from "../arguments";
+import { oneOf, options, ownArgument } from "../arguments";
 import type { InitScheme } from "../nn/initialization";
 import { Module } from "../nn/module";
 import { type FloatType, floatType } from "../ops/elementwise";
@@ -34,15 +34,13 @@ export class ClipModel extends Module {
   readonly text: TextTower;
   /** What images go through; u8 images are normalised by the image tower. */
   readonly preprocessing: Preprocessing;
+  readonly config: ClipConfig;
 
-  constructor(
-    readonly config: ClipConfig,
-    given: ClipModelOptions = {},
-  ) {
+  constructor(given: ClipConfig, how: ClipModelOptions = {}) {
     super();
-    parseClipConfig(config, "ClipModel: config");
-    checkArgument("ClipModel: options", given, modelOptions);
-    const { type = "f32", init = "published" } = given;
+    const config = parseClipConfig(given, "ClipModel: config");
+    this.config = config;
+    const { type = "f32", init = "published" } = ownArgument("ClipModel: options", how, modelOptions);
     const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
     const activation = config.quick_gelu ? "quick_gelu" : "gelu";
     this.preprocessing = preprocessingOf(config);

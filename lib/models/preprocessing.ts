@@ -44,7 +44,11 @@ export interface Preprocessing {
 }
 
 /** What CLIP is trained with (Radford et al. 2021). */
-export const CLIP_PREPROCESSING: Preprocessing = preprocessConfig.parse({});
+export const CLIP_PREPROCESSING: Preprocessing = Object.freeze({
+  ...preprocessConfig.parse({}),
+  mean: Object.freeze([...clipPixels.mean]),
+  std: Object.freeze([...clipPixels.std]),
+});
 
 export function samePreprocessing(a: Preprocessing, b: Preprocessing): boolean {
   const fields = Object.keys(CLIP_PREPROCESSING) as (keyof Preprocessing)[];

@@ -1,4 +1,4 @@
-import { anyFunction, checkArgument, pathText } from "../arguments";
+import { anyFunction, checkArgument, ownArgument, pathText } from "../arguments";
 import type { LoadReport } from "../checkpoints/load_report";
 import type { ConfigSource } from "../checkpoints/resolve_config";
 import { writeWeights } from "../checkpoints/write_weights";
@@ -26,7 +26,7 @@ import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabel
 import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, ModelType } from "./eva_clip_options";
 import { ModelEncoder } from "./model_encoder";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
-import { holdImages, ownList } from "./own_inputs";
+import { holdImages } from "./own_inputs";
 import { tokenRows } from "./token_rows";
 import { ownMatrix, ownVectors, splitRows, type Vectors } from "./vectors";
 
@@ -146,11 +146,10 @@ export class EvaClip implements Encoder, AsyncDisposable {
     input: ImageInput | readonly ImageInput[],
     options: EncodeOptions = {},
   ): Promise<Float32Array | Float32Array[]> {
-    checkArgument("encodeImage: options", options, encodeOptions);
-    const images = holdImages("encodeImage: images", input);
-    const own = { ...options };
+    const own = ownArgument("encodeImage: options", options, encodeOptions);
+    const { images, isList } = holdImages("encodeImage: images", input);
     const rows = await this.#calls.run(() => this.#encoder.images(images, own), own.signal);
-    return Array.isArray(input) ? splitRows(rows, images.length) : rows;
+    return isList ? splitRows(rows, images.length) : rows;
   }
 
   /**
@@ -162,12 +161,11 @@ export class EvaClip implements Encoder, AsyncDisposable {
     input: string | readonly string[],
     options: EncodeOptions = {},
   ): Promise<Float32Array | Float32Array[]> {
-    const captions = ownList("encodeText: captions", typeof input === "string" ? [input] : input);
-    checkArgument("encodeText: captions", captions, captionList);
-    checkArgument("encodeText: options", options, encodeOptions);
-    const own = { ...options };
+    const isList = typeof input !== "string";
+    const captions = ownArgument("encodeText: captions", isList ? input : [input], captionList);
+    const own = ownArgument("encodeText: options", options, encodeOptions);
     const rows = await this.#calls.run(() => this.#encoder.texts(captions, own), own.signal);
-    return Array.isArray(input) ? splitRows(rows, captions.length) : rows;
+    return isList ? splitRows(rows, captions.length) : rows;
   }
 
   /**
@@ -180,8 +178,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     batch: number,
     options: EncodeOptions = {},
   ): Promise<Float32Array> {
-    checkArgument("encodePixels: options", options, encodeOptions);
-    const own = { ...options };
+    const own = ownArgument("encodePixels: options", options, encodeOptions);
     const images = ownPixels(pixels, batch, this.imageSize);
     return this.#calls.run(() => this.#encoder.pixels(images, batch, own), own.signal);
   }
@@ -191,8 +188,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
    * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for ids out of range or a caption without an end
    */
   async encodeTokens(tokens: Int32Array, batch: number, options: EncodeOptions = {}): Promise<Float32Array> {
-    checkArgument("encodeTokens: options", options, encodeOptions);
-    const own = { ...options };
+    const own = ownArgument("encodeTokens: options", options, encodeOptions);
     const rows = tokenRows(ownTokens(tokens, batch), batch, this.model.text);
     return this.#calls.run(() => this.#encoder.tokens(rows, own), own.signal);
   }
@@ -206,13 +202,13 @@ export class EvaClip implements Encoder, AsyncDisposable {
   async similarity(a: Float32Array, b: Float32Array, options?: CallOptions): Promise<number>;
   async similarity(a: Vectors, b: Vectors, options?: CallOptions): Promise<Float32Array[]>;
   async similarity(a: Vectors, b: Vectors, options: CallOptions = {}): Promise<number | Float32Array[]> {
-    checkArgument("similarity: options", options, callOptions);
-    const { signal } = options;
-    const isOne = !Array.isArray(a) && !Array.isArray(b);
+    const { signal } = ownArgument("similarity: options", options, callOptions);
     const rows = ownVectors("similarity: a", a, this.embedDim);
     const others = ownVectors("similarity: b", b, this.embedDim);
     const products = await this.#calls.run(() => scoresOf(this.#encoder, rows, others), signal);
-    return isOne ? products[0]! : splitRows(products, rows.length / this.embedDim);
+    return !Array.isArray(a) && !Array.isArray(b)
+      ? products[0]!
+      : splitRows(products, rows.length / this.embedDim);
   }
 
   /** a [N, E] times the transpose of b [M, E] → [N, M]; throws as `similarity` does. */
@@ -243,15 +239,14 @@ export class EvaClip implements Encoder, AsyncDisposable {
     labels: readonly string[],
     options: ClassifyOptions = {},
   ): Promise<Classification[] | Classification[][]> {
-    const names = ownList("classify: labels", labels);
-    checkArgument("classify: labels", names, labelList);
-    checkArgument("classify: options", options, classifyOptions);
-    const images = holdImages("classify: images", input);
-    const { topK = 5, signal, templates = DEFAULT_TEMPLATES } = options;
-    const settings = { templates: [...templates], ...(signal && { signal }) };
+    const names = ownArgument("classify: labels", labels, labelList);
+    const own = ownArgument("classify: options", options, classifyOptions);
+    const { images, isList } = holdImages("classify: images", input);
+    const { topK = 5, signal, templates = DEFAULT_TEMPLATES } = own;
+    const settings = { templates, ...(signal && { signal }) };
     const ranked = await this.#calls.run(() => this.#rankedLabels(images, names, settings), signal);
     const best = ranked.map((of) => of.slice(0, topK));
-    return Array.isArray(input) ? best : best[0]!;
+    return isList ? best : best[0]!;
   }
 
   /**

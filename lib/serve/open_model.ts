@@ -1,5 +1,14 @@
 import { z } from "zod";
-import { abortSignal, checkArgument, flag, oneOf, options, pathText, positiveInteger } from "../arguments";
+import {
+  abortSignal,
+  checkArgument,
+  flag,
+  oneOf,
+  options,
+  ownArgument,
+  pathText,
+  positiveInteger,
+} from "../arguments";
 import { configSource } from "../checkpoints/config_argument";
 import type { LoadReport } from "../checkpoints/load_report";
 import type { ConfigSource } from "../checkpoints/resolve_config";
@@ -84,9 +93,9 @@ const loadOptions = options({
 });
 
 /** A model with initial weights. */
-export async function createModel(config: ConfigSource, given: CreateOptions): Promise<OpenedModel> {
+export async function createModel(config: ConfigSource, options: CreateOptions): Promise<OpenedModel> {
   checkArgument("create: config", config, configSource);
-  checkArgument("create: options", given, createOptions);
+  const given = ownArgument("create: options", options, createOptions);
   const { seed = 0 } = given;
   return open(configOf(config), "the configuration", given, async (model, device, dtype) => {
     await initializeModel(model, device, { dtype, seed });
@@ -95,9 +104,9 @@ export async function createModel(config: ConfigSource, given: CreateOptions): P
 }
 
 /** A model with the weights of a file. */
-export async function loadModel(path: string, given: LoadOptions): Promise<OpenedModel> {
+export async function loadModel(path: string, options: LoadOptions): Promise<OpenedModel> {
   checkArgument("load: path", path, pathText);
-  checkArgument("load: options", given, loadOptions);
+  const given = ownArgument("load: options", options, loadOptions);
   const { signal } = given;
   signal?.throwIfAborted();
   await using file = await ModelFile.open(path, given);

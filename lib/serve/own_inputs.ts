@@ -1,6 +1,7 @@
 // Inputs are copied when a call is made, so that what the caller does with its buffers afterwards changes no result.
 import { types } from "node:util";
-import { checkLength, invalidArgument } from "../arguments";
+import { z } from "zod";
+import { invalidArgument, listOf, ownArgument, reading } from "../arguments";
 import { type HeldImage, holdImage, type ImageInput, type RawImage } from "../data/image_input";
 import { dtypeOf, sharedArray } from "../host_tensor";
 
@@ -19,10 +20,15 @@ export function checkBytes(name: string, bytes: number, samples: number): void {
   throw invalidArgument(message, { bytes, mostBytes: MOST_BYTES });
 }
 
-/** A copy of a list, whose elements are then checked and used; anything else as it is. */
-export function ownList(name: string, list: unknown): unknown {
-  checkLength(name, list);
-  return Array.isArray(list) ? [...list] : list;
+const anyList = listOf(z.unknown(), "a list");
+
+/** A copy of a list, or of the only element of one, whose elements are then checked and used. */
+export function ownList(
+  name: string,
+  given: unknown,
+): { readonly list: readonly unknown[]; isList: boolean } {
+  const isList = reading(name, () => Array.isArray(given));
+  return { list: isList ? ownArgument(name, given as unknown[], anyList) : [given], isList };
 }
 
 /** A copy of `samples` samples one after another, in shared memory, where programs read it in place. */
@@ -39,21 +45,24 @@ export function ownArray<T extends Float32Array | Int32Array | Uint8Array>(
   return copy as T;
 }
 
-function pixelsOf(image: ImageInput): Uint8Array | Uint8ClampedArray | undefined {
+function pixelsOf(image: unknown): Uint8Array | Uint8ClampedArray | undefined {
   if (typeof image !== "object" || image === null || !("data" in image)) return undefined;
   const { data } = image as RawImage;
   return types.isUint8Array(data) || types.isUint8ClampedArray(data) ? data : undefined;
 }
 
-function bytesOf(image: ImageInput): number {
+function bytesOf(image: unknown): number {
   if (ArrayBuffer.isView(image) || types.isAnyArrayBuffer(image)) return image.byteLength;
   return pixelsOf(image)?.byteLength ?? 0;
 }
 
 /** Images as they are now; those given as bytes, pixels or pipelines are copied, paths and Blobs cannot change. */
-export function holdImages(name: string, input: ImageInput | readonly ImageInput[]): HeldImage[] {
-  const images = ownList(name, Array.isArray(input) ? input : [input]) as ImageInput[];
-  const bytes = images.reduce((sum, image) => sum + bytesOf(image), 0);
-  checkBytes(name, bytes, images.length);
-  return images.map((image, i) => holdImage(Array.isArray(input) ? `${name}[${i}]` : name, image));
+export function holdImages(
+  name: string,
+  input: ImageInput | readonly ImageInput[],
+): { readonly images: HeldImage[]; readonly isList: boolean } {
+  const { list, isList } = ownList(name, input);
+  const bytes = reading(name, () => list.reduce<number>((sum, image) => sum + bytesOf(image), 0));
+  checkBytes(name, bytes, list.length);
+  return { images: list.map((image, i) => holdImage(isList ? `${name}[${i}]` : name, image)), isList };
 }

@@ -1,8 +1,8 @@
+import { types } from "node:util";
 import { describeValue, invalidArgument } from "../arguments";
 import { EvaClipError } from "../errors";
 import { stackRows } from "../eval/encoder";
 import { firstNotFinite, notFinite } from "../eval/finite";
-import { holds } from "../host_tensor";
 import { checkBytes, ownArray, ownList } from "./own_inputs";
 
 /** A vector of E numbers, or a list of them. */
@@ -12,10 +12,6 @@ export type Vectors = Float32Array | readonly Float32Array[];
 export function splitRows(rows: Float32Array, count: number): Float32Array[] {
   const columns = rows.length / count;
   return Array.from({ length: count }, (_, i) => rows.slice(i * columns, (i + 1) * columns));
-}
-
-function isVector(value: unknown): value is Float32Array {
-  return ArrayBuffer.isView(value) && holds("f32", value);
 }
 
 function checkFinite(name: string, values: Float32Array): void {
@@ -30,11 +26,11 @@ function checkFinite(name: string, values: Float32Array): void {
  *   `ERR_EVACLIP_NOT_FINITE` for NaN and infinity
  */
 export function ownVectors(name: string, vectors: unknown, columns: number): Float32Array {
-  const list = ownList(name, Array.isArray(vectors) ? vectors : [vectors]) as unknown[];
+  const { list, isList } = ownList(name, vectors);
   const own = list.map((vector, i) => {
-    const place = Array.isArray(vectors) ? `${name}[${i}]` : name;
-    if (!isVector(vector)) {
-      const expected = Array.isArray(vectors) ? "a Float32Array" : "a Float32Array or a list of them";
+    const place = isList ? `${name}[${i}]` : name;
+    if (!types.isFloat32Array(vector)) {
+      const expected = isList ? "a Float32Array" : "a Float32Array or a list of them";
       throw invalidArgument(`${place} must be ${expected}, found ${describeValue(vector)}`, { field: place });
     }
     if (vector.length !== columns) {
@@ -50,7 +46,7 @@ export function ownVectors(name: string, vectors: unknown, columns: number): Flo
 
 /** A copy of a matrix [N, columns] in one array; throws as `ownVectors` does. */
 export function ownMatrix(name: string, matrix: unknown, columns: number): Float32Array {
-  if (!isVector(matrix)) {
+  if (!types.isFloat32Array(matrix)) {
     throw invalidArgument(`${name} must be a Float32Array, found ${describeValue(matrix)}`, { field: name });
   }
   if (matrix.length % columns !== 0) {

@@ -98,6 +98,14 @@ describe("openClassFolder", () => {
     ]);
     expect((await samples[1]!.read()).captions).toEqual(["tench"]);
   });
+
+  test("takes the options of the call, and a folder of any name", async () => {
+    await writeFiles(folder.path, { "words/constructor/1.png": "", "words/n1/1.png": "" });
+    const classNames = { n1: "one" };
+    const opening = openClassFolder(join(folder.path, "words"), { classNames });
+    classNames.n1 = "changed";
+    expect((await opening).classes).toEqual(["constructor", "one"]);
+  });
 });
 
 describe("what is left out of a folder", () => {

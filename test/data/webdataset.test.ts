@@ -209,6 +209,20 @@ describe("openWebDataset", () => {
     expect((await captionsIn("captions_json.tar", options))[2]).toBe("other field");
   });
 
+  test("a list without captions is passed over for the next field", async () => {
+    const fields = [{ caption: [], text: "a" }, { caption: [1], text: ["b"] }, { caption: [null] }]; // in JSON
+    const members = fields.map((json, i): [string, string] => [`${i}.json`, JSON.stringify(json)]);
+    await writeFiles(folder.path, { "lists.tar": await tar(members) });
+    const dataset = await openWebDataset(at("lists.tar"), { imageKey: "json", jsonTextKey: "caption;text" });
+    const captions = (await epochOf(dataset)).map((sample) =>
+      sample.read().then(
+        (content) => content.captions,
+        ({ reason }) => reason,
+      ),
+    );
+    expect(await Promise.all(captions)).toEqual([["a"], ["b"], "missing_caption"]);
+  });
+
   test("members that are links are named and left out", async () => {
     expect(await captionsIn("long_names_gnu.tar")).toEqual([
       "café",

@@ -1,8 +1,16 @@
+import { layoutNames } from "../../lib/checkpoints/layouts/all_layouts";
 import {
   fillTemplates,
   OPENAI_IMAGENET_TEMPLATES,
   SIMPLE_IMAGENET_TEMPLATES,
 } from "../../lib/eval/templates";
+import { CLIP_PREPROCESSING } from "../../lib/models/preprocessing";
+
+test("public constants cannot be changed", () => {
+  const { mean, std } = CLIP_PREPROCESSING;
+  const lists = [OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES, layoutNames, mean, std];
+  for (const list of lists) expect(() => (list as unknown[]).pop()).toThrow(TypeError);
+});
 
 describe("prompt templates", () => {
   test("there are 80 different ones, and seven of them are the simple ones", () => {

@@ -1,6 +1,7 @@
 import { indexedDataset } from "../../lib/data/indexed_dataset";
 import { SampleError } from "../../lib/data/sample_error";
 import type { Encoder } from "../../lib/eval/encoder";
+import { evaluateRetrieval } from "../../lib/eval/retrieval";
 import { evaluateZeroShot, zeroShotWeights } from "../../lib/eval/zero_shot";
 
 const COLOURS: Record<string, number[]> = { red: [1, 0, 0], green: [0, 1, 0], blue: [0, 0, 1] };
@@ -60,6 +61,16 @@ test("top-1 and top-5 with the protocol that made them", async () => {
     [2, 3],
     [3, 3],
   ]);
+});
+
+test.each(["throws", "rejects"])("an onProgress that %s ends the evaluation", async (how) => {
+  const onProgress = () => {
+    if (how === "throws") throw new RangeError("mine");
+    return Promise.reject(new RangeError("mine"));
+  };
+  for (const run of [evaluateZeroShot, evaluateRetrieval]) {
+    await expect(run(encoder, dataset([0, 1]), { onProgress })).rejects.toThrow(new RangeError("mine"));
+  }
 });
 
 const flat = (value: number): Encoder => ({

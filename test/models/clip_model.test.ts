@@ -38,6 +38,16 @@ function textKeys(prefix: string, width: number, layers: number, embed: number):
 const shapesOf = (model: ClipModel) =>
   Object.fromEntries([...model.stateDict()].map(([key, { shape }]) => [key, shape]));
 
+test("a model keeps the configuration it was made of, defaults filled in", () => {
+  const given = parseClipConfig(modelConfig("EVA02-CLIP-B-16"));
+  const model = new ClipModel(given);
+  given.vision_cfg.width = 5;
+  expect(model.config.vision_cfg.width).toBe(768);
+  const { layers, ...text } = modelConfig("ViT-B-16").text_cfg;
+  const plain = new ClipModel({ ...modelConfig("ViT-B-16"), text_cfg: text } as never);
+  expect(plain.config.text_cfg.layers).toBe(layers);
+});
+
 describe("state-dict keys", () => {
   test("EVA-02 B/16: separate projections, sub-norms, SwiGLU", () => {
     const [width, hidden] = [768, 2048];

@@ -27,6 +27,18 @@ async function written(name: TinyName, layout: LayoutName) {
   return { path, weights: files[0]!, expected: await embeddings(model) };
 }
 
+test("the options of a load are those of its call", async () => {
+  const { path } = await written("plain", "openai");
+  const config = structuredClone(tinyConfigs.plain) as { text_cfg: { context_length: number } };
+  const expected = config.text_cfg.context_length;
+  const given = { ...options, config: config as never };
+  const loading = EvaClip.load(join(path, "model.safetensors"), given);
+  config.text_cfg.context_length = 5;
+  Object.assign(given, { dtype: "mistake", config: "mistake" });
+  await using model = await loading;
+  expect(model.contextLength).toBe(expected);
+});
+
 test.each<[TinyName, LayoutName]>([
   ["eva02", "eva_clip"],
   ["eva01", "open_clip"],

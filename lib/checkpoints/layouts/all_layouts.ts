@@ -16,4 +16,4 @@ export const layouts = [
   evaMim,
 ] as const satisfies readonly Layout[];
 
-export const layoutNames: readonly LayoutName[] = layouts.map(({ name }) => name);
+export const layoutNames: readonly LayoutName[] = Object.freeze(layouts.map(({ name }) => name));
