@@ -3,6 +3,7 @@ import {
   checkArgument,
   describeValue,
   finiteNumber,
+  float32,
   flag,
   listOf,
   oneOf,
@@ -26,11 +27,11 @@ export type Initializer =
 const initializer = z.discriminatedUnion(
   "kind",
   [
-    options({ kind: z.literal("constant"), value: finiteNumber }),
+    options({ kind: z.literal("constant"), value: float32 }),
     options({
       kind: z.literal("normal"),
-      std: finiteNumber.min(0),
-      mean: finiteNumber.optional(),
+      std: float32.min(0),
+      mean: float32.optional(),
       cut: finiteNumber.min(0).optional(),
     }),
   ],

@@ -24,7 +24,12 @@ function isOperand(value: unknown): boolean {
 export const anOperand = z.custom<Operand>(isOperand, { error: "a tensor or a parameter" });
 export const operandList = listOf(anOperand, "a list of tensors and parameters");
 
-export const numberAttribute = z.custom<number>((value) => typeof value === "number", { error: "a number" });
+/** Infinity is one, but nothing that would only become it. */
+export const numberAttribute = z
+  .custom<number>((value) => typeof value === "number", { error: "a number" })
+  .refine((value) => !Number.isFinite(value) || Number.isFinite(Math.fround(value)), {
+    error: "a number within the range of f32",
+  });
 
 /** For functions that look at their operands before they record an op, which checks them itself. */
 export function checkOperands(of: string, operands: Readonly<Record<string, Operand>>): void {
@@ -195,7 +200,10 @@ export function constant(data: HostTensor | NativeArray | number, shape: readonl
   const graph = Graph.current;
   checkArgument("constant: data", data, constantData);
   const own = ownArgument("constant: shape", shape, dimensions);
-  if (typeof data === "number") return constant(Float32Array.of(data), own);
+  if (typeof data === "number") {
+    checkArgument("constant: data", data, numberAttribute);
+    return constant(Float32Array.of(data), own);
+  }
   const [dtype, dims, array] =
     data instanceof HostTensor ? [data.dtype, data.shape, data.data] : [dtypeOf(data), own, data];
   return new Tensor(graph, graph.native.constant(dtype, dims, array), dims, dtype);

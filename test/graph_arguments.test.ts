@@ -67,6 +67,17 @@ describe("options and attributes", () => {
     ["a fraction", (x) => ops.slice(x, 0, 1.5), "ops.slice: end must be an integer of at least 0, found 1.5"],
     ["no number", (x) => ops.scale(x, any(undefined)), "ops.scale: factor must be a number"],
     ["a number as text", (x) => ops.scale(x, any("2")), 'ops.scale: factor must be a number, found "2"'],
+    [
+      "a factor beyond f32",
+      (x) => ops.scale(x, 1e39),
+      "ops.scale: factor must be a number within the range of f32",
+    ],
+    ["a constant beyond f32", () => api.constant(-1e300), "constant: data must be a number within the range"],
+    [
+      "an initial value beyond f32",
+      () => new Parameter("p", [1], { kind: "constant", value: 1e39 }),
+      "initial.value must be a number within the range of f32",
+    ],
     ["a dtype that is none", (x) => ops.cast(x, any("f16")), "ops.cast: type must be one of f32, bf16"],
     ["a rate of 1", (x) => ops.dropPath(x, { seed: x, rate: 1, stream: 0 }), "less than 1"],
     ["a shape as text", (x) => api.reshape(x, any("8")), "reshape: shape must be a list of dimensions"],

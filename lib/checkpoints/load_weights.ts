@@ -9,9 +9,9 @@ import {
   ownArgument,
   text,
 } from "../arguments";
+import { convertElements } from "../io/convert_elements";
 import { readFloat32, type TensorSource } from "../io/tensor_source";
 import { ClipModel } from "../models/clip_model";
-import { native } from "../native";
 import type { Parameter } from "../parameter";
 import { tensorSource } from "./config_argument";
 import { type Assignment, type LoadPlan, type LoadWeightsOptions, planLoad } from "./load_plan";
@@ -28,9 +28,8 @@ const loadWeightsOptions = optionsOf({
 
 async function write(parameter: Parameter, values: Float32Array): Promise<void> {
   if (parameter.dtype === "f32") return parameter.write(values);
-  const words = new Uint16Array(values.length);
-  native.convertElements(values, "F32", words, "BF16");
-  await parameter.write(words);
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  await parameter.write(convertElements(`parameter ${parameter.name}`, bytes, "F32", "BF16") as Uint16Array);
 }
 
 async function carryOut({ parameter, tensors, transpose, resizing }: Assignment): Promise<void> {

@@ -153,7 +153,8 @@ async function configFiles(
  *
  * @param path a file that ends in .safetensors, or a folder, in which the file gets its usual name
  * @returns the path of each file written
- * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a layout that cannot hold the model; `ERR_EVACLIP_DISK_FULL` or
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a layout that cannot hold the model; `ERR_EVACLIP_NOT_FINITE`
+ *   naming the tensor and the value that `dtype` cannot hold, such as 70000 in f16; `ERR_EVACLIP_DISK_FULL` or
  *   `ERR_EVACLIP_IO`
  */
 export async function writeWeights(

@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { EvaClipError } from "../errors";
-import { native } from "../native";
+import { convertElements } from "./convert_elements";
 import { MappedFile } from "./mapped_file";
 import { replaceFile } from "./replace_file";
 import { layoutTensors, parseHeader, type TensorInfo } from "./safetensors_header";
@@ -29,7 +29,7 @@ export interface TensorToWrite extends TensorInfo {
   readonly name: string;
   /** May be a function, which is called when the tensor's turn comes, so that not all are held at once. */
   readonly data: ArrayBufferView | (() => ArrayBufferView | Promise<ArrayBufferView>);
-  /** What `data` holds, if not `dtype`: it is rounded to the nearest, ties to even; beyond the largest, infinity. */
+  /** What `data` holds, if not `dtype`: it is rounded to the nearest, ties to even. */
   readonly from?: FloatDtype;
 }
 
@@ -106,7 +106,7 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
  * name, so a reader sees the old file or the whole new one, and a failure leaves nothing behind.
  *
  * @throws EvaClipError ERR_EVACLIP_DISK_FULL or ERR_EVACLIP_IO; ERR_EVACLIP_INVALID_ARGUMENT for a duplicate name or
- *   data that does not fill the shape
+ *   data that does not fill the shape; ERR_EVACLIP_NOT_FINITE for a finite value that would be infinite in the type stored
  */
 export async function writeSafetensors(
   path: string,
@@ -138,10 +138,10 @@ async function writeTensor(file: FileHandle, tensor: TensorToWrite): Promise<voi
   if (!isFloatDtype(from) || !isFloatDtype(dtype)) throw fail(`${from} cannot be stored as ${dtype}`);
   for (let first = 0; first < elements; first += CONVERTED_CHUNK) {
     const count = Math.min(CONVERTED_CHUNK, elements - first);
-    const [width, stored] = [TENSOR_ARRAYS[from], TENSOR_ARRAYS[dtype]].map((type) => type.BYTES_PER_ELEMENT);
-    const converted = new Uint8Array(count * stored!);
-    native.convertElements(data.subarray(first * width!, (first + count) * width!), from, converted, dtype);
-    await writeFully(file, converted);
+    const width = TENSOR_ARRAYS[from].BYTES_PER_ELEMENT;
+    const part = data.subarray(first * width, (first + count) * width);
+    const { buffer } = convertElements(`tensor "${name}"`, part, from, dtype, first);
+    await writeFully(file, new Uint8Array(buffer));
   }
 }
 

@@ -2,7 +2,7 @@ import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../lib/io/safetensors";
-import { TENSOR_ARRAYS } from "../../lib/io/tensor_source";
+import { type FloatDtype, TENSOR_ARRAYS } from "../../lib/io/tensor_source";
 import { eventLoopHeldMs } from "../support/event_loop";
 
 let directory: string;
@@ -211,19 +211,38 @@ describe("writeSafetensors", () => {
     expect(await fs.readFile(path)).toEqual(before);
   });
 
-  test.each<["F16" | "BF16", number[]]>([
+  test.each<[FloatDtype, number[]]>([
     ["F16", [0x3c00, 0x3c00, 0x3c02, 0x7bff, 0x7c00, 0xfc00, 0x0001, 0x8000, 0x7e00]],
-    ["BF16", [0x3f80, 0x3f80, 0x3f80, 0x4780, 0x4780, 0xc789, 0x33a0, 0xb2c0, 0x7fc0]],
+    ["BF16", [0x3f80, 0x3f80, 0x3f80, 0x4780, 0x7f80, 0xff80, 0x33a0, 0xb2c0, 0x7fc0]],
   ])("rounds f32 to %s on the way", async (dtype, bits) => {
     const ties = [1 + 2 ** -11, 1 + 3 * 2 ** -11];
     const subnormals = [1.25 * 2 ** -24, -1.5 * 2 ** -26];
-    const data = Float32Array.of(1, ...ties, 65519, 65520, -70000, ...subnormals, Number.NaN);
+    const infinities = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    const data = Float32Array.of(1, ...ties, 65519, ...infinities, ...subnormals, Number.NaN);
     const path = join(directory, "rounded.safetensors");
     await writeSafetensors(path, [{ name: "w", dtype, from: "F32", shape: [3, 3], data }]);
     await using file = await openSafetensors(path);
     expect(file.tensors.get("w")).toMatchObject({ dtype, shape: [3, 3] });
     const found = [...(await file.read("w"))].map((word) => (word as number).toString(16));
     expect(found).toEqual(bits.map((word) => word.toString(16)));
+  });
+
+  test.each<[FloatDtype, FloatDtype, ArrayBufferView, number, number]>([
+    ["F32", "F16", Float32Array.of(1, Number.POSITIVE_INFINITY, 65520), 65520, 2],
+    ["F32", "F16", new Float32Array(300_000).fill(-1e9, 299_999), -1e9, 299_999],
+    ["F64", "F16", Float64Array.of(1e300), 1e300, 0],
+    ["BF16", "F16", Uint16Array.of(0xc780), -65536, 0],
+    ["F32", "BF16", Float32Array.of(3.4e38), Math.fround(3.4e38), 0],
+    ["F64", "F32", Float64Array.of(0, -1e39), -1e39, 1],
+  ])("a finite %s that would be infinite as %s is an error", async (from, dtype, data, value, index) => {
+    const shape = [(data as Float32Array).length];
+    const failed = writeSafetensors(join(directory, "x"), [{ name: "w", dtype, from, shape, data }]);
+    await expect(failed).rejects.toMatchObject({
+      code: "ERR_EVACLIP_NOT_FINITE",
+      message: expect.stringContaining(`tensor "w": the value ${value} at index ${index} would be infinite`),
+      details: { index, value, type: dtype },
+    });
+    expect(await fs.readdir(directory)).toEqual([]);
   });
 
   test("converts a large tensor whole, and lets the event loop run meanwhile", async () => {
