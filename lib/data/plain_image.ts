@@ -6,6 +6,7 @@ import { formatOf, type ImageFormat } from "./image_format";
 import type { RawImage } from "./image_input";
 import { decodeNetpbm } from "./netpbm";
 import { requirePixels } from "./pixel_limit";
+import { withKnownOrientations } from "./tiff_orientation";
 import { inTurns } from "./turns";
 
 /** An image that is ready to be resampled: 8 bits, gray or RGB, upright, without alpha. */
@@ -134,6 +135,8 @@ export async function plainFromFile(file: Uint8Array, name: string): Promise<Pla
       return fromRaw(await decodeBitmap(file));
     case "pnm":
       return fromRaw(await decodeNetpbm(file));
+    case "tiff":
+      return plainFromSharp(withKnownOrientations(file), format);
     case "avif":
       return plainFromSharp(withoutTransforms(file), format);
     default:

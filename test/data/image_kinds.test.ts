@@ -73,6 +73,65 @@ test("raw pixels and sharp pipelines lose their alpha before they are resized, a
   expect(Buffer.compare(await decodeImage(png, SIZE), expected)).toBe(0);
 });
 
+describe("an orientation that means nothing is ignored", () => {
+  const source = sharp({ create: { width: 12, height: 6, channels: 3, background: "#345" } }).composite([
+    { input: Buffer.from([255, 0, 0]), raw: { width: 1, height: 1, channels: 3 }, left: 0, top: 0 },
+  ]);
+  const kinds: [string, () => Promise<Buffer>, number][] = [
+    ["TIFF", () => source.clone().withMetadata({ orientation: 6 }).tiff().toBuffer(), 8],
+    ["BigTIFF", () => source.clone().withMetadata({ orientation: 6 }).tiff({ bigtiff: true }).toBuffer(), 12],
+    ["big-endian TIFF", async () => bigEndianTiff(), 8],
+  ];
+
+  test.each(kinds)("of a %s", async (_, make, valueAt) => {
+    const tiff = await make();
+    const isBig = tiff[0] === "M".charCodeAt(0);
+    const at = tiff.indexOf(Buffer.from(isBig ? "01120003" : "12010300", "hex")) + valueAt;
+    const decoded = (orientation: number) => {
+      const file = Buffer.from(tiff);
+      if (isBig) file.writeUInt16BE(orientation, at);
+      else file.writeUInt16LE(orientation, at);
+      return decodeImage(file, 6);
+    };
+    const upright = await decoded(1);
+    expect(Buffer.compare(await decoded(3), upright)).not.toBe(0);
+    for (const unknown of [0, 9, 65_535]) {
+      expect(Buffer.compare(await decoded(unknown), upright)).toBe(0);
+    }
+  });
+});
+
+/** Gray, 8 × 8, each pixel another. */
+function bigEndianTiff(): Buffer {
+  const entries: [tag: number, value: number][] = [
+    ...([
+      [256, 8],
+      [257, 8],
+      [258, 8],
+      [259, 1],
+      [262, 1],
+      [273, 200],
+      [274, 6],
+    ] as [number, number][]),
+    ...([
+      [277, 1],
+      [278, 8],
+      [279, 64],
+    ] as [number, number][]),
+  ];
+  const file = Buffer.alloc(264);
+  file.write("MM\0*\0\0\0\x08", "latin1");
+  file.writeUInt16BE(entries.length, 8);
+  entries.forEach(([tag, value], i) => {
+    file.writeUInt16BE(tag, 10 + 12 * i);
+    file.writeUInt16BE(3, 12 + 12 * i);
+    file.writeUInt32BE(1, 14 + 12 * i);
+    file.writeUInt16BE(value, 18 + 12 * i);
+  });
+  for (let i = 0; i < 64; i++) file[200 + i] = 4 * i;
+  return file;
+}
+
 describe("a damaged file is refused", () => {
   const whole = [
     "plain.gif",
