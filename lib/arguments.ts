@@ -1,4 +1,5 @@
 // How public functions check what they are given: a schema per argument, one error code, one style of message.
+import { types } from "node:util";
 import { z } from "zod";
 import { EvaClipError } from "./errors";
 import { suggestionFor } from "./suggestion";
@@ -69,7 +70,8 @@ export function oneOf<const T extends string>(...values: readonly T[]) {
 }
 
 export function instanceOf<T>(kind: abstract new (...given: never[]) => T, name: string = kind.name) {
-  return z.custom<T>((value) => value instanceof kind, {
+  // Behind a Proxy, an object lacks the private fields of its class.
+  return z.custom<T>((value) => value instanceof kind && !types.isProxy(value), {
     error: `${/^[aeiou]/i.test(name) ? "an" : "a"} ${name}`,
   });
 }

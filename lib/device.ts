@@ -64,6 +64,11 @@ export class Device {
     }
   }
 
+  /** By what it has: what is behind a Proxy, or has the prototype alone, lacks the private fields. */
+  static [Symbol.hasInstance](value: unknown): value is Device {
+    return typeof value === "object" && value !== null && #disposed in value;
+  }
+
   /** Bytes of the arena that all programs of the device share, and of a GPU's kernels' own memory beside it. */
   async memory(): Promise<{ arenaBytes: number; workspaceBytes: number }> {
     return this.native.memory();

@@ -1,4 +1,4 @@
-import { checkArgument, instanceOf, shortened } from "./arguments";
+import { checkArgument, instanceOf, ownArgument, shortened } from "./arguments";
 import { EvaClipError } from "./errors";
 import { elementCount } from "./host_tensor";
 import { Parameter } from "./parameter";
@@ -17,14 +17,14 @@ import {
 const aTensor = instanceOf(Tensor);
 
 /**
- * The gradients of the scalar `loss` with respect to each of `of`, recorded into the same graph. Only what leads from
- * `of` to the loss is walked: a frozen tower costs no backward work.
+ * The gradients of the scalar `loss` with respect to each of `given`, recorded into the same graph. Only what leads from
+ * those to the loss is walked: a frozen tower costs no backward work.
  * @throws EvaClipError `ERR_EVACLIP_NO_GRADIENT` when the loss does not depend on one of them, or an op on the way
  *   has no gradient rule.
  */
-export function grad(loss: Tensor, of: readonly Operand[]): Tensor[] {
+export function grad(loss: Tensor, given: readonly Operand[]): Tensor[] {
   checkArgument("grad: loss", loss, aTensor);
-  checkArgument("grad: of", of, operandList);
+  const of = ownArgument("grad: of", given, operandList);
   if (elementCount(loss.shape) !== 1 || loss.dtype !== "f32") {
     throw new EvaClipError(
       "ERR_EVACLIP_SHAPE",

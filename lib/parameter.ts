@@ -13,7 +13,7 @@ import {
   text,
   wholeNumber,
 } from "./arguments";
-import { Device } from "./device";
+import { type Device, deviceArgument as aDevice } from "./device";
 import { EvaClipError } from "./errors";
 import { allocateArray, elementCount, HostTensor, holds } from "./host_tensor";
 import { floatView, type StoredTensor, TENSOR_ARRAYS } from "./io/tensor_source";
@@ -39,7 +39,7 @@ const initializer = z.discriminatedUnion(
 );
 /** Of a tensor: its dimensions; the copy that `ownArgument` makes of them is frozen. */
 export const dimensions = listOf(wholeNumber, "a list of dimensions").transform(Object.freeze);
-export const aDevice = z.custom<Device>((value) => value instanceof Device, { error: "a Device" });
+export { aDevice };
 export const floatDtype = oneOf("f32", "bf16");
 
 /** What part of a parameter is filled from which stored tensor. */
@@ -118,6 +118,11 @@ export class Parameter {
     this.shape = ownArgument("Parameter: shape", shape, dimensions);
     this.initial = ownArgument("Parameter: initial", initial, initializer);
     this.storedShape = ownArgument("Parameter: storedShape", storedShape, dimensions);
+  }
+
+  /** By what it has: what is behind a Proxy, or has the prototype alone, lacks the private fields. */
+  static [Symbol.hasInstance](value: unknown): value is Parameter {
+    return typeof value === "object" && value !== null && #dtype in value;
   }
 
   /** The elements of `shape`. */

@@ -1,5 +1,6 @@
+import { types } from "node:util";
 import { z } from "zod";
-import { anyFunction, checkArgument, listOf, ownArgument, text } from "./arguments";
+import { anyFunction, checkArgument, checkLengths, listOf, ownArgument, reading, text } from "./arguments";
 import type { Device } from "./device";
 import { EvaClipError } from "./errors";
 import { dtypeOf, HostTensor, isNativeArray } from "./host_tensor";
@@ -17,7 +18,7 @@ export class Tensor {
 }
 
 function isOperand(value: unknown): boolean {
-  return value instanceof Tensor || value instanceof Parameter;
+  return (value instanceof Tensor || value instanceof Parameter) && !types.isProxy(value);
 }
 
 /** Schemas of what ops take. */
@@ -34,7 +35,6 @@ export const numberAttribute = z
 /** For functions that look at their operands before they record an op, which checks them itself. */
 export function checkOperands(of: string, operands: Readonly<Record<string, Operand>>): void {
   for (const [name, operand] of Object.entries(operands)) {
-    if (isOperand(operand)) continue;
     checkArgument(`ops.${of}: ${name}`, operand, anOperand);
   }
 }
@@ -105,8 +105,8 @@ export class Graph {
 
   /** The value of an operand in this graph. */
   resolve(operand: Operand, name = "tensor"): Tensor {
+    checkArgument(name, operand, anOperand);
     if (operand instanceof Parameter) return this.#parameter(operand);
-    if (!(operand instanceof Tensor)) checkArgument(name, operand, anOperand);
     if (operand.graph === this) return operand;
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "the tensor belongs to another graph");
   }
@@ -128,12 +128,11 @@ function mapFields<A, B>(
   const one = (value: Entry<A>, field: string): B | null =>
     value === null || value === undefined ? null : convert(value, field);
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [
-      name,
-      Array.isArray(value)
-        ? value.map((entry, i) => one(entry, `${name}[${i}]`))
-        : one(value as Entry<A>, name),
-    ]),
+    Object.entries(fields).map(([name, value]) => {
+      if (!Array.isArray(value)) return [name, one(value as Entry<A>, name)];
+      checkLengths(name, value);
+      return [name, value.map((entry, i) => one(entry, `${name}[${i}]`))];
+    }),
   );
 }
 
@@ -156,7 +155,9 @@ export function apply(
   gradient?: GradientRule,
 ): Record<string, Tensor> {
   const graph = Graph.current;
-  const resolved = mapFields(inputs, (operand, field) => graph.resolve(operand, `${op}: ${field}`));
+  const resolved = reading(`${op}: inputs`, () =>
+    mapFields(inputs, (operand, field) => graph.resolve(operand, `${op}: ${field}`)),
+  );
   const made = graph.native.apply(
     op,
     mapFields(resolved, (tensor) => tensor.id),

@@ -58,6 +58,12 @@ describe("what is no tensor", () => {
   });
 });
 
+const revoked = () => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+};
+
 describe("options and attributes", () => {
   test.each<[string, (x: api.Tensor) => unknown, string]>([
     ["an unknown one", (x) => ops.matmul(x, x, any({ transposeb: true })), "did you mean transposeB?"],
@@ -78,6 +84,18 @@ describe("options and attributes", () => {
       () => new Parameter("p", [1], { kind: "constant", value: 1e39 }),
       "initial.value must be a number within the range of f32",
     ],
+    ["a list without end for a tensor", () => ops.gelu(any(new Array(2 ** 32 - 1))), "at most 1000000"],
+    [
+      "a parameter behind a Proxy",
+      (x) => ops.matmul(x, any(new Proxy(new Parameter("p", [8]), {}))),
+      "b must be",
+    ],
+    [
+      "what only has the prototype of a parameter",
+      (x) => api.grad(ops.sum(x), [Object.create(Parameter.prototype)]),
+      "grad: of[0] must be a tensor or a parameter",
+    ],
+    ["a revoked Proxy", (x) => ops.add(x, any(revoked())), "ops.add: b cannot be read"],
     ["a dtype that is none", (x) => ops.cast(x, any("f16")), "ops.cast: type must be one of f32, bf16"],
     ["a rate of 1", (x) => ops.dropPath(x, { seed: x, rate: 1, stream: 0 }), "less than 1"],
     ["a shape as text", (x) => api.reshape(x, any("8")), "reshape: shape must be a list of dimensions"],

@@ -7,6 +7,7 @@ import {
   oneOf,
   options as optionsOf,
   ownArgument,
+  reading,
   text,
 } from "../arguments";
 import { convertElements } from "../io/convert_elements";
@@ -68,8 +69,9 @@ export async function loadWeights(
   checkArgument("loadWeights: model", model, instanceOf(ClipModel));
   checkArgument("loadWeights: source", source, tensorSource);
   const given = ownArgument("loadWeights: options", options, loadWeightsOptions);
-  const layout = recogniseLayout(source.tensors.keys(), source.path);
-  const plan = planLoad(model, source, layout, given);
+  const own = reading("loadWeights: source", () => ({ path: source.path, tensors: source.tensors }));
+  const layout = recogniseLayout(own.tensors.keys(), own.path);
+  const plan = planLoad(model, own, layout, given);
   await carryOutLoad(plan, given.signal);
   return plan.report;
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { checkArgument, text } from "../arguments";
+import { checkArgument, reading, text } from "../arguments";
 import { EvaClipError } from "../errors";
 import type { Layout, LayoutName, StoredLayout } from "./layout";
 import { layouts } from "./layouts/all_layouts";
@@ -40,7 +40,7 @@ const candidates: readonly Candidate[] = [
 export function recogniseLayout(tensorNames: Iterable<string>, path = "the file"): StoredLayout {
   checkArgument("recogniseLayout: tensorNames", tensorNames, iterable);
   checkArgument("recogniseLayout: path", path, text);
-  const names = new Set(tensorNames);
+  const names = reading("recogniseLayout: tensorNames", () => new Set(tensorNames));
   const found = candidates.find(({ landmarks }) => landmarks.every((name) => names.has(name)));
   if (found === undefined) throw unknownLayout(names, path);
   return { layout: found.layout, storedText: names.has("text.positional_embedding") ? "text." : "" };

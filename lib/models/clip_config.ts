@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { describeValue } from "../arguments";
+import { checkLengths, describeValue, reading } from "../arguments";
 import { EvaClipError } from "../errors";
 import { type Preprocessing, preprocessConfig, preprocessField } from "./preprocessing";
 
@@ -160,7 +160,10 @@ function evaFieldsOfPlainTower(vision: VisionConfig): string[] {
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming each unknown, missing or wrong field.
  */
 export function parseClipConfig(json: unknown, where = "the model configuration"): ClipConfig {
-  const parsed = clipConfig.safeParse(withoutNulls(json), { reportInput: true });
+  const parsed = reading(where, () => {
+    checkLengths(where, json);
+    return clipConfig.safeParse(withoutNulls(json), { reportInput: true });
+  });
   if (!parsed.success) throw invalid(where, problemsOf(parsed.error));
   const problems = [...conflicts(parsed.data), ...evaFieldsOfPlainTower(parsed.data.vision_cfg)];
   if (problems.length > 0) throw invalid(where, problems);

@@ -1,4 +1,4 @@
-import { checkArgument, oneOf, options } from "../arguments";
+import { oneOf, options, ownArgument } from "../arguments";
 import { type LambVariant, lambUpdate, type UpdateInputs } from "../ops/optimizer";
 import type { Tensor } from "../tensor";
 import { Optimizer, type OptimizerOptions, optimizerFields } from "./optimizer";
@@ -25,12 +25,12 @@ export class Lamb extends Optimizer {
   private readonly variant: LambVariant;
   private readonly adapt: readonly number[];
 
-  constructor(rules: readonly ParameterRule[], given: LambOptions = {}) {
-    checkArgument("Lamb: options", given, lambOptions);
+  constructor(rules: readonly ParameterRule[], how: LambOptions = {}) {
+    const given = ownArgument("Lamb: options", how, lambOptions);
     const { variant = "apex", adapt = variant === "apex" ? "decayed" : "all", ...shared } = given;
     super(rules, shared);
     this.variant = variant;
-    this.adapt = rules.map(({ weightDecay }) => (adapt === "all" || weightDecay !== 0 ? 1 : 0));
+    this.adapt = this.settings.weightDecays.map((decay) => (adapt === "all" || decay !== 0 ? 1 : 0));
   }
 
   override describe(): ReturnType<Optimizer["describe"]> {

@@ -1,4 +1,4 @@
-import { checkArgument, finiteNumber, options } from "../arguments";
+import { checkArgument, finiteNumber, options as optionsOf, ownArgument } from "../arguments";
 import type { Device } from "../device";
 import { EvaClipError } from "../errors";
 import { zeros } from "../nn/initialization";
@@ -40,8 +40,8 @@ export const optimizerFields = {
   eps: finiteNumber.positive().optional(),
   clipNorm: finiteNumber.min(0).optional(),
 };
-const optimizerOptions = options(optimizerFields).optional();
-const aStep = options({ schedule: anOperand, step: anOperand });
+const optimizerOptions = optionsOf(optimizerFields).optional();
+const aStep = optionsOf({ schedule: anOperand, step: anOperand });
 
 /** Updates parameters from their gradients, and owns the moments it needs for that, f32 on the same device. */
 export abstract class Optimizer {
@@ -55,10 +55,10 @@ export abstract class Optimizer {
    * The defaults are those of the released EVA-CLIP models.
    * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when there is nothing to train, or something twice.
    */
-  constructor(rules: readonly ParameterRule[], given: OptimizerOptions = {}) {
-    checkArgument("Optimizer: rules", rules, ruleList);
-    checkArgument("Optimizer: options", given, optimizerOptions);
-    const { beta1 = 0.9, beta2 = 0.98, eps = 1e-6, clipNorm = 0 } = given;
+  constructor(given: readonly ParameterRule[], how: OptimizerOptions = {}) {
+    const rules = ownArgument("Optimizer: rules", given, ruleList);
+    const options = ownArgument("Optimizer: options", how, optimizerOptions);
+    const { beta1 = 0.9, beta2 = 0.98, eps = 1e-6, clipNorm = 0 } = options;
     const moments = (kind: string) =>
       rules.map(
         ({ parameter: { name, shape, storedShape } }) =>

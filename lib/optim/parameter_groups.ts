@@ -1,4 +1,4 @@
-import { checkArgument, finiteNumber, instanceOf, listOf, oneOf, options } from "../arguments";
+import { finiteNumber, instanceOf, listOf, oneOf, options, ownArgument } from "../arguments";
 import { Parameter } from "../parameter";
 
 export interface TowerSettings {
@@ -31,7 +31,7 @@ export interface ParameterRule {
 const rate = finiteNumber.min(0);
 const towerSettings = options({ learningRate: rate, weightDecay: rate, layerDecay: rate.optional() });
 const groupSettings = options({ image: towerSettings, text: towerSettings, other: towerSettings });
-const parameterList = listOf(instanceOf(Parameter), "a list of parameters");
+export const parameterList = listOf(instanceOf(Parameter), "a list of parameters");
 export const ruleList = listOf(
   options({
     parameter: instanceOf(Parameter),
@@ -80,14 +80,12 @@ export function layerOf(name: string, depth: number): number {
  */
 export function parameterRules(
   all: readonly Parameter[],
-  settings: GroupSettings,
+  given: GroupSettings,
   trained: readonly Parameter[] = all,
 ): ParameterRule[] {
-  checkArgument("parameterRules: all", all, parameterList);
-  checkArgument("parameterRules: settings", settings, groupSettings);
-  checkArgument("parameterRules: trained", trained, parameterList);
-  const depth = depthsOf(all);
-  return trained.map((parameter) => {
+  const depth = depthsOf(ownArgument("parameterRules: all", all, parameterList));
+  const settings = ownArgument("parameterRules: settings", given, groupSettings);
+  return ownArgument("parameterRules: trained", trained, parameterList).map((parameter) => {
     const { name, shape } = parameter;
     const tower = towerOf(name);
     const { learningRate, weightDecay, layerDecay = 1 } = settings[tower];

@@ -1,6 +1,6 @@
-import { checkArgument, instanceOf, listOf, options, wholeNumber } from "../arguments";
-import { Parameter } from "../parameter";
-import { depthsOf, layerOf, towerOf } from "./parameter_groups";
+import { options, ownArgument, wholeNumber } from "../arguments";
+import type { Parameter } from "../parameter";
+import { depthsOf, layerOf, parameterList, towerOf } from "./parameter_groups";
 
 /** Of a locked tower, what is trained all the same. */
 export interface TowerLock {
@@ -33,12 +33,12 @@ function groupOf(name: string, depth: number): number {
 /**
  * The parameters that are left to train: for `parameterRules`, so that the others get no gradient, no moments and no
  * backward work.
- * @param all Every parameter of the model.
+ * @param given Every parameter of the model.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a number of groups that cannot be.
  */
-export function unlockedParameters(all: readonly Parameter[], locks: TowerLocks): Parameter[] {
-  checkArgument("unlockedParameters: all", all, listOf(instanceOf(Parameter), "a list of parameters"));
-  checkArgument("unlockedParameters: locks", locks, towerLocks);
+export function unlockedParameters(given: readonly Parameter[], towers: TowerLocks): Parameter[] {
+  const all = ownArgument("unlockedParameters: all", given, parameterList);
+  const locks = ownArgument("unlockedParameters: locks", towers, towerLocks);
   const depths = depthsOf(all);
   return all.filter(({ name }) => {
     const tower = towerOf(name);

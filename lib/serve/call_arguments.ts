@@ -4,6 +4,7 @@ import {
   checkArgument,
   describeValue,
   flag,
+  instanceOf,
   listOf,
   oneOf,
   options,
@@ -11,7 +12,7 @@ import {
   text,
   wholeNumber,
 } from "../arguments";
-import { Device } from "../device";
+import { deviceArgument } from "../device";
 import { EvaClipError } from "../errors";
 import { promptTemplates } from "../eval/templates";
 import { holds } from "../host_tensor";
@@ -47,10 +48,9 @@ const wrapOptions = options({
 
 /** Checks what an `EvaClip` is made of. */
 export function checkWrapped(model: unknown, device: unknown, given: unknown): void {
-  const aModel = z.custom((value) => value instanceof ClipModel, { error: "a ClipModel" });
-  const aDevice = z.custom((value) => value instanceof Device, { error: "a Device" });
+  const aModel = instanceOf(ClipModel);
   checkArgument("EvaClip: model", model, aModel);
-  checkArgument("EvaClip: device", device, aDevice);
+  checkArgument("EvaClip: device", device, deviceArgument);
   checkArgument("EvaClip: options", given, wrapOptions);
 }
 

@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { CounterRandom } from "../../lib/data/random";
 import { compile } from "../../lib/index";
-import { mutate } from "./mutation";
+import { mutate, OwnError } from "./mutation";
 import { makeWorld, type PublicCall, publicCalls, uncovered, type World } from "./public_calls";
 import { type Recorded, recordedCalls, recordedInputs } from "./recorded_calls";
 import { expectThat, inFolder, runProgram, type Scenario, typeScript } from "./scenario";
@@ -19,8 +19,9 @@ function callOf(seed: number) {
   return { name: names[seed % names.length]!, random: new CounterRandom(SEED, seed) };
 }
 
-/** Errors of ours have a code; an aborted signal's reason is the caller's own. */
+/** Errors of ours have a code; an aborted signal's reason, and what a function of the caller's throws, is the caller's own. */
 function isOurs(error: unknown): boolean {
+  if (error instanceof OwnError) return true;
   const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown };
   return (typeof code === "string" && code.startsWith("ERR_EVACLIP_")) || name === "AbortError";
 }

@@ -1,5 +1,7 @@
+import { runInNewContext } from "node:vm";
 import { MessageChannel } from "node:worker_threads";
 import type { CounterRandom } from "../../lib/data/random";
+import { Parameter } from "../../lib/parameter";
 
 /** A list of arguments, one of whose places was changed, and what was done, in words. */
 export interface Mutation {
@@ -26,6 +28,54 @@ function shrunk(): Float32Array {
   buffer.resize(8);
   return view;
 }
+
+/** What a function of the caller's throws comes back as it is. */
+export class OwnError extends Error {}
+
+function fail(): never {
+  throw new Error("thrown by what was given");
+}
+
+const failing: ProxyHandler<object> = { get: fail, has: fail, ownKeys: fail, getPrototypeOf: fail };
+
+function revoked(): unknown {
+  const { proxy, revoke } = Proxy.revocable<unknown[]>([], {});
+  revoke();
+  return proxy;
+}
+
+/** The same fields, of which one throws when it has been read a few times. */
+function failingLater(value: object): object {
+  let reads = 0;
+  return new Proxy(value, {
+    get: (of, key) => (reads++ > 3 ? fail() : Reflect.get(of, key)),
+  });
+}
+
+class OwnList extends Array<unknown> {
+  override [Symbol.iterator](): ArrayIterator<unknown> {
+    return fail();
+  }
+}
+
+/** What is done to an object or a list that is right, so that reading it is what goes wrong, or should not. */
+const DISGUISES: Readonly<Record<string, (value: object) => unknown>> = {
+  "behind a Proxy": (value) => new Proxy(value, {}),
+  "behind a Proxy that throws": (value) => new Proxy(value, failing),
+  "behind a Proxy that throws later": failingLater,
+  "without prototype": (value) => (Array.isArray(value) ? value : Object.assign(Object.create(null), value)),
+  frozen: (value) => Object.freeze(Array.isArray(value) ? [...value] : { ...value }),
+  "as a list of a class": (value) => (Array.isArray(value) ? OwnList.from(value) : value),
+  "with a hole": (value) =>
+    Array.isArray(value) ? Object.assign(new Array(value.length + 1), value) : value,
+  "with a getter that throws": (value) => {
+    const [key = "0"] = Object.keys(value);
+    const copy = Array.isArray(value) ? [...value] : { ...value };
+    return Object.defineProperty(copy, key, { get: fail, enumerable: true, configurable: true });
+  },
+  "with a symbol for a key": (value) =>
+    Object.assign(Array.isArray(value) ? [...value] : { ...value }, { [Symbol("key")]: 1 }),
+};
 
 /** Values that a public function meets when somebody makes a mistake. Made fresh, because some are used up. */
 const VALUES: Readonly<Record<string, () => unknown>> = {
@@ -63,6 +113,43 @@ const VALUES: Readonly<Record<string, () => unknown>> = {
     circle.self = circle;
     return circle;
   },
+  "an object whose fields throw": () => new Proxy({}, failing),
+  "a revoked Proxy": revoked,
+  "a list of a revoked Proxy": () => [revoked()],
+  "an object that throws when it becomes text": () => ({
+    toString: fail,
+    valueOf: fail,
+    [Symbol.toPrimitive]: fail,
+  }),
+  "an object with a getter that throws": () =>
+    Object.defineProperty({}, "shape", { get: fail, enumerable: true }),
+  "an object whose class throws": () =>
+    Object.create(Object.defineProperty({}, "constructor", { get: fail })),
+  "an object that says it is a Float32Array": () => ({
+    length: 6,
+    byteLength: 24,
+    [Symbol.toStringTag]: "Float32Array",
+  }),
+  "an object that has the prototype of a Float32Array": () => Object.create(Float32Array.prototype),
+  "an object that has the prototype of a Parameter": () => Object.create(Parameter.prototype),
+  "an iterable that throws": () => ({ [Symbol.iterator]: fail, [Symbol.asyncIterator]: fail }),
+  "a list with holes": () => Object.assign(new Array(4), { 1: "x" }),
+  "a list that is as long as can be": () => new Array(2 ** 32 - 1),
+  "a list of a class": () => OwnList.from(["x", 1]),
+  "a Float32Array of another realm": () => runInNewContext("new Float32Array(6)"),
+  "a list of another realm": () => runInNewContext("['x', 1]"),
+  "an object of another realm": () => runInNewContext("({ a: 1 })"),
+  "an invalid date": () => new Date(Number.NaN),
+  "a promise that rejects": () => {
+    const rejecting = Promise.reject(new Error("of what was given"));
+    rejecting.catch(() => undefined);
+    return rejecting;
+  },
+  "a function that throws": () => () => {
+    throw new OwnError("thrown by a function that was given");
+  },
+  "a function that gives a symbol": () => () => Symbol("given"),
+  "an async function": () => async () => 1,
   "a map": () => new Map([["a", 1]]),
   "a set": () => new Set(["a"]),
   "a date": () => new Date(0),
@@ -129,6 +216,14 @@ export function mutate(given: readonly unknown[], random: CounterRandom): Mutati
       holder[key] = { ...holder[key], mistaken: 1 };
     };
     return { given: changed(given, place, add) as unknown[], what: `${where}: an unknown field` };
+  }
+  if (kind === 2 && (isPlain(at) || Array.isArray(at))) {
+    const names = Object.keys(DISGUISES);
+    const name = names[random.below(names.length)]!;
+    const disguise = (holder: Record<string, unknown>, key: string) => {
+      holder[key] = DISGUISES[name]!(at);
+    };
+    return { given: changed(given, place, disguise) as unknown[], what: `${where}: ${name}` };
   }
   if (kind === 1) {
     const remove = (holder: Record<string, unknown> | unknown[], key: string) => {
