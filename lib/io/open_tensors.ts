@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { EvaClipError } from "../errors";
 import { FORMAT_BYTES, foreignFormat } from "./foreign_format";
 import { statIfThere, statModelFile, statModelPath } from "./model_path";
+import type { WeightsChoice } from "./moving_average";
 import { openPytorch } from "./pytorch_file";
 import { openSafetensors } from "./safetensors";
 import { openShards } from "./sharded_file";
@@ -39,9 +40,9 @@ async function kindOf(path: string): Promise<FileKind> {
 }
 
 /** Opens one file that is not an index. */
-async function openFile(path: string, kind: FileKind): Promise<TensorSource> {
+async function openFile(path: string, kind: FileKind, choice: WeightsChoice): Promise<TensorSource> {
   if (kind === "safetensors") return openSafetensors(path);
-  if (kind === "pytorch") return openPytorch(path);
+  if (kind === "pytorch") return openPytorch(path, choice);
   const problem = `${path} is JSON; expected a safetensors file or a PyTorch checkpoint`;
   throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", problem, { path });
 }
@@ -56,11 +57,11 @@ async function findModelFile(folder: string): Promise<string> {
   throw new EvaClipError("ERR_EVACLIP_IO", message, { path: folder });
 }
 
-async function openAny(path: string): Promise<TensorSource> {
+async function openAny(path: string, choice: WeightsChoice): Promise<TensorSource> {
   const file = (await statModelPath(path)).isDirectory() ? await findModelFile(path) : path;
   const kind = await kindOf(file);
-  if (kind !== "index") return openFile(file, kind);
-  return openShards(file, async (shard) => openFile(shard, await kindOf(shard)));
+  if (kind !== "index") return openFile(file, kind, choice);
+  return openShards(file, async (shard) => openFile(shard, await kindOf(shard), choice));
 }
 
 /**
@@ -69,15 +70,16 @@ async function openAny(path: string): Promise<TensorSource> {
  * they have in the model, without those that `torch.compile`, FSDP, DeepSpeed and the like put before and into them.
  *
  * @throws EvaClipError `ERR_EVACLIP_IO` when there is none or it cannot be read; `ERR_EVACLIP_CHECKPOINT_CORRUPT` naming
- *   the file and what is wrong with it
+ *   the file and what is wrong with it; `ERR_EVACLIP_CHECKPOINT_MISMATCH` when it holds a moving average of the weights as
+ *   well, and `choice` does not say which are meant
  */
-export async function openTensors(path: string): Promise<TensorSource> {
-  const source = await openAny(path).catch((error: Error) => {
+export async function openTensors(path: string, choice: WeightsChoice = {}): Promise<TensorSource> {
+  const source = await openAny(path, choice).catch((error: Error) => {
     if (error instanceof EvaClipError) throw error;
     throw new EvaClipError("ERR_EVACLIP_IO", `cannot open ${path}: ${error.message}`, { path });
   });
   try {
-    return withoutWrapperNames(source);
+    return withoutWrapperNames(source, choice);
   } catch (error) {
     await source.close();
     throw error;

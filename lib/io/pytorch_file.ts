@@ -4,6 +4,7 @@ import { type Fail, failAbout } from "./checkpoint_error";
 import { FORMAT_BYTES, foreignFormat } from "./foreign_format";
 import { MappedFile } from "./mapped_file";
 import { statModelFile } from "./model_path";
+import type { WeightsChoice } from "./moving_average";
 import { unpickle } from "./pickle";
 import { type PickledTensor, pytorchDialect, STORED_DTYPES } from "./pytorch_globals";
 import { findStateDict } from "./pytorch_state_dict";
@@ -31,11 +32,11 @@ interface PytorchArchive {
  *   ERR_EVACLIP_CHECKPOINT_UNSUPPORTED for other formats and kinds of tensor, saying what to do;
  *   ERR_EVACLIP_CHECKPOINT_CORRUPT for a damaged file; ERR_EVACLIP_IO when it cannot be read
  */
-export async function openPytorch(path: string): Promise<TensorSource> {
+export async function openPytorch(path: string, choice: WeightsChoice = {}): Promise<TensorSource> {
   const fail = failAbout(path);
   const archive = await readArchive(path, fail);
   const root = unpickle(archive.pickle, pytorchDialect(isScript(archive), fail), fail);
-  const { tensors, metadata } = findStateDict(root, fail);
+  const { tensors, metadata, isAverage } = findStateDict(root, fail, path, choice);
   const file = await MappedFile.open(path);
   try {
     const check = entryChecks(file, fail);
@@ -45,7 +46,15 @@ export async function openPytorch(path: string): Promise<TensorSource> {
       stored.set(name, { ...place, file, check: () => check(entry) });
     }
     const close = async () => file.close();
-    return { path, format: "pytorch", metadata, tensors: stored, close, [Symbol.asyncDispose]: close };
+    return {
+      path,
+      format: "pytorch",
+      metadata,
+      isAverage,
+      tensors: stored,
+      close,
+      [Symbol.asyncDispose]: close,
+    };
   } catch (error) {
     file.close();
     throw error;

@@ -1,4 +1,5 @@
 import type { Fail } from "./checkpoint_error";
+import { EMA_NAMES, takesEma, type WeightsChoice } from "./moving_average";
 import { PickleObject, type PickleValue } from "./pickle_value";
 import { PickledTensor } from "./pytorch_globals";
 
@@ -13,33 +14,53 @@ export interface StateDict {
   readonly tensors: ReadonlyMap<string, PickledTensor>;
   /** Texts, numbers and truth values that stood beside the weights: `epoch`, `name`, … */
   readonly metadata: Readonly<Record<string, string>>;
+  /** They are the moving average of weights. */
+  readonly isAverage: boolean;
 }
 
 /**
  * The weights in what torch.save was given. Dictionaries under `model`, `module`, `state_dict` and `model_state_dict`
- * are entered one after the other. Values beside tensors, such as an optimizer's state, are left out; a weight that is
+ * are entered one after the other; those of a moving average (`model_ema`, …) where it is meant. Values beside tensors, such as an optimizer's state, are left out; a weight that is
  * not stored as a plain tensor is an error.
  *
  * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSUPPORTED naming the entry, or what was there instead of weights
  */
-export function findStateDict(root: PickleValue, fail: Fail): StateDict {
+export function findStateDict(
+  root: PickleValue,
+  fail: Fail,
+  path = "the file",
+  choice: WeightsChoice = {},
+): StateDict {
   const metadata: Record<string, string> = {};
   let found = root;
+  let isAverage = false;
   for (let depth = 0; depth < MOST_WRAPPERS && found instanceof Map; depth++) {
     collectMetadata(found, metadata);
     const dictionary: ReadonlyMap<PickleValue, PickleValue> = found;
-    const inner = WRAPPERS.map((key) => dictionary.get(key)).find(
-      (value) => value instanceof Map || isScriptModule(value),
-    );
-    if (inner === undefined) return { tensors: collectTensors(found, fail), metadata };
-    found = inner;
+    const trained = WRAPPERS.find((key) => isModel(dictionary.get(key)));
+    const averaged = EMA_NAMES.find((key) => isModel(dictionary.get(key)));
+    const held = { averaged, trained: trained ?? firstTensorOf(dictionary) };
+    const takesAverage = averaged !== undefined && takesEma(path, held, choice);
+    isAverage ||= takesAverage;
+    const inner = takesAverage ? averaged : trained;
+    if (inner === undefined) return { tensors: collectTensors(found, fail), metadata, isAverage };
+    found = dictionary.get(inner)!;
   }
   if (isScriptModule(found)) {
-    return { tensors: collectModules(found, fail), metadata };
+    return { tensors: collectModules(found, fail), metadata, isAverage };
   }
   const problem =
     found instanceof Map ? `nests more than ${MOST_WRAPPERS} dictionaries` : `holds ${describe(found)}`;
   throw fail("UNSUPPORTED", `${problem}, expected a state dict, such as model.state_dict()`);
+}
+
+function firstTensorOf(dictionary: ReadonlyMap<PickleValue, PickleValue>): string | undefined {
+  for (const [name, value] of dictionary) if (value instanceof PickledTensor) return String(name);
+  return undefined;
+}
+
+function isModel(value: unknown): boolean {
+  return value instanceof Map || isScriptModule(value);
 }
 
 function isScriptModule(value: unknown): value is PickleObject {

@@ -64,6 +64,8 @@ export interface TensorSource extends AsyncDisposable {
   readonly path: string;
   readonly format: "safetensors" | "pytorch";
   readonly metadata: Readonly<Record<string, string>>;
+  /** The tensors are a moving average of weights, which was told from what the file holds beside them. */
+  readonly isAverage?: boolean;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Work that was started with a tensor goes on. Idempotent. */
   close(): Promise<void>;

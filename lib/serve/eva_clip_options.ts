@@ -2,6 +2,7 @@ import type { ConfigStatement } from "../checkpoints/resolve_config";
 import type { Tokenizer } from "../data/tokenizer";
 import { Device, type DeviceKind } from "../device";
 import { EvaClipError } from "../errors";
+import type { WeightsChoice } from "../io/moving_average";
 import type { InitScheme } from "../nn/initialization";
 
 export type ModelType = "f32" | "bf16";
@@ -24,7 +25,7 @@ export interface CreateOptions extends OpenOptions {
   readonly init?: InitScheme;
 }
 
-export interface LoadOptions extends OpenOptions, ConfigStatement {
+export interface LoadOptions extends OpenOptions, ConfigStatement, WeightsChoice {
   /** How what the file does not fill starts, such as the rows of a longer context. Default as published. */
   readonly init?: InitScheme;
   readonly signal?: AbortSignal;

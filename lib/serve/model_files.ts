@@ -7,6 +7,7 @@ import { type ConfigSource, type ConfigStatement, resolveConfig } from "../check
 import { STORED_TYPES, type WeightType } from "../checkpoints/weight_type";
 import type { Device } from "../device";
 import type { HostTensor } from "../host_tensor";
+import type { WeightsChoice } from "../io/moving_average";
 import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, parseClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
@@ -35,12 +36,15 @@ export class ModelFile implements AsyncDisposable {
    * @throws EvaClipError as `openWeights`, `ERR_EVACLIP_CHECKPOINT_MISMATCH` for an unknown layout,
    *   `ERR_EVACLIP_INVALID_CONFIG` naming what has to be stated
    */
-  static async open(path: string, { config, quickGelu }: ConfigStatement = {}): Promise<ModelFile> {
+  static async open(
+    path: string,
+    { config, quickGelu, ema }: ConfigStatement & WeightsChoice = {},
+  ): Promise<ModelFile> {
     const statement = {
       ...(config !== undefined && { config }),
       ...(quickGelu !== undefined && { quickGelu }),
     };
-    const source = await openWeights(path);
+    const source = await openWeights(path, ema === undefined ? {} : { ema });
     try {
       const stored = recogniseLayout(source.tensors.keys(), source.path);
       return new ModelFile(source, stored, await resolveConfig(source, stored, statement));

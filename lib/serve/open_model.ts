@@ -89,6 +89,7 @@ const loadOptions = options({
   ...openOptions,
   config: configSource.optional(),
   quickGelu: flag.optional(),
+  ema: flag.optional(),
   signal: abortSignal.optional(),
 });
 

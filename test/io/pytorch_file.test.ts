@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import type { WeightsChoice } from "../../lib/io/moving_average";
 import { openTensors } from "../../lib/io/open_tensors";
 import { openPytorch } from "../../lib/io/pytorch_file";
 import { openSafetensors } from "../../lib/io/safetensors";
@@ -135,6 +136,32 @@ describe("openPytorch reads", () => {
     const wrapped = (key: string) => `X${String.fromCharCode(key.length)}\0\0\0${key}`;
     await using source = await open(`\x80\x02}(${wrapped("state_dict")}}${wrapped("model")}${weight}u.`);
     expect([...source.tensors.keys()]).toEqual(["weight"]);
+  });
+});
+
+describe("a moving average of the weights", () => {
+  const keyOf = (key: string) => `X${String.fromCharCode(key.length)}\0\0\0${key}`;
+  const weight = (size: number) => tensorPickle(0, [size], [1]).slice(2, -1);
+  /** The shape of the weight that is taken of dictionaries whose weights have 1, 2, … elements. */
+  const taken = async (choice: WeightsChoice, ...keys: string[]) => {
+    const content = keys.map((key, i) => `${keyOf(key)}${weight(i + 1)}`).join("");
+    const path = await scratch.write("ema.pt", packArchive(checkpointEntries(`\x80\x02}(${content}u.`)));
+    await using source = await openTensors(path, choice);
+    return source.tensors.get("weight")!.shape[0];
+  };
+
+  test.each(["model_ema", "state_dict_ema", "ema_state_dict"])("%s", async (ema) => {
+    for (const model of ["model", "state_dict"]) {
+      await expect(taken({}, model, ema)).rejects.toMatchObject({
+        code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
+        message: expect.stringContaining(`("${model}") and their exponential moving average ("${ema}")`),
+      });
+      expect(await taken({ ema: false }, model, ema)).toBe(1);
+      expect(await taken({ ema: true }, model, ema)).toBe(2);
+    }
+    expect(await taken({}, ema)).toBe(1);
+    await expect(taken({ ema: true }, "model")).rejects.toThrow(/no moving average/);
+    await expect(taken({ ema: false }, ema)).rejects.toThrow(/only a moving average/);
   });
 });
 

@@ -1,10 +1,14 @@
+import type { WeightsChoice } from "../../lib/io/moving_average";
 import type { TensorSource } from "../../lib/io/tensor_source";
 import { withoutWrapperNames } from "../../lib/io/wrapper_names";
 
-const namesOf = (...names: string[]) => {
+const chosenOf = (choice: WeightsChoice, ...names: string[]) => {
   const tensors = new Map(names.map((name) => [name, {}]));
-  return [...withoutWrapperNames({ path: "x.pt", tensors } as unknown as TensorSource).tensors.keys()];
+  return [
+    ...withoutWrapperNames({ path: "x.pt", tensors } as unknown as TensorSource, choice).tensors.keys(),
+  ];
 };
+const namesOf = (...names: string[]) => chosenOf({}, ...names);
 
 test.each([
   "_orig_mod.",
@@ -45,4 +49,42 @@ test("a tensor that is there with and without a wrapper's name is refused", () =
       message: expect.stringMatching(/^x\.pt has the tensor "visual\.proj" twice/),
     }),
   );
+});
+
+describe("a moving average", () => {
+  test.each(["ema", "model_ema", "ema_model", "state_dict_ema", "model_ema.module", "state_dict.ema.model"])(
+    "alone, as %s, is the weights",
+    (front) => {
+      const names = [`${front}.visual.proj`, `${front}.logit_scale`];
+      expect(namesOf(...names)).toEqual(["visual.proj", "logit_scale"]);
+      expect(() => chosenOf({ ema: false }, ...names)).toThrow(/holds only a moving average .*ema false/);
+    },
+  );
+
+  test.each([
+    ["visual.proj", "ema.visual.proj"],
+    ["model.visual.proj", "ema.visual.proj"],
+    ["module.visual.proj", "model_ema.module.visual.proj"],
+    ["state_dict.model.visual.proj", "state_dict.ema_model.visual.proj"],
+  ])("beside the weights, %s and %s, is a choice to make", (trained, averaged) => {
+    expect(() => namesOf(trained, averaged)).toThrow(
+      expect.objectContaining({
+        code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
+        message: expect.stringContaining(
+          `("${trained}") and their exponential moving average ("${averaged}")`,
+        ),
+      }),
+    );
+    expect(chosenOf({ ema: false }, trained, averaged)).toEqual(["visual.proj"]);
+    expect(chosenOf({ ema: true }, trained, averaged, `${averaged}2`)).toEqual([
+      "visual.proj",
+      "visual.proj2",
+    ]);
+  });
+
+  test("that is not there cannot be chosen", () => {
+    expect(() => chosenOf({ ema: true }, "visual.proj")).toThrow(
+      /no moving average of weights, and ema true/,
+    );
+  });
 });

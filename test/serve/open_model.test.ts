@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConfigStatement, EvaClip, type LayoutName, writeWeights } from "../../lib";
+import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import { tinyTokenizer } from "../support/tiny_clip";
 import { type TinyName, tinyConfigs } from "../support/tiny_models";
 
@@ -26,6 +27,29 @@ async function written(name: TinyName, layout: LayoutName) {
   const files = await writeWeights(path, model.model, { layout });
   return { path, weights: files[0]!, expected: await embeddings(model) };
 }
+
+test("weights beside their moving average need the option ema", async () => {
+  const { weights, expected } = await written("eva02", "eva_clip");
+  const path = join(folder, "with_ema.safetensors");
+  await using source = await openSafetensors(weights);
+  const both = await Promise.all(
+    [...source.tensors].map(async ([name, { dtype, shape }]) => {
+      const data = await source.read(name);
+      const zeros = new Uint8Array(data.byteLength);
+      return [
+        { name: `model.${name}`, dtype, shape, data },
+        { name: `ema.${name}`, dtype, shape, data: zeros },
+      ];
+    }),
+  );
+  await writeSafetensors(path, both.flat());
+  const given = { ...options, config: tinyConfigs.eva02 };
+  await expect(EvaClip.load(path, given)).rejects.toThrow(/state the option ema/);
+  await using trained = await EvaClip.load(path, { ...given, ema: false });
+  expect(await embeddings(trained)).toEqual(expected);
+  await using averaged = await EvaClip.load(path, { ...given, ema: true });
+  expect((await averaged.model.logitScale.read()).item()).toBe(0);
+});
 
 test("the options of a load are those of its call", async () => {
   const { path } = await written("plain", "openai");
