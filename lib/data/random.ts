@@ -1,3 +1,5 @@
+import { describeValue, invalidArgument } from "../arguments";
+
 const GOLDEN = 0x9e3779b9;
 const FEISTEL_ROUNDS = 8;
 
@@ -28,8 +30,15 @@ export class CounterRandom {
   private readonly second: number;
   private counter = 0;
 
-  /** @param key safe integers that name the stream, for example (seed, epoch, index) */
+  /**
+   * @param key safe integers that name the stream, for example (seed, epoch, index)
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for anything else
+   */
   constructor(...key: number[]) {
+    if (!key.every(Number.isSafeInteger)) {
+      const found = describeValue(key.find((word) => !Number.isSafeInteger(word)));
+      throw invalidArgument(`CounterRandom: key must be safe integers, found ${found}`);
+    }
     this.first = hashWords(key, 1);
     this.second = hashWords(key, 2);
   }

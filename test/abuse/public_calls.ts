@@ -163,6 +163,10 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     given: [numberedDataset(4), loaderOptions()],
     after: drainOne as never,
   }),
+  CounterRandom: () => ({
+    target: ((...key: number[]) => new eva.CounterRandom(...key).below(3)) as never,
+    given: [1, 2],
+  }),
   openManifest: (w) => ({
     target: eva.openManifest,
     given: [join(w.folder, "manifest.csv"), { imageKey: "filepath", captionKey: "title", separator: "," }],
@@ -347,7 +351,7 @@ const NOT_CALLED = new Set([
     "ops",
     "CLIP_PREPROCESSING",
   ],
-  ...["EvaClipError", "Optimizer", "TrainingRun", "Loader", "SampleError", "CounterRandom"],
+  ...["EvaClipError", "Optimizer", "TrainingRun", "Loader", "SampleError"],
 ]);
 
 const { ops } = eva;

@@ -52,3 +52,12 @@ describe("permute", () => {
     expect(near).toBeLessThan(50);
   });
 });
+
+test.each([[3n], [Symbol("a")], ["3"], [Number.NaN], [0.5], [undefined], [{}]])(
+  "a key of %p is refused",
+  (word) => {
+    expect(() => new CounterRandom(1, word as never)).toThrow(
+      expect.objectContaining({ code: "ERR_EVACLIP_INVALID_ARGUMENT" }),
+    );
+  },
+);
