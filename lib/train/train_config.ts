@@ -54,7 +54,7 @@ export interface TrainConfig {
     /** How many are kept. Default all. */
     readonly keepLast?: number;
   };
-  /** Called between steps, after the checkpoint of the same step; what it returns becomes an `evaluate` event. */
+  /** Called between steps, after the checkpoint of the same step; what it returns becomes an `evaluate` event, unless it is empty. */
   readonly evaluate?: {
     /** Steps between evaluations; there is always one at the end. */
     readonly every: number;
