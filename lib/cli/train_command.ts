@@ -43,7 +43,7 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   epochs: number;
   steps?: number;
   opt: "adamw" | "lamb";
-  lambVariant: "paper" | "apex" | "deepspeed";
+  lambVariant?: "paper" | "apex" | "deepspeed";
   lr: number;
   visualLr?: number;
   textLr?: number;
@@ -150,9 +150,11 @@ function addOptimization(command: Command): void {
     .option("--steps <n>", "updates of the whole run, instead of --epochs", positive)
     .addOption(new Option("--opt <name>", "optimizer").choices(["adamw", "lamb"]).default("adamw"))
     .addOption(
-      new Option("--lamb-variant <name>", "which LAMB")
-        .choices(["paper", "apex", "deepspeed"])
-        .default("apex"),
+      new Option("--lamb-variant <name>", "which LAMB (default: apex)").choices([
+        "paper",
+        "apex",
+        "deepspeed",
+      ]),
     )
     .option("--lr <x>", "learning rate; of the logit scale, and of towers without their own", real, 5e-4)
     .option("--visual-lr <x>", "learning rate of the image tower", real)

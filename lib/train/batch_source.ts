@@ -73,11 +73,29 @@ export function batchesOf(dataset: Dataset, options: Omit<LoaderOptions, "cursor
         state: () => loader.state() as unknown as Json,
       };
     },
-    describe: async () => ({
-      batchSize: options.batchSize,
-      firstSamples: await firstSamples(dataset),
-    }),
+    describe: async () => ({ ...contentOf(options), firstSamples: await firstSamples(dataset) }),
   };
+}
+
+/** Options of a loader that say what a batch holds, but for those that its cursor compares. */
+const CONTENT_OPTIONS = [
+  "batchSize",
+  "contextLength",
+  "textBucket",
+  "shuffle",
+  "dropLast",
+  "transform",
+  "preprocessing",
+  "cropScale",
+] as const satisfies (keyof LoaderOptions)[];
+
+function contentOf(options: LoaderOptions): RunSettings {
+  return Object.fromEntries(
+    CONTENT_OPTIONS.map((name) => {
+      const value = options[name] ?? null;
+      return [name, typeof value === "function" ? "a function" : (value as Json)];
+    }),
+  );
 }
 
 /** The names of a data set's first samples without their folders, which may have moved. */

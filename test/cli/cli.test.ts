@@ -110,9 +110,10 @@ test("a published model is inspected by its name", async () => {
 test("LAMB, groups by tower, bf16 and a cooldown", async () => {
   const flags = ["--opt", "lamb", "--lamb-variant", "deepspeed", "--visual-lr", "1e-3", "--text-ld", "0.75"];
   const more = ["--precision", "amp_bf16", "--lr-scheduler", "const-cooldown", "--grad-clip-norm", "5"];
-  const { code, out } = await run(...trainWords("lamb", "--steps", "2", ...flags, ...more, "--warmup", "1"));
+  const length = ["--steps", "3", "--warmup", "1", "--epochs-cooldown", "1"];
+  const { code, out } = await run(...trainWords("lamb", ...flags, ...more, ...length));
   expect(code).toBe(0);
-  expect(JSON.parse(out)).toMatchObject({ step: 2 });
+  expect(JSON.parse(out)).toMatchObject({ step: 3 });
 });
 
 describe("errors", () => {
