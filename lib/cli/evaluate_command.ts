@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { addDatasetFlags, type DatasetFlags, positive } from "./flags";
+import { addDatasetFlags, type DatasetFlags } from "./flags";
+import { positive } from "./numbers";
 import { type ModelFlags, modelCommand } from "./model_commands";
 
 export interface EvaluateFlags extends ModelFlags, DatasetFlags {
