@@ -1,6 +1,13 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, homedir } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { integer } from "./numbers";
+
+/** A path to write to. Of a `~` that the shell has left in place, a folder of that name would be made. */
+export function outputPath(text: string): string {
+  if (!/^~(\/|$)/.test(text)) return text;
+  const advice = `write ${homedir()}${text.slice(1)}, or ./${text} for a folder named ~`;
+  throw new InvalidArgumentError(`The shell expands ~ only at the start of a word: ${advice}.`);
+}
 
 /** As many as a device of the CPU has at most. */
 const MOST_THREADS = Math.max(64, 4 * availableParallelism());
@@ -52,6 +59,12 @@ export interface DatasetFlags {
   shuffleBuffer?: number;
   damagedShards?: "error" | "skip";
 }
+
+/** Flags by the only kind of data that has a use for them. */
+export const FLAGS_OF_KIND = {
+  csv: ["csvImgKey", "csvCaptionKey", "csvSeparator"],
+  webdataset: ["imageKey", "textKey", "jsonTextKey", "damagedShards"],
+} as const satisfies Partial<Record<DatasetFlags["datasetType"], readonly (keyof DatasetFlags)[]>>;
 
 /** Each shell writes a tab in its own way. */
 function separator(text: string): string {

@@ -1,5 +1,5 @@
 // What holds for the words of every command, whatever its flags are.
-import type { Command, Option } from "commander";
+import type { Command } from "commander";
 
 /** The words that may be flags: those behind `--` are arguments. */
 function beforeArguments(words: readonly string[]): readonly string[] {
@@ -38,15 +38,11 @@ export function refuseEmpty(command: Command): void {
   if (place >= 0) command.error(`error: argument ${place + 1} must not be empty.`, { code });
 }
 
-function flagOf(command: Command, attribute: string): Option {
-  return command.options.find((option) => option.attributeName() === attribute)!;
-}
-
-/** Refuses flags that were given without the one that they are for. */
-export function expectBeside(command: Command, attribute: string, dependents: readonly string[]): void {
-  const isGiven = (name: string) => command.getOptionValueSource(name) === "cli";
-  const lost = dependents.find(isGiven);
-  if (lost === undefined || isGiven(attribute)) return;
-  const [flag, needed] = [flagOf(command, lost).long, flagOf(command, attribute).long];
-  command.error(`error: ${flag} is for ${needed}, which is not given`, { code: "commander.missingOption" });
+/** Refuses flags that would have no effect. */
+export function refuseGiven(command: Command, attributes: readonly string[], reason: string): void {
+  const lost = command.options.find((option) => {
+    const name = option.attributeName();
+    return attributes.includes(name) && command.getOptionValueSource(name) === "cli";
+  });
+  if (lost) command.error(`error: ${lost.long} ${reason}`, { code: "commander.conflictingOption" });
 }

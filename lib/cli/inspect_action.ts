@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { shortened } from "../arguments";
+import { invalidArgument, shortened } from "../arguments";
 import { publishedImageTowersOf, publishedNamesOf } from "../checkpoints/infer_config";
 import { isDerived } from "../checkpoints/layout";
 import {
@@ -144,7 +144,11 @@ async function inspectAny(target: string, flags: InspectFlags): Promise<Inspecti
   const isThere = await statIfThere(target);
   if (isThere || LOOKS_LIKE_FILE.test(target)) return inspectFile(target, flags);
   try {
-    return inspectModel(target);
+    const found = inspectModel(target);
+    if (flags.config === undefined && flags.quickGelu === undefined) return found;
+    throw invalidArgument(
+      `--config and --quick-gelu are for files of weights: ${target} is a published model`,
+    );
   } catch (error) {
     if (!isCode(error, "ERR_EVACLIP_UNKNOWN_MODEL")) throw error;
     const message = `${shortened(target)} does not exist, and is no published model either: ${error.message}`;

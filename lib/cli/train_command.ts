@@ -7,6 +7,7 @@ import {
   addPrecisionFlag,
   type DatasetFlags,
   type DeviceFlags,
+  outputPath,
   type Precision,
 } from "./flags";
 import { belowOne, cropScale, integer, positive, positiveReal, real, share, whole } from "./numbers";
@@ -198,7 +199,7 @@ function addOptimization(command: Command): void {
 
 function addRun(command: Command): void {
   command
-    .option("--logs <folder>", "where runs are kept", "./logs")
+    .option("--logs <folder>", "where runs are kept", outputPath, "./logs")
     .option("--name <name>", "the run's folder in --logs, a new one without --resume (default: the time)")
     .option(
       "--resume <path>",

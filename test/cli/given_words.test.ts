@@ -77,6 +77,12 @@ describe("a flag in the place of a value", () => {
   });
 });
 
+test("a ~ that the shell has left as it is makes no folder", async () => {
+  const { code, err } = await run(...TRAIN, "--logs=~/runs");
+  expect(code).toBe(2);
+  expect(err).toContain("The shell expands ~ only at the start of a word: write /");
+});
+
 describe("--json", () => {
   test.each([
     [["nonsense", "--json"], true],

@@ -128,3 +128,13 @@ test.each([
   expect(code).not.toBe(0);
   expect(JSON.parse(out).error.message).toMatch(message);
 });
+
+test("what a file of weights does not tell is not stated of a published model", async () => {
+  for (const flags of [["--config", "ViT-B-32"], ["--no-quick-gelu"]]) {
+    const { code, err } = await captureCli("inspect", "ViT-B-16", ...flags);
+    expect(code).toBe(2);
+    expect(err).toContain(
+      "--config and --quick-gelu are for files of weights: ViT-B-16 is a published model",
+    );
+  }
+});

@@ -25,6 +25,7 @@ beforeAll(async () => {
     "images/a.txt": "one",
     "images/notes.tar": shard,
     "tabs.csv": "filepath\ttitle\na.png\tone\n",
+    "zip/a.png": await png(1),
     "cut.tar": shard.subarray(0, 1200),
   });
 });
@@ -33,6 +34,7 @@ describe("openDataset", () => {
   test("takes folders of shards, folders of images and single files for what they are", async () => {
     expect(await sizeOf("shards")).toBe(4);
     expect(await sizeOf("images")).toBe(1);
+    expect(await sizeOf("zip")).toBe(1);
     expect(await sizeOf("shards/{0..1}.tar")).toBe(4);
     expect(await sizeOf("tabs.csv", { csvSeparator: "\t" })).toBe(1);
   });
@@ -77,6 +79,7 @@ describe("openDataset", () => {
     ["shrds", /there is no file .*shrds; did you mean .*shards\?/],
     ["images/a.png", /is one image/],
     ["data.parquet", /is a Parquet file/],
+    ["data.xlsx", /is an Excel workbook/],
   ])("says what %s is", async (path, message) => {
     await expect(sizeOf(path)).rejects.toMatchObject({
       code: "ERR_EVACLIP_DATA",
