@@ -103,8 +103,9 @@ async function identify(source: TensorSource, flags: InspectFlags): Promise<Iden
     return { models: [], unknown: error.message };
   }
   const layout = stored.layout.name;
+  const statement = await statementFrom(flags);
   try {
-    return { layout, ...withConfig(await resolveConfig(source, stored, await statementFrom(flags))) };
+    return { layout, ...withConfig(await resolveConfig(source, stored, statement)) };
   } catch (error) {
     if (!isCode(error, "ERR_EVACLIP_INVALID_CONFIG")) throw error;
     return { layout, ...partialIdentity(source, stored), unknown: error.message };

@@ -85,6 +85,50 @@ test("images that a flag took are pointed at", async () => {
   expect(encoded.err).toContain(`--text took ${picture} as text`);
 });
 
+describe("text files", () => {
+  const picture = () => path("classes", "red", "a.png");
+  const classify = () => ["classify", path("whole"), picture()];
+  const evaluate = () => ["evaluate", path("whole"), "--imagenet-val", path("classes")];
+
+  test.each<[string, string | Uint8Array, () => string[], string]>([
+    ["--labels-file", "\n \n", classify, "holds no line of text"],
+    ["--labels-file", Buffer.from("caf\xe9", "latin1"), classify, "is not UTF-8"],
+    ["--templates", "", () => [...classify(), "--labels", "a"], "holds no line of text"],
+    ["--templates", "a {}\na photo", () => [...classify(), "--labels", "a"], 'needs {} .* found "a photo"'],
+    ["--templates", "a photo", evaluate, 'needs {} .* found "a photo"'],
+    ["--classnames", "", evaluate, "holds no line of text"],
+    ["--classnames", "one\ntwo\n\nthree", evaluate, "has 3 lines of text, and there are 2 classes"],
+  ])("%s of %j", async (flag, content, words, message) => {
+    await writeFile(path("lines"), content);
+    const { code, err } = await run(...words(), ...use, flag, path("lines"));
+    expect(code).toBe(2);
+    expect(err).toMatch(new RegExp(`error: ${flag}: .*${message}`));
+    // What the command was given is looked at before the model is.
+    expect(err).not.toContain("f32 on cpu");
+  });
+
+  test.each<[string, () => string[]]>([
+    ["--labels-file", classify],
+    ["--templates", () => [...classify(), "--labels", "a"]],
+    ["--classnames", evaluate],
+  ])("%s that is not there", async (flag, words) => {
+    const { code, err } = await run(...words(), ...use, flag, path("nowhere"));
+    expect(code).toBe(1);
+    expect(err).toMatch(new RegExp(`error: ${flag}: cannot read .*nowhere: ENOENT`));
+  });
+});
+
+test.each(["https://example.com/a.png", "s3://bucket/a.png"])("%s is no image to read", async (url) => {
+  for (const words of [
+    ["encode", "m", url],
+    ["classify", "m", url, "--labels", "a"],
+  ]) {
+    const { code, err } = await run(...words);
+    expect(code).toBe(2);
+    expect(err).toContain(`${url} is a URL; images are read from local files: download it first`);
+  }
+});
+
 describe("evaluate", () => {
   test.each<[string, string[], string | undefined]>([
     ["--classnames is for --imagenet-val, which is not given", ["--classnames", "names"], "data.csv"],
