@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { checkArgument, instanceOf, invalidArgument, positiveInteger } from "../arguments";
 import type { PackedText } from "./batch";
+import { LARGEST_TEXT_BUCKET } from "./limits";
 
-/** More would be memory for padding alone. */
-const bucketSchema = positiveInteger.max(1 << 20);
+const bucketSchema = positiveInteger.max(LARGEST_TEXT_BUCKET);
 const LARGEST_ID = 2 ** 31 - 1;
 
 function isTokenRow(row: unknown): boolean {

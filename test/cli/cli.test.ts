@@ -121,7 +121,12 @@ describe("errors", () => {
     ["an unknown option", ["doctor", "--fast"], 2, "unknown option '--fast'"],
     ["an unknown command", ["trian"], 2, "Did you mean train?"],
     ["a missing option", ["train"], 2, "required option '--train-data"],
-    ["a number that is none", ["encode", "m", "--batch-size", "many"], 2, "It must be a number"],
+    [
+      "a number that is none",
+      ["encode", "m", "--batch-size", "many"],
+      2,
+      "It must be a whole number from 1 to",
+    ],
     ["a choice that is none", ["encode", "m", "--device", "tpu"], 2, "Allowed choices are auto, cpu, cuda"],
     ["a type that is none", ["encode", "m", "--precision", "fp8"], 2, "It must be one of f32"],
     ["nothing to encode", ["encode", "m"], 2, "nothing to encode"],

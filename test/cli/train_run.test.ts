@@ -240,7 +240,7 @@ test("steps of data whose size is unknown are saved and evaluated on the way", a
 
 test.each([
   ["leaves --logs", ["--name", "../../escape"], "--name must be"],
-  ["is empty", ["--name", ""], "--name must be"],
+  ["is empty", ["--name", ""], "--name <name>' argument '' is invalid"],
   ["is --logs itself", ["--name", "."], "--name must be"],
   ["is too long", ["--name", "x".repeat(300)], "--name must be"],
 ])("a name that %s is refused", async (_, flags, message) => {
