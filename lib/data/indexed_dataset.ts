@@ -13,9 +13,12 @@ function startOf(position: Json | undefined, size: number): number {
   return start;
 }
 
-async function* samplesOf(source: IndexedSource, request: EpochRequest): AsyncGenerator<Sample> {
-  const { seed, epoch, shuffle } = request;
-  for (let index = startOf(request.position, source.size); index < source.size; index++) {
+async function* samplesOf(
+  source: IndexedSource,
+  { seed, epoch, shuffle }: EpochRequest,
+  start: number,
+): AsyncGenerator<Sample> {
+  for (let index = start; index < source.size; index++) {
     const { key, label, read } = source.at(shuffle ? permute(index, source.size, seed, epoch) : index);
     yield { key, epoch, index, next: index + 1, read, ...(label === undefined ? {} : { label }) };
   }
@@ -37,6 +40,6 @@ export function indexedDataset(source: IndexedSource): Dataset {
   return {
     size: source.size,
     ...(source.classes === undefined ? {} : { classes: source.classes }),
-    open: (request) => samplesOf(source, request),
+    open: (request) => samplesOf(source, request, startOf(request.position, source.size)),
   };
 }

@@ -67,6 +67,7 @@ export function batchesOf(dataset: Dataset, options: Omit<LoaderOptions, "cursor
     open: (cursor) => {
       const from = cursor === undefined ? {} : { cursor: cursor as unknown as LoaderCursor };
       const loader = createLoader(dataset, { ...options, ...from });
+      checkPosition(dataset, loader.state(), options.shuffle);
       return {
         next: () => loader.next(),
         return: () => loader.return(),
@@ -75,6 +76,11 @@ export function batchesOf(dataset: Dataset, options: Omit<LoaderOptions, "cursor
     },
     describe: async () => ({ ...contentOf(options), firstSamples: await firstSamples(dataset) }),
   };
+}
+
+/** Data sets refuse a position that is not theirs as they are opened there; samples are read only later. */
+function checkPosition(dataset: Dataset, { seed, epoch, position }: LoaderCursor, shuffle = true): void {
+  if (position !== null) dataset.open({ seed, epoch, shuffle, position });
 }
 
 /** Options of a loader that say what a batch holds, but for those that its cursor compares. */

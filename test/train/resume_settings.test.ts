@@ -6,6 +6,7 @@ import { indexedDataset } from "../../lib/data/indexed_dataset";
 import type { LoaderOptions } from "../../lib/data/loader_options";
 import { Device } from "../../lib/device";
 import { CLIP_PREPROCESSING } from "../../lib/models/preprocessing";
+import { EvaClipError } from "../../lib/errors";
 import { batchesOf } from "../../lib/train/batch_source";
 import type { TrainOptions } from "../../lib/train/train";
 import type { TrainConfig } from "../../lib/train/train_config";
@@ -33,6 +34,17 @@ function dataset(size: number, prefix = "a"): Dataset {
   const image = { data: new Uint8Array(24 * 20 * 3).fill(9), width: 24, height: 20, channels: 3 as const };
   const read = async () => ({ image, captions: ["one"] });
   return indexedDataset({ size, at: (i) => ({ key: `${prefix}/${i}.png`, read }) });
+}
+
+/** The same samples, which cannot be read from the middle of an epoch. */
+function refusing(data: Dataset): Dataset {
+  return {
+    ...data,
+    open: (request) => {
+      if (request.position === undefined) return data.open(request);
+      throw new EvaClipError("ERR_EVACLIP_DATA", "the position belongs to another run");
+    },
+  };
 }
 
 const batches = (data: Dataset, batchSize = 4, more: Partial<LoaderOptions> = {}) =>
@@ -103,6 +115,13 @@ test.each<[string, Partial<TrainConfig>, TinyOptions, string, RegExp]>([
     /has 21 samples and had 20.*--restart-data/,
   ],
   [
+    "position in the data",
+    { data: "elsewhere" as never },
+    {},
+    "MISMATCH",
+    /belongs to another run.*--restart-data/,
+  ],
+  [
     "number of steps, fewer than are done",
     { steps: 1, schedule: {} },
     {},
@@ -110,11 +129,15 @@ test.each<[string, Partial<TrainConfig>, TinyOptions, string, RegExp]>([
     /2 steps done.*to have 1/,
   ],
 ])("another %s is refused, and no file changes", async (_, config, tiny, code, message) => {
-  const data = { b: batches(dataset(20, "b")), "21": batches(dataset(21)) }[String(config.data)];
+  const sources = { b: dataset(20, "b"), "21": dataset(21), elsewhere: refusing(dataset(20)) };
+  const data = sources[config.data as unknown as keyof typeof sources];
   const before = await contentOfFolder(join(folder, "first"));
   const metricsFile = join(folder, `metrics-${copies}.jsonl`);
   await writeFile(metricsFile, '{"step":1}\n{"step":7}\n');
-  const { error, directory } = await resumed({ metricsFile, ...config, ...(data && { data }) }, tiny);
+  const { error, directory } = await resumed(
+    { metricsFile, ...config, ...(data && { data: batches(data) }) },
+    tiny,
+  );
   expect((error as { code: string }).code).toContain(code);
   expect((error as Error).message).toMatch(message);
   expect(await contentOfFolder(directory)).toEqual(before);
