@@ -10,10 +10,10 @@ import {
 import { readError } from "../io/regular_file";
 
 /** The lines that are not blank of the text file that a flag names; a FIFO serves as well, as shells give for `<(…)`. */
-export async function linesOf(flag: string, path: string): Promise<string[]> {
+export async function linesOf(flag: string, path: string, hint = ""): Promise<string[]> {
   const bytes = await readFile(path).catch((error: unknown) => {
     const { message } = readError(path, error);
-    throw new EvaClipError("ERR_EVACLIP_IO", `${flag}: ${message}`, { path });
+    throw new EvaClipError("ERR_EVACLIP_IO", `${flag}: ${message}${hint}`, { path });
   });
   const text = decodeUtf8(bytes);
   if (text === undefined) throw invalidArgument(`${flag}: ${path} is not UTF-8`, { path });
@@ -27,7 +27,7 @@ export async function linesOf(flag: string, path: string): Promise<string[]> {
 export async function templatesFrom(source: string): Promise<PromptTemplates> {
   if (source === "openai") return OPENAI_IMAGENET_TEMPLATES;
   if (source === "simple") return SIMPLE_IMAGENET_TEMPLATES;
-  const templates = await linesOf("--templates", source);
+  const templates = await linesOf("--templates", source, "; openai and simple are built in");
   const wrong = templates.find((template) => !template.includes("{}"));
   if (wrong === undefined) return templates;
   const message = `--templates: a template needs {} where the class name goes, found ${describeValue(wrong)} in ${source}`;

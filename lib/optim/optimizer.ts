@@ -31,13 +31,15 @@ export interface UpdateReport {
   trustRatios?: Tensor;
 }
 
-const decay = finiteNumber.min(0).lt(1);
+// As f32: what rounds to 1 there would divide by 0, as what rounds to 0 would.
+const decay = finiteNumber.min(0).refine((value) => Math.fround(value) < 1, { error: "less than 1, as f32" });
+const epsilon = finiteNumber.refine((value) => Math.fround(value) > 0, { error: "more than 0, as f32" });
 
 /** The fields of `OptimizerOptions`. */
 export const optimizerFields = {
   beta1: decay.optional(),
   beta2: decay.optional(),
-  eps: finiteNumber.positive().optional(),
+  eps: epsilon.optional(),
   clipNorm: finiteNumber.min(0).optional(),
 };
 const optimizerOptions = options(optimizerFields).optional();
