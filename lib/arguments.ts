@@ -39,11 +39,10 @@ function describe(value: unknown): string {
 /** Schemas of arguments that many functions take; the message completes "NAME must be …". */
 export const wholeNumber = z.int({ error: "an integer of at least 0" }).min(0);
 export const positiveInteger = z.int({ error: "an integer of at least 1" }).min(1);
-export const finiteNumber = z.number({ error: "a finite number" });
-/** A number that becomes an element of a tensor. */
-export const float32 = finiteNumber.refine((value) => Number.isFinite(Math.fround(value)), {
-  error: "a number within the range of f32",
-});
+/** Of the size that an f32 holds, which is what the core computes with. */
+export const finiteNumber = z
+  .number({ error: "a finite number" })
+  .refine((value) => Number.isFinite(Math.fround(value)), { error: "a number that f32 can hold" });
 export const share = z.number({ error: "a number from 0 to 1" }).min(0).max(1);
 export const flag = z.boolean({ error: "true or false" });
 export const text = z.string({ error: "a string" });

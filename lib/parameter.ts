@@ -3,7 +3,6 @@ import {
   checkArgument,
   describeValue,
   finiteNumber,
-  float32,
   flag,
   listOf,
   oneOf,
@@ -27,11 +26,11 @@ export type Initializer =
 const initializer = z.discriminatedUnion(
   "kind",
   [
-    options({ kind: z.literal("constant"), value: float32 }),
+    options({ kind: z.literal("constant"), value: finiteNumber }),
     options({
       kind: z.literal("normal"),
-      std: float32.min(0),
-      mean: float32.optional(),
+      std: finiteNumber.min(0),
+      mean: finiteNumber.optional(),
       cut: finiteNumber.min(0).optional(),
     }),
   ],

@@ -29,7 +29,7 @@ export const operandList = listOf(anOperand, "a list of tensors and parameters")
 export const numberAttribute = z
   .custom<number>((value) => typeof value === "number", { error: "a number" })
   .refine((value) => !Number.isFinite(value) || Number.isFinite(Math.fround(value)), {
-    error: "a number within the range of f32",
+    error: "a number that f32 can hold",
   });
 
 /** For functions that look at their operands before they record an op, which checks them itself. */

@@ -45,9 +45,12 @@ run("cmake", ["--preset", "tsan"]);
 run("cmake", ["--build", "--preset", "tsan", "--target", "eva_clip"]);
 const tsNode = createRequire(import.meta.url).resolve("ts-node/register/transpile-only");
 const tsanRuntime = execFileSync("c++", ["-print-file-name=libtsan.so"], { encoding: "utf8" }).trim();
-// Without a random address space: ThreadSanitizer keeps parts of it for itself.
+const addon = join(root, "build/cmake-tsan/eva_clip.node");
+// Without a random address space: ThreadSanitizer keeps parts of it for itself. And with the addon and its libraries loaded
+// from the start: a thread that starts while a library with thread-local variables is loaded makes GCC's runtime reserve
+// 512 TiB for them and give up.
 const program = [process.execPath, "-r", tsNode, "test/support/overlapping_calls.ts", "12"];
-run("setarch", ["-R", "env", `LD_PRELOAD=${tsanRuntime}`, ...program], {
+run("setarch", ["-R", "env", `LD_PRELOAD=${tsanRuntime}:${addon}`, ...program], {
   TSAN_OPTIONS: `suppressions=${join(root, "test/support/tsan.supp")} history_size=7 exitcode=66`,
-  EVA_CLIP_NATIVE_PATH: join(root, "build/cmake-tsan/eva_clip.node"),
+  EVA_CLIP_NATIVE_PATH: addon,
 });

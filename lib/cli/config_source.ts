@@ -5,6 +5,6 @@ import { readJson } from "../io/json_file";
 export async function configFrom(source: string): Promise<ConfigSource> {
   if (!source.endsWith(".json")) return source;
   const json = await readJson(source);
-  if (typeof json === "object" && json !== null) return json as ConfigSource;
+  if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as ConfigSource;
   throw new EvaClipError("ERR_EVACLIP_INVALID_CONFIG", `${source} holds no configuration`, { path: source });
 }

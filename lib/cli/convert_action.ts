@@ -1,3 +1,5 @@
+import { invalidArgument } from "../arguments";
+import { ownLayout } from "../checkpoints/write_weights";
 import { ClipModel, Device, type LoadReport, writeWeights } from "../index";
 import { ModelFile } from "../serve/model_files";
 import type { ConvertFlags } from "./convert_command";
@@ -23,6 +25,9 @@ function describe({ from, fromLayout, dtype, parameters, files }: Conversion): s
 export async function convert(input: string, output: string, flags: ConvertFlags): Promise<void> {
   await using file = await ModelFile.open(input, await statementFrom(flags));
   const { layout, ropeTables, json, dtype = file.weightType } = flags;
+  if (ropeTables && !(file.config.vision_cfg.rope && (layout ?? ownLayout(file.config)) === "eva_clip")) {
+    throw invalidArgument("--rope-tables is for models with rotary positions, in the layout eva_clip");
+  }
   const model = new ClipModel(file.config);
   await using device = await Device.open("cpu");
   try {

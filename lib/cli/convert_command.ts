@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LayoutName } from "../checkpoints/layout";
 import { layoutNames } from "../checkpoints/layouts/all_layouts";
 import type { WeightType } from "../checkpoints/weight_type";
+import { outputPath } from "./flags";
 import { addStatementFlags, type StatementFlags } from "./model_commands";
 
 export interface ConvertFlags extends StatementFlags {
@@ -24,7 +25,7 @@ export function addConvertCommand(program: Command): void {
     .command("convert")
     .description("write weights as safetensors in another layout or type, with the configuration beside them")
     .argument("<in>", "weights in any known layout, or a checkpoint's folder")
-    .argument("<out>", "a .safetensors file, or a folder")
+    .argument("<out>", "a .safetensors file, or a folder", outputPath)
     .addOption(
       new Option("--layout <name>", "whose names and shapes to write (default: the model's own)").choices(
         layoutNames,

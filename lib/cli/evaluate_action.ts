@@ -1,4 +1,5 @@
 import {
+  type Dataset,
   EvaClipError,
   evaluateRetrieval,
   evaluateZeroShot,
@@ -7,13 +8,22 @@ import {
   type ZeroShotResult,
 } from "../index";
 import type { EvaluateFlags } from "./evaluate_command";
-import { loadModel, readLines, templatesFrom } from "./model_actions";
+import { loadModel } from "./model_actions";
 import { modelAndRest } from "./model_argument";
 import { openClasses, openDataset } from "./open_dataset";
 import { percent, printResult } from "./output";
 import { countProgress } from "./progress";
+import { linesOf, templatesFrom } from "./text_lines";
 
 type Evaluation = ZeroShotResult | RetrievalResult;
+
+/** The names that `--classnames` gives the classes of a data set. */
+async function classesFrom(path: string, { classes = [] }: Dataset): Promise<string[]> {
+  const names = await linesOf("--classnames", path);
+  if (names.length === classes.length) return names;
+  const message = `--classnames: ${path} has ${names.length} lines of text, and there are ${classes.length} classes`;
+  throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { path });
+}
 
 export async function evaluate(words: readonly string[], flags: EvaluateFlags): Promise<void> {
   const { model: path, rest } = modelAndRest(words, flags);
@@ -21,29 +31,24 @@ export async function evaluate(words: readonly string[], flags: EvaluateFlags): 
     const message = `evaluate takes a model alone, found ${rest.join(", ")} besides`;
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message);
   }
-  const { valData, imagenetVal, classnames, batchSize } = flags;
+  const { valData, imagenetVal, classnames } = flags;
   if (valData === undefined && imagenetVal === undefined) {
     const message = "nothing to evaluate on: give --val-data or --imagenet-val";
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message);
   }
+  // What is wrong with the data is told before a model takes its time to load.
+  const images = imagenetVal === undefined ? undefined : await openClasses(imagenetVal);
+  const classes = images && classnames !== undefined ? await classesFrom(classnames, images) : undefined;
+  const templates = await templatesFrom(flags.templates);
+  const pairs = valData === undefined ? undefined : await openDataset(valData, flags);
   await using model = await loadModel(path, flags);
   const results: Evaluation[] = [];
-  if (imagenetVal !== undefined) {
-    const templates = await templatesFrom(flags.templates);
-    const classes = classnames === undefined ? undefined : await readLines(classnames);
-    const dataset = await openClasses(imagenetVal);
-    const options = {
-      batchSize,
-      templates,
-      onProgress: countProgress("images"),
-      ...(classes && { classes }),
-    };
-    results.push(await evaluateZeroShot(model, dataset, options));
+  const options = () => ({ batchSize: flags.batchSize, onProgress: countProgress("images") });
+  if (images) {
+    const more = { templates, ...(classes && { classes }) };
+    results.push(await evaluateZeroShot(model, images, { ...options(), ...more }));
   }
-  if (valData !== undefined) {
-    const dataset = await openDataset(valData, flags);
-    results.push(await evaluateRetrieval(model, dataset, { batchSize, onProgress: countProgress("images") }));
-  }
+  if (pairs) results.push(await evaluateRetrieval(model, pairs, options()));
   printResult(results, flags.json, () => results.map(describeEvaluation).join("\n\n"));
 }
 

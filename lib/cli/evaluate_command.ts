@@ -1,5 +1,7 @@
 import type { Command } from "commander";
-import { addDatasetFlags, type DatasetFlags, positive } from "./flags";
+import { addDatasetFlags, type DatasetFlags, FLAGS_OF_KIND } from "./flags";
+import { refuseGiven } from "./given_words";
+import { positive } from "./numbers";
 import { type ModelFlags, modelCommand } from "./model_commands";
 
 export interface EvaluateFlags extends ModelFlags, DatasetFlags {
@@ -8,6 +10,23 @@ export interface EvaluateFlags extends ModelFlags, DatasetFlags {
   classnames?: string;
   templates: string;
   batchSize: number;
+}
+
+/** Refuses flags of an evaluation that is not asked for, and of data of another kind. */
+async function refuseUseless(command: Command, flags: EvaluateFlags): Promise<void> {
+  const { valData, imagenetVal } = flags;
+  const { csv, webdataset } = FLAGS_OF_KIND;
+  if (imagenetVal === undefined) {
+    refuseGiven(command, ["classnames", "templates"], "is for --imagenet-val, which is not given");
+  }
+  if (valData === undefined) {
+    refuseGiven(command, ["datasetType", ...csv, ...webdataset], "is for --val-data, which is not given");
+    return;
+  }
+  const { kindOf } = require("./open_dataset") as typeof import("./open_dataset");
+  const kind = await kindOf(valData, flags);
+  if (kind !== "csv") refuseGiven(command, csv, `is for manifests, and ${valData} is none`);
+  if (kind !== "webdataset") refuseGiven(command, webdataset, `is for shards, and ${valData} is none`);
 }
 
 export function addEvaluateCommand(program: Command): void {
@@ -22,6 +41,7 @@ export function addEvaluateCommand(program: Command): void {
     )
     .option("--batch-size <n>", "images encoded at a time", positive, 32);
   addDatasetFlags(command).action(async (words: string[], flags: EvaluateFlags) => {
+    await refuseUseless(command, flags);
     const { evaluate } = require("./evaluate_action") as typeof import("./evaluate_action");
     await evaluate(words, flags);
   });

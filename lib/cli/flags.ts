@@ -1,60 +1,16 @@
+import { availableParallelism, homedir } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { integer } from "./numbers";
 
-function numberFrom(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number.");
-  return value;
+/** A path to write to. Of a `~` that the shell has left in place, a folder of that name would be made. */
+export function outputPath(text: string): string {
+  if (!/^~(\/|$)/.test(text)) return text;
+  const advice = `write ${homedir()}${text.slice(1)}, or ./${text} for a folder named ~`;
+  throw new InvalidArgumentError(`The shell expands ~ only at the start of a word: ${advice}.`);
 }
 
-export function real(text: string): number {
-  const value = numberFrom(text);
-  if (value < 0) throw new InvalidArgumentError("It must be 0 or more.");
-  return value;
-}
-
-export function share(text: string): number {
-  const value = numberFrom(text);
-  if (value < 0 || value > 1) throw new InvalidArgumentError("It must be from 0 to 1.");
-  return value;
-}
-
-export function belowOne(text: string): number {
-  const value = share(text);
-  if (value === 1) throw new InvalidArgumentError("It must be 0 or more, and less than 1.");
-  return value;
-}
-
-export function whole(text: string): number {
-  const value = numberFrom(text);
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new InvalidArgumentError("It must be a whole number of 0 or more.");
-  }
-  return value;
-}
-
-export function positive(text: string): number {
-  const value = whole(text);
-  if (value === 0) throw new InvalidArgumentError("It must be 1 or more.");
-  return value;
-}
-
-/** Samples decoded at once are held in memory, all of them before the first batch. */
-const MOST_WORKERS = 1024;
-
-export function workers(text: string): number {
-  const value = positive(text);
-  if (value > MOST_WORKERS) throw new InvalidArgumentError(`It must be from 1 to ${MOST_WORKERS}.`);
-  return value;
-}
-
-/** Two shares of an image's area, such as 0.4,1. */
-export function cropScale(text: string): [number, number] {
-  const [least, most, ...more] = text.split(",").map(share);
-  if (least === undefined || most === undefined || more.length > 0 || least === 0 || least > most) {
-    throw new InvalidArgumentError("It must be two shares above 0, the smaller first, such as 0.4,1.");
-  }
-  return [least, most];
-}
+/** As many as a device of the CPU has at most. */
+const MOST_THREADS = Math.max(64, 4 * availableParallelism());
 
 /** Flags of every command that computes. */
 export interface DeviceFlags {
@@ -71,7 +27,7 @@ export function addDeviceFlags(command: Command): Command {
   if (process.env.EVA_CLIP_DEVICE) device.env("EVA_CLIP_DEVICE");
   return command
     .addOption(device)
-    .option("--threads <n>", "threads of the CPU", positive)
+    .option("--threads <n>", "threads of the CPU", integer(1, MOST_THREADS))
     .option("--json", "print one JSON document", false);
 }
 
@@ -104,9 +60,14 @@ export interface DatasetFlags {
   damagedShards?: "error" | "skip";
 }
 
+/** Flags by the only kind of data that has a use for them. */
+export const FLAGS_OF_KIND = {
+  csv: ["csvImgKey", "csvCaptionKey", "csvSeparator"],
+  webdataset: ["imageKey", "textKey", "jsonTextKey", "damagedShards"],
+} as const satisfies Partial<Record<DatasetFlags["datasetType"], readonly (keyof DatasetFlags)[]>>;
+
 /** Each shell writes a tab in its own way. */
 function separator(text: string): string {
-  if (text === "") throw new InvalidArgumentError("It must not be empty.");
   return text === "tab" ? "\t" : text.replaceAll("\\t", "\t");
 }
 
@@ -130,7 +91,6 @@ export function addDatasetFlags(command: Command): Command {
       "--json-text-key <names>",
       "fields of the caption in a shard's .json, where there is no text (default: caption)",
     )
-    .option("--shuffle-buffer <n>", "samples of shards shuffled together (default: 1000)", positive)
     .addOption(
       new Option(
         "--damaged-shards <action>",

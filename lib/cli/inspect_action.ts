@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { shortened } from "../arguments";
+import { invalidArgument, shortened } from "../arguments";
 import { publishedImageTowersOf, publishedNamesOf } from "../checkpoints/infer_config";
 import { isDerived } from "../checkpoints/layout";
 import {
@@ -103,8 +103,9 @@ async function identify(source: TensorSource, flags: InspectFlags): Promise<Iden
     return { models: [], unknown: error.message };
   }
   const layout = stored.layout.name;
+  const statement = await statementFrom(flags);
   try {
-    return { layout, ...withConfig(await resolveConfig(source, stored, await statementFrom(flags))) };
+    return { layout, ...withConfig(await resolveConfig(source, stored, statement)) };
   } catch (error) {
     if (!isCode(error, "ERR_EVACLIP_INVALID_CONFIG")) throw error;
     return { layout, ...partialIdentity(source, stored), unknown: error.message };
@@ -144,7 +145,11 @@ async function inspectAny(target: string, flags: InspectFlags): Promise<Inspecti
   const isThere = await statIfThere(target);
   if (isThere || LOOKS_LIKE_FILE.test(target)) return inspectFile(target, flags);
   try {
-    return inspectModel(target);
+    const found = inspectModel(target);
+    if (flags.config === undefined && flags.quickGelu === undefined) return found;
+    throw invalidArgument(
+      `--config and --quick-gelu are for files of weights: ${target} is a published model`,
+    );
   } catch (error) {
     if (!isCode(error, "ERR_EVACLIP_UNKNOWN_MODEL")) throw error;
     const message = `${shortened(target)} does not exist, and is no published model either: ${error.message}`;

@@ -1,37 +1,10 @@
 import { existsSync, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import {
-  type Classification,
-  EvaClip,
-  EvaClipError,
-  OPENAI_IMAGENET_TEMPLATES,
-  type PromptTemplates,
-  SIMPLE_IMAGENET_TEMPLATES,
-} from "../index";
+import { invalidArgument, shortened } from "../arguments";
+import { type Classification, EvaClip, EvaClipError } from "../index";
 import { modelAndRest, statementFrom } from "./model_argument";
 import type { ClassifyFlags, EncodeFlags, ModelFlags } from "./model_commands";
 import { percent, printResult, say } from "./output";
-
-async function readText(path: string): Promise<string> {
-  return readFile(path, "utf8").catch((error: Error) => {
-    throw new EvaClipError("ERR_EVACLIP_IO", `cannot read ${path}: ${error.message}`, { path });
-  });
-}
-
-/** The lines of a file that are not blank. */
-export async function readLines(path: string): Promise<string[]> {
-  return (await readText(path))
-    .split(/\r?\n/)
-    .map((line) => line.trim())
-    .filter((line) => line !== "");
-}
-
-/** Prompt templates by name, or from a file. */
-export async function templatesFrom(source: string): Promise<PromptTemplates> {
-  if (source === "openai") return OPENAI_IMAGENET_TEMPLATES;
-  if (source === "simple") return SIMPLE_IMAGENET_TEMPLATES;
-  return readLines(source);
-}
+import { linesOf, templatesFrom } from "./text_lines";
 
 /** Loads the model a command was given, and says where it runs. */
 export async function loadModel(path: string, flags: ModelFlags): Promise<EvaClip> {
@@ -59,6 +32,13 @@ function noteFiles(flag: string, words: readonly string[]): void {
   say(`note: ${flag} took ${files.join(", ")} as text; give images before ${flag}, or after --`);
 }
 
+/** Refuses images that would have to be fetched. */
+function expectLocal(images: readonly string[]): void {
+  const remote = images.find((image) => /^(?!file:)[a-z][a-z0-9+.-]+:\/\//i.test(image));
+  if (remote === undefined) return;
+  throw invalidArgument(`${shortened(remote)} is a URL; images are read from local files: download it first`);
+}
+
 interface Embedding {
   kind: "image" | "text";
   input: string;
@@ -67,6 +47,7 @@ interface Embedding {
 
 export async function encode(words: readonly string[], flags: EncodeFlags): Promise<void> {
   const { model: path, rest: images } = modelAndRest(words, flags);
+  expectLocal(images);
   if (images.length + flags.text.length === 0) {
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "nothing to encode: give images or --text");
   }
@@ -94,6 +75,7 @@ interface ClassifiedImage {
 
 export async function classify(words: readonly string[], flags: ClassifyFlags): Promise<void> {
   const { model: path, rest: images } = modelAndRest(words, flags);
+  expectLocal(images);
   if (images.length === 0) {
     const files = filesAmong(flags.labels);
     const why =
@@ -102,7 +84,7 @@ export async function classify(words: readonly string[], flags: ClassifyFlags): 
         : `--labels took ${files.join(", ")} as a label; give images before --labels, or after --`;
     throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `nothing to classify: ${why}`);
   }
-  const fromFile = flags.labelsFile === undefined ? [] : await readLines(flags.labelsFile);
+  const fromFile = flags.labelsFile === undefined ? [] : await linesOf("--labels-file", flags.labelsFile);
   const labels = [...flags.labels, ...fromFile];
   if (labels.length === 0) {
     throw new EvaClipError(
@@ -111,12 +93,9 @@ export async function classify(words: readonly string[], flags: ClassifyFlags): 
     );
   }
   noteFiles("--labels", flags.labels);
+  const templates = flags.templates === undefined ? undefined : await templatesFrom(flags.templates);
   await using model = await loadModel(path, flags);
-  const { templates, topK } = flags;
-  const found = await model.classify(images, labels, {
-    topK,
-    ...(templates !== undefined && { templates: await templatesFrom(templates) }),
-  });
+  const found = await model.classify(images, labels, { topK: flags.topK, ...(templates && { templates }) });
   const results = images.map((image, i): ClassifiedImage => ({ image, labels: found[i]! }));
   printResult({ setting: model.setting, results }, flags.json, () => results.map(describe).join("\n"));
 }

@@ -21,8 +21,12 @@ const IMAGE = /\.(jpe?g|png|webp|avif|gif|tiff?|bmp)$/i;
 /** Several shards: braces, or names joined as in open_clip. */
 const PATTERN = /\{.*\}|::/s;
 
-/** A manifest by its name, a folder by what it holds, and otherwise shards. Throws for a path that is none of them. */
-async function kindOf(path: string, flags: DatasetFlags): Promise<Kind> {
+/**
+ * What the flags say that a path is; otherwise a manifest by its name, a folder by what it holds, or shards.
+ * @throws EvaClipError `ERR_EVACLIP_DATA` for a path that is none of them
+ */
+export async function kindOf(path: string, flags: DatasetFlags): Promise<Kind> {
+  if (flags.datasetType !== "auto") return flags.datasetType;
   requireDataPath(path);
   const entry = await entryAt(path);
   if (entry === "directory") return kindOfFolder(path);
@@ -78,9 +82,8 @@ export async function openDataset(
   flags: DatasetFlags,
   shards: WebDatasetOptions = {},
 ): Promise<Dataset> {
-  const kind = flags.datasetType === "auto" ? await kindOf(path, flags) : flags.datasetType;
   const { imageKey, textKey, jsonTextKey, shuffleBuffer, damagedShards } = flags;
-  switch (kind) {
+  switch (await kindOf(path, flags)) {
     case "csv":
       return openManifest(
         path,

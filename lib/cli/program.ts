@@ -5,6 +5,7 @@ import { addConvertCommand } from "./convert_command";
 import { addDoctorCommand } from "./doctor_command";
 import { addEvaluateCommand } from "./evaluate_command";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit_code";
+import { asksForJson, expectValues, refuseEmpty } from "./given_words";
 import { addInspectCommand } from "./inspect_command";
 import { addClassifyCommand, addEncodeCommand } from "./model_commands";
 import { addModelsCommand } from "./models_command";
@@ -15,14 +16,16 @@ import { addTrainCommand } from "./train_command";
 /** What a command's action settles with; nothing means that all went well. */
 export type Finish = (code: ExitCode) => void;
 
-/** The command line; `finish` is told of an exit status that is neither success nor an error. */
-function buildProgram(finish: Finish): Command {
+/** The command line for these words; `finish` is told of an exit status that is neither success nor an error. */
+function buildProgram(words: readonly string[], finish: Finish): Command {
   const program = new Command("eva-clip")
     .description("Train and use EVA-CLIP models")
     .version(packageVersion)
     .showSuggestionAfterError()
     .showHelpAfterError("(add --help for the options)")
-    .exitOverride();
+    .exitOverride()
+    .hook("preSubcommand", (_, command) => expectValues(command, words))
+    .hook("preAction", (_, command) => refuseEmpty(command));
   addTrainCommand(program, finish);
   addEvaluateCommand(program);
   addEncodeCommand(program);
@@ -38,27 +41,34 @@ function buildProgram(finish: Finish): Command {
 /** Runs the command line and returns the exit status. */
 export async function runCli(words: readonly string[]): Promise<ExitCode> {
   let code: ExitCode = EXIT.ok;
-  const program = buildProgram((status) => {
+  const program = buildProgram(words, (status) => {
     code = status;
   });
   try {
     await program.parseAsync(words, { from: "user" });
     return code;
   } catch (error) {
-    const failure = error instanceof CommanderError ? usageError(error) : error;
+    const failure = error instanceof CommanderError ? usageError(error, words) : error;
     // The help or the version, which was asked for.
     if (failure === undefined) return EXIT.ok;
-    // Commander has printed its own message.
-    if (failure === error) say(describeError(error));
-    if (words.includes("--json")) printDocument(errorDocument(failure));
+    // Commander has printed its own message, but for a command that is missing, where it shows the help.
+    const { code: rule } = error as { code?: string };
+    if (failure === error || rule === HELP) say(describeError(failure));
+    if (asksForJson(words)) printDocument(errorDocument(failure));
     return exitCodeOf(failure);
   }
 }
 
+/** Commander's code where it shows the help because it finds no command. */
+const HELP = "commander.help";
+
 /** Commander's usage error as an EvaClipError; undefined for help or a version that was asked for. */
-function usageError({ exitCode, code, message }: CommanderError): EvaClipError | undefined {
+function usageError(
+  { exitCode, code, message }: CommanderError,
+  [first, wanted]: readonly string[],
+): EvaClipError | undefined {
   if (exitCode === 0) return undefined;
-  // Without a command, commander shows the help and has no message.
-  const what = code === "commander.help" ? "missing command" : message.replace(/^error: /, "");
+  const missing = first === "help" ? `unknown command '${wanted}'` : "missing command";
+  const what = code === HELP ? missing : message.replace(/^error: /, "");
   return invalidArgument(what.replace(/\s*\n\s*/g, " "), { rule: code });
 }

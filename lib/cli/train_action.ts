@@ -1,8 +1,6 @@
 import { join } from "node:path";
 import {
   AdamW,
-  type BatchSource,
-  batchesOf,
   type ClipModel,
   type Dataset,
   Device,
@@ -22,22 +20,23 @@ import {
   unlockedParameters,
 } from "../index";
 import { writeError } from "../io/file_error";
+import { writeJson } from "../io/json_file";
 import { makeFolder } from "../io/make_folder";
 import { expectMemory } from "../parameter";
-import { writeJson } from "../io/json_file";
+import { checkScheduleFits } from "../train/train_config";
 import { EXIT, type ExitCode } from "./exit_code";
 import { openDataset } from "./open_dataset";
 import { columns, count, printResult, say } from "./output";
 import { TrainingProgress } from "./progress";
 import type { TrainFlags } from "./train_command";
+import { dataSource } from "./train_data";
 import { evaluationFrom, type Length } from "./train_evaluation";
+import { checkFlags } from "./train_flags";
 import { CHECKPOINTS, METRICS_FILE, PARAMS_FILE, REPORT_FILE, runFolder } from "./train_folder";
 import { describeModel, startModel } from "./train_model";
 import { StopSignals } from "./train_signals";
 
 const DEFAULT_WARMUP = 2000;
-/** Skipped samples that are told one by one; all are counted. */
-const SHOWN_SKIPS = 10;
 
 /** Steps between checkpoints and evaluations, at most, where nobody knows how long an epoch is. */
 const UNKNOWN_EPOCH_STEPS = 1000;
@@ -61,18 +60,9 @@ function lengthOf(flags: TrainFlags, dataset: Dataset): Length {
 
 function locksFrom(flags: TrainFlags): TowerLocks {
   const { lockImage, lockImageUnlockedGroups, lockText, lockTextUnlockedLayers } = flags;
-  const lock = (isLocked: boolean, flag: string, unlockedGroups: number | undefined) => {
-    if (isLocked) return unlockedGroups === undefined ? {} : { unlockedGroups };
-    if (unlockedGroups === undefined) return undefined;
-    throw new EvaClipError(
-      "ERR_EVACLIP_INVALID_ARGUMENT",
-      `${flag} is for a tower locked by ${flag.slice(0, flag.indexOf("-unlocked"))}`,
-    );
-  };
-  return {
-    image: lock(lockImage, "--lock-image-unlocked-groups", lockImageUnlockedGroups),
-    text: lock(lockText, "--lock-text-unlocked-layers", lockTextUnlockedLayers),
-  };
+  const lock = (isLocked: boolean, unlockedGroups: number | undefined) =>
+    isLocked ? { ...(unlockedGroups !== undefined && { unlockedGroups }) } : undefined;
+  return { image: lock(lockImage, lockImageUnlockedGroups), text: lock(lockText, lockTextUnlockedLayers) };
 }
 
 function makeOptimizer(model: ClipModel, flags: TrainFlags): Optimizer {
@@ -94,7 +84,7 @@ function makeOptimizer(model: ClipModel, flags: TrainFlags): Optimizer {
   const rules = parameterRules(all, settings, unlockedParameters(all, locksFrom(flags)));
   const options = { beta1, beta2, eps, clipNorm: gradClipNorm ?? 0 };
   return flags.opt === "lamb"
-    ? new Lamb(rules, { ...options, variant: flags.lambVariant })
+    ? new Lamb(rules, { ...options, ...(flags.lambVariant && { variant: flags.lambVariant }) })
     : new AdamW(rules, options);
 }
 
@@ -102,35 +92,13 @@ function scheduleFrom(
   flags: TrainFlags,
   { steps, stepsPerEpoch }: Length,
 ): Partial<Omit<Schedule, "totalSteps">> {
-  return {
+  const schedule = {
     kind: flags.skipScheduler ? "const" : flags.lrScheduler,
     warmupSteps: flags.warmup ?? Math.min(DEFAULT_WARMUP, Math.floor(steps / 10)),
     cooldownSteps: (flags.epochsCooldown ?? 0) * stepsPerEpoch,
   };
-}
-
-function dataSource(dataset: Dataset, model: ClipModel, flags: TrainFlags): BatchSource {
-  let skips = 0;
-  const { batchSize, seed, workers, maxSkips, cropScale, textBucket, trainData, datasetResampled } = flags;
-  const source = batchesOf(dataset, {
-    batchSize,
-    seed,
-    imageSize: model.image.imageSize,
-    preprocessing: model.preprocessing,
-    contextLength: model.text.contextLength,
-    ...(workers !== undefined && { concurrency: workers }),
-    ...(maxSkips !== undefined && { maxSkips }),
-    ...(cropScale !== undefined && { cropScale }),
-    ...(textBucket !== undefined && { textBucket }),
-    onSkip: ({ message }) => {
-      if (++skips <= SHOWN_SKIPS) say(`skipped: ${message}`);
-      if (skips === SHOWN_SKIPS) say("more skipped samples are counted, not shown");
-    },
-  });
-  return {
-    ...source,
-    describe: async () => ({ ...(await source.describe?.()), trainData, datasetResampled }),
-  };
+  checkScheduleFits({ steps, schedule });
+  return schedule;
 }
 
 /** The configuration of the run, and what to free after it. */
@@ -140,6 +108,7 @@ async function prepare(flags: TrainFlags, device: Device, folder: string) {
     ...(flags.trainNumSamples !== undefined && { samplesPerEpoch: flags.trainNumSamples }),
   });
   const length = lengthOf(flags, dataset);
+  const schedule = scheduleFrom(flags, length);
   const { seed, keepLast } = flags;
   const model = await describeModel(flags);
   const optimizer = makeOptimizer(model, flags);
@@ -155,7 +124,7 @@ async function prepare(flags: TrainFlags, device: Device, folder: string) {
     optimizer,
     data: dataSource(dataset, model, flags),
     steps: length.steps,
-    schedule: scheduleFrom(flags, length),
+    schedule,
     patchDropout: {
       rate: flags.forcePatchDropout ?? model.image.patchDropout,
       undroppedEnd: flags.undroppedEnd,
@@ -280,6 +249,7 @@ async function runPrepared(
  */
 export async function runTraining(flags: TrainFlags): Promise<ExitCode> {
   using signals = new StopSignals();
+  checkFlags(flags);
   const folder = await runFolder(flags);
   const { threads } = flags;
   await using device = await Device.open(flags.device, threads === undefined ? {} : { threads });

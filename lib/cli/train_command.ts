@@ -1,20 +1,16 @@
 import { type Command, Option } from "commander";
+import { LARGEST_IMAGE_SIZE, LARGEST_TEXT_BUCKET, LONGEST_CONTEXT, SHORTEST_CONTEXT } from "../data/limits";
 import { TOWER_SKIP_LIST } from "../train/tower_skip_list";
 import {
   addDatasetFlags,
   addDeviceFlags,
   addPrecisionFlag,
-  belowOne,
-  cropScale,
   type DatasetFlags,
   type DeviceFlags,
+  outputPath,
   type Precision,
-  positive,
-  real,
-  share,
-  whole,
-  workers,
 } from "./flags";
+import { belowOne, cropScale, integer, positive, positiveReal, real, share, whole } from "./numbers";
 import type { Finish } from "./program";
 
 export interface TrainFlags extends DeviceFlags, DatasetFlags {
@@ -43,7 +39,7 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   epochs: number;
   steps?: number;
   opt: "adamw" | "lamb";
-  lambVariant: "paper" | "apex" | "deepspeed";
+  lambVariant?: "paper" | "apex" | "deepspeed";
   lr: number;
   visualLr?: number;
   textLr?: number;
@@ -79,14 +75,23 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   logEveryNSteps: number;
 }
 
+/** Samples decoded at once are held in memory, all of them before the first batch. */
+const MOST_WORKERS = 1024;
+/** More than any data set has, and few enough that numbers of steps are exact. */
+const MOST_SAMPLES = 1e12;
+
 function addModel(command: Command): void {
   command
     .requiredOption("--model <name|file>", "(required) a published model's name, or a JSON configuration")
-    .option("--force-image-size <n>", "pixels of an image's side, instead of the configuration's", positive)
+    .option(
+      "--force-image-size <n>",
+      "pixels of an image's side, instead of the configuration's",
+      integer(1, LARGEST_IMAGE_SIZE),
+    )
     .option(
       "--force-context-length <n>",
       "longest caption in tokens, instead of the configuration's",
-      positive,
+      integer(SHORTEST_CONTEXT, LONGEST_CONTEXT),
     )
     .option("--force-quick-gelu", "compute QuickGELU, as weights of OpenAI need", false)
     .addOption(
@@ -122,9 +127,17 @@ function addData(command: Command): void {
       "--train-data <path>",
       "(required) manifest, folder or shards such as 'train-{0000..0099}.tar'",
     )
-    .option("--train-num-samples <n>", "samples of an epoch, where the data set does not say", positive)
+    .option(
+      "--train-num-samples <n>",
+      "samples of an epoch, where the data set does not say",
+      integer(1, MOST_SAMPLES),
+    )
     .option("--dataset-resampled", "draw shards with replacement", false)
-    .option("--workers <n>", "images decoded at once, at most 1024 (default: twice the cores)", workers)
+    .option(
+      "--workers <n>",
+      "images decoded at once, at most 1024 (default: twice the cores)",
+      integer(1, MOST_WORKERS),
+    )
     .option("--max-skips <n>", "samples that may be left out (default: 100 and 5 % of those read)", whole)
     .option(
       "--crop-scale <least,most>",
@@ -134,13 +147,17 @@ function addData(command: Command): void {
     .option(
       "--text-bucket <n>",
       "captions are packed to a multiple of this many tokens (default: 256)",
-      positive,
+      integer(1, LARGEST_TEXT_BUCKET),
     )
     .option("--val-data <path>", "images with captions, for retrieval")
     .option("--val-frequency <n>", "epochs between retrieval evaluations", positive, 1)
     .option("--imagenet-val <folder>", "one folder of images a class, for zero-shot classification")
     .option("--zeroshot-frequency <n>", "epochs between zero-shot evaluations", positive, 1);
-  addDatasetFlags(command);
+  addDatasetFlags(command).option(
+    "--shuffle-buffer <n>",
+    "samples of shards shuffled together (default: 1000)",
+    positive,
+  );
 }
 
 function addOptimization(command: Command): void {
@@ -150,9 +167,11 @@ function addOptimization(command: Command): void {
     .option("--steps <n>", "updates of the whole run, instead of --epochs", positive)
     .addOption(new Option("--opt <name>", "optimizer").choices(["adamw", "lamb"]).default("adamw"))
     .addOption(
-      new Option("--lamb-variant <name>", "which LAMB")
-        .choices(["paper", "apex", "deepspeed"])
-        .default("apex"),
+      new Option("--lamb-variant <name>", "which LAMB (default: apex)").choices([
+        "paper",
+        "apex",
+        "deepspeed",
+      ]),
     )
     .option("--lr <x>", "learning rate; of the logit scale, and of towers without their own", real, 5e-4)
     .option("--visual-lr <x>", "learning rate of the image tower", real)
@@ -165,7 +184,7 @@ function addOptimization(command: Command): void {
     .option("--text-ld <x>", "layer-wise decay in the text tower", share)
     .option("--beta1 <x>", "decay of the first moment", belowOne, 0.9)
     .option("--beta2 <x>", "decay of the second moment", belowOne, 0.98)
-    .option("--eps <x>", "added to the root of the second moment", real, 1e-6)
+    .option("--eps <x>", "added to the root of the second moment", positiveReal, 1e-6)
     .option("--grad-clip-norm <x>", "scale gradients down to this global norm (default: do not)", real)
     .option("--warmup <n>", "steps of warm-up (default: 2000, at most a tenth of the run)", whole)
     .addOption(
@@ -175,14 +194,14 @@ function addOptimization(command: Command): void {
     )
     .option("--epochs-cooldown <n>", "last epochs, in which const-cooldown falls", positive)
     .option("--skip-scheduler", "keep the learning rate after the warm-up", false)
-    .option("--force-patch-dropout <x>", "share of patches to drop (default: the configuration's)", share)
+    .option("--force-patch-dropout <x>", "share of patches to drop (default: the configuration's)", belowOne)
     .option("--undropped-end <x>", "last share of the run, which drops no patches", share, 0)
     .option("--seed <n>", "chooses weights, order, crops and patches", whole, 0);
 }
 
 function addRun(command: Command): void {
   command
-    .option("--logs <folder>", "where runs are kept", "./logs")
+    .option("--logs <folder>", "where runs are kept", outputPath, "./logs")
     .option("--name <name>", "the run's folder in --logs, a new one without --resume (default: the time)")
     .option(
       "--resume <path>",

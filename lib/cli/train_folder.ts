@@ -19,7 +19,7 @@ function usageError(message: string): EvaClipError {
 /** A path strictly inside the folder of runs. */
 function checkName(name: string, logs: string): void {
   const parts = relative(resolve(logs), resolve(logs, name)).split(sep);
-  const isInside = name !== "" && !name.includes("\0") && parts[0] !== "" && parts[0] !== "..";
+  const isInside = !name.includes("\0") && parts[0] !== "" && parts[0] !== "..";
   if (isInside && parts.every((part) => Buffer.byteLength(part) <= LONGEST_NAME_BYTES)) return;
   throw usageError(
     `--name must be the name of a folder inside of --logs, found ${JSON.stringify(name.slice(0, 60))}`,

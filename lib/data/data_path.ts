@@ -1,22 +1,33 @@
 import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, extname, join, resolve } from "node:path";
 import { EvaClipError } from "../errors";
 import { readError, shownPath } from "../io/regular_file";
 import { suggestionFor } from "../suggestion";
 
 const TABLE_ADVICE = "write its rows as JSON lines, or its images as WebDataset shards";
+const IMAGES_ADVICE = "write its images as WebDataset shards";
+const SHEET_ADVICE = "save it as CSV";
 /** Formats of data sets that are not read, by extension, with what to do. */
 const FOREIGN: Readonly<Record<string, readonly [name: string, advice: string]>> = {
   parquet: ["a Parquet file", TABLE_ADVICE],
   arrow: ["an Arrow file", TABLE_ADVICE],
   feather: ["an Arrow file", TABLE_ADVICE],
-  h5: ["an HDF5 file", "write its images as WebDataset shards"],
-  hdf5: ["an HDF5 file", "write its images as WebDataset shards"],
-  lmdb: ["an LMDB database", "write its images as WebDataset shards"],
-  mdb: ["an LMDB database", "write its images as WebDataset shards"],
-  tfrecord: ["a TFRecord file", "write its images as WebDataset shards"],
-  npz: ["a NumPy file", "write its images as WebDataset shards"],
-  npy: ["a NumPy file", "write its images as WebDataset shards"],
+  orc: ["an ORC file", TABLE_ADVICE],
+  avro: ["an Avro file", TABLE_ADVICE],
+  xlsx: ["an Excel workbook", SHEET_ADVICE],
+  xls: ["an Excel workbook", SHEET_ADVICE],
+  ods: ["an OpenDocument spreadsheet", SHEET_ADVICE],
+  sqlite: ["an SQLite database", TABLE_ADVICE],
+  pkl: ["a Python pickle", TABLE_ADVICE],
+  pickle: ["a Python pickle", TABLE_ADVICE],
+  mat: ["a MATLAB file", IMAGES_ADVICE],
+  h5: ["an HDF5 file", IMAGES_ADVICE],
+  hdf5: ["an HDF5 file", IMAGES_ADVICE],
+  lmdb: ["an LMDB database", IMAGES_ADVICE],
+  mdb: ["an LMDB database", IMAGES_ADVICE],
+  tfrecord: ["a TFRecord file", IMAGES_ADVICE],
+  npz: ["a NumPy file", IMAGES_ADVICE],
+  npy: ["a NumPy file", IMAGES_ADVICE],
   zip: ["a ZIP archive", "unpack it"],
   "7z": ["a 7z archive", "unpack it"],
   rar: ["a RAR archive", "unpack it"],
@@ -38,7 +49,7 @@ export function requireDataPath(path: string): void {
     const advice = scheme.toLowerCase() === "file" ? "give the path itself" : "download or mount it first";
     throw dataError(path, `${name} is a URL; data are read from local files: ${advice}`);
   }
-  const extension = basename(path).split(".").at(-1)!.toLowerCase();
+  const extension = extname(path).slice(1).toLowerCase();
   if (!Object.hasOwn(FOREIGN, extension)) return;
   const [what, advice] = FOREIGN[extension]!;
   throw dataError(path, `${name} is ${what}, which is not read: ${advice}`);

@@ -42,6 +42,7 @@ export interface Dataset {
   readonly size?: number;
   /** Class names, indexed by `Sample.label`. */
   readonly classes?: readonly string[];
+  /** @throws EvaClipError `ERR_EVACLIP_DATA`, at once, for a position that is not one of this data set */
   open(request: EpochRequest): AsyncIterable<Sample>;
 }
 

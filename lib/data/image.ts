@@ -7,13 +7,12 @@ import { type CropPlan, type CropPlanner, centreCrop } from "./crop";
 import { enlarge, type Interpolation } from "./enlarge";
 import { formatOf, HEAD_BYTES } from "./image_format";
 import { type HeldImage, holdImage, type ImageInput, type RawImage } from "./image_input";
+import { LARGEST_IMAGE_SIZE } from "./limits";
 import { type PlainImage, plainFromFile, plainFromPixels } from "./plain_image";
 import { SampleError } from "./sample_error";
 
 export type { ImageInput, RawImage } from "./image_input";
 
-/** Pixels of a side that no tower comes near. */
-const LARGEST_SIZE = 8192;
 /** Of what a decoder has to say about a file. */
 const MOST_LETTERS = 200;
 
@@ -115,7 +114,7 @@ export async function decodeHeldImage(
   }
 }
 
-export const imageSize = positiveInteger.max(LARGEST_SIZE);
+export const imageSize = positiveInteger.max(LARGEST_IMAGE_SIZE);
 const interpolationName = oneOf("bicubic", "bilinear");
 const cropPlanner = anyFunction.optional();
 

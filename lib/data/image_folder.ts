@@ -15,9 +15,8 @@ export interface FolderDataset extends Dataset {
   readonly leftOut: LeftOut;
 }
 
-function requireImages(count: number, directory: string): void {
-  if (count > 0) return;
-  throw new EvaClipError("ERR_EVACLIP_DATA", `there is no image in the folder ${directory}`, { directory });
+function dataError(message: string, directory: string): EvaClipError {
+  return new EvaClipError("ERR_EVACLIP_DATA", message, { directory });
 }
 
 async function readCaptions(image: string): Promise<string[]> {
@@ -46,7 +45,7 @@ export async function openImageFolder(directory: string): Promise<FolderDataset>
   checkArgument("openImageFolder: directory", directory, pathText);
   const leftOut = new LeftOutCounts();
   const paths = await listImages(directory, leftOut);
-  requireImages(paths.length, directory);
+  if (paths.length === 0) throw dataError(`there is no image in the folder ${directory}`, directory);
   const dataset = indexedDataset({
     size: paths.length,
     at: (index) => {
@@ -93,7 +92,14 @@ export async function openClassFolder(
       labels.push(label);
     }
   }
-  requireImages(paths.length, directory);
+  if (paths.length === 0) {
+    const found = folders.length === 0 ? "no folder" : "no image in its folders";
+    const message = `${directory} must hold one folder of images for each class, found ${found}`;
+    throw dataError(
+      images.length === 0 ? message : `${message}; images outside of folders: ${images.length}`,
+      directory,
+    );
+  }
   const dataset = indexedDataset({
     size: paths.length,
     classes,

@@ -25,10 +25,10 @@ function startOf(position: Json | undefined, size: number): number {
 async function* samplesOf(
   source: IndexedSource,
   size: number,
-  request: EpochRequest,
+  { seed, epoch, shuffle }: EpochRequest,
+  start: number,
 ): AsyncGenerator<Sample> {
-  const { seed, epoch, shuffle } = request;
-  for (let index = startOf(request.position, size); index < size; index++) {
+  for (let index = start; index < size; index++) {
     const place = shuffle ? permute(index, size, seed, epoch) : index;
     const sample = source.at(place);
     checkArgument(`the data set's at(${place})`, sample, indexedSample);
@@ -54,6 +54,6 @@ export function indexedDataset(source: IndexedSource): Dataset {
   return {
     size,
     ...(classes === undefined ? {} : { classes }),
-    open: (request) => samplesOf(source, size, request),
+    open: (request) => samplesOf(source, size, request, startOf(request.position, size)),
   };
 }

@@ -2,9 +2,9 @@ import { z } from "zod";
 import { checkArgument, invalidArgument, positiveInteger } from "../arguments";
 import { holds } from "../host_tensor";
 import type { PackedText } from "./batch";
+import { LARGEST_TEXT_BUCKET } from "./limits";
 
-/** More would be memory for padding alone. */
-const bucketSchema = positiveInteger.max(1 << 20);
+const bucketSchema = positiveInteger.max(LARGEST_TEXT_BUCKET);
 const LARGEST_ID = 2 ** 31 - 1;
 
 export function isTokenRow(row: unknown): row is ArrayLike<number> {

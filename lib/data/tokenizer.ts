@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { checkArgument, invalidArgument, listOf, text } from "../arguments";
 import { cleanCaption, startOf } from "./clean_caption";
+import { LONGEST_CONTEXT, SHORTEST_CONTEXT } from "./limits";
 
 export const START_OF_TEXT = 49_406;
 export const END_OF_TEXT = 49_407;
@@ -18,12 +19,14 @@ const LONGEST_TOKEN_BYTES = 64;
 /** How much of a caption is cleaned at most, lest a caption of many megabytes hold the event loop. */
 const CHARACTERS_PER_TOKEN = LONGEST_TOKEN_BYTES;
 const DEFAULT_CONTEXT_LENGTH = 77;
-const LONGEST_CONTEXT = 1 << 16;
 const CACHED_WORDS = 50_000;
 const STALE = -1;
 const NO_MERGE = 1 << 16;
 
-const contextLengthSchema = z.int({ error: "an integer of at least 2" }).min(2).max(LONGEST_CONTEXT);
+const contextLengthSchema = z
+  .int({ error: "an integer of at least 2" })
+  .min(SHORTEST_CONTEXT)
+  .max(LONGEST_CONTEXT);
 const captionsSchema = listOf(text, "a string or a list of strings");
 const tokenIds = z.custom<ArrayLike<number>>(
   (value) =>

@@ -111,11 +111,16 @@ class WebDataset implements Dataset {
     this.content = new ShardContent(imageKey, textKey, jsonTextKey);
   }
 
-  async *open(request: EpochRequest): AsyncGenerator<Sample> {
-    const { seed, epoch, shuffle } = request;
-    const shuffleBuffer = shuffle ? (this.options.shuffleBuffer ?? 1000) : 1;
+  open(request: EpochRequest): AsyncGenerator<Sample> {
+    const shuffleBuffer = request.shuffle ? (this.options.shuffleBuffer ?? 1000) : 1;
     const runOrder = { shards: this.shards.length, shuffleBuffer };
-    const start = parsePosition(request.position, runOrder);
+    return this.samples(request, parsePosition(request.position, runOrder));
+  }
+
+  private async *samples(request: EpochRequest, start: Position): AsyncGenerator<Sample> {
+    const { seed, epoch } = request;
+    const { shards, shuffleBuffer } = start;
+    const runOrder = { shards, shuffleBuffer };
     const order = (n: number, length: number, first: Placed) =>
       permute(n, length, seed, epoch, WINDOW_STREAM, first.shard, first.ordinal);
     let { index } = start;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { checkArgument, finiteNumber, float32, listOf, options, wholeNumber } from "../arguments";
+import { checkArgument, finiteNumber, listOf, options, wholeNumber } from "../arguments";
 import { elementCount } from "../host_tensor";
 import { apply, type Operand, operandList } from "../tensor";
 
@@ -15,7 +15,7 @@ export interface RandomFillSettings {
   first?: number;
 }
 
-const numbers = listOf(float32, "a list of numbers");
+const numbers = listOf(finiteNumber, "a list of numbers");
 const fillSettings = options({
   means: numbers,
   deviations: numbers,

@@ -23,6 +23,7 @@ const lambOptions = options({
 /** LAMB: layer-wise adaptive moments for large batches (You et al. 2020, algorithm 2). */
 export class Lamb extends Optimizer {
   private readonly variant: LambVariant;
+  private readonly adapted: NonNullable<LambOptions["adapt"]>;
   private readonly adapt: readonly number[];
 
   constructor(rules: readonly ParameterRule[], how: LambOptions = {}) {
@@ -30,11 +31,12 @@ export class Lamb extends Optimizer {
     const { variant = "apex", adapt = variant === "apex" ? "decayed" : "all", ...shared } = given;
     super(rules, shared);
     this.variant = variant;
+    this.adapted = adapt;
     this.adapt = this.settings.weightDecays.map((decay) => (adapt === "all" || decay !== 0 ? 1 : 0));
   }
 
   override describe(): ReturnType<Optimizer["describe"]> {
-    return { ...super.describe(), optimizer: "lamb", variant: this.variant };
+    return { ...super.describe(), optimizer: "lamb", variant: this.variant, adapt: this.adapted };
   }
 
   protected apply(inputs: UpdateInputs): Tensor {

@@ -6,7 +6,7 @@ import { initializeParameters } from "../nn/initialize_parameters";
 import { globalNorm, type UpdateInputs, type UpdateSettings } from "../ops/optimizer";
 import { aDevice, allocateAll, Parameter } from "../parameter";
 import { anOperand, type Operand, operandList, type Tensor } from "../tensor";
-import { type ParameterRule, ruleList } from "./parameter_groups";
+import { type ParameterRule, ruleList, type Tower } from "./parameter_groups";
 
 export interface OptimizerOptions {
   beta1?: number;
@@ -31,13 +31,15 @@ export interface UpdateReport {
   trustRatios?: Tensor;
 }
 
-const decay = finiteNumber.min(0).lt(1);
+// As f32: what rounds to 1 there would divide by 0, as what rounds to 0 would.
+const decay = finiteNumber.min(0).refine((value) => Math.fround(value) < 1, { error: "less than 1, as f32" });
+const epsilon = finiteNumber.refine((value) => Math.fround(value) > 0, { error: "more than 0, as f32" });
 
 /** The fields of `OptimizerOptions`. */
 export const optimizerFields = {
   beta1: decay.optional(),
   beta2: decay.optional(),
-  eps: finiteNumber.positive().optional(),
+  eps: epsilon.optional(),
   clipNorm: finiteNumber.min(0).optional(),
 };
 const optimizerOptions = optionsOf(optimizerFields).optional();
@@ -49,6 +51,8 @@ export abstract class Optimizer {
   readonly parameters: readonly Parameter[];
   private readonly firstMoments: readonly Parameter[];
   private readonly secondMoments: readonly Parameter[];
+  /** Of each parameter. */
+  private readonly towers: readonly Tower[];
   protected readonly settings: UpdateSettings;
 
   /**
@@ -65,6 +69,7 @@ export abstract class Optimizer {
           new Parameter(`${kind}.${name}`, shape, zeros, storedShape),
       );
     this.parameters = rules.map(({ parameter }) => parameter);
+    this.towers = rules.map(({ tower }) => tower);
     const names = new Set(this.parameters.map(({ name }) => name));
     if (names.size === 0 || names.size < this.parameters.length) {
       const problem = names.size === 0 ? "no parameter" : "two parameters of one name";
@@ -88,13 +93,19 @@ export abstract class Optimizer {
   }
 
   /** The algorithm and its settings by name, to compare with those of the run that a checkpoint was written by. */
-  describe(): Record<string, string | number | number[]> {
+  describe(): Record<string, string | number | Record<string, number[]>> {
     const { learningRates, weightDecays, beta1, beta2, eps, clipNorm } = this.settings;
-    const distinct = (values: readonly number[]) => [...new Set(values)].sort((a, b) => a - b);
+    /** The distinct values of each tower. */
+    const byTower = (values: readonly number[]) => {
+      const distinct = (tower: Tower) => new Set(values.filter((_, i) => this.towers[i] === tower));
+      return Object.fromEntries(
+        [...new Set(this.towers)].map((tower) => [tower, [...distinct(tower)].sort((a, b) => a - b)]),
+      );
+    };
     return {
       optimizer: this.constructor.name,
-      learningRates: distinct(learningRates),
-      weightDecays: distinct(weightDecays),
+      learningRates: byTower(learningRates),
+      weightDecays: byTower(weightDecays),
       beta1,
       beta2,
       eps,

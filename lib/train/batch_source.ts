@@ -67,17 +67,41 @@ export function batchesOf(dataset: Dataset, options: Omit<LoaderOptions, "cursor
     open: (cursor) => {
       const from = cursor === undefined ? {} : { cursor: cursor as unknown as LoaderCursor };
       const loader = createLoader(dataset, { ...options, ...from });
+      checkPosition(dataset, loader.state(), options.shuffle);
       return {
         next: () => loader.next(),
         return: () => loader.return(),
         state: () => loader.state() as unknown as Json,
       };
     },
-    describe: async () => ({
-      batchSize: options.batchSize,
-      firstSamples: await firstSamples(dataset),
-    }),
+    describe: async () => ({ ...contentOf(options), firstSamples: await firstSamples(dataset) }),
   };
+}
+
+/** Data sets refuse a position that is not theirs as they are opened there; samples are read only later. */
+function checkPosition(dataset: Dataset, { seed, epoch, position }: LoaderCursor, shuffle = true): void {
+  if (position !== null) dataset.open({ seed, epoch, shuffle, position });
+}
+
+/** Options of a loader that say what a batch holds, but for those that its cursor compares. */
+const CONTENT_OPTIONS = [
+  "batchSize",
+  "contextLength",
+  "textBucket",
+  "shuffle",
+  "dropLast",
+  "transform",
+  "preprocessing",
+  "cropScale",
+] as const satisfies (keyof LoaderOptions)[];
+
+function contentOf(options: LoaderOptions): RunSettings {
+  return Object.fromEntries(
+    CONTENT_OPTIONS.map((name) => {
+      const value = options[name] ?? null;
+      return [name, typeof value === "function" ? "a function" : (value as Json)];
+    }),
+  );
 }
 
 /** The names of a data set's first samples without their folders, which may have moved. */

@@ -1,5 +1,6 @@
 import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { shortened } from "../arguments";
 import { EvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
 import { replaceFile } from "../io/replace_file";
@@ -81,10 +82,10 @@ async function stateIfWhole(folder: string): Promise<TrainerState | undefined> {
   }
 }
 
-/** The newest whole checkpoint of a folder, or of those of one lineage in it. */
+/** The newest whole checkpoint of a folder, or of those in it that are wanted. */
 export async function newestCheckpoint(
   root: string,
-  isWanted: (state: TrainerState) => boolean = () => true,
+  isWanted: (state: TrainerState, folder: string) => boolean = () => true,
 ): Promise<string | undefined> {
   const names = await readdir(root).catch((): string[] => []);
   const replaced = names.filter(
@@ -94,7 +95,7 @@ export async function newestCheckpoint(
   for (const name of [...(await listCheckpoints(root)), ...replaced]) {
     const folder = join(resolve(root), name);
     const state = await stateIfWhole(folder);
-    if (state && isWanted(state)) byStep.push({ folder, step: state.step });
+    if (state && isWanted(state, folder)) byStep.push({ folder, step: state.step });
   }
   return byStep.sort((a, b) => b.step - a.step)[0]?.folder;
 }
@@ -105,7 +106,7 @@ export async function namedLatest(root: string): Promise<string | undefined> {
   if (!(await isThere(path))) return undefined;
   const name = (await readFile(path, "utf8")).trim();
   if (!CHECKPOINT_NAME.test(name)) {
-    const message = `${path} names no checkpoint: ${name.slice(0, 100)}`;
+    const message = `${path} names no checkpoint: ${shortened(name)}. Without that file the newest whole one is the latest`;
     throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", message, { path });
   }
   const folder = join(resolve(root), name);

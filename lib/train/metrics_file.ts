@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
@@ -36,18 +36,12 @@ export class MetricsFile {
   ): Promise<MetricsFile> {
     try {
       await makeFolder(dirname(path));
-      const before = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") return "";
-        throw error;
-      });
-      const kept = before
-        .split("\n")
-        .filter((line) => isUpTo(line, step))
-        .map((line) => `${line}\n`)
-        .join("");
-      if (kept === "") await writeFile(path, "");
-      else if (kept !== before) await replace(await realpath(path), kept);
-      return new MetricsFile(path, Buffer.byteLength(kept), onProblem);
+      const file = await openForWriting(path);
+      try {
+        return new MetricsFile(path, await cutAfter(file, step), onProblem);
+      } finally {
+        await file.close();
+      }
     } catch (error) {
       throw writeError(path, error);
     }
@@ -81,7 +75,7 @@ export class MetricsFile {
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
-    const file = await this.#openForWriting();
+    const file = await openForWriting(this.path);
     try {
       // Where whole lines end: over the half of one that a full disk may have left.
       const start = Math.min(this.length, (await file.stat()).size);
@@ -93,15 +87,15 @@ export class MetricsFile {
       await file.close();
     }
   }
+}
 
-  async #openForWriting(): Promise<FileHandle> {
-    try {
-      return await open(this.path, "r+");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      await makeFolder(dirname(this.path));
-      return open(this.path, "w");
-    }
+async function openForWriting(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, "r+");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    await makeFolder(dirname(path));
+    return open(path, "w+");
   }
 }
 
@@ -113,22 +107,51 @@ export async function expectNoMetrics(path: string): Promise<void> {
   throw new EvaClipError("ERR_EVACLIP_RUN_EXISTS", message, { path });
 }
 
-async function replace(path: string, text: string): Promise<void> {
-  const temporary = `${path}.tmp`;
-  try {
-    await writeFile(temporary, text);
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw error;
+const NEWLINE = 10;
+/** Bytes read at once, at least. */
+const BLOCK = 65_536;
+
+async function readAt(file: FileHandle, begin: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  for (let done = 0; done < length; ) {
+    const { bytesRead } = await file.read(bytes, done, length - done, begin + done);
+    if (bytesRead === 0)
+      throw new EvaClipError("ERR_EVACLIP_IO", "the metrics were cut while they were read");
+    done += bytesRead;
   }
+  return bytes;
+}
+
+/**
+ * Cuts a file behind the last line of a step up to `step`, which is looked for from the end: a month's file is larger than
+ * a string can be.
+ * @returns the length that is left
+ */
+async function cutAfter(file: FileHandle, step: number): Promise<number> {
+  const { size } = await file.stat();
+  let begin = step === 0 ? 0 : size;
+  /** From `begin` to the end of the line that is looked at. */
+  let tail: Buffer = Buffer.alloc(0);
+  while (begin > 0 || tail.length > 0) {
+    const lineBegin = tail.subarray(0, -1).lastIndexOf(NEWLINE) + 1;
+    if (lineBegin === 0 && begin > 0) {
+      const length = Math.min(begin, Math.max(BLOCK, tail.length));
+      begin -= length;
+      tail = Buffer.concat([await readAt(file, begin, length), tail]);
+    } else if (isUpTo(tail.subarray(lineBegin), step)) break;
+    else tail = tail.subarray(0, lineBegin);
+  }
+  const length = begin + tail.length;
+  if (length < size) await file.truncate(length);
+  if (length === 0 || tail.at(-1) === NEWLINE) return length;
+  await file.write("\n", length); // the line is whole but for its end
+  return length + 1;
 }
 
 /** A last line cut short by a crash is dropped with the rest. */
-function isUpTo(line: string, step: number): boolean {
-  if (step === 0) return false;
+function isUpTo(line: Buffer, step: number): boolean {
   try {
-    return (JSON.parse(line) as { step: number }).step <= step;
+    return (JSON.parse(line.toString()) as { step: number }).step <= step;
   } catch {
     return false;
   }

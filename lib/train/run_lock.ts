@@ -98,19 +98,31 @@ async function removeAbandoned(path: string, owner: LockOwner | undefined): Prom
   await unlink(aside);
 }
 
+/** @returns false when there is a lock already */
 async function writeLock(path: string, owner: LockOwner): Promise<boolean> {
+  const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "EEXIST") return undefined;
+    throw error;
+  });
+  if (file === undefined) return false;
   try {
-    const file = await open(path, "wx");
-    try {
-      await file.writeFile(JSON.stringify(owner));
-    } finally {
-      await file.close();
-    }
+    await file.writeFile(JSON.stringify(owner)).finally(() => file.close());
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    // One without an owner would keep every run out until it is old.
+    await unlink(path).catch(() => undefined);
     throw error;
   }
+}
+
+/** Removes a folder and those above it up to `outermost`, as far as they are empty. */
+async function removeEmpty(folder: string, outermost: string): Promise<void> {
+  if (!folder.startsWith(outermost)) return;
+  const isRemoved = await rmdir(folder).then(
+    () => true,
+    () => false,
+  );
+  if (isRemoved) await removeEmpty(dirname(folder), outermost);
 }
 
 /** Keeps a second run out of a folder of checkpoints, by a file there that names the process that trains. */
@@ -146,8 +158,9 @@ export class RunLock {
   static async take(directory: string): Promise<RunLock> {
     const path = join(resolve(directory), LOCK_FILE);
     const owner = { token: randomUUID(), pid: process.pid, started: startOf(process.pid), host: thisHost() };
+    let made: string | undefined;
     try {
-      const made = await makeFolder(dirname(path));
+      made = await makeFolder(dirname(path));
       for (let attempt = 0; attempt < 3; attempt++) {
         if (await writeLock(path, owner)) return new RunLock(path, owner.token, made);
         const other = await readOwner(path);
@@ -156,6 +169,7 @@ export class RunLock {
       }
       throw inUse(path, await readOwner(path));
     } catch (error) {
+      if (made !== undefined) await removeEmpty(dirname(path), made);
       throw writeError(path, error);
     }
   }
@@ -167,15 +181,6 @@ export class RunLock {
     held.delete(this.token);
     if ((await readOwner(this.path))?.token !== this.token) return;
     await unlink(this.path).catch(() => undefined);
-    if (this.made === undefined) return;
-    for (let folder = dirname(this.path); folder.startsWith(this.made); folder = dirname(folder)) {
-      if (
-        !(await rmdir(folder).then(
-          () => true,
-          () => false,
-        ))
-      )
-        break;
-    }
+    if (this.made !== undefined) await removeEmpty(dirname(this.path), this.made);
   }
 }

@@ -43,7 +43,7 @@ function differences(a: Json | undefined, b: Json | undefined, path: string): st
   return Object.keys(one).flatMap((name) => differences(one[name], other[name], `${path}.${name}`));
 }
 
-const show = (value: unknown) => shortened(JSON.stringify(value));
+const show = (value: unknown) => (value === null ? "not given" : shortened(JSON.stringify(value)));
 
 /**
  * Compares the settings of a run with those of the checkpoint that it goes on from.

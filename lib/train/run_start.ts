@@ -1,10 +1,11 @@
+import { resolve } from "node:path";
 import type { Json } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import type { BatchSource, BatchStream } from "./batch_source";
 import { readCheckpoint } from "./checkpoint";
 import { findCheckpoint } from "./checkpoint_folder";
 import { expectNoMetrics } from "./metrics_file";
-import { latestOfRun, type RunStart, startFresh, startFrom } from "./run_record";
+import { damagedCheckpoint, latestOfRun, type RunStart, startFresh, startFrom } from "./run_record";
 import { compareSettings, settingsOf } from "./run_settings";
 import type { TrainConfig, TrainOptions } from "./train_config";
 import { readTrainerState, type TrainerState } from "./trainer_state";
@@ -33,12 +34,17 @@ export async function openStart(
   const folder = await checkpointToResume(config, options);
   const settings = await settingsOf(config, source);
   if (folder === undefined) return freshStart(config, options, source, settings);
-  const { model, optimizer, checkpoint } = config;
-  const saved = await readTrainerState(folder);
+  const { model, optimizer, checkpoint, metricsFile } = config;
+  const ifWhole = <T>(reading: Promise<T>) =>
+    reading.catch(async (error: unknown) => {
+      throw await damagedCheckpoint(folder, error);
+    });
+  const saved = await ifWhole(readTrainerState(folder));
   checkState(folder, saved, config);
   const { restartData = false } = options;
   const warnings = compareSettings(folder, saved, settings, restartData ? ["firstSamples"] : []);
   const run = checkpoint && (await startFrom(checkpoint.directory, folder, saved));
+  if (run && !run.isContinued && metricsFile !== undefined) await expectNoMetrics(metricsFile);
   if (run && run.abandoned.length > 0) {
     const { abandoned } = run;
     const names = abandoned.length === 1 ? abandoned[0] : `${abandoned.at(-1)} to ${abandoned[0]}`;
@@ -48,7 +54,7 @@ export async function openStart(
   }
   const cursor = restartData ? null : saved.cursor;
   const stream = openStream(source, cursor, folder);
-  await readCheckpoint(folder, { model, optimizer });
+  await ifWhole(readCheckpoint(folder, { model, optimizer }));
   const lineage = run?.record.lineage ?? undefined;
   const { lineage: _, ...rest } = saved;
   const state = { ...rest, cursor, settings, ...(lineage !== undefined && { lineage }) };
@@ -83,7 +89,8 @@ async function checkpointToResume(
   if (resume === "latest") return latestOfRun(checkpoint!.directory);
   const found = await findCheckpoint(resume);
   if (found !== undefined) return found;
-  throw new EvaClipError("ERR_EVACLIP_IO", `there is no checkpoint in ${resume}`, { path: resume });
+  const missing = new EvaClipError("ERR_EVACLIP_IO", `there is no checkpoint in ${resume}`, { path: resume });
+  throw await damagedCheckpoint(resolve(resume), missing);
 }
 
 function checkState(folder: string, { seed, step }: TrainerState, config: TrainConfig): void {

@@ -201,7 +201,8 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
     if (!evaluate || (step % evaluate.every !== 0 && step !== steps)) return;
     try {
       const metrics = await evaluate.run(step, signal);
-      this.#emit({ type: "evaluate", step, metrics });
+      // Nothing, too, from JavaScript.
+      if (Object.keys(metrics ?? {}).length > 0) this.#emit({ type: "evaluate", step, metrics });
     } catch (error) {
       // An evaluation that was told to stop has no result, and no failure either.
       if (!signal.aborted) throw error;

@@ -54,7 +54,7 @@ export interface TrainConfig {
     /** How many are kept. Default all. */
     readonly keepLast?: number;
   };
-  /** Called between steps, after the checkpoint of the same step; what it returns becomes an `evaluate` event. */
+  /** Called between steps, after the checkpoint of the same step; what it returns becomes an `evaluate` event, unless it is empty. */
   readonly evaluate?: {
     /** Steps between evaluations; there is always one at the end. */
     readonly every: number;
@@ -124,6 +124,19 @@ export function checkTraining(config: TrainConfig, given: TrainOptions): void {
     throw invalidArgument(`train: the model needs f32 parameters on the device, and ${wrong.name} has none`);
   if (given.resume === "latest" && !checkpoint)
     throw invalidArgument("train: resume: latest needs a checkpoint.directory");
+  if (given.restartData && given.resume === undefined)
+    throw invalidArgument("train: options.restartData is for a run that goes on: it needs resume");
+  checkScheduleFits(config);
+}
+
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a warm-up or a cooldown that the run is too short for. */
+export function checkScheduleFits(config: Pick<TrainConfig, "steps" | "schedule">): void {
+  const { kind, warmupSteps, cooldownSteps = 0, totalSteps } = scheduleOf(config);
+  const cooldown = kind === "const-cooldown" ? cooldownSteps : 0;
+  if (warmupSteps + cooldown <= totalSteps) return;
+  const phases = cooldown === 0 ? "" : ` and a cooldown of ${cooldown}`;
+  const message = `the schedule has a warm-up of ${warmupSteps} steps (--warmup)${phases}, and the whole run has ${totalSteps}`;
+  throw invalidArgument(message, { warmupSteps, cooldownSteps: cooldown, steps: totalSteps });
 }
 
 /** The schedule with its defaults. */

@@ -6,7 +6,7 @@ import { readJson } from "../io/json_file";
 
 export const STATE_FILE = "trainer_state.json";
 
-/** A run's settings by name, to compare with those of the run that goes on from its checkpoint. */
+/** A run's settings by name, to compare with those of the run that goes on from its checkpoint; null is one not given. */
 export type RunSettings = Readonly<Record<string, Json>>;
 
 const trainerState = z.object({

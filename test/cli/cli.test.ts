@@ -110,9 +110,10 @@ test("a published model is inspected by its name", async () => {
 test("LAMB, groups by tower, bf16 and a cooldown", async () => {
   const flags = ["--opt", "lamb", "--lamb-variant", "deepspeed", "--visual-lr", "1e-3", "--text-ld", "0.75"];
   const more = ["--precision", "amp_bf16", "--lr-scheduler", "const-cooldown", "--grad-clip-norm", "5"];
-  const { code, out } = await run(...trainWords("lamb", "--steps", "2", ...flags, ...more, "--warmup", "1"));
+  const length = ["--steps", "3", "--warmup", "1", "--epochs-cooldown", "1"];
+  const { code, out } = await run(...trainWords("lamb", ...flags, ...more, ...length));
   expect(code).toBe(0);
-  expect(JSON.parse(out)).toMatchObject({ step: 2 });
+  expect(JSON.parse(out)).toMatchObject({ step: 3 });
 });
 
 describe("errors", () => {
@@ -120,7 +121,12 @@ describe("errors", () => {
     ["an unknown option", ["doctor", "--fast"], 2, "unknown option '--fast'"],
     ["an unknown command", ["trian"], 2, "Did you mean train?"],
     ["a missing option", ["train"], 2, "required option '--train-data"],
-    ["a number that is none", ["encode", "m", "--batch-size", "many"], 2, "It must be a number"],
+    [
+      "a number that is none",
+      ["encode", "m", "--batch-size", "many"],
+      2,
+      "It must be a whole number from 1 to",
+    ],
     ["a choice that is none", ["encode", "m", "--device", "tpu"], 2, "Allowed choices are auto, cpu, cuda"],
     ["a type that is none", ["encode", "m", "--precision", "fp8"], 2, "It must be one of f32"],
     ["nothing to encode", ["encode", "m"], 2, "nothing to encode"],

@@ -96,3 +96,31 @@ test("a target whose folder exists as a file", async () => {
   expect(code).not.toBe(0);
   expect(JSON.parse(out).error.code).toBe("ERR_EVACLIP_IO");
 });
+
+test.each(["~", "~/weights", "~/weights/a.safetensors"])(
+  "%s, which the shell has left as it is, is no target",
+  async (target) => {
+    const { code, err } = await captureCli("convert", "in", target);
+    expect(code).toBe(2);
+    expect(err).toContain("The shell expands ~ only at the start of a word");
+    expect(err).toContain(`or ./${target} for a folder named ~`);
+  },
+);
+
+test("--rope-tables is for a model and a layout that have them", async () => {
+  await write("plain", "without-rope");
+  await write("eva02", "with-rope");
+  const refused = [
+    ["without-rope", []],
+    ["with-rope", ["--layout", "open_clip"]],
+  ] as const;
+  for (const [source, more] of refused) {
+    const { code, err } = await captureCli("convert", path(source), path("no"), "--rope-tables", ...more);
+    expect(code).toBe(2);
+    expect(err).toContain("--rope-tables is for models with rotary positions, in the layout eva_clip");
+  }
+  await expect(readdir(path("no"))).rejects.toThrow();
+  expect(await captureCli("convert", path("with-rope"), path("tables"), "--rope-tables")).toMatchObject({
+    code: 0,
+  });
+});

@@ -1,4 +1,4 @@
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeWeights } from "../../lib/checkpoints/write_weights";
@@ -127,4 +127,22 @@ test.each([
   const { code, out } = await captureCli("inspect", target, "--json");
   expect(code).not.toBe(0);
   expect(JSON.parse(out).error.message).toMatch(message);
+});
+
+test("a --config that is no configuration is an error, not something unknown of the weights", async () => {
+  const weights = join(__dirname, "../fixtures/models/oc_preprocess");
+  await writeFile(path("list.json"), "[]");
+  const { code, err } = await captureCli("inspect", weights, "--config", path("list.json"));
+  expect(code).toBe(1);
+  expect(err).toContain("list.json holds no configuration");
+});
+
+test("what a file of weights does not tell is not stated of a published model", async () => {
+  for (const flags of [["--config", "ViT-B-32"], ["--no-quick-gelu"]]) {
+    const { code, err } = await captureCli("inspect", "ViT-B-16", ...flags);
+    expect(code).toBe(2);
+    expect(err).toContain(
+      "--config and --quick-gelu are for files of weights: ViT-B-16 is a published model",
+    );
+  }
 });

@@ -47,7 +47,7 @@ describe("a model whose weights are NaN", () => {
     ["classify", () => ["classify", path("nan"), picture(), "--labels", "red", "green"]],
     ["encode", () => ["encode", path("nan"), picture()]],
   ])("%s ends with an error and no score", async (_, words) => {
-    const templates = words()[0] === "evaluate" ? ["--templates", "simple"] : [];
+    const templates = words().includes("--imagenet-val") ? ["--templates", "simple"] : [];
     const { code, out, err } = await run(...words(), ...templates, ...use, "--json");
     expect(code).toBe(1);
     expect(JSON.parse(out)).toMatchObject({ error: { code: "ERR_EVACLIP_NOT_FINITE" } });
@@ -83,4 +83,76 @@ test("images that a flag took are pointed at", async () => {
   expect(followed.out).toContain("red");
   const encoded = await run("encode", path("whole"), ...use, "--text", "a square", picture);
   expect(encoded.err).toContain(`--text took ${picture} as text`);
+});
+
+describe("text files", () => {
+  const picture = () => path("classes", "red", "a.png");
+  const classify = () => ["classify", path("whole"), picture()];
+  const evaluate = () => ["evaluate", path("whole"), "--imagenet-val", path("classes")];
+
+  test.each<[string, string | Uint8Array, () => string[], string]>([
+    ["--labels-file", "\n \n", classify, "holds no line of text"],
+    ["--labels-file", Buffer.from("caf\xe9", "latin1"), classify, "is not UTF-8"],
+    ["--templates", "", () => [...classify(), "--labels", "a"], "holds no line of text"],
+    ["--templates", "a {}\na photo", () => [...classify(), "--labels", "a"], 'needs {} .* found "a photo"'],
+    ["--templates", "a photo", evaluate, 'needs {} .* found "a photo"'],
+    ["--classnames", "", evaluate, "holds no line of text"],
+    ["--classnames", "one\ntwo\n\nthree", evaluate, "has 3 lines of text, and there are 2 classes"],
+  ])("%s of %j", async (flag, content, words, message) => {
+    await writeFile(path("lines"), content);
+    const { code, err } = await run(...words(), ...use, flag, path("lines"));
+    expect(code).toBe(2);
+    expect(err).toMatch(new RegExp(`error: ${flag}: .*${message}`));
+    // What the command was given is looked at before the model is.
+    expect(err).not.toContain("f32 on cpu");
+  });
+
+  test.each<[string, () => string[]]>([
+    ["--labels-file", classify],
+    ["--templates", () => [...classify(), "--labels", "a"]],
+    ["--classnames", evaluate],
+  ])("%s that is not there", async (flag, words) => {
+    const { code, err } = await run(...words(), ...use, flag, path("nowhere"));
+    expect(code).toBe(1);
+    expect(err).toMatch(new RegExp(`error: ${flag}: cannot read .*nowhere: ENOENT`));
+  });
+});
+
+test.each(["https://example.com/a.png", "s3://bucket/a.png"])("%s is no image to read", async (url) => {
+  for (const words of [
+    ["encode", "m", url],
+    ["classify", "m", url, "--labels", "a"],
+  ]) {
+    const { code, err } = await run(...words);
+    expect(code).toBe(2);
+    expect(err).toContain(`${url} is a URL; images are read from local files: download it first`);
+  }
+});
+
+describe("evaluate", () => {
+  test.each<[string, string[], string | undefined]>([
+    ["--classnames is for --imagenet-val, which is not given", ["--classnames", "names"], "data.csv"],
+    ["--templates is for --imagenet-val, which is not given", ["--templates", "simple"], "data.csv"],
+    ["--dataset-type is for --val-data, which is not given", ["--dataset-type", "csv"], undefined],
+    ["--csv-separator is for --val-data, which is not given", ["--csv-separator", "tab"], undefined],
+    ["--csv-img-key is for manifests", ["--csv-img-key", "a"], "classes"],
+    ["--damaged-shards is for shards", ["--damaged-shards", "skip"], "data.csv"],
+    ["--text-key is for shards", ["--text-key", "a", "--dataset-type", "folder"], "x.tar"],
+    ["unknown option '--shuffle-buffer'", ["--shuffle-buffer", "8"], "data.csv"],
+  ])("%s", async (message, flags, valData) => {
+    const on = valData === undefined ? ["--imagenet-val", path("classes")] : ["--val-data", path(valData)];
+    const { code, err } = await run("evaluate", path("whole"), ...use, ...on, ...flags);
+    expect(code).toBe(2);
+    expect(err).toContain(message);
+  });
+
+  test("takes the flags of its data", async () => {
+    const on = ["--val-data", path("data.csv"), "--csv-img-key", "filepath", "--dataset-type", "csv"];
+    expect(await run("evaluate", path("whole"), ...use, ...on)).toMatchObject({ code: 0 });
+  });
+
+  test("says what is expected of a folder of classes", async () => {
+    const { err } = await run("evaluate", path("whole"), ...use, "--imagenet-val", path("classes", "red"));
+    expect(err).toContain("red must hold one folder of images for each class, found no folder");
+  });
 });

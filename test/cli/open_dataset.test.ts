@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { cropScale, type DatasetFlags } from "../../lib/cli/flags";
+import type { DatasetFlags } from "../../lib/cli/flags";
+import { cropScale } from "../../lib/cli/numbers";
 import { openDataset } from "../../lib/cli/open_dataset";
 import { epochOf, png, tar, temporaryFolder, writeFiles } from "../data/sample_files";
 import { captureCli } from "../support/run_cli";
@@ -24,6 +25,7 @@ beforeAll(async () => {
     "images/a.txt": "one",
     "images/notes.tar": shard,
     "tabs.csv": "filepath\ttitle\na.png\tone\n",
+    "zip/a.png": await png(1),
     "cut.tar": shard.subarray(0, 1200),
   });
 });
@@ -32,6 +34,7 @@ describe("openDataset", () => {
   test("takes folders of shards, folders of images and single files for what they are", async () => {
     expect(await sizeOf("shards")).toBe(4);
     expect(await sizeOf("images")).toBe(1);
+    expect(await sizeOf("zip")).toBe(1);
     expect(await sizeOf("shards/{0..1}.tar")).toBe(4);
     expect(await sizeOf("tabs.csv", { csvSeparator: "\t" })).toBe(1);
   });
@@ -76,6 +79,7 @@ describe("openDataset", () => {
     ["shrds", /there is no file .*shrds; did you mean .*shards\?/],
     ["images/a.png", /is one image/],
     ["data.parquet", /is a Parquet file/],
+    ["data.xlsx", /is an Excel workbook/],
   ])("says what %s is", async (path, message) => {
     await expect(sizeOf(path)).rejects.toMatchObject({
       code: "ERR_EVACLIP_DATA",

@@ -160,7 +160,18 @@ test.each([
   [
     "groups of a tower that is not locked",
     ["--lock-image-unlocked-groups", "2"],
-    /--lock-image-unlocked-groups is for a tower locked by --lock-image/,
+    /--lock-image-unlocked-groups does nothing without --lock-image/,
+  ],
+  ["layers of one", ["--lock-text-unlocked-layers", "2"], /does nothing without --lock-text/],
+  [
+    "a list of what starts fresh without weights",
+    ["--skip-list", "head.weight"],
+    /--skip-list does nothing without --pretrained, --pretrained-image or --pretrained-text/,
+  ],
+  [
+    "their activation without weights",
+    ["--pretrained-activation", "any"],
+    /--pretrained-activation does nothing without --pretrained/,
   ],
   [
     "an activation that is none",

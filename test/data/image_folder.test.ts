@@ -106,6 +106,24 @@ describe("openClassFolder", () => {
     classNames.n1 = "changed";
     expect((await opening).classes).toEqual(["constructor", "one"]);
   });
+
+  test.each([
+    ["flat", ["flat/1.jpg", "flat/2.jpg"], "found no folder; images outside of folders: 2"],
+    ["bare", ["bare/cat/readme.md", "bare/dog/readme.md"], "found no image in its folders"],
+    [
+      "mix",
+      ["mix/cat/readme.md", "mix/1.jpg"],
+      "found no image in its folders; images outside of folders: 1",
+    ],
+  ])("says what it found in place of classes: %s", async (name, paths, found) => {
+    await writeFiles(folder.path, Object.fromEntries(paths.map((path) => [path, ""])));
+    const directory = join(folder.path, name);
+    await expect(openClassFolder(directory)).rejects.toMatchObject({
+      code: "ERR_EVACLIP_DATA",
+      message: `${directory} must hold one folder of images for each class, ${found}`,
+      details: { directory },
+    });
+  });
 });
 
 describe("what is left out of a folder", () => {

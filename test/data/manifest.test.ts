@@ -93,7 +93,8 @@ describe("openManifest", () => {
     ["broken.jsonl", '{"image":"a","caption":"b"}\n{"image":\n', undefined, /broken\.jsonl, line 2/],
     ["list.jsonl", "3\n", undefined, /line 1: expected an object/],
     ["empty.csv", "filepath,title\n", undefined, /has no rows/],
-    ["table.xlsx", "", undefined, /a \.csv, \.tsv or \.jsonl file/],
+    ["table.xlsx", "", undefined, /an Excel workbook/],
+    ["table.docx", "", undefined, /a \.csv, \.tsv or \.jsonl file/],
   ])("names what is wrong with %s", async (name, content, options, message) => {
     await expect(rows(name, content, options)).rejects.toMatchObject({
       code: "ERR_EVACLIP_DATA",

@@ -69,6 +69,6 @@ export async function collect<T>(items: AsyncIterable<T>, limit = Number.POSITIV
 }
 
 /** Samples of one epoch, in the data set's order unless asked otherwise. */
-export function epochOf(dataset: Dataset, request: Partial<EpochRequest> = {}): Promise<Sample[]> {
+export async function epochOf(dataset: Dataset, request: Partial<EpochRequest> = {}): Promise<Sample[]> {
   return collect(dataset.open({ seed: 0, epoch: 0, shuffle: false, ...request }));
 }

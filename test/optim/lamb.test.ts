@@ -73,3 +73,12 @@ test("without weight decay apex takes the trust ratio as 1, the others do not", 
   expect(await ratios({ variant: "paper" })).not.toEqual([1, 1]);
   expect(await ratios({ variant: "deepspeed" })).not.toEqual([1, 1]);
 });
+
+test("which tensors have a trust ratio is among the settings that runs are compared by", () => {
+  const parameter = new Parameter("weight", [2, 2]);
+  const rule = { parameter, tower: "image", layerScale: 1, learningRate: 0.01, weightDecay: 0.05 } as const;
+  const describe = (options: LambOptions) => new Lamb([rule], options).describe();
+  expect(describe({})).toMatchObject({ variant: "apex", adapt: "decayed" });
+  expect(describe({ variant: "paper" })).toMatchObject({ variant: "paper", adapt: "all" });
+  expect(describe({ adapt: "all" })).toEqual({ ...describe({}), adapt: "all" });
+});

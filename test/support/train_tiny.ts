@@ -31,7 +31,7 @@ export async function trainTiny(
       optimizer,
       data: batchesByStep((step) => tinyBatch(step)),
       steps: 8,
-      schedule: { warmupSteps: 2 },
+      schedule: { warmupSteps: Math.min(2, config.steps ?? 2) },
       seed: 5,
       ...config,
     },

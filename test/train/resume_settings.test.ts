@@ -3,7 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Dataset } from "../../lib/data/dataset";
 import { indexedDataset } from "../../lib/data/indexed_dataset";
+import type { LoaderOptions } from "../../lib/data/loader_options";
 import { Device } from "../../lib/device";
+import { CLIP_PREPROCESSING } from "../../lib/models/preprocessing";
+import { EvaClipError } from "../../lib/errors";
 import { batchesOf } from "../../lib/train/batch_source";
 import type { TrainOptions } from "../../lib/train/train";
 import type { TrainConfig } from "../../lib/train/train_config";
@@ -33,8 +36,21 @@ function dataset(size: number, prefix = "a"): Dataset {
   return indexedDataset({ size, at: (i) => ({ key: `${prefix}/${i}.png`, read }) });
 }
 
-const batches = (data: Dataset, batchSize = 4) =>
-  batchesOf(data, { batchSize, imageSize: 16, contextLength: 8, seed: 5, tokenizer: tinyTokenizer });
+/** The same samples, which cannot be read from the middle of an epoch. */
+function refusing(data: Dataset): Dataset {
+  return {
+    ...data,
+    open: (request) => {
+      if (request.position === undefined) return data.open(request);
+      throw new EvaClipError("ERR_EVACLIP_DATA", "the position belongs to another run");
+    },
+  };
+}
+
+const batches = (data: Dataset, batchSize = 4, more: Partial<LoaderOptions> = {}) =>
+  batchesOf(data, { batchSize, imageSize: 16, contextLength: 8, seed: 5, tokenizer: tinyTokenizer, ...more });
+/** The first run's data, read in another way. */
+const options = (more: Partial<LoaderOptions>) => batches(dataset(20), 4, more);
 
 let copies = 0;
 /** Goes on with a copy of the first run under another configuration. */
@@ -68,11 +84,21 @@ test.each<[string, Partial<TrainConfig>, TinyOptions, RegExp]>([
   ["steps", { steps: 4 }, {}, /steps was 2 .* is 4 now/],
   ["schedule", { schedule: { kind: "const" } }, {}, /schedule was "cosine" .* is "const" now/],
   ["warm-up", { schedule: { warmupSteps: 1 } }, {}, /warmupSteps was 2 .* is 1 now/],
-  ["learning rate", {}, { learningRate: 1e-4 }, /learningRates was .* is .* now/],
+  ["learning rate", {}, { learningRate: 1e-4 }, /learningRates\.image was .* is .* now/],
+  ["crop", { data: options({ cropScale: [0.5, 1] }) }, {}, /cropScale was not given .* is \[0\.5,1\] now/],
+  ["packing of text", { data: options({ textBucket: 16 }) }, {}, /textBucket was not given .* is 16 now/],
+  ["transform", { data: options({ transform: "evaluation" }) }, {}, /transform was .* "evaluation" now/],
+  ["order", { data: options({ shuffle: false }) }, {}, /shuffle was not given .* is false now/],
+  [
+    "preprocessing",
+    { data: options({ preprocessing: { ...CLIP_PREPROCESSING, interpolation: "bilinear" } }) },
+    {},
+    /preprocessing was not given .* now/,
+  ],
   ["precision", {}, { type: "bf16" }, /precision was "f32" .* is "bf16" now/],
   ["patch dropout", { patchDropout: { rate: 0.25 } }, {}, /patchDropout was 0.5 .* is 0.25 now/],
 ])("another %s is told, with both values", async (_, config, tiny, message) => {
-  const data = config.data === undefined ? undefined : batches(dataset(20), 5);
+  const data = config.data === ("other size" as never) ? batches(dataset(20), 5) : config.data;
   const found = await resumed({ ...config, ...(data && { data }) }, tiny);
   expect(found.error).toBeUndefined();
   expect(warnings(found)).toContainEqual(expect.stringMatching(message));
@@ -88,13 +114,30 @@ test.each<[string, Partial<TrainConfig>, TinyOptions, string, RegExp]>([
     "MISMATCH",
     /has 21 samples and had 20.*--restart-data/,
   ],
-  ["number of steps, fewer than are done", { steps: 1 }, {}, "ARGUMENT", /2 steps done.*to have 1/],
+  [
+    "position in the data",
+    { data: "elsewhere" as never },
+    {},
+    "MISMATCH",
+    /belongs to another run.*--restart-data/,
+  ],
+  [
+    "number of steps, fewer than are done",
+    { steps: 1, schedule: {} },
+    {},
+    "ARGUMENT",
+    /2 steps done.*to have 1/,
+  ],
 ])("another %s is refused, and no file changes", async (_, config, tiny, code, message) => {
-  const data = { b: batches(dataset(20, "b")), "21": batches(dataset(21)) }[String(config.data)];
+  const sources = { b: dataset(20, "b"), "21": dataset(21), elsewhere: refusing(dataset(20)) };
+  const data = sources[config.data as unknown as keyof typeof sources];
   const before = await contentOfFolder(join(folder, "first"));
   const metricsFile = join(folder, `metrics-${copies}.jsonl`);
   await writeFile(metricsFile, '{"step":1}\n{"step":7}\n');
-  const { error, directory } = await resumed({ metricsFile, ...config, ...(data && { data }) }, tiny);
+  const { error, directory } = await resumed(
+    { metricsFile, ...config, ...(data && { data: batches(data) }) },
+    tiny,
+  );
   expect((error as { code: string }).code).toContain(code);
   expect((error as Error).message).toMatch(message);
   expect(await contentOfFolder(directory)).toEqual(before);

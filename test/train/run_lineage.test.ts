@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Device } from "../../lib/device";
@@ -116,6 +116,85 @@ test("so it is when latest names one that is gone, and without the record of the
   const directory = join(folder, "gone");
   for (const name of ["step-0000003", "run.json"]) await rm(join(directory, name), { recursive: true });
   expect(startOf(await run("gone", 4, { resume: "latest" }))).toBe(2);
+});
+
+test.each<[string, (checkpoint: string) => Promise<void>]>([
+  ["a model cut short", (path) => truncate(join(path, "model.safetensors"), 1000)],
+  ["no model", (path) => rm(join(path, "model.safetensors"))],
+  ["moments cut short", (path) => truncate(join(path, "optimizer.safetensors"), 1000)],
+  ["no moments", (path) => rm(join(path, "optimizer.safetensors"))],
+  ["a state that is no JSON", (path) => writeFile(join(path, "trainer_state.json"), "{")],
+  ["no state", (path) => rm(join(path, "trainer_state.json"))],
+  ["a value changed", (path) => changeLastByte(join(path, "optimizer.safetensors"))],
+])("a newest checkpoint with %s is an error that names the newest whole one", async (name, damage) => {
+  await run(name, 3);
+  const directory = join(folder, name);
+  const newest = join(directory, "step-0000003");
+  await damage(newest);
+  const before = await readdir(directory);
+  const whole = join(directory, "step-0000002");
+  for (const resume of ["latest", newest]) {
+    const { error, events } = await run(name, 4, { resume });
+    expect(error).toMatchObject({
+      code: expect.stringMatching(/^ERR_EVACLIP_(CHECKPOINT_CORRUPT|IO)$/),
+      message: expect.stringMatching(/step-0000003.*--resume .*step-0000002$/),
+      details: { whole },
+    });
+    expect(events).toEqual([]);
+    expect(await readdir(directory)).toEqual(before);
+  }
+  expect(startOf(await run(name, 4, { resume: whole }))).toBe(2);
+});
+
+async function changeLastByte(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  bytes[bytes.length - 1]! ^= 1;
+  await writeFile(path, bytes);
+}
+
+test("of the whole ones, that of the run that was started last is named", async () => {
+  await run("two", 4);
+  const directory = join(folder, "two");
+  await run("two", 3, { resume: join(directory, "step-0000001") });
+  await rm(join(directory, "step-0000003", "optimizer.safetensors"));
+  const { error } = await run("two", 5, { resume: "latest" });
+  expect(error).toMatchObject({ details: { whole: join(directory, "step-0000002") } });
+});
+
+test.each([
+  ["the newest", 3],
+  ["an older one", 1],
+])("a copy of %s beside it is gone on from, and neither removed nor the latest", async (name, step) => {
+  await run(name, 3);
+  const checkpoint = { directory: join(folder, name), every: 1, keepLast: 1 };
+  const best = join(checkpoint.directory, "best");
+  await cp(join(checkpoint.directory, `step-000000${step}`), best, { recursive: true });
+  const crashed = await run(name, 9, { resume: best }, { checkpoint, data: noData });
+  expect(crashed.error).toMatchObject({ message: "killed" });
+  expect(startOf(await run(name, step + 1, { resume: "latest" }, { checkpoint }))).toBe(step);
+  expect(startOf(await run(name, step + 3, { resume: "latest" }, { checkpoint }))).toBe(step + 1);
+  const kept = await readdir(checkpoint.directory);
+  expect(kept).toEqual(expect.arrayContaining(["best", "step-0000001", `step-000000${step + 3}`]));
+  expect(kept).not.toContain("step-0000005");
+  expect(await findCheckpoint(checkpoint.directory)).toMatch(`step-000000${step + 3}`);
+});
+
+test("a run from another folder does not go on with the metrics of one that was here", async () => {
+  await run("giver", 2);
+  const metricsFile = join(folder, "mixed.jsonl");
+  const taker = (options: TrainOptions, config: Partial<TrainConfig> = {}) =>
+    run("taker", 4, options, { metricsFile, ...config });
+  await writeFile(metricsFile, '{"type":"step","step":1}\n');
+  const resume = join(folder, "giver", "step-0000002");
+  expect((await taker({ resume })).error).toMatchObject({ code: "ERR_EVACLIP_RUN_EXISTS" });
+  expect(await readFile(metricsFile, "utf8")).toBe('{"type":"step","step":1}\n');
+
+  await rm(metricsFile);
+  await taker({ resume }, { data: noData });
+  await writeFile(metricsFile, '{"type":"step","step":3}\n');
+  expect((await taker({ resume })).error).toBeUndefined(); // the same run once more
+  const lines = (await readFile(metricsFile, "utf8")).trim().split("\n");
+  expect(lines.map((line) => (JSON.parse(line) as { step: number }).step)).toEqual([3, 4]);
 });
 
 test("a checkpoint whose replacement was cut short is found, and put back", async () => {

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import fileSystem, { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RunLock } from "../../lib/train/run_lock";
@@ -24,6 +24,21 @@ test("a folder has one run at a time; afterwards there is no trace of the lock",
   await writeFile(join(directory, "latest"), "");
   await (await RunLock.take(directory)).release();
   expect(await readdir(directory)).toEqual(["latest"]);
+});
+
+test("a lock that cannot be written leaves nothing behind that keeps the next run out", async () => {
+  const { open } = fileSystem;
+  const spy = jest.spyOn(fileSystem, "open").mockImplementation(async (...given) => {
+    const file = await open(...given);
+    const writeFile = () => Promise.reject(Object.assign(new Error("ENOSPC: no"), { code: "ENOSPC" }));
+    return Object.assign(file, { writeFile });
+  });
+  const full = { code: "ERR_EVACLIP_DISK_FULL" };
+  const disk = await mkdtemp(join(folder, "full-"));
+  await expect(RunLock.take(join(disk, "run", "checkpoints"))).rejects.toMatchObject(full);
+  await expect(RunLock.take(disk)).rejects.toMatchObject(full);
+  spy.mockRestore();
+  expect(await readdir(disk)).toEqual([]);
 });
 
 test("of many at once, one gets it", async () => {

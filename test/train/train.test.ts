@@ -247,6 +247,17 @@ test("evaluations are run between steps, and at the end", async () => {
   expect(events).toContainEqual({ type: "evaluate", step: 3, metrics: { score: 3 } });
 });
 
+test("an evaluation that measured nothing is no event", async () => {
+  const evaluate = {
+    every: 1,
+    run: async (step: number) => [{}, { score: step }, undefined][step - 1] as Record<string, number>,
+  };
+  const { events } = await outcome({ steps: 3, evaluate });
+  expect(events.filter(({ type }) => type === "evaluate")).toEqual([
+    { type: "evaluate", step: 2, metrics: { score: 2 } },
+  ]);
+});
+
 test("a batch is prepared while the device runs the step before it", async () => {
   const order: string[] = [];
   const data = batchesByStep((step) => {

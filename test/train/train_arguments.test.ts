@@ -29,6 +29,11 @@ test.each<[string, object]>([
   ["config.steps", { steps: Number.NaN }],
   ["config.seed must be at most 2147483647, found 1099511627776", { seed: 2 ** 40 }],
   ["config.schedule.kind must be one of", { schedule: { kind: "linear" } }],
+  ["a warm-up of 2 steps (--warmup), and the whole run has 1", { schedule: { warmupSteps: 2 } }],
+  [
+    "a warm-up of 2 steps (--warmup) and a cooldown of 3, and the whole run has 4",
+    { steps: 4, schedule: { kind: "const-cooldown", warmupSteps: 2, cooldownSteps: 3 } },
+  ],
   ["config.patchDropout.rate", { patchDropout: {} }],
   ["config.evaluate.run must be a function", { evaluate: { every: 1 } }],
   ["config.metricsFile must be a path", { metricsFile: 5 }],
@@ -47,6 +52,7 @@ test.each<[string, unknown]>([
   ["options.restartData must be true or false", { restartData: "yes" }],
   ["options must be an object", null],
   ["needs a checkpoint.directory", { resume: "latest" }],
+  ["options.restartData is for a run that goes on", { restartData: true }],
 ])("train: %s", (message, wrong) => {
   expect(() => train(config(), wrong as never)).toThrow(message);
 });
