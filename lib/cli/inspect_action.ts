@@ -6,6 +6,7 @@ import { isDerived } from "../checkpoints/layout";
 import {
   type ClipConfig,
   ClipModel,
+  type ConfigStatement,
   EvaClipError,
   inferConfig,
   type LayoutName,
@@ -94,7 +95,7 @@ function partialIdentity(source: TensorSource, stored: StoredLayout): Omit<Ident
   return { models, ...(imageTowerOf && { imageTowerOf }) };
 }
 
-async function identify(source: TensorSource, flags: InspectFlags): Promise<Identity> {
+async function identify(source: TensorSource, statement: ConfigStatement): Promise<Identity> {
   let stored: StoredLayout;
   try {
     stored = recogniseLayout(source.tensors.keys(), source.path);
@@ -103,7 +104,6 @@ async function identify(source: TensorSource, flags: InspectFlags): Promise<Iden
     return { models: [], unknown: error.message };
   }
   const layout = stored.layout.name;
-  const statement = await statementFrom(flags);
   try {
     return { layout, ...withConfig(await resolveConfig(source, stored, statement)) };
   } catch (error) {
@@ -114,7 +114,8 @@ async function identify(source: TensorSource, flags: InspectFlags): Promise<Iden
 
 /** A file of weights, or a folder that holds one. */
 async function inspectFile(path: string, flags: InspectFlags): Promise<Inspection> {
-  await using source = await openWeights(path);
+  const { ema, ...statement } = await statementFrom(flags);
+  await using source = await openWeights(path, ema === undefined ? {} : { ema });
   const tensors = [...source.tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
   const folder = dirname(source.path);
   const isCheckpoint = await stat(join(folder, STATE_FILE)).then(Boolean, () => false);
@@ -122,7 +123,7 @@ async function inspectFile(path: string, flags: InspectFlags): Promise<Inspectio
     path: source.path,
     format: source.format,
     ...(isCheckpoint && { step: (await readTrainerState(folder)).step }),
-    ...(await identify(source, flags)),
+    ...(await identify(source, statement)),
     parameters: sizeOf(tensors),
     dtypes: countTypes(tensors),
     tensors,
@@ -146,9 +147,10 @@ async function inspectAny(target: string, flags: InspectFlags): Promise<Inspecti
   if (isThere || LOOKS_LIKE_FILE.test(target)) return inspectFile(target, flags);
   try {
     const found = inspectModel(target);
-    if (flags.config === undefined && flags.quickGelu === undefined) return found;
+    const { config, quickGelu, ema } = flags;
+    if ([config, quickGelu, ema].every((given) => given === undefined)) return found;
     throw invalidArgument(
-      `--config and --quick-gelu are for files of weights: ${target} is a published model`,
+      `--config, --quick-gelu and --ema are for files of weights: ${target} is a published model`,
     );
   } catch (error) {
     if (!isCode(error, "ERR_EVACLIP_UNKNOWN_MODEL")) throw error;

@@ -1,4 +1,5 @@
 import { type ConfigStatement, EvaClipError } from "../index";
+import type { WeightsChoice } from "../io/moving_average";
 import { configFrom } from "./config_source";
 import type { ModelFlags, StatementFlags } from "./model_commands";
 
@@ -14,9 +15,14 @@ export function modelAndRest(
 }
 
 /** What the flags state of a file of weights. */
-export async function statementFrom({ config, quickGelu }: StatementFlags): Promise<ConfigStatement> {
+export async function statementFrom({
+  config,
+  quickGelu,
+  ema,
+}: StatementFlags): Promise<ConfigStatement & WeightsChoice> {
   return {
     ...(config !== undefined && { config: await configFrom(config) }),
     ...(quickGelu !== undefined && { quickGelu }),
+    ...(ema !== undefined && { ema }),
   };
 }

@@ -6,6 +6,7 @@ import { positive } from "./numbers";
 export interface StatementFlags {
   config?: string;
   quickGelu?: boolean;
+  ema?: boolean;
 }
 
 /** Flags of the commands that use a model. */
@@ -30,7 +31,9 @@ export function addStatementFlags(command: Command): Command {
   return command
     .option("--config <name|file>", "the model's configuration: a published name or a JSON file")
     .option("--quick-gelu", "the weights were trained with QuickGELU, where the file does not tell")
-    .option("--no-quick-gelu", "they were trained with GELU");
+    .option("--no-quick-gelu", "they were trained with GELU")
+    .option("--ema", "of a file that holds both, take the moving average of the weights")
+    .option("--no-ema", "take the weights as they were trained");
 }
 
 /** A command that takes a model, as --model or as its first argument, and what `others` says. */

@@ -31,7 +31,6 @@ import { TrainingProgress } from "./progress";
 import type { TrainFlags } from "./train_command";
 import { dataSource } from "./train_data";
 import { evaluationFrom, type Length } from "./train_evaluation";
-import { checkFlags } from "./train_flags";
 import { CHECKPOINTS, METRICS_FILE, PARAMS_FILE, REPORT_FILE, runFolder } from "./train_folder";
 import { describeModel, startModel } from "./train_model";
 import { StopSignals } from "./train_signals";
@@ -249,7 +248,6 @@ async function runPrepared(
  */
 export async function runTraining(flags: TrainFlags): Promise<ExitCode> {
   using signals = new StopSignals();
-  checkFlags(flags);
   const folder = await runFolder(flags);
   const { threads } = flags;
   await using device = await Device.open(flags.device, threads === undefined ? {} : { threads });

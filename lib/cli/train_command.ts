@@ -12,6 +12,7 @@ import {
 } from "./flags";
 import { belowOne, cropScale, integer, positive, positiveReal, real, share, whole } from "./numbers";
 import type { Finish } from "./program";
+import { checkFlags } from "./train_flags";
 
 export interface TrainFlags extends DeviceFlags, DatasetFlags {
   model: string;
@@ -22,6 +23,7 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   pretrainedImage?: string;
   pretrainedText?: string;
   pretrainedActivation?: "gelu" | "quick_gelu" | "any";
+  pretrainedEma?: boolean;
   skipList?: string[];
   lockImage: boolean;
   lockImageUnlockedGroups?: number;
@@ -111,6 +113,8 @@ function addModel(command: Command): void {
         "what pretrained weights were trained with, where no file tells; any: take them with the model's all the same",
       ).choices(["gelu", "quick_gelu", "any"]),
     )
+    .option("--pretrained-ema", "of pretrained files that hold both, take the moving average of the weights")
+    .option("--no-pretrained-ema", "take the weights as they were trained")
     .option(
       "--skip-list <names...>",
       `pretrained parameters that start fresh (default, for a tower: ${TOWER_SKIP_LIST.join(" ")})`,
@@ -234,6 +238,7 @@ export function addTrainCommand(program: Command, finish: Finish): void {
   addPrecisionFlag(command);
   addRun(command);
   command.action(async (flags: TrainFlags) => {
+    checkFlags(command, flags);
     const { runTraining } = require("./train_action") as typeof import("./train_action");
     finish(await runTraining(flags));
   });

@@ -1,4 +1,5 @@
-import { invalidArgument } from "../arguments";
+import type { Command } from "commander";
+import { refuseGiven } from "./given_words";
 import type { TrainFlags } from "./train_command";
 
 type Condition = (flags: TrainFlags) => boolean;
@@ -15,22 +16,22 @@ const DEPENDENT: readonly [flag: keyof TrainFlags, isOfUse: Condition, needs: st
   ["restartData", ({ resume }) => resume !== undefined, "--resume"],
   ["skipList", hasPretrained, ANY_PRETRAINED],
   ["pretrainedActivation", hasPretrained, ANY_PRETRAINED],
+  ["pretrainedEma", hasPretrained, ANY_PRETRAINED],
   ["lockImageUnlockedGroups", ({ lockImage }) => lockImage, "--lock-image"],
   ["lockTextUnlockedLayers", ({ lockText }) => lockText, "--lock-text"],
   ["lambVariant", ({ opt }) => opt === "lamb", "--opt lamb"],
   ["epochsCooldown", coolsDown, "--lr-scheduler const-cooldown"],
 ];
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for flags that do not go together */
-export function checkFlags(flags: TrainFlags): void {
+/** Refuses flags that do not go together. */
+export function checkFlags(command: Command, flags: TrainFlags): void {
   for (const [name, isOfUse, needs] of DEPENDENT) {
-    const isGiven = flags[name] !== undefined && flags[name] !== false;
-    if (!isGiven || isOfUse(flags)) continue;
-    const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    throw invalidArgument(`${flag} does nothing without ${needs}`, { flag });
+    if (!isOfUse(flags)) refuseGiven(command, [name], `does nothing without ${needs}`);
   }
   if (!coolsDown(flags) || flags.epochsCooldown !== undefined) return;
-  throw invalidArgument(
-    "--lr-scheduler const-cooldown needs --epochs-cooldown, the epochs in which it falls",
+  refuseGiven(
+    command,
+    ["lrScheduler"],
+    "const-cooldown needs --epochs-cooldown, the epochs in which it falls",
   );
 }

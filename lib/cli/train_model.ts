@@ -44,6 +44,7 @@ function pretrainedFrom({
   pretrainedImage,
   pretrainedText,
   pretrainedActivation,
+  pretrainedEma,
   skipList,
 }: TrainFlags): Pretrained {
   const weights = (path: string | undefined): PretrainedWeights | undefined =>
@@ -53,6 +54,7 @@ function pretrainedFrom({
           path,
           ...(skipList && { skip: skipList }),
           ...(pretrainedActivation && { activation: pretrainedActivation }),
+          ...(pretrainedEma !== undefined && { ema: pretrainedEma }),
         };
   return { model: weights(pretrained), image: weights(pretrainedImage), text: weights(pretrainedText) };
 }

@@ -31,7 +31,7 @@ export function takesEma(path: string, { trained, averaged }: Held, { ema }: Wei
     if (ema !== undefined) return ema;
     const message =
       `${path} holds weights as they were trained ("${trained}") and their exponential moving average ("${averaged}"): ` +
-      "state the option ema, true for the average, false for the others, or save the ones meant to a file of their own";
+      "say which are meant: --ema (ema: true) for the average, --no-ema (ema: false) for the others";
     throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_MISMATCH", message, details);
   }
   const isAverage = averaged !== undefined;

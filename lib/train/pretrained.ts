@@ -1,4 +1,14 @@
-import { abortSignal, checkArgument, instanceOf, listOf, oneOf, options, pathText, text } from "../arguments";
+import {
+  abortSignal,
+  checkArgument,
+  flag,
+  instanceOf,
+  listOf,
+  oneOf,
+  options,
+  pathText,
+  text,
+} from "../arguments";
 import { invalidConfig } from "../checkpoints/config_fields";
 import type { LayoutName, StoredLayout } from "../checkpoints/layout";
 import { planLoad } from "../checkpoints/load_plan";
@@ -9,6 +19,7 @@ import { findConfig } from "../checkpoints/resolve_config";
 import { storedActivation } from "../checkpoints/stored_activation";
 import { storedPreprocessing } from "../checkpoints/stored_preprocessing";
 import { withStoredTokenizer } from "../checkpoints/stored_tokenizer";
+import type { WeightsChoice } from "../io/moving_average";
 import type { TensorSource } from "../io/tensor_source";
 import { isEva } from "../models/clip_config";
 import { ClipModel } from "../models/clip_model";
@@ -19,7 +30,7 @@ import { openWeights } from "./open_weights";
 import { TOWER_SKIP_LIST } from "./tower_skip_list";
 
 /** Weights to start from. */
-export interface PretrainedWeights {
+export interface PretrainedWeights extends WeightsChoice {
   /** A file in any known layout, an index of shards, or a folder that holds one. */
   readonly path: string;
   /**
@@ -42,6 +53,7 @@ const weightsArgument = options({
   path: pathText,
   skip: listOf(text, "a list of names").optional(),
   activation: oneOf("gelu", "quick_gelu", "any").optional(),
+  ema: flag.optional(),
 }).optional();
 const pretrainedArgument = options({
   model: weightsArgument,
@@ -173,7 +185,7 @@ export async function loadPretrained(
   for (const [towers, weights] of plans) {
     if (weights === undefined) continue;
     const skip = weights.skip ?? (towers === "both" ? [] : TOWER_SKIP_LIST);
-    await using source = await openWeights(weights.path);
+    await using source = await openWeights(weights.path, weights);
     const stored = recogniseLayout(source.tensors.keys(), source.path);
     await checkInputs(model, source, stored, towers);
     if (readsActivation(model, towers)) await checkActivation(model, source, stored, weights.activation);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeWeights } from "../../lib/checkpoints/write_weights";
 import { Device } from "../../lib/device";
+import { writeSafetensors } from "../../lib/io/safetensors";
 import { ClipModel } from "../../lib/models/clip_model";
 import { modelConfig } from "../../lib/models/known_models";
 import { initializeModel } from "../../lib/train/initialize";
@@ -92,6 +93,22 @@ test("weights that do not tell their activation: both models, and what to state"
   expect(await inspected(path("b.safetensors"), "--no-quick-gelu")).toMatchObject({ models: ["ViT-B-32"] });
 });
 
+test("of weights and their moving average none is taken without a word", async () => {
+  const file = path("both.safetensors");
+  const tensor = (name: string, size: number) => ({
+    name,
+    dtype: "F32" as const,
+    shape: [size],
+    data: new Float32Array(size),
+  });
+  await writeSafetensors(file, [tensor("model.x", 2), tensor("ema.x", 3)]);
+  const { code, err } = await captureCli("inspect", file);
+  expect(code).toBe(1);
+  expect(err).toMatch(/"model\.x"\) and their exponential moving average \("ema\.x"\).*--ema .*--no-ema/);
+  expect(await inspected(file, "--no-ema")).toMatchObject({ tensors: [{ name: "x", shape: [2] }] });
+  expect(await inspected(file, "--ema")).toMatchObject({ tensors: [{ name: "x", shape: [3] }] });
+});
+
 test("a tower alone: which published models have it", async () => {
   const file = path("mim.safetensors");
   await writeHollow(file, "EVA01-CLIP-g-14", (name) => /^visual\.(?!head)(.*)$/.exec(name)?.[1]);
@@ -138,11 +155,11 @@ test("a --config that is no configuration is an error, not something unknown of 
 });
 
 test("what a file of weights does not tell is not stated of a published model", async () => {
-  for (const flags of [["--config", "ViT-B-32"], ["--no-quick-gelu"]]) {
+  for (const flags of [["--config", "ViT-B-32"], ["--no-quick-gelu"], ["--ema"]]) {
     const { code, err } = await captureCli("inspect", "ViT-B-16", ...flags);
     expect(code).toBe(2);
     expect(err).toContain(
-      "--config and --quick-gelu are for files of weights: ViT-B-16 is a published model",
+      "--config, --quick-gelu and --ema are for files of weights: ViT-B-16 is a published model",
     );
   }
 });

@@ -174,6 +174,11 @@ test.each([
     /--pretrained-activation does nothing without --pretrained/,
   ],
   [
+    "which of two weights without weights",
+    ["--no-pretrained-ema"],
+    /--pretrained-ema does nothing without --pretrained/,
+  ],
+  [
     "an activation that is none",
     ["--pretrained-activation", "relu"],
     /Allowed choices are gelu, quick_gelu, any/,
@@ -183,4 +188,10 @@ test.each([
   const { code, err } = await train("wrong", ...words);
   expect(code).not.toBe(0);
   expect(err).toMatch(message);
+});
+
+test("a moving average that is not there is not replaced by other weights", async () => {
+  const { code, err } = await train("no-average", ...towers(), "--pretrained-ema");
+  expect(code).toBe(1);
+  expect(err).toMatch(/mim\.safetensors holds no moving average of weights/);
 });

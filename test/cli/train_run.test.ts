@@ -189,6 +189,7 @@ const REFUSED = [
 /** Those that change no step: what a run starts from, what is measured and kept, how fast it goes. */
 const FREE = [
   ...["--init", "--pretrained", "--pretrained-image", "--pretrained-text", "--pretrained-activation"],
+  ...["--pretrained-ema", "--no-pretrained-ema"],
   ...["--skip-list", "--val-data", "--val-frequency", "--imagenet-val", "--zeroshot-frequency"],
   ...["--logs", "--name", "--resume", "--restart-data", "--save-frequency", "--save-steps", "--keep-last"],
   ...["--workers", "--max-skips", "--device", "--threads", "--log-every-n-steps", "--json", "--help"],

@@ -44,7 +44,7 @@ test("weights beside their moving average need the option ema", async () => {
   );
   await writeSafetensors(path, both.flat());
   const given = { ...options, config: tinyConfigs.eva02 };
-  await expect(EvaClip.load(path, given)).rejects.toThrow(/state the option ema/);
+  await expect(EvaClip.load(path, given)).rejects.toThrow(/--no-ema \(ema: false\)/);
   await using trained = await EvaClip.load(path, { ...given, ema: false });
   expect(await embeddings(trained)).toEqual(expected);
   await using averaged = await EvaClip.load(path, { ...given, ema: true });
