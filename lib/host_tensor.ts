@@ -106,12 +106,12 @@ export function dtypeOf(data: NativeArray): DType {
 
 /** A tensor in JavaScript's memory: what goes into a program and what comes out. */
 export class HostTensor<T extends DType = DType> {
+  readonly shape: readonly number[];
+
   /**
    * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the data do not fill the shape, `ERR_EVACLIP_INVALID_ARGUMENT` when
    *   they are not the typed array of the dtype.
    */
-  readonly shape: readonly number[];
-
   constructor(
     readonly dtype: T,
     given: readonly number[],

@@ -87,7 +87,7 @@ test.each([
   [null, "an object of typed arrays, found null"],
   [{ x: null }, "got null"],
   [{ x: new Float32Array(3) }, "got Float32Array of 3"],
-  [{ x: { length: COUNT, [Symbol.toStringTag]: "Float32Array" } }, "must be a typed array"],
+  [{ x: { length: COUNT, [Symbol.toStringTag]: "Float32Array" } }, "got an object"],
   [{ x: new Float32Array(COUNT), xx: 1 }, "no input xx; it takes x"],
 ])("a program refuses %p", async (inputs, message) => {
   const program = await double();
