@@ -122,7 +122,8 @@ const cropPlanner = anyFunction.optional();
  * Decodes an image to RGB [size, size, 3], by default with the evaluation transform. JPEG, PNG, GIF (the first frame),
  * WebP, TIFF, AVIF, BMP and PNM are read, told by their content. The resize is antialiased and agrees with Pillow's to a
  * fraction of a gray level. As in Pillow, transparency is dropped without blending, color profiles are not applied, and
- * only a TIFF is turned as its orientation says, where that is from 1 to 8; 16-bit gray is scaled to 8 bits, where Pillow clips it.
+ * only a TIFF is turned as its orientation says, where that is from 1 to 8; 16-bit gray is scaled to 8 bits, where Pillow
+ * clips it.
  *
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT; ERR_EVACLIP_IO when the system fails to read, such as EMFILE
  * @throws SampleError ERR_EVACLIP_DATA when the image is missing, cut short or not an image; the message names it

@@ -20,8 +20,8 @@ export interface StateDict {
 
 /**
  * The weights in what torch.save was given. Dictionaries under `model`, `module`, `state_dict` and `model_state_dict`
- * are entered one after the other; those of a moving average (`model_ema`, …) where it is meant. Values beside tensors, such as an optimizer's state, are left out; a weight that is
- * not stored as a plain tensor is an error.
+ * are entered one after the other; those of a moving average (`model_ema`, …) where it is meant. Values beside tensors,
+ * such as an optimizer's state, are left out; a weight that is not stored as a plain tensor is an error.
  *
  * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSUPPORTED naming the entry, or what was there instead of weights
  */
