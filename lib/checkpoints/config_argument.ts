@@ -2,7 +2,7 @@ import { z } from "zod";
 import { flag, options } from "../arguments";
 import type { TensorSource } from "../io/tensor_source";
 import type { ConfigFields } from "./config_fields";
-import type { StoredLayout } from "./layout";
+import type { Layout } from "./layout";
 import { layouts } from "./layouts/all_layouts";
 import type { StoredShapes } from "./shape_facts";
 
@@ -27,10 +27,13 @@ export const tensorMap = z.custom<StoredShapes>(
     typeof (value as StoredShapes).keys === "function",
   { error: "a map from names to tensors" },
 );
-export const storedLayout = z.custom<StoredLayout>(
-  (value) => {
-    const { layout, storedText } = (value ?? {}) as Partial<StoredLayout>;
-    return layouts.some((known) => known === layout) && ["", "text."].includes(storedText ?? "none");
+/** What `recogniseLayout` gives. */
+export const storedLayout = z.looseObject(
+  {
+    layout: z.custom<Layout>((value) => layouts.some((known) => known === value), {
+      error: "a known layout",
+    }),
+    storedText: z.enum(["", "text."], { error: '"" or "text."' }),
   },
   { error: "what recogniseLayout gives" },
 );

@@ -1,4 +1,4 @@
-import { checkArgument, text } from "../arguments";
+import { checkArgument, ownArgument, text } from "../arguments";
 import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../models/clip_config";
 import { publishedModels } from "../models/published_models";
 import { configFields, storedLayout, tensorMap } from "./config_argument";
@@ -48,12 +48,12 @@ export interface InferredConfig {
  */
 export function inferConfig(
   tensors: StoredShapes,
-  stored: StoredLayout,
+  given: StoredLayout,
   stated: ConfigFields = {},
   path = "the file",
 ): InferredConfig {
   checkArgument("inferConfig: tensors", tensors, tensorMap);
-  checkArgument("inferConfig: stored", stored, storedLayout);
+  const stored = ownArgument("inferConfig: stored", given, storedLayout);
   checkArgument("inferConfig: stated", stated, configFields);
   checkArgument("inferConfig: path", path, text);
   const facts = factsOfTensors(tensors, stored, path);

@@ -120,8 +120,8 @@ export async function resolveConfig(
   statement: ConfigStatement = {},
 ): Promise<ClipConfig> {
   checkArgument("resolveConfig: source", source, tensorSource);
-  checkArgument("resolveConfig: stored", stored, storedLayout);
+  const layout = ownArgument("resolveConfig: stored", stored, storedLayout);
   const own = ownArgument("resolveConfig: statement", statement, configStatement);
   checkSupported(source);
-  return withStoredTokenizer(await configOfFile(source, stored, own), source);
+  return withStoredTokenizer(await configOfFile(source, layout, own), source);
 }

@@ -1,7 +1,15 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { checkArgument, instanceOf, options, pathText, positiveInteger, wholeNumber } from "../arguments";
+import {
+  checkArgument,
+  instanceOf,
+  options,
+  ownArgument,
+  pathText,
+  positiveInteger,
+  wholeNumber,
+} from "../arguments";
 import { CONFIG_FILE } from "../checkpoints/resolve_config";
 import { writeError } from "../io/file_error";
 import { writeJson } from "../io/json_file";
@@ -49,7 +57,7 @@ const contentSchema = options({
   ),
 });
 const jsonValue = z.json({ error: "a JSON value" });
-const writeSchema = options({ keepLast: positiveInteger.optional() }).optional();
+const writeSchema = options({ keepLast: positiveInteger.optional() });
 const targetSchema = z.looseObject(modelAndOptimizer, { error: "an object with a model and an optimizer" });
 
 /** Writes model, optimizer, state and configuration into a folder. */
@@ -90,14 +98,14 @@ async function removeOldest(
  */
 export async function writeCheckpoint(
   root: string,
-  content: CheckpointContent,
+  given: CheckpointContent,
   options: { keepLast?: number } = {},
 ): Promise<string> {
   checkArgument("writeCheckpoint: root", root, pathText);
-  checkArgument("writeCheckpoint: content", content, contentSchema);
-  checkArgument("writeCheckpoint: content.state.cursor", content.state.cursor, jsonValue);
-  checkArgument("writeCheckpoint: options", options, writeSchema);
-  const { step, lineage } = content.state;
+  const { model, optimizer, state } = ownArgument("writeCheckpoint: content", given, contentSchema);
+  checkArgument("writeCheckpoint: content.state.cursor", state.cursor, jsonValue);
+  const { keepLast } = ownArgument("writeCheckpoint: options", options, writeSchema);
+  const { step, lineage } = state;
   const name = checkpointName(step);
   const target = join(root, name);
   const temporary = `${target}.tmp`;
@@ -105,7 +113,7 @@ export async function writeCheckpoint(
     await makeFolder(root);
     await recoverFolder(root);
     await mkdir(temporary);
-    await writeFiles(temporary, content);
+    await writeFiles(temporary, { model, optimizer, state });
     await moveInto(temporary, target);
     await setLatest(root, name);
   } catch (error) {
@@ -113,8 +121,7 @@ export async function writeCheckpoint(
     throw writeError(target, error);
   }
   // The checkpoint is whole; what cannot be removed now is tried again after the next.
-  if (options.keepLast !== undefined)
-    await removeOldest(root, name, lineage, options.keepLast).catch(() => undefined);
+  if (keepLast !== undefined) await removeOldest(root, name, lineage, keepLast).catch(() => undefined);
   return target;
 }
 
@@ -128,9 +135,9 @@ export async function readCheckpoint(
   target: Pick<CheckpointContent, "model" | "optimizer">,
 ): Promise<TrainerState> {
   checkArgument("readCheckpoint: folder", folder, pathText);
-  checkArgument("readCheckpoint: target", target, targetSchema);
+  const { model, optimizer } = ownArgument("readCheckpoint: target", target, targetSchema);
   const { checksums, ...state } = await readStateFile(folder);
-  await readParameters(join(folder, MODEL_FILE), target.model.parameters(), checksums?.model);
-  await readParameters(join(folder, OPTIMIZER_FILE), target.optimizer.state(), checksums?.optimizer);
+  await readParameters(join(folder, MODEL_FILE), model.parameters(), checksums?.model);
+  await readParameters(join(folder, OPTIMIZER_FILE), optimizer.state(), checksums?.optimizer);
   return state;
 }

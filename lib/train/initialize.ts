@@ -1,4 +1,4 @@
-import { checkArgument, instanceOf, options } from "../arguments";
+import { checkArgument, instanceOf, options, ownArgument } from "../arguments";
 import type { Device } from "../device";
 import { ClipModel } from "../models/clip_model";
 import { initializeParameters, seed32 } from "../nn/initialize_parameters";
@@ -30,8 +30,7 @@ function checkModelAndDevice(caller: string, model: ClipModel, device: Device): 
  */
 export function allocateModel(model: ClipModel, device: Device, given: AllocateOptions = {}): void {
   checkModelAndDevice("allocateModel", model, device);
-  checkArgument("allocateModel: options", given, allocateOptions);
-  allocate(model, device, given);
+  allocate(model, device, ownArgument("allocateModel: options", given, allocateOptions));
 }
 
 function allocate(model: ClipModel, device: Device, { dtype = "f32" }: AllocateOptions): void {
@@ -48,9 +47,9 @@ export async function initializeModel(
   given: AllocateOptions & { seed?: number } = {},
 ): Promise<void> {
   checkModelAndDevice("initializeModel", model, device);
-  checkArgument("initializeModel: options", given, initializeOptions);
-  const { seed = 0 } = given;
-  allocate(model, device, given);
+  const own = ownArgument("initializeModel: options", given, initializeOptions);
+  const { seed = 0 } = own;
+  allocate(model, device, own);
   try {
     await initializeParameters(device, model.parameters(), seed);
   } catch (error) {

@@ -6,6 +6,7 @@ import {
   listOf,
   oneOf,
   options,
+  ownArgument,
   pathText,
   text,
 } from "../arguments";
@@ -167,10 +168,10 @@ export async function loadPretrained(
   given: { signal?: AbortSignal } = {},
 ): Promise<Initialization> {
   checkArgument("loadPretrained: model", model, instanceOf(ClipModel));
-  checkArgument("loadPretrained: pretrained", pretrained, pretrainedArgument);
-  checkArgument("loadPretrained: options", given, options({ signal: abortSignal.optional() }));
-  const { model: whole, image, text: captions } = pretrained;
-  const { signal } = given;
+  const own = ownArgument("loadPretrained: pretrained", pretrained, pretrainedArgument);
+  const { model: whole, image, text: captions } = own;
+  const loadOptions = options({ signal: abortSignal.optional() });
+  const { signal } = ownArgument("loadPretrained: options", given, loadOptions);
   const starts = new Map<string, ParameterStart>(
     model
       .parameters()
