@@ -172,9 +172,6 @@ function readArgument(name: string, value: unknown, schema: z.ZodType): unknown 
   return data;
 }
 
-/** The class of all typed arrays; what only has its prototype has no tag to be told by. */
-const TypedArray = Object.getPrototypeOf(Uint8Array) as abstract new () => ArrayBufferView;
-
 /**
  * Refuses a Map, a Promise, a Date, a typed array, … in place of an object with fields, which the schema would take for
  * one without any. The schema itself refuses null and arrays, in its own words.
@@ -182,7 +179,8 @@ const TypedArray = Object.getPrototypeOf(Uint8Array) as abstract new () => Array
 function requireFields(name: string, value: unknown, schema: z.ZodType, path: readonly PropertyKey[]): void {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return;
   if (fieldsAt(schema, path).length === 0) return;
-  const tag = value instanceof TypedArray ? "" : Object.prototype.toString.call(value);
+  // What only has a typed array's prototype has no tag to be told by.
+  const tag = "BYTES_PER_ELEMENT" in value ? "" : Object.prototype.toString.call(value);
   if (tag === "[object Object]" || tag === "[object Module]") return;
   throw invalidArgument(`${name} must be an object, found ${describeValue(value)}`, { field: name });
 }

@@ -68,6 +68,10 @@ test.each([
   [new Map([["batchSize", 3]]), "encode: options must be an object, found an object of class Map"],
   [Promise.resolve({}), "encode: options must be an object, found an object of class Promise"],
   [new Uint8Array(0), "encode: options must be an object, found Uint8Array of 0"],
+  [
+    Object.create(Float32Array.prototype),
+    "encode: options must be an object, found an object of class Float32Array",
+  ],
   [{ checkpoint: new Map() }, "encode: options.checkpoint must be an object, found an object of class Map"],
 ])("%p is refused with the place, what it must be and what was found", (value, message) => {
   expect(refusal(value)).toBe(message);
