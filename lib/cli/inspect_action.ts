@@ -115,7 +115,7 @@ async function identify(source: TensorSource, statement: ConfigStatement): Promi
 /** A file of weights, or a folder that holds one. */
 async function inspectFile(path: string, flags: InspectFlags): Promise<Inspection> {
   const { ema, ...statement } = await statementFrom(flags);
-  await using source = await openWeights(path, ema === undefined ? {} : { ema });
+  await using source = await openWeights(path, { ema });
   const tensors = [...source.tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
   const folder = dirname(source.path);
   const isCheckpoint = await stat(join(folder, STATE_FILE)).then(Boolean, () => false);

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from "node:fs";
 import { invalidArgument, shortened } from "../arguments";
+import { schemeOf } from "../data/image_input";
 import { type Classification, EvaClip, EvaClipError } from "../index";
 import { modelAndRest, statementFrom } from "./model_argument";
 import type { ClassifyFlags, EncodeFlags, ModelFlags } from "./model_commands";
@@ -34,7 +35,7 @@ function noteFiles(flag: string, words: readonly string[]): void {
 
 /** Refuses images that would have to be fetched. */
 function expectLocal(images: readonly string[]): void {
-  const remote = images.find((image) => /^(?!file:)[a-z][a-z0-9+.-]+:\/\//i.test(image));
+  const remote = images.find((image) => !["file", "data", undefined].includes(schemeOf(image)));
   if (remote === undefined) return;
   throw invalidArgument(`${shortened(remote)} is a URL; images are read from local files: download it first`);
 }

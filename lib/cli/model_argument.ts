@@ -23,6 +23,6 @@ export async function statementFrom({
   return {
     ...(config !== undefined && { config: await configFrom(config) }),
     ...(quickGelu !== undefined && { quickGelu }),
-    ...(ema !== undefined && { ema }),
+    ema,
   };
 }

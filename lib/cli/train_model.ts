@@ -54,7 +54,7 @@ function pretrainedFrom({
           path,
           ...(skipList && { skip: skipList }),
           ...(pretrainedActivation && { activation: pretrainedActivation }),
-          ...(pretrainedEma !== undefined && { ema: pretrainedEma }),
+          ema: pretrainedEma,
         };
   return { model: weights(pretrained), image: weights(pretrainedImage), text: weights(pretrainedText) };
 }

@@ -113,8 +113,8 @@ class WebDataset implements Dataset {
 
   open(request: EpochRequest): AsyncGenerator<Sample> {
     const shuffleBuffer = request.shuffle ? (this.options.shuffleBuffer ?? 1000) : 1;
-    const runOrder = { shards: this.shards.length, shuffleBuffer };
-    return this.samples(request, parsePosition(request.position, runOrder));
+    const order = { shards: this.shards.length, shuffleBuffer };
+    return this.samples(request, parsePosition(request.position, order));
   }
 
   private async *samples(request: EpochRequest, start: Position): AsyncGenerator<Sample> {

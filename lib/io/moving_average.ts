@@ -12,7 +12,7 @@ export const EMA_NAMES: readonly string[] = [
 /** Which weights of a file are meant, where it holds them as they were trained and as an exponential moving average. */
 export interface WeightsChoice {
   /** True for the moving average. A file that holds one of the two needs no choice. */
-  readonly ema?: boolean;
+  readonly ema?: boolean | undefined;
 }
 
 /** What a file calls its weights, as they were trained and averaged. */

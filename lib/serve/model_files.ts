@@ -44,7 +44,7 @@ export class ModelFile implements AsyncDisposable {
       ...(config !== undefined && { config }),
       ...(quickGelu !== undefined && { quickGelu }),
     };
-    const source = await openWeights(path, ema === undefined ? {} : { ema });
+    const source = await openWeights(path, { ema });
     try {
       const stored = recogniseLayout(source.tensors.keys(), source.path);
       return new ModelFile(source, stored, await resolveConfig(source, stored, statement));

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { anyFunction, checkArgument } from "../arguments";
 import type { PackedText } from "../data/batch";
+import { datasetArgument } from "../data/checked_dataset";
 import type { Dataset, Json } from "../data/dataset";
 import { createLoader } from "../data/loader";
 import type { LoaderCursor } from "../data/loader_cursor";
@@ -33,10 +34,6 @@ export interface BatchSource {
 /** Samples by which a data set is recognized. */
 const FIRST_SAMPLES = 4;
 
-const datasetSchema = z.custom<Dataset>((value) => typeof (value as Dataset | null)?.open === "function", {
-  error: "a data set",
-});
-
 /** A source for batches that are a pure function of the step, counted from 0. */
 export function batchesByStep(make: (step: number) => TrainingBatch | Promise<TrainingBatch>): BatchSource {
   checkArgument("batchesByStep: make", make, anyFunction);
@@ -60,7 +57,7 @@ export function batchesByStep(make: (step: number) => TrainingBatch | Promise<Tr
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for options that `createLoader` refuses
  */
 export function batchesOf(dataset: Dataset, options: Omit<LoaderOptions, "cursor">): BatchSource {
-  checkArgument("batchesOf: dataset", dataset, datasetSchema);
+  checkArgument("batchesOf: dataset", dataset, datasetArgument);
   checkArgument("batchesOf: options", options, z.looseObject({}, { error: "an object" }));
   createLoader(dataset, options); // refuses what cannot be; it reads nothing before its first batch
   return {
