@@ -166,7 +166,7 @@ class cuda_backend final : public backend {
     return translated([&] { return kernels()[size_t(op)](args, context_); });
   }
 
-  // A program that cannot be captured runs kernel by kernel.
+  // If capture fails, the program keeps launching kernel by kernel.
   std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>> all) override {
     if (!captures_programs_) return nullptr;
     try {
