@@ -15,7 +15,7 @@ import {
   parseClipConfig,
   spec,
 } from "../lib";
-import { CounterRandom } from "../lib/data/random";
+import { CounterRandom } from "../lib/random";
 import { initializeModel } from "../lib/train/initialize";
 import { TrainingStep } from "../lib/train/training_step";
 import { captionLengths } from "./captions";

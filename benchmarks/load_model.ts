@@ -8,7 +8,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { CounterRandom } from "../lib/data/random";
+import { CounterRandom } from "../lib/random";
 import { type TensorToWrite, writeSafetensors } from "../lib/io/safetensors";
 import type { FloatDtype } from "../lib/io/tensor_source";
 import { ClipModel } from "../lib/models/clip_model";

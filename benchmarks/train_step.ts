@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { modelConfig as emojiConfig } from "../examples/emoji/recipe";
 import { packText } from "../lib/data/pack_text";
-import { CounterRandom } from "../lib/data/random";
+import { CounterRandom } from "../lib/random";
 import { Device } from "../lib/device";
 import { sharedArray } from "../lib/host_tensor";
 import { type ClipConfig, parseClipConfig } from "../lib/models/clip_config";

@@ -38,8 +38,8 @@ export type { ImageTransform, LoaderOptions, Skip } from "./data/loader_options"
 export { type ManifestOptions, openManifest } from "./data/manifest";
 export { packPadded, packText } from "./data/pack_text";
 export { preprocess } from "./data/prepare_image";
-export { CounterRandom } from "./data/random";
-export { SampleError, type SkipReason } from "./data/sample_error";
+export { CounterRandom } from "./random";
+export { SampleError, type SkipReason } from "./sample_error";
 export { ClipTokenizer, type Tokenizer, tokenize } from "./data/tokenizer";
 export { openWebDataset, type WebDatasetOptions } from "./data/webdataset";
 export { Device, type DeviceKind, type DeviceOptions } from "./device";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { checkArgument, options as optionsSchema, ownArgument, positiveInteger } from "../arguments";
-import type { CounterRandom } from "./random";
+import type { CounterRandom } from "../random";
 
 /** A rectangle in whole pixels. */
 export interface Box {

@@ -1,4 +1,4 @@
-import { SampleError } from "./sample_error";
+import { SampleError } from "../sample_error";
 
 /** More than this is held by no data: URL that a browser or an API makes; decoding it would hold the event loop. */
 const MOST_CHARACTERS = 2 ** 24;

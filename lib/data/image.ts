@@ -9,7 +9,7 @@ import { formatOf, HEAD_BYTES } from "./image_format";
 import { type HeldImage, holdImage, type ImageInput, type RawImage } from "./image_input";
 import { LARGEST_IMAGE_SIZE } from "./limits";
 import { type PlainImage, plainFromFile, plainFromPixels } from "./plain_image";
-import { SampleError } from "./sample_error";
+import { SampleError } from "../sample_error";
 
 export type { ImageInput, RawImage } from "./image_input";
 

@@ -7,7 +7,7 @@ import type { Dataset } from "./dataset";
 import { type LeftOut, LeftOutCounts, listFolder, listImages } from "./image_files";
 import { indexedDataset } from "./indexed_dataset";
 import { decodeUtf8 } from "./parse_json";
-import { SampleError } from "./sample_error";
+import { SampleError } from "../sample_error";
 
 /** A data set of files, and what else was in their folder. */
 export interface FolderDataset extends Dataset {

@@ -11,7 +11,7 @@ import {
 import { EvaClipError } from "../errors";
 import { indexedSample } from "./checked_dataset";
 import type { Dataset, EpochRequest, IndexedSource, Json, Sample } from "./dataset";
-import { permute } from "./random";
+import { permute } from "../random";
 
 function startOf(position: Json | undefined, size: number): number {
   const start = position ?? 0;

@@ -18,8 +18,8 @@ import type { Dataset } from "./dataset";
 import { decodeImage, type ImageInput, imageSize } from "./image";
 import type { LoaderCursor } from "./loader_cursor";
 import { prepareImage } from "./prepare_image";
-import type { CounterRandom } from "./random";
-import type { SkipReason } from "./sample_error";
+import type { CounterRandom } from "../random";
+import type { SkipReason } from "../sample_error";
 import type { Tokenizer } from "./tokenizer";
 
 /** Makes RGB [size, size, 3] of an image; every random choice must come from `random`, which is the sample's own. */

@@ -7,7 +7,7 @@ import type { Dataset } from "./dataset";
 import { readData } from "./decompressed";
 import { schemeOf } from "./image_input";
 import { indexedDataset } from "./indexed_dataset";
-import { SampleError } from "./sample_error";
+import { SampleError } from "../sample_error";
 import { systemTrouble, troubleError } from "./system_trouble";
 import { delimitedRows, jsonLines, LineError, type TextRow } from "./text_rows";
 

@@ -7,8 +7,8 @@ import type { Dataset, Json, Sample } from "./dataset";
 import type { LoaderCursor } from "./loader_cursor";
 import type { ImageTransform, Skip } from "./loader_options";
 import { isTokenRow } from "./pack_text";
-import { CounterRandom } from "./random";
-import { SampleError, skipReasonOf } from "./sample_error";
+import { CounterRandom } from "../random";
+import { SampleError, skipReasonOf } from "../sample_error";
 import { systemTrouble, troubleError, whenFilesAreFree } from "./system_trouble";
 import type { Tokenizer } from "./tokenizer";
 

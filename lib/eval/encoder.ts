@@ -4,7 +4,7 @@ import { checkArgument, describeValue } from "../arguments";
 import { datasetArgument } from "../data/checked_dataset";
 import { EvaClipError } from "../errors";
 import type { Preprocessing } from "../models/preprocessing";
-import { abortable, throwIfAborted } from "../train/abortable";
+import { abortable, throwIfAborted } from "../abortable";
 import { firstNotFinite, notFinite } from "./finite";
 
 /** Rows of numbers one after another: [N, E], row-major. */

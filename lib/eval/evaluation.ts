@@ -5,7 +5,7 @@ import type { Dataset } from "../data/dataset";
 import { createLoader } from "../data/loader";
 import { EvaClipError } from "../errors";
 import { CLIP_PREPROCESSING, describePreprocessing } from "../models/preprocessing";
-import { throwIfAborted } from "../train/abortable";
+import { throwIfAborted } from "../abortable";
 import { checkRows, type Encoder, type Rows } from "./encoder";
 import { checkEmbedding, notFinite } from "./finite";
 

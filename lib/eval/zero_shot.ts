@@ -2,7 +2,7 @@ import { listOf, options, ownArgument, text } from "../arguments";
 import type { Batch } from "../data/batch";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
-import { throwIfAborted } from "../train/abortable";
+import { throwIfAborted } from "../abortable";
 import { checkEvaluated, type Encoder, type Rows, scoresOf, stackRows, useEncoder } from "./encoder";
 import {
   countSkips,

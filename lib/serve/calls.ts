@@ -1,5 +1,5 @@
 import { EvaClipError } from "../errors";
-import { abortable, throwIfAborted } from "../train/abortable";
+import { abortable, throwIfAborted } from "../abortable";
 
 /** The calls of a model under way, each from its start to the end of its last stage. */
 export class Calls {

@@ -7,7 +7,7 @@ import { checkEmbedding, firstNotFinite, notFinite } from "../eval/finite";
 import { holds } from "../host_tensor";
 import type { ClipModel } from "../models/clip_model";
 import type { Preprocessing } from "../models/preprocessing";
-import { throwIfAborted } from "../train/abortable";
+import { throwIfAborted } from "../abortable";
 import { batchParts, type Embeddings, EncoderPrograms, LARGEST_BATCH } from "./encoder_programs";
 import type { EncodeOptions } from "./eva_clip_options";
 import { checkTokenizer, checkTokenizerRow } from "./token_rows";

@@ -4,7 +4,7 @@ import type { Dataset, IndexedSource, Json } from "../../lib/data/dataset";
 import { indexedDataset } from "../../lib/data/indexed_dataset";
 import { createLoader } from "../../lib/data/loader";
 import type { LoaderOptions } from "../../lib/data/loader_options";
-import { SampleError } from "../../lib/data/sample_error";
+import { SampleError } from "../../lib/sample_error";
 import { collect, numberedDataset } from "./sample_files";
 
 const image = { data: new Uint8Array(192), width: 8, height: 8, channels: 3 as const };

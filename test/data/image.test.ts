@@ -6,7 +6,7 @@ import sharp from "sharp";
 import { centreCrop, randomResizedCrop } from "../../lib/data/crop";
 import { decodeImage, type ImageInput } from "../../lib/data/image";
 import { preprocess } from "../../lib/data/prepare_image";
-import { CounterRandom } from "../../lib/data/random";
+import { CounterRandom } from "../../lib/random";
 import { openSafetensors } from "../../lib/io/safetensors";
 
 const fixture = (name: string) => join(__dirname, "../fixtures", name);

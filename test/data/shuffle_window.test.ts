@@ -1,4 +1,4 @@
-import { permute } from "../../lib/data/random";
+import { permute } from "../../lib/random";
 import { shuffleWindows } from "../../lib/data/shuffle_window";
 import { collect } from "./sample_files";
 

@@ -1,5 +1,5 @@
 import { indexedDataset } from "../../lib/data/indexed_dataset";
-import { SampleError } from "../../lib/data/sample_error";
+import { SampleError } from "../../lib/sample_error";
 import type { Encoder } from "../../lib/eval/encoder";
 import { evaluateRetrieval } from "../../lib/eval/retrieval";
 import { evaluateZeroShot, zeroShotWeights } from "../../lib/eval/zero_shot";

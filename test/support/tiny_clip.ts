@@ -1,5 +1,5 @@
 import { packText } from "../../lib/data/pack_text";
-import { CounterRandom } from "../../lib/data/random";
+import { CounterRandom } from "../../lib/random";
 import type { Tokenizer } from "../../lib/data/tokenizer";
 import type { Device } from "../../lib/device";
 import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_config";

@@ -1,4 +1,4 @@
-import { describeValue, invalidArgument } from "../arguments";
+import { describeValue, invalidArgument } from "./arguments";
 
 const GOLDEN = 0x9e3779b9;
 const FEISTEL_ROUNDS = 8;

@@ -1,4 +1,4 @@
-import { CounterRandom, permute } from "../../lib/data/random";
+import { CounterRandom, permute } from "../lib/random";
 
 describe("CounterRandom", () => {
   test("repeats for the same key and differs for any other", () => {

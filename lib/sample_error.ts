@@ -1,4 +1,4 @@
-import { EvaClipError } from "../errors";
+import { EvaClipError } from "./errors";
 
 /** Why a sample cannot be used. */
 export type SkipReason =
