@@ -19,7 +19,7 @@ export {
   type TensorSpec,
 } from "./compile";
 export type { Batch, BatchSample, PackedText } from "./data/batch";
-export { centreCrop, type RandomCropOptions, randomResizedCrop } from "./data/crop";
+export { centerCrop, type RandomCropOptions, randomResizedCrop } from "./image/crop";
 export type {
   Dataset,
   EpochRequest,
@@ -29,7 +29,7 @@ export type {
   Sample,
   SampleContent,
 } from "./data/dataset";
-export { decodeImage, type ImageInput, type RawImage } from "./data/image";
+export { decodeImage, type ImageInput, type RawImage } from "./image/decode";
 export { type FolderDataset, openClassFolder, openImageFolder } from "./data/image_folder";
 export { indexedDataset } from "./data/indexed_dataset";
 export { createLoader, type Loader } from "./data/loader";
@@ -37,7 +37,7 @@ export type { LoaderCursor, SkipCounts } from "./data/loader_cursor";
 export type { ImageTransform, LoaderOptions, Skip } from "./data/loader_options";
 export { type ManifestOptions, openManifest } from "./data/manifest";
 export { packPadded, packText } from "./data/pack_text";
-export { preprocess } from "./data/prepare_image";
+export { preprocess } from "./image/prepare";
 export { CounterRandom } from "./random";
 export { SampleError, type SkipReason } from "./sample_error";
 export { ClipTokenizer, type Tokenizer, tokenize } from "./data/tokenizer";
@@ -62,7 +62,7 @@ export { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./models
 export { ClipModel, type ClipModelOptions } from "./models/clip_model";
 export { type KnownModel, knownModels, modelConfig } from "./models/known_models";
 export type { PerTower } from "./models/model_cost";
-export { CLIP_PREPROCESSING, type Preprocessing } from "./models/preprocessing";
+export { CLIP_PREPROCESSING, type Preprocessing } from "./image/preprocessing";
 export type { ModelName, PublishedAccuracy } from "./models/published_models";
 export type { DeviceInfo, DType, KernelTiming, ProgramStats } from "./native";
 export { initializeParameters } from "./nn/initialize_parameters";

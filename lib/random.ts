@@ -3,7 +3,7 @@ import { describeValue, invalidArgument } from "./arguments";
 const GOLDEN = 0x9e3779b9;
 const FEISTEL_ROUNDS = 8;
 
-/** The 32-bit finaliser of MurmurHash3 (Appleby 2011): every input bit changes every output bit. */
+/** The 32-bit finalizer of MurmurHash3 (Appleby 2011): every input bit changes every output bit. */
 function mix32(word: number): number {
   let h = word | 0;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { withoutNulls } from "../models/clip_config";
-import { CLIP_PREPROCESSING, type Preprocessing } from "../models/preprocessing";
+import { CLIP_PREPROCESSING, type Preprocessing } from "../image/preprocessing";
 import { invalidConfig } from "./config_fields";
 
 export const PREPROCESSOR_FILE = "preprocessor_config.json";

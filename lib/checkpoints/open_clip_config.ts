@@ -2,7 +2,7 @@ import { z } from "zod";
 import { invalidArgument } from "../arguments";
 import { type ClipConfig, type ClipConfigInput, isEva } from "../models/clip_config";
 import { modelConfig } from "../models/known_models";
-import { preprocessingOf } from "../models/preprocessing";
+import { preprocessingOf } from "../image/preprocessing";
 import { invalidConfig } from "./config_fields";
 
 /** timm's EVA-CLIP image towers, and a published model that has each (open_clip/model_configs/EVA0*.json). */

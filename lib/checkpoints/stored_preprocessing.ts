@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { TensorSource } from "../io/tensor_source";
 import { parsePreprocessing, withoutNulls } from "../models/clip_config";
-import type { Preprocessing } from "../models/preprocessing";
+import type { Preprocessing } from "../image/preprocessing";
 import { CONFIG_FILE, jsonBeside, OPEN_CLIP_CONFIG_FILE, pathBeside } from "./config_files";
 import type { ConfigFields } from "./config_fields";
 import { fromPreprocessorConfig, PREPROCESSOR_FILE } from "./hugging_face_preprocessing";

@@ -20,7 +20,7 @@ import { statIfThere } from "../io/model_path";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors";
 import { type ClipConfig, isEva } from "../models/clip_config";
 import { ClipModel } from "../models/clip_model";
-import { preprocessingOf } from "../models/preprocessing";
+import { preprocessingOf } from "../image/preprocessing";
 import type { Parameter } from "../parameter";
 import { toHuggingFaceConfig } from "./hugging_face_config";
 import { PREPROCESSOR_FILE, toPreprocessorConfig } from "./hugging_face_preprocessing";

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from "node:fs";
 import { invalidArgument, shortened } from "../arguments";
-import { schemeOf } from "../data/image_input";
+import { schemeOf } from "../image/image_input";
 import { type Classification, EvaClip, EvaClipError } from "../index";
 import { modelAndRest, statementFrom } from "./model_argument";
 import type { ClassifyFlags, EncodeFlags, ModelFlags } from "./model_commands";

@@ -11,13 +11,13 @@ import {
   positiveInteger,
   wholeNumber,
 } from "../arguments";
-import { CLIP_PREPROCESSING, type Preprocessing, preprocessConfig } from "../models/preprocessing";
+import { CLIP_PREPROCESSING, type Preprocessing, preprocessConfig } from "../image/preprocessing";
 import { datasetArgument } from "./checked_dataset";
-import { randomResizedCrop } from "./crop";
+import { randomResizedCrop } from "../image/crop";
 import type { Dataset } from "./dataset";
-import { decodeImage, type ImageInput, imageSize } from "./image";
+import { decodeImage, type ImageInput, imageSize } from "../image/decode";
 import type { LoaderCursor } from "./loader_cursor";
-import { prepareImage } from "./prepare_image";
+import { prepareImage } from "../image/prepare";
 import type { CounterRandom } from "../random";
 import type { SkipReason } from "../sample_error";
 import type { Tokenizer } from "./tokenizer";

@@ -5,7 +5,7 @@ import { shownPath } from "../io/regular_file";
 import { entryAt, missingPathError, requireDataPath } from "./data_path";
 import type { Dataset } from "./dataset";
 import { readData } from "./decompressed";
-import { schemeOf } from "./image_input";
+import { schemeOf } from "../image/image_input";
 import { indexedDataset } from "./indexed_dataset";
 import { SampleError } from "../sample_error";
 import { systemTrouble, troubleError } from "./system_trouble";

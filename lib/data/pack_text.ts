@@ -2,7 +2,7 @@ import { z } from "zod";
 import { checkArgument, invalidArgument, positiveInteger } from "../arguments";
 import { holds } from "../host_tensor";
 import type { PackedText } from "./batch";
-import { LARGEST_TEXT_BUCKET } from "./limits";
+import { LARGEST_TEXT_BUCKET } from "../text/limits";
 
 const bucketSchema = positiveInteger.max(LARGEST_TEXT_BUCKET);
 const LARGEST_ID = 2 ** 31 - 1;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { checkArgument, describeValue } from "../arguments";
 import { datasetArgument } from "../data/checked_dataset";
 import { EvaClipError } from "../errors";
-import type { Preprocessing } from "../models/preprocessing";
+import type { Preprocessing } from "../image/preprocessing";
 import { abortable, throwIfAborted } from "../abortable";
 import { firstNotFinite, notFinite } from "./finite";
 

@@ -4,7 +4,7 @@ import type { Batch } from "../data/batch";
 import type { Dataset } from "../data/dataset";
 import { createLoader } from "../data/loader";
 import { EvaClipError } from "../errors";
-import { CLIP_PREPROCESSING, describePreprocessing } from "../models/preprocessing";
+import { CLIP_PREPROCESSING, describePreprocessing } from "../image/preprocessing";
 import { throwIfAborted } from "../abortable";
 import { checkRows, type Encoder, type Rows } from "./encoder";
 import { checkEmbedding, notFinite } from "./finite";

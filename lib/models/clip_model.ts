@@ -8,7 +8,7 @@ import { type ClipConfig, isEva, parseClipConfig, textPrefix } from "./clip_conf
 import { ClipVisionTower } from "./clip_vision";
 import { EvaVisionTower } from "./eva_vision";
 import type { ImageTower } from "./image_tower";
-import { type Preprocessing, preprocessingOf } from "./preprocessing";
+import { type Preprocessing, preprocessingOf } from "../image/preprocessing";
 import { TextTower } from "./text_tower";
 
 /** The logarithm of the logit scale at the start of training (Radford et al. 2021, section 2.5). */

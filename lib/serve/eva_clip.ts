@@ -2,7 +2,7 @@ import { anyFunction, checkArgument, ownArgument, pathText } from "../arguments"
 import type { LoadReport } from "../checkpoints/load_report";
 import type { ConfigSource } from "../checkpoints/resolve_config";
 import { writeWeights } from "../checkpoints/write_weights";
-import type { HeldImage, ImageInput } from "../data/image_input";
+import type { HeldImage, ImageInput } from "../image/image_input";
 import { clipTokenizer, type Tokenizer } from "../data/tokenizer";
 import type { Device } from "../device";
 import { type Encoder, scoresOf } from "../eval/encoder";
@@ -21,7 +21,7 @@ import {
   ownTokens,
 } from "./call_arguments";
 import { Calls } from "./calls";
-import type { Preprocessing } from "../models/preprocessing";
+import type { Preprocessing } from "../image/preprocessing";
 import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabels } from "./classification";
 import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, ModelType } from "./eva_clip_options";
 import { ModelEncoder } from "./model_encoder";

@@ -1,12 +1,12 @@
-import type { HeldImage } from "../data/image_input";
-import { prepareHeldImage } from "../data/prepare_image";
+import type { HeldImage } from "../image/image_input";
+import { prepareHeldImage } from "../image/prepare";
 import type { Tokenizer } from "../data/tokenizer";
 import type { Device } from "../device";
 import type { Encoder } from "../eval/encoder";
 import { checkEmbedding, firstNotFinite, notFinite } from "../eval/finite";
 import { holds } from "../host_tensor";
 import type { ClipModel } from "../models/clip_model";
-import type { Preprocessing } from "../models/preprocessing";
+import type { Preprocessing } from "../image/preprocessing";
 import { throwIfAborted } from "../abortable";
 import { batchParts, type Embeddings, EncoderPrograms, LARGEST_BATCH } from "./encoder_programs";
 import type { EncodeOptions } from "./eva_clip_options";

@@ -2,7 +2,7 @@
 import { types } from "node:util";
 import { z } from "zod";
 import { invalidArgument, listOf, ownArgument, reading } from "../arguments";
-import { type HeldImage, holdImage, type ImageInput, type RawImage } from "../data/image_input";
+import { type HeldImage, holdImage, type ImageInput, type RawImage } from "../image/image_input";
 import { dtypeOf, sharedArray } from "../host_tensor";
 
 /**

@@ -24,7 +24,7 @@ import type { WeightsChoice } from "../io/moving_average";
 import type { TensorSource } from "../io/tensor_source";
 import { isEva } from "../models/clip_config";
 import { ClipModel } from "../models/clip_model";
-import { sameNormalization } from "../models/preprocessing";
+import { sameNormalization } from "../image/preprocessing";
 import { tokenizerProblem } from "../models/stated_tokenizer";
 import type { Initializer } from "../parameter";
 import { openWeights } from "./open_weights";

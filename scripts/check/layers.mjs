@@ -20,9 +20,8 @@ const INCLUDES = {
 const LAYERS = [
   ["cli"],
   ["index.ts", "train.ts", "graph.ts", "data.ts", "weights.ts"],
-  ["train"],
+  ["train", "serve"],
   ["eval"],
-  ["serve"],
   ["clip"],
   ["weights"],
   ["checkpoints"],

@@ -140,7 +140,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     after: dispose as never,
   }),
   spec: () => ({ target: eva.spec, given: ["f32", [2, 3]] }),
-  centreCrop: () => ({ target: eva.centreCrop, given: [30, 20, 16] }),
+  centerCrop: () => ({ target: eva.centerCrop, given: [30, 20, 16] }),
   randomResizedCrop: () => ({ target: eva.randomResizedCrop, given: [{}, { scale: [0.5, 1] }] }),
   decodeImage: async () => ({ target: eva.decodeImage, given: [await png(1, 20), 16] }),
   preprocess: () => ({ target: eva.preprocess, given: [raw(), 16, eva.CLIP_PREPROCESSING] }),

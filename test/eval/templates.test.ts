@@ -4,7 +4,7 @@ import {
   OPENAI_IMAGENET_TEMPLATES,
   SIMPLE_IMAGENET_TEMPLATES,
 } from "../../lib/eval/templates";
-import { CLIP_PREPROCESSING } from "../../lib/models/preprocessing";
+import { CLIP_PREPROCESSING } from "../../lib/image/preprocessing";
 
 test("public constants cannot be changed", () => {
   const { mean, std } = CLIP_PREPROCESSING;

@@ -1,8 +1,8 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeImage } from "../../lib/data/image";
-import { preprocess } from "../../lib/data/prepare_image";
+import { decodeImage } from "../../lib/image/decode";
+import { preprocess } from "../../lib/image/prepare";
 import { Device } from "../../lib/device";
 import { batchParts } from "../../lib/serve/encoder_programs";
 import { EvaClip } from "../../lib/serve/eva_clip";

@@ -5,7 +5,7 @@ import type { Dataset } from "../../lib/data/dataset";
 import { indexedDataset } from "../../lib/data/indexed_dataset";
 import type { LoaderOptions } from "../../lib/data/loader_options";
 import { Device } from "../../lib/device";
-import { CLIP_PREPROCESSING } from "../../lib/models/preprocessing";
+import { CLIP_PREPROCESSING } from "../../lib/image/preprocessing";
 import { EvaClipError } from "../../lib/errors";
 import { batchesOf } from "../../lib/train/batch_source";
 import type { TrainOptions } from "../../lib/train/train";

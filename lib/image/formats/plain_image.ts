@@ -3,11 +3,11 @@ import { withoutTransforms } from "./avif_properties";
 import { decodeBitmap } from "./bitmap";
 import { firstGifFrame } from "./gif_frame";
 import { formatOf, type ImageFormat } from "./image_format";
-import type { RawImage } from "./image_input";
+import type { RawImage } from "../image_input";
 import { decodeNetpbm } from "./netpbm";
-import { requirePixels } from "./pixel_limit";
+import { requirePixels } from "../pixel_limit";
 import { withKnownOrientations } from "./tiff_orientation";
-import { inTurns } from "./turns";
+import { inTurns } from "../turns";
 
 /** An image that is ready to be resampled: 8 bits, gray or RGB, upright, without alpha. */
 export interface PlainImage {

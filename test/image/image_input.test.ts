@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { runInNewContext } from "node:vm";
-import { decodeImage, type ImageInput } from "../../lib/data/image";
-import { preprocess } from "../../lib/data/prepare_image";
-import { numberedPixels, png } from "./sample_files";
+import { decodeImage, type ImageInput } from "../../lib/image/decode";
+import { preprocess } from "../../lib/image/prepare";
+import { numberedPixels, png } from "../data/sample_files";
 
 const SIZE = 8;
 const path = join(__dirname, "../fixtures/images/rgb.ppm");

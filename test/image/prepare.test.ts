@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { prepareImage } from "../../lib/data/prepare_image";
+import { prepareImage } from "../../lib/image/prepare";
 import { openSafetensors } from "../../lib/io/safetensors";
-import { CLIP_PREPROCESSING, type Preprocessing } from "../../lib/models/preprocessing";
+import { CLIP_PREPROCESSING, type Preprocessing } from "../../lib/image/preprocessing";
 
 const FIXTURES = join(__dirname, "../fixtures");
 const SIZE = 32;

@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { inTurns } from "../../lib/data/turns";
+import { inTurns } from "../../lib/image/turns";
 import { eventLoopHeldMs } from "../support/event_loop";
 
 function compute(milliseconds: number): void {

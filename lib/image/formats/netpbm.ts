@@ -1,6 +1,6 @@
-import type { RawImage } from "./image_input";
-import { requirePixels } from "./pixel_limit";
-import { inTurns } from "./turns";
+import type { RawImage } from "../image_input";
+import { requirePixels } from "../pixel_limit";
+import { inTurns } from "../turns";
 
 const VALUES_PER_SLICE = 32_768;
 const MOST_DIGITS = 10;

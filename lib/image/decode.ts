@@ -3,12 +3,12 @@ import { anyFunction, checkArgument, oneOf, positiveInteger, shortened } from ".
 import { EvaClipError } from "../errors";
 import { openRegularFile, readError, shownPath } from "../io/regular_file";
 import { clipPixels, type PixelStatistics } from "../ops/patch_embed";
-import { type CropPlan, type CropPlanner, centreCrop } from "./crop";
+import { type CropPlan, type CropPlanner, centerCrop } from "./crop";
 import { enlarge, type Interpolation } from "./enlarge";
-import { formatOf, HEAD_BYTES } from "./image_format";
+import { formatOf, HEAD_BYTES } from "./formats/image_format";
 import { type HeldImage, holdImage, type ImageInput, type RawImage } from "./image_input";
-import { LARGEST_IMAGE_SIZE } from "./limits";
-import { type PlainImage, plainFromFile, plainFromPixels } from "./plain_image";
+import { LARGEST_IMAGE_SIZE } from "./image_size";
+import { type PlainImage, plainFromFile, plainFromPixels } from "./formats/plain_image";
 import { SampleError } from "../sample_error";
 
 export type { ImageInput, RawImage } from "./image_input";
@@ -98,7 +98,7 @@ async function resample(image: Sharp, plan: CropPlan, interpolation: Interpolati
 export async function decodeHeldImage(
   image: HeldImage,
   size: number,
-  planner: CropPlanner = centreCrop,
+  planner: CropPlanner = centerCrop,
   interpolation: Interpolation = "bicubic",
 ): Promise<Uint8Array> {
   const name = nameOf(image);
@@ -131,7 +131,7 @@ const cropPlanner = anyFunction.optional();
 export async function decodeImage(
   image: ImageInput,
   size: number,
-  planner: CropPlanner = centreCrop,
+  planner: CropPlanner = centerCrop,
   interpolation: Interpolation = "bicubic",
 ): Promise<Uint8Array> {
   checkArgument("decodeImage: size", size, imageSize);

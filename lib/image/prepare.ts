@@ -1,12 +1,7 @@
 import { checkArgument, ownArgument } from "../arguments";
-import {
-  CLIP_PREPROCESSING,
-  type Preprocessing,
-  preprocessConfig,
-  resizedSide,
-} from "../models/preprocessing";
-import { type Box, type CropPlan, type CropPlanner, centreCrop, roundHalfToEven } from "./crop";
-import { decodeHeldImage, type ImageInput, imageSize, normalizePixels } from "./image";
+import { CLIP_PREPROCESSING, type Preprocessing, preprocessConfig, resizedSide } from "./preprocessing";
+import { type Box, type CropPlan, type CropPlanner, centerCrop, roundHalfToEven } from "./crop";
+import { decodeHeldImage, type ImageInput, imageSize, normalizePixels } from "./decode";
 import { type HeldImage, holdImage } from "./image_input";
 
 const whole = (width: number, height: number) => ({ left: 0, top: 0, width, height });
@@ -32,7 +27,7 @@ const longest: CropPlanner = (width, height, size) => {
 /** The centre of an image whose shorter side is larger than the square. */
 function centreOfLarger(cropShare: number): CropPlanner {
   return (width, height, size) => {
-    const plan = centreCrop(width, height, resizedSide(size, cropShare));
+    const plan = centerCrop(width, height, resizedSide(size, cropShare));
     const left = roundHalfToEven((plan.width - size) / 2);
     const top = roundHalfToEven((plan.height - size) / 2);
     return { ...plan, after: { left, top, width: size, height: size } };
@@ -42,7 +37,7 @@ function centreOfLarger(cropShare: number): CropPlanner {
 function plannerOf({ resize_mode, crop_pct }: Preprocessing): CropPlanner {
   if (resize_mode === "squash") return squash;
   if (resize_mode === "longest") return longest;
-  return crop_pct === 1 ? centreCrop : centreOfLarger(crop_pct);
+  return crop_pct === 1 ? centerCrop : centreOfLarger(crop_pct);
 }
 
 /** RGB [height, width, 3] in the middle of [size, size, 3], the rest of one grey level. */

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
-import { decodeImage } from "../../lib/data/image";
+import { decodeImage } from "../../lib/image/decode";
 
 const SIZE = 16;
 const folder = join(__dirname, "../fixtures/images");

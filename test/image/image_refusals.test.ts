@@ -4,8 +4,8 @@ import { symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
-import { decodeImage } from "../../lib/data/image";
-import { png, temporaryFolder } from "./sample_files";
+import { decodeImage } from "../../lib/image/decode";
+import { png, temporaryFolder } from "../data/sample_files";
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder.path, name);

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import sharp from "sharp";
-import { centreCrop, randomResizedCrop } from "../../lib/data/crop";
-import { decodeImage, type ImageInput } from "../../lib/data/image";
-import { preprocess } from "../../lib/data/prepare_image";
+import { centerCrop, randomResizedCrop } from "../../lib/image/crop";
+import { decodeImage, type ImageInput } from "../../lib/image/decode";
+import { preprocess } from "../../lib/image/prepare";
 import { CounterRandom } from "../../lib/random";
 import { openSafetensors } from "../../lib/io/safetensors";
 
@@ -182,8 +182,8 @@ describe("randomResizedCrop", () => {
       () => randomResizedCrop(random, { scale: [0.5, 2] }),
       () => randomResizedCrop(random, { ratio: [0, 1] }),
       () => randomResizedCrop(random, { ratio: [Number.NaN, 1] }),
-      () => centreCrop(0, 5, 5),
-      () => centreCrop(5, 5, "5" as never),
+      () => centerCrop(0, 5, 5),
+      () => centerCrop(5, 5, "5" as never),
     ];
     for (const call of calls) expect(call).toThrow(refused);
   });

@@ -1,4 +1,4 @@
-import { SampleError } from "../sample_error";
+import { SampleError } from "../../sample_error";
 
 /** The formats that are read. What their decoders take, in time and memory, is bounded by the image's size. */
 export type ImageFormat = "jpeg" | "png" | "gif" | "webp" | "tiff" | "avif" | "bmp" | "pnm";

@@ -1,4 +1,4 @@
-import { enlarge } from "../../lib/data/enlarge";
+import { enlarge } from "../../lib/image/enlarge";
 
 describe("enlarge", () => {
   test("keeps a flat image flat, edges included", async () => {

@@ -29,9 +29,9 @@ export function roundHalfToEven(value: number): number {
 }
 
 /** The evaluation transform: shorter side to `size`, then the centre (torchvision Resize and CenterCrop). */
-export const centreCrop: CropPlanner = (width, height, size) => {
+export const centerCrop: CropPlanner = (width, height, size) => {
   for (const [name, value] of Object.entries({ width, height, size }))
-    checkArgument(`centreCrop: ${name}`, value, positiveInteger);
+    checkArgument(`centerCrop: ${name}`, value, positiveInteger);
   const shorter = Math.min(width, height);
   const resizedWidth = width === shorter ? size : Math.trunc((size * width) / height);
   const resizedHeight = height === shorter ? size : Math.trunc((size * height) / width);

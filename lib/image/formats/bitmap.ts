@@ -1,6 +1,6 @@
-import type { RawImage } from "./image_input";
-import { requirePixels } from "./pixel_limit";
-import { inTurns } from "./turns";
+import type { RawImage } from "../image_input";
+import { requirePixels } from "../pixel_limit";
+import { inTurns } from "../turns";
 
 const FILE_HEADER_BYTES = 14;
 const OS2_HEADER_BYTES = 12;
