@@ -5,7 +5,7 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { modelConfig as emojiConfig } from "../examples/emoji/recipe";
-import { packText } from "../lib/data/pack_text";
+import { packText } from "../lib/text/pack_text";
 import { CounterRandom } from "../lib/random";
 import { Device } from "../lib/device";
 import { sharedArray } from "../lib/host_tensor";

@@ -18,7 +18,7 @@ export {
   spec,
   type TensorSpec,
 } from "./compile";
-export type { Batch, BatchSample, PackedText } from "./data/batch";
+export type { Batch, BatchSample } from "./data/batch";
 export { centerCrop, type RandomCropOptions, randomResizedCrop } from "./image/crop";
 export type {
   Dataset,
@@ -36,11 +36,11 @@ export { createLoader, type Loader } from "./data/loader";
 export type { LoaderCursor, SkipCounts } from "./data/loader_cursor";
 export type { ImageTransform, LoaderOptions, Skip } from "./data/loader_options";
 export { type ManifestOptions, openManifest } from "./data/manifest";
-export { packPadded, packText } from "./data/pack_text";
+export { type PackedText, packPadded, packText } from "./text/pack_text";
 export { preprocess } from "./image/prepare";
 export { CounterRandom } from "./random";
 export { SampleError, type SkipReason } from "./sample_error";
-export { ClipTokenizer, type Tokenizer, tokenize } from "./data/tokenizer";
+export { ClipTokenizer, type Tokenizer, tokenize } from "./text/tokenizer";
 export { openWebDataset, type WebDatasetOptions } from "./data/webdataset";
 export { Device, type DeviceKind, type DeviceOptions } from "./device";
 export { EvaClipError } from "./errors";

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { clipVocabulary } from "../data/clip_vocabulary";
+import { clipVocabulary } from "../text/clip_vocabulary";
 import { readJson } from "../io/json_file";
 import { statIfThere } from "../io/model_path";
 import type { TensorSource } from "../io/tensor_source";

@@ -1,3 +1,5 @@
+import type { PackedText } from "../text/pack_text";
+
 /** What a batch remembers of one sample; the image itself is in the batch. */
 export interface BatchSample {
   /** Names the sample in its data set: a path, a manifest line, a key of a shard. */
@@ -9,16 +11,6 @@ export interface BatchSample {
   readonly captions: readonly string[];
   /** Index of the sample's class, where the data set has classes. */
   readonly label?: number;
-}
-
-/** Captions of several lengths one after another: cheaper than padded rows and, under causal attention, equal. */
-export interface PackedText {
-  /** [T] token ids, start and end of text included, then zeros up to a multiple of the bucket. */
-  readonly tokens: Int32Array;
-  /** [B + 1] where each caption starts; the last entry is the number of real tokens. */
-  readonly cuSeqlens: Int32Array;
-  /** [B] position of each caption's end of text. */
-  readonly textEnds: Int32Array;
 }
 
 /** One step's input: B images and B captions. */

@@ -7,7 +7,7 @@ import { type LoaderCursor, type SkipCounts, startCursor } from "./loader_cursor
 import { imageTransform, type LoaderOptions, ownOptions } from "./loader_options";
 import { mapInOrder, runAhead } from "./pipeline";
 import { prepareSample, type Step, stepsOf } from "./sample_preparation";
-import { clipTokenizer } from "./tokenizer";
+import { clipTokenizer } from "../text/tokenizer";
 
 /** Rejects when the signal is aborted; `release` takes the listener off again. */
 function whenAborted(signal: AbortSignal): { aborted: Promise<never>; release: () => void } {

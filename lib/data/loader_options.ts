@@ -20,7 +20,7 @@ import type { LoaderCursor } from "./loader_cursor";
 import { prepareImage } from "../image/prepare";
 import type { CounterRandom } from "../random";
 import type { SkipReason } from "../sample_error";
-import type { Tokenizer } from "./tokenizer";
+import type { Tokenizer } from "../text/tokenizer";
 
 /** Makes RGB [size, size, 3] of an image; every random choice must come from `random`, which is the sample's own. */
 export type ImageTransform = (image: ImageInput, size: number, random: CounterRandom) => Promise<Uint8Array>;

@@ -6,11 +6,11 @@ import { checkContent, samplesOf } from "./checked_dataset";
 import type { Dataset, Json, Sample } from "./dataset";
 import type { LoaderCursor } from "./loader_cursor";
 import type { ImageTransform, Skip } from "./loader_options";
-import { isTokenRow } from "./pack_text";
+import { isTokenRow } from "../text/pack_text";
 import { CounterRandom } from "../random";
 import { SampleError, skipReasonOf } from "../sample_error";
 import { systemTrouble, troubleError, whenFilesAreFree } from "./system_trouble";
-import type { Tokenizer } from "./tokenizer";
+import type { Tokenizer } from "../text/tokenizer";
 
 const CAPTION_STREAM = 1;
 const IMAGE_STREAM = 2;

@@ -1,5 +1,5 @@
 import { compileByShape } from "../compile";
-import { packText } from "../data/pack_text";
+import { packText } from "../text/pack_text";
 import type { Device } from "../device";
 import { HostTensor } from "../host_tensor";
 import type { ClipModel } from "../models/clip_model";

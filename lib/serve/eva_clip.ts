@@ -3,7 +3,7 @@ import type { LoadReport } from "../checkpoints/load_report";
 import type { ConfigSource } from "../checkpoints/resolve_config";
 import { writeWeights } from "../checkpoints/write_weights";
 import type { HeldImage, ImageInput } from "../image/image_input";
-import { clipTokenizer, type Tokenizer } from "../data/tokenizer";
+import { clipTokenizer, type Tokenizer } from "../text/tokenizer";
 import type { Device } from "../device";
 import { type Encoder, scoresOf } from "../eval/encoder";
 import { zeroShotWeights } from "../eval/zero_shot";

@@ -1,5 +1,5 @@
 import type { ConfigStatement } from "../checkpoints/resolve_config";
-import type { Tokenizer } from "../data/tokenizer";
+import type { Tokenizer } from "../text/tokenizer";
 import { Device, type DeviceKind } from "../device";
 import { EvaClipError } from "../errors";
 import type { WeightsChoice } from "../io/moving_average";

@@ -1,6 +1,6 @@
 import type { HeldImage } from "../image/image_input";
 import { prepareHeldImage } from "../image/prepare";
-import type { Tokenizer } from "../data/tokenizer";
+import type { Tokenizer } from "../text/tokenizer";
 import type { Device } from "../device";
 import type { Encoder } from "../eval/encoder";
 import { checkEmbedding, firstNotFinite, notFinite } from "../eval/finite";

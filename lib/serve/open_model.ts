@@ -12,7 +12,7 @@ import {
 import { configSource } from "../checkpoints/config_argument";
 import type { LoadReport } from "../checkpoints/load_report";
 import type { ConfigSource } from "../checkpoints/resolve_config";
-import type { Tokenizer } from "../data/tokenizer";
+import type { Tokenizer } from "../text/tokenizer";
 import { Device } from "../device";
 import type { ClipConfig } from "../models/clip_config";
 import { ClipModel, type ClipModelOptions } from "../models/clip_model";

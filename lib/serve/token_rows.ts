@@ -1,5 +1,5 @@
 import { describeValue, invalidArgument } from "../arguments";
-import { START_OF_TEXT, type Tokenizer } from "../data/tokenizer";
+import { START_OF_TEXT, type Tokenizer } from "../text/tokenizer";
 
 /** What the rows of tokens must fit. */
 export interface TokenLimits {

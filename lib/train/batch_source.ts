@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { anyFunction, checkArgument } from "../arguments";
-import type { PackedText } from "../data/batch";
+import type { PackedText } from "../text/pack_text";
 import { datasetArgument } from "../data/checked_dataset";
 import type { Dataset, Json } from "../data/dataset";
 import { createLoader } from "../data/loader";

@@ -5,7 +5,7 @@ import type { Batch } from "../../lib/data/batch";
 import type { Dataset } from "../../lib/data/dataset";
 import { createLoader } from "../../lib/data/loader";
 import type { LoaderOptions } from "../../lib/data/loader_options";
-import { clipTokenizer } from "../../lib/data/tokenizer";
+import { clipTokenizer } from "../../lib/text/tokenizer";
 import { openWebDataset } from "../../lib/data/webdataset";
 import { eventLoopHeldMs } from "../support/event_loop";
 import { collect, numberedDataset, png, tar, temporaryFolder, writeFiles } from "./sample_files";

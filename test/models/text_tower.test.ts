@@ -1,6 +1,6 @@
 import { compile, spec } from "../../lib/compile";
-import type { PackedText } from "../../lib/data/batch";
-import { packPadded } from "../../lib/data/pack_text";
+import type { PackedText } from "../../lib/text/pack_text";
+import { packPadded } from "../../lib/text/pack_text";
 import { Device } from "../../lib/device";
 import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";

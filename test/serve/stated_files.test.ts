@@ -2,7 +2,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClipTokenizer, EvaClip, type LoadOptions, writeWeights } from "../../lib";
-import { clipVocabulary } from "../../lib/data/clip_vocabulary";
+import { clipVocabulary } from "../../lib/text/clip_vocabulary";
 import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import { relativeError } from "../support/numbers";
 

@@ -1,4 +1,4 @@
-import { tokenize } from "../../lib/data/tokenizer";
+import { tokenize } from "../../lib/text/tokenizer";
 import { tokenRows } from "../../lib/serve/token_rows";
 
 const limits = { contextLength: 6, vocabulary: 32 };

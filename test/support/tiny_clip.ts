@@ -1,6 +1,6 @@
-import { packText } from "../../lib/data/pack_text";
+import { packText } from "../../lib/text/pack_text";
 import { CounterRandom } from "../../lib/random";
-import type { Tokenizer } from "../../lib/data/tokenizer";
+import type { Tokenizer } from "../../lib/text/tokenizer";
 import type { Device } from "../../lib/device";
 import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";

@@ -7,7 +7,7 @@ import { splitDataSet } from "../../../examples/emoji/split";
 import { testCosines } from "../../../examples/emoji/tester";
 import { startTraining } from "../../../examples/emoji/trainer";
 import { Vocabulary } from "../../../examples/emoji/vocabulary";
-import { clipTokenizer } from "../../../lib/data/tokenizer";
+import { clipTokenizer } from "../../../lib/text/tokenizer";
 import { Device } from "../../../lib/device";
 import { parseClipConfig } from "../../../lib/models/clip_config";
 import { ClipModel } from "../../../lib/models/clip_model";

@@ -1,8 +1,17 @@
 import { z } from "zod";
 import { checkArgument, invalidArgument, positiveInteger } from "../arguments";
 import { holds } from "../host_tensor";
-import type { PackedText } from "./batch";
-import { LARGEST_TEXT_BUCKET } from "../text/limits";
+import { LARGEST_TEXT_BUCKET } from "./limits";
+
+/** Captions of several lengths one after another: cheaper than padded rows and, under causal attention, equal. */
+export interface PackedText {
+  /** [T] token ids, start and end of text included, then zeros up to a multiple of the bucket. */
+  readonly tokens: Int32Array;
+  /** [B + 1] where each caption starts; the last entry is the number of real tokens. */
+  readonly cuSeqlens: Int32Array;
+  /** [B] position of each caption's end of text. */
+  readonly textEnds: Int32Array;
+}
 
 const bucketSchema = positiveInteger.max(LARGEST_TEXT_BUCKET);
 const LARGEST_ID = 2 ** 31 - 1;

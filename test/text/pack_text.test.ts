@@ -1,5 +1,5 @@
-import { packPadded, packText } from "../../lib/data/pack_text";
-import { clipTokenizer, tokenize } from "../../lib/data/tokenizer";
+import { packPadded, packText } from "../../lib/text/pack_text";
+import { clipTokenizer, tokenize } from "../../lib/text/tokenizer";
 
 describe("packText", () => {
   test("lays rows end to end and rounds up to the bucket", () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fixText } from "../../lib/data/fix_text/fix_text";
-import { ClipTokenizer, clipTokenizer, END_OF_TEXT, START_OF_TEXT, tokenize } from "../../lib/data/tokenizer";
+import { fixText } from "../../lib/text/fix_text/fix_text";
+import { ClipTokenizer, clipTokenizer, END_OF_TEXT, START_OF_TEXT, tokenize } from "../../lib/text/tokenizer";
 import { eventLoopHeldMs } from "../support/event_loop";
 
 interface Fixture {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { checkArgument, invalidArgument, listOf, text } from "../arguments";
 import { cleanCaption, startOf } from "./clean_caption";
-import { LONGEST_CONTEXT, SHORTEST_CONTEXT } from "../text/limits";
+import { LONGEST_CONTEXT, SHORTEST_CONTEXT } from "./limits";
 
 export const START_OF_TEXT = 49_406;
 export const END_OF_TEXT = 49_407;
