@@ -18,7 +18,7 @@ export {
   spec,
   type TensorSpec,
 } from "./compile";
-export type { Batch, BatchSample } from "./data/batch";
+export type { Batch, BatchSample } from "./data/loader/batch";
 export { centerCrop, type RandomCropOptions, randomResizedCrop } from "./image/crop";
 export type {
   Dataset,
@@ -30,18 +30,18 @@ export type {
   SampleContent,
 } from "./data/dataset";
 export { decodeImage, type ImageInput, type RawImage } from "./image/decode";
-export { type FolderDataset, openClassFolder, openImageFolder } from "./data/image_folder";
-export { indexedDataset } from "./data/indexed_dataset";
-export { createLoader, type Loader } from "./data/loader";
-export type { LoaderCursor, SkipCounts } from "./data/loader_cursor";
-export type { ImageTransform, LoaderOptions, Skip } from "./data/loader_options";
-export { type ManifestOptions, openManifest } from "./data/manifest";
+export { type FolderDataset, openClassFolder, openImageFolder } from "./data/sources/image_folder";
+export { indexedDataset } from "./data/sources/indexed_dataset";
+export { createLoader, type Loader } from "./data/loader/loader";
+export type { LoaderCursor, SkipCounts } from "./data/loader/loader_cursor";
+export type { ImageTransform, LoaderOptions, Skip } from "./data/loader/loader_options";
+export { type ManifestOptions, openManifest } from "./data/sources/manifest";
 export { type PackedText, packPadded, packText } from "./text/pack_text";
 export { preprocess } from "./image/prepare";
 export { CounterRandom } from "./random";
 export { SampleError, type SkipReason } from "./sample_error";
 export { ClipTokenizer, type Tokenizer, tokenize } from "./text/tokenizer";
-export { openWebDataset, type WebDatasetOptions } from "./data/webdataset";
+export { openWebDataset, type WebDatasetOptions } from "./data/sources/webdataset/webdataset";
 export { Device, type DeviceKind, type DeviceOptions } from "./device";
 export { EvaClipError } from "./errors";
 export type { Encoder } from "./eval/encoder";

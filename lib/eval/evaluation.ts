@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import { abortSignal, anyFunction, describeValue, positiveInteger } from "../arguments";
-import type { Batch } from "../data/batch";
+import type { Batch } from "../data/loader/batch";
 import type { Dataset } from "../data/dataset";
-import { createLoader } from "../data/loader";
+import { createLoader } from "../data/loader/loader";
 import { EvaClipError } from "../errors";
 import { CLIP_PREPROCESSING, describePreprocessing } from "../image/preprocessing";
 import { throwIfAborted } from "../abortable";

@@ -1,5 +1,5 @@
 import { listOf, options, ownArgument, text } from "../arguments";
-import type { Batch } from "../data/batch";
+import type { Batch } from "../data/loader/batch";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import { throwIfAborted } from "../abortable";

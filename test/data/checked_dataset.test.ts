@@ -1,9 +1,9 @@
 import { runInNewContext } from "node:vm";
-import type { Batch } from "../../lib/data/batch";
+import type { Batch } from "../../lib/data/loader/batch";
 import type { Dataset, IndexedSource, Json } from "../../lib/data/dataset";
-import { indexedDataset } from "../../lib/data/indexed_dataset";
-import { createLoader } from "../../lib/data/loader";
-import type { LoaderOptions } from "../../lib/data/loader_options";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
+import { createLoader } from "../../lib/data/loader/loader";
+import type { LoaderOptions } from "../../lib/data/loader/loader_options";
 import { SampleError } from "../../lib/sample_error";
 import { collect, numberedDataset } from "./sample_files";
 

@@ -1,4 +1,4 @@
-import { indexedDataset } from "../../lib/data/indexed_dataset";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
 import { SampleError } from "../../lib/sample_error";
 import type { Encoder } from "../../lib/eval/encoder";
 import { evaluateRetrieval } from "../../lib/eval/retrieval";

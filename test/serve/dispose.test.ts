@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { indexedDataset } from "../../lib/data/indexed_dataset";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
 import { Device } from "../../lib/device";
 import { evaluateRetrieval } from "../../lib/eval/retrieval";
 import { evaluateZeroShot } from "../../lib/eval/zero_shot";

@@ -2,7 +2,7 @@ import { finished } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { parse } from "csv-parse";
-import { shortened } from "../arguments";
+import { shortened } from "../../arguments";
 import { decodeUtf8, parsePythonJson } from "./parse_json";
 
 /** A row of a table: its line, counted from 1, and its fields; none where the line is not UTF-8. */

@@ -10,17 +10,17 @@ import {
   ownArgument,
   positiveInteger,
   wholeNumber,
-} from "../arguments";
-import { CLIP_PREPROCESSING, type Preprocessing, preprocessConfig } from "../image/preprocessing";
-import { datasetArgument } from "./checked_dataset";
-import { randomResizedCrop } from "../image/crop";
-import type { Dataset } from "./dataset";
-import { decodeImage, type ImageInput, imageSize } from "../image/decode";
+} from "../../arguments";
+import { CLIP_PREPROCESSING, type Preprocessing, preprocessConfig } from "../../image/preprocessing";
+import { datasetArgument } from "../checked_dataset";
+import { randomResizedCrop } from "../../image/crop";
+import type { Dataset } from "../dataset";
+import { decodeImage, type ImageInput, imageSize } from "../../image/decode";
 import type { LoaderCursor } from "./loader_cursor";
-import { prepareImage } from "../image/prepare";
-import type { CounterRandom } from "../random";
-import type { SkipReason } from "../sample_error";
-import type { Tokenizer } from "../text/tokenizer";
+import { prepareImage } from "../../image/prepare";
+import type { CounterRandom } from "../../random";
+import type { SkipReason } from "../../sample_error";
+import type { Tokenizer } from "../../text/tokenizer";
 
 /** Makes RGB [size, size, 3] of an image; every random choice must come from `random`, which is the sample's own. */
 export type ImageTransform = (image: ImageInput, size: number, random: CounterRandom) => Promise<Uint8Array>;

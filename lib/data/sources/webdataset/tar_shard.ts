@@ -1,4 +1,4 @@
-import { readData } from "./decompressed";
+import { readData } from "../decompressed";
 import { isTarHeader, type TarMember, tarMembers } from "./tar_reader";
 
 /** Files of a shard that share a name, by extension in lower case: `000123.jpg` and `000123.txt`. */

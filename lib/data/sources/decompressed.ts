@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import { createGunzip } from "node:zlib";
 import { Decompress } from "fzstd";
-import { openRegularFile } from "../io/regular_file";
-import { whenFilesAreFree } from "./system_trouble";
+import { openRegularFile } from "../../io/regular_file";
+import { whenFilesAreFree } from "../system_trouble";
 
 /** What files begin with: the format's name, its first bytes, and what to do where it cannot be read here. */
 const FORMATS: readonly (readonly [name: string, start: string, advice?: string])[] = [

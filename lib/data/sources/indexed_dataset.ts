@@ -7,11 +7,11 @@ import {
   ownArgument,
   text,
   wholeNumber,
-} from "../arguments";
-import { EvaClipError } from "../errors";
-import { indexedSample } from "./checked_dataset";
-import type { Dataset, EpochRequest, IndexedSource, Json, Sample } from "./dataset";
-import { permute } from "../random";
+} from "../../arguments";
+import { EvaClipError } from "../../errors";
+import { indexedSample } from "../checked_dataset";
+import type { Dataset, EpochRequest, IndexedSource, Json, Sample } from "../dataset";
+import { permute } from "../../random";
 
 function startOf(position: Json | undefined, size: number): number {
   const start = position ?? 0;

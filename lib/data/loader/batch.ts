@@ -1,4 +1,4 @@
-import type { PackedText } from "../text/pack_text";
+import type { PackedText } from "../../text/pack_text";
 
 /** What a batch remembers of one sample; the image itself is in the batch. */
 export interface BatchSample {

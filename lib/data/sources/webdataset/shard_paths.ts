@@ -1,9 +1,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { EvaClipError } from "../errors";
-import { readError, shownPath } from "../io/regular_file";
+import { EvaClipError } from "../../../errors";
+import { readError, shownPath } from "../../../io/regular_file";
 import { expandBraces } from "./brace_expansion";
-import { entryAt, requireDataPath } from "./data_path";
+import { entryAt, requireDataPath } from "../data_path";
 
 const SHARD_NAME = /\.(tar(\.(gz|zst|zstd|bz2|xz|lz4))?|tgz|tzst|tbz2?|txz)$/i;
 

@@ -1,7 +1,7 @@
 import { opendir, realpath, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { EvaClipError } from "../errors";
-import { readError } from "../io/regular_file";
+import { EvaClipError } from "../../errors";
+import { readError } from "../../io/regular_file";
 
 /**
  * Extensions of the files taken for images, also those of formats that are not read: each of these is a sample that the

@@ -8,19 +8,19 @@ import {
   pathText,
   positiveInteger,
   text,
-} from "../arguments";
-import { EvaClipError } from "../errors";
-import { isFaultOfFile } from "../io/file_error";
-import { shownPath } from "../io/regular_file";
-import { anotherRunError } from "./loader_cursor";
-import { missingPathError } from "./data_path";
-import type { Dataset, EpochRequest, Json, Sample, SampleContent } from "./dataset";
-import { CounterRandom, permute } from "../random";
-import { SampleError } from "../sample_error";
+} from "../../../arguments";
+import { EvaClipError } from "../../../errors";
+import { isFaultOfFile } from "../../../io/file_error";
+import { shownPath } from "../../../io/regular_file";
+import { anotherRunError } from "../../loader/loader_cursor";
+import { missingPathError } from "../data_path";
+import type { Dataset, EpochRequest, Json, Sample, SampleContent } from "../../dataset";
+import { CounterRandom, permute } from "../../../random";
+import { SampleError } from "../../../sample_error";
 import { ShardContent } from "./shard_content";
 import { shardsOf } from "./shard_paths";
 import { shuffleWindows } from "./shuffle_window";
-import { systemTrouble, troubleError } from "./system_trouble";
+import { systemTrouble, troubleError } from "../../system_trouble";
 import { readShard, type ShardSample } from "./tar_shard";
 
 export interface WebDatasetOptions {

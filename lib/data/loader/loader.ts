@@ -2,12 +2,12 @@ import { availableParallelism } from "node:os";
 import { performance } from "node:perf_hooks";
 import type { Batch } from "./batch";
 import { assembleBatches, type BatchedAt } from "./batch_assembly";
-import type { Dataset } from "./dataset";
+import type { Dataset } from "../dataset";
 import { type LoaderCursor, type SkipCounts, startCursor } from "./loader_cursor";
 import { imageTransform, type LoaderOptions, ownOptions } from "./loader_options";
 import { mapInOrder, runAhead } from "./pipeline";
 import { prepareSample, type Step, stepsOf } from "./sample_preparation";
-import { clipTokenizer } from "../text/tokenizer";
+import { clipTokenizer } from "../../text/tokenizer";
 
 /** Rejects when the signal is aborted; `release` takes the listener off again. */
 function whenAborted(signal: AbortSignal): { aborted: Promise<never>; release: () => void } {

@@ -1,16 +1,16 @@
-import { describeValue, invalidArgument } from "../arguments";
-import type { EvaClipError } from "../errors";
-import { shownPath } from "../io/regular_file";
+import { describeValue, invalidArgument } from "../../arguments";
+import type { EvaClipError } from "../../errors";
+import { shownPath } from "../../io/regular_file";
 import type { BatchSample } from "./batch";
-import { checkContent, samplesOf } from "./checked_dataset";
-import type { Dataset, Json, Sample } from "./dataset";
+import { checkContent, samplesOf } from "../checked_dataset";
+import type { Dataset, Json, Sample } from "../dataset";
 import type { LoaderCursor } from "./loader_cursor";
 import type { ImageTransform, Skip } from "./loader_options";
-import { isTokenRow } from "../text/pack_text";
-import { CounterRandom } from "../random";
-import { SampleError, skipReasonOf } from "../sample_error";
-import { systemTrouble, troubleError, whenFilesAreFree } from "./system_trouble";
-import type { Tokenizer } from "../text/tokenizer";
+import { isTokenRow } from "../../text/pack_text";
+import { CounterRandom } from "../../random";
+import { SampleError, skipReasonOf } from "../../sample_error";
+import { systemTrouble, troubleError, whenFilesAreFree } from "../system_trouble";
+import type { Tokenizer } from "../../text/tokenizer";
 
 const CAPTION_STREAM = 1;
 const IMAGE_STREAM = 2;

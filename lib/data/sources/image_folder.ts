@@ -1,13 +1,13 @@
 import { extname, join } from "node:path";
 import { z } from "zod";
-import { checkArgument, options as optionsSchema, ownArgument, pathText, text } from "../arguments";
-import { EvaClipError } from "../errors";
-import { readError, readRegularFile } from "../io/regular_file";
-import type { Dataset } from "./dataset";
+import { checkArgument, options as optionsSchema, ownArgument, pathText, text } from "../../arguments";
+import { EvaClipError } from "../../errors";
+import { readError, readRegularFile } from "../../io/regular_file";
+import type { Dataset } from "../dataset";
 import { type LeftOut, LeftOutCounts, listFolder, listImages } from "./image_files";
 import { indexedDataset } from "./indexed_dataset";
 import { decodeUtf8 } from "./parse_json";
-import { SampleError } from "../sample_error";
+import { SampleError } from "../../sample_error";
 
 /** A data set of files, and what else was in their folder. */
 export interface FolderDataset extends Dataset {

@@ -1,6 +1,6 @@
-import type { SampleContent } from "./dataset";
-import { decodeUtf8, parsePythonJson } from "./parse_json";
-import { SampleError } from "../sample_error";
+import type { SampleContent } from "../../dataset";
+import { decodeUtf8, parsePythonJson } from "../parse_json";
+import { SampleError } from "../../../sample_error";
 import type { ShardSample } from "./tar_shard";
 
 function extensionsIn(keys: string): string[] {

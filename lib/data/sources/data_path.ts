@@ -1,8 +1,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
-import { EvaClipError } from "../errors";
-import { readError, shownPath } from "../io/regular_file";
-import { suggestionFor } from "../suggestion";
+import { EvaClipError } from "../../errors";
+import { readError, shownPath } from "../../io/regular_file";
+import { suggestionFor } from "../../suggestion";
 
 const TABLE_ADVICE = "write its rows as JSON lines, or its images as WebDataset shards";
 const IMAGES_ADVICE = "write its images as WebDataset shards";

@@ -1,7 +1,7 @@
-import { describeValue, reading } from "../arguments";
-import { EvaClipError } from "../errors";
-import type { Json } from "./dataset";
-import type { SkipReason } from "../sample_error";
+import { describeValue, reading } from "../../arguments";
+import { EvaClipError } from "../../errors";
+import type { Json } from "../dataset";
+import type { SkipReason } from "../../sample_error";
 
 export type SkipCounts = Readonly<Partial<Record<SkipReason, number>>>;
 

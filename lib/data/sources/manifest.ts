@@ -1,14 +1,14 @@
 import { dirname, extname, resolve } from "node:path";
-import { checkArgument, options as optionsOf, ownArgument, pathText, shortened, text } from "../arguments";
-import { EvaClipError } from "../errors";
-import { shownPath } from "../io/regular_file";
+import { checkArgument, options as optionsOf, ownArgument, pathText, shortened, text } from "../../arguments";
+import { EvaClipError } from "../../errors";
+import { shownPath } from "../../io/regular_file";
 import { entryAt, missingPathError, requireDataPath } from "./data_path";
-import type { Dataset } from "./dataset";
+import type { Dataset } from "../dataset";
 import { readData } from "./decompressed";
-import { schemeOf } from "../image/image_input";
+import { schemeOf } from "../../image/image_input";
 import { indexedDataset } from "./indexed_dataset";
-import { SampleError } from "../sample_error";
-import { systemTrouble, troubleError } from "./system_trouble";
+import { SampleError } from "../../sample_error";
+import { systemTrouble, troubleError } from "../system_trouble";
 import { delimitedRows, jsonLines, LineError, type TextRow } from "./text_rows";
 
 export interface ManifestOptions {

@@ -1,12 +1,12 @@
 import { types } from "node:util";
-import { describeValue } from "../arguments";
-import { EvaClipError } from "../errors";
-import { sharedArray } from "../host_tensor";
+import { describeValue } from "../../arguments";
+import { EvaClipError } from "../../errors";
+import { sharedArray } from "../../host_tensor";
 import type { Batch } from "./batch";
-import type { Json } from "./dataset";
+import type { Json } from "../dataset";
 import type { LoaderCursor } from "./loader_cursor";
 import type { LoaderOptions, Skip } from "./loader_options";
-import { type PackedText, packText } from "../text/pack_text";
+import { type PackedText, packText } from "../../text/pack_text";
 import type { Prepared, Row } from "./sample_preparation";
 
 /** A batch and the cursor just after it. */

@@ -1,4 +1,4 @@
-import { invalidArgument, shortened } from "../arguments";
+import { invalidArgument, shortened } from "../../../arguments";
 
 const GREATEST_EXPANSION = 1_000_000;
 /** Longest pattern, which also bounds how deep braces may be. */
