@@ -16,7 +16,7 @@ import {
   spec,
 } from "../lib";
 import { CounterRandom } from "../lib/random";
-import { initializeModel } from "../lib/train/initialize";
+import { initializeModel } from "../lib/weights/initialize";
 import { TrainingStep } from "../lib/train/training_step";
 import { captionLengths } from "./captions";
 import { median } from "./comparison";

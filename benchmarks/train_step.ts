@@ -16,7 +16,7 @@ import { AdamW } from "../lib/optim/adamw";
 import { Lamb } from "../lib/optim/lamb";
 import { parameterRules } from "../lib/optim/parameter_groups";
 import type { TrainingBatch } from "../lib/train/batch_source";
-import { initializeModel } from "../lib/train/initialize";
+import { initializeModel } from "../lib/weights/initialize";
 import { TrainingStep } from "../lib/train/training_step";
 import { compare, printRows } from "./comparison";
 import { peerForms, startTrainingPeer } from "./peer";

@@ -1,15 +1,15 @@
 // The public names, nothing else.
-export type { ConfigFields } from "./checkpoints/config_fields";
-export { type InferredConfig, inferConfig } from "./checkpoints/infer_config";
-export type { LayoutName, StoredLayout } from "./checkpoints/layout";
-export { layoutNames } from "./checkpoints/layouts/all_layouts";
-export type { LoadWeightsOptions } from "./checkpoints/load_plan";
-export type { LoadReport, Origin, ParameterOrigin } from "./checkpoints/load_report";
-export { loadWeights } from "./checkpoints/load_weights";
-export { recogniseLayout } from "./checkpoints/recognise_layout";
-export { type ConfigSource, type ConfigStatement, resolveConfig } from "./checkpoints/resolve_config";
-export type { WeightType } from "./checkpoints/weight_type";
-export { type WriteWeightsOptions, writeWeights } from "./checkpoints/write_weights";
+export type { ConfigFields } from "./weights/config/config_fields";
+export { type InferredConfig, inferConfig } from "./weights/config/infer_config";
+export type { LayoutName, StoredLayout } from "./weights/layouts/layout";
+export { layoutNames } from "./weights/layouts/all_layouts";
+export type { LoadWeightsOptions } from "./weights/load_plan";
+export type { LoadReport, Origin, ParameterOrigin } from "./weights/load_report";
+export { loadWeights } from "./weights/load_weights";
+export { detectLayout } from "./weights/layouts/detect_layout";
+export { type ConfigSource, type ConfigStatement, resolveConfig } from "./weights/config/resolve_config";
+export type { WeightType } from "./weights/weight_type";
+export { type WriteWeightsOptions, writeWeights } from "./weights/write_weights";
 export {
   type CompileOptions,
   compile,
@@ -97,7 +97,7 @@ export {
   type TrainingBatch,
 } from "./train/batch_source";
 export { readCheckpoint, type TrainerState, writeCheckpoint } from "./train/checkpoint";
-export { allocateModel, initializeModel } from "./train/initialize";
+export { allocateModel, initializeModel } from "./weights/initialize";
 export {
   type Initialization,
   type InitializationSource,
@@ -105,8 +105,8 @@ export {
   type ParameterStart,
   type Pretrained,
   type PretrainedWeights,
-} from "./train/pretrained";
-export { TOWER_SKIP_LIST } from "./train/tower_skip_list";
+} from "./weights/pretrained";
+export { TOWER_SKIP_LIST } from "./weights/tower_skip_list";
 export { TrainingRun, type TrainOptions, type TrainResult, train } from "./train/train";
 export type { PatchDropout, TrainConfig } from "./train/train_config";
 export type { TrainEvent } from "./train/train_events";

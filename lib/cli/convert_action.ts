@@ -1,5 +1,5 @@
 import { invalidArgument } from "../arguments";
-import { ownLayout } from "../checkpoints/write_weights";
+import { ownLayout } from "../weights/write_weights";
 import { ClipModel, Device, type LoadReport, writeWeights } from "../index";
 import { ModelFile } from "../serve/model_files";
 import type { ConvertFlags } from "./convert_command";

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { LayoutName } from "../checkpoints/layout";
-import { layoutNames } from "../checkpoints/layouts/all_layouts";
-import type { WeightType } from "../checkpoints/weight_type";
+import type { LayoutName } from "../weights/layouts/layout";
+import { layoutNames } from "../weights/layouts/all_layouts";
+import type { WeightType } from "../weights/weight_type";
 import { outputPath } from "./flags";
 import { addStatementFlags, type StatementFlags } from "./model_commands";
 

@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import { LARGEST_IMAGE_SIZE } from "../image/image_size";
 import { LARGEST_TEXT_BUCKET, LONGEST_CONTEXT, SHORTEST_CONTEXT } from "../text/limits";
-import { TOWER_SKIP_LIST } from "../train/tower_skip_list";
+import { TOWER_SKIP_LIST } from "../weights/tower_skip_list";
 import {
   addDatasetFlags,
   addDeviceFlags,

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { ConfigFields } from "../checkpoints/config_fields";
-import { withFields } from "../checkpoints/config_fields";
+import type { ConfigFields } from "../weights/config/config_fields";
+import { withFields } from "../weights/config/config_fields";
 import {
   type ClipConfig,
   ClipModel,

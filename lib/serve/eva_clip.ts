@@ -1,7 +1,7 @@
 import { anyFunction, checkArgument, ownArgument, pathText } from "../arguments";
-import type { LoadReport } from "../checkpoints/load_report";
-import type { ConfigSource } from "../checkpoints/resolve_config";
-import { writeWeights } from "../checkpoints/write_weights";
+import type { LoadReport } from "../weights/load_report";
+import type { ConfigSource } from "../weights/config/resolve_config";
+import { writeWeights } from "../weights/write_weights";
 import type { HeldImage, ImageInput } from "../image/image_input";
 import { clipTokenizer, type Tokenizer } from "../text/tokenizer";
 import type { Device } from "../device";

@@ -1,4 +1,4 @@
-import type { ConfigStatement } from "../checkpoints/resolve_config";
+import type { ConfigStatement } from "../weights/config/resolve_config";
 import type { Tokenizer } from "../text/tokenizer";
 import { Device, type DeviceKind } from "../device";
 import { EvaClipError } from "../errors";

@@ -1,10 +1,10 @@
-import { isDerived, type StoredLayout } from "../checkpoints/layout";
-import { planLoad } from "../checkpoints/load_plan";
-import type { LoadReport } from "../checkpoints/load_report";
-import { carryOutLoad } from "../checkpoints/load_weights";
-import { recogniseLayout } from "../checkpoints/recognise_layout";
-import { type ConfigSource, type ConfigStatement, resolveConfig } from "../checkpoints/resolve_config";
-import { STORED_TYPES, type WeightType } from "../checkpoints/weight_type";
+import { isDerived, type StoredLayout } from "../weights/layouts/layout";
+import { planLoad } from "../weights/load_plan";
+import type { LoadReport } from "../weights/load_report";
+import { carryOutLoad } from "../weights/load_weights";
+import { detectLayout } from "../weights/layouts/detect_layout";
+import { type ConfigSource, type ConfigStatement, resolveConfig } from "../weights/config/resolve_config";
+import { STORED_TYPES, type WeightType } from "../weights/weight_type";
 import type { Device } from "../device";
 import type { HostTensor } from "../host_tensor";
 import type { WeightsChoice } from "../io/moving_average";
@@ -14,8 +14,8 @@ import type { ClipModel } from "../models/clip_model";
 import { modelConfig } from "../models/known_models";
 import { initializeParameters } from "../nn/initialize_parameters";
 import type { Parameter } from "../parameter";
-import { allocateModel } from "../train/initialize";
-import { openWeights } from "../train/open_weights";
+import { allocateModel } from "../weights/initialize";
+import { openWeights } from "../weights/open_weights";
 import type { ModelType } from "./eva_clip_options";
 
 /** @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` or `ERR_EVACLIP_INVALID_CONFIG` */
@@ -46,7 +46,7 @@ export class ModelFile implements AsyncDisposable {
     };
     const source = await openWeights(path, { ema });
     try {
-      const stored = recogniseLayout(source.tensors.keys(), source.path);
+      const stored = detectLayout(source.tensors.keys(), source.path);
       return new ModelFile(source, stored, await resolveConfig(source, stored, statement));
     } catch (error) {
       await source.close();

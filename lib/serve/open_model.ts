@@ -9,15 +9,15 @@ import {
   pathText,
   positiveInteger,
 } from "../arguments";
-import { configSource } from "../checkpoints/config_argument";
-import type { LoadReport } from "../checkpoints/load_report";
-import type { ConfigSource } from "../checkpoints/resolve_config";
+import { configSource } from "../weights/config/config_argument";
+import type { LoadReport } from "../weights/load_report";
+import type { ConfigSource } from "../weights/config/resolve_config";
 import type { Tokenizer } from "../text/tokenizer";
 import { Device } from "../device";
 import type { ClipConfig } from "../models/clip_config";
 import { ClipModel, type ClipModelOptions } from "../models/clip_model";
 import { checkTokenizer } from "../models/stated_tokenizer";
-import { initializeModel } from "../train/initialize";
+import { initializeModel } from "../weights/initialize";
 import {
   type CreateOptions,
   type LoadOptions,

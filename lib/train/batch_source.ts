@@ -8,7 +8,7 @@ import type { LoaderCursor } from "../data/loader/loader_cursor";
 import type { LoaderOptions } from "../data/loader/loader_options";
 import { EvaClipError } from "../errors";
 import type { HostTensor } from "../host_tensor";
-import type { RunSettings } from "./trainer_state";
+import type { RunSettings } from "../weights/checkpoint/trainer_state";
 
 /** One step's input: B images and B captions. */
 export interface TrainingBatch extends PackedText {

@@ -11,8 +11,8 @@ import {
   namedLatest,
   newestCheckpoint,
   setLatest,
-} from "./checkpoint_folder";
-import { readTrainerState, type TrainerState } from "./trainer_state";
+} from "../weights/checkpoint/checkpoint_folder";
+import { readTrainerState, type TrainerState } from "../weights/checkpoint/trainer_state";
 
 const RECORD_FILE = "run.json";
 

@@ -3,12 +3,12 @@ import type { Json } from "../data/dataset";
 import { EvaClipError } from "../errors";
 import type { BatchSource, BatchStream } from "./batch_source";
 import { readCheckpoint } from "./checkpoint";
-import { findCheckpoint } from "./checkpoint_folder";
+import { findCheckpoint } from "../weights/checkpoint/checkpoint_folder";
 import { expectNoMetrics } from "./metrics_file";
 import { damagedCheckpoint, latestOfRun, type RunStart, startFresh, startFrom } from "./run_record";
 import { compareSettings, settingsOf } from "./run_settings";
 import type { TrainConfig, TrainOptions } from "./train_config";
-import { readTrainerState, type TrainerState } from "./trainer_state";
+import { readTrainerState, type TrainerState } from "../weights/checkpoint/trainer_state";
 
 /** What a run starts with, once everything is checked and nothing but the model in memory has changed. */
 export interface TrainingStart {

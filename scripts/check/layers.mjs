@@ -24,7 +24,6 @@ const LAYERS = [
   ["eval"],
   ["clip"],
   ["weights"],
-  ["checkpoints"],
   ["models", "losses", "optim", "data"],
   ["nn", "image", "text"],
   ["ops"],

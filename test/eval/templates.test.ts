@@ -1,4 +1,4 @@
-import { layoutNames } from "../../lib/checkpoints/layouts/all_layouts";
+import { layoutNames } from "../../lib/weights/layouts/all_layouts";
 import {
   fillTemplates,
   OPENAI_IMAGENET_TEMPLATES,

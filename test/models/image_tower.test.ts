@@ -6,7 +6,7 @@ import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_con
 import { ClipModel } from "../../lib/models/clip_model";
 import { initializeParameters } from "../../lib/nn/initialize_parameters";
 import { keptCount } from "../../lib/nn/token_drop";
-import { initializeModel } from "../../lib/train/initialize";
+import { initializeModel } from "../../lib/weights/initialize";
 import { relativeError } from "../parity/relative_error";
 
 const [BATCH, SIZE, PATCHES, EMBED] = [3, 32, 16, 24];

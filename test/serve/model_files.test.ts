@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { writeWeights } from "../../lib/checkpoints/write_weights";
+import { writeWeights } from "../../lib/weights/write_weights";
 import { Device } from "../../lib/device";
 import { ClipModel } from "../../lib/models/clip_model";
 import { ModelFile } from "../../lib/serve/model_files";
-import { initializeModel } from "../../lib/train/initialize";
+import { initializeModel } from "../../lib/weights/initialize";
 import { contentOf } from "../support/tiny_clip";
 import { tinyConfigs, tinyModel } from "../support/tiny_models";
 

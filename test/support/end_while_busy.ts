@@ -11,7 +11,7 @@ import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
 import { Parameter } from "../../lib/parameter";
 import { EvaClip } from "../../lib/serve/eva_clip";
-import { initializeModel } from "../../lib/train/initialize";
+import { initializeModel } from "../../lib/weights/initialize";
 import { tinyConfig, tinyTokenizer } from "./tiny_clip";
 
 const [way = "exit", moment = "run", after = "60"]: string[] = workerData ?? process.argv.slice(2);

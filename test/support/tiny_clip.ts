@@ -11,7 +11,7 @@ import type { Optimizer } from "../../lib/optim/optimizer";
 import { parameterRules } from "../../lib/optim/parameter_groups";
 import { type TowerLocks, unlockedParameters } from "../../lib/optim/tower_locks";
 import type { TrainingBatch } from "../../lib/train/batch_source";
-import { initializeModel } from "../../lib/train/initialize";
+import { initializeModel } from "../../lib/weights/initialize";
 
 /** An EVA-02 small enough for a step of a few milliseconds. */
 export const tinyConfig: ClipConfigInput = {
