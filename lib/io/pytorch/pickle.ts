@@ -1,4 +1,4 @@
-import type { Fail } from "./checkpoint_error";
+import type { Fail } from "../checkpoint_error";
 import { PickleCursor } from "./pickle_cursor";
 import { type PickleDialect, PickleGlobal, PickleList, PickleObject, type PickleValue } from "./pickle_value";
 

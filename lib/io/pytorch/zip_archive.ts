@@ -1,8 +1,8 @@
 import type { FileHandle } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { crc32 } from "node:zlib";
-import type { Fail } from "./checkpoint_error";
-import type { MappedFile } from "./mapped_file";
+import type { Fail } from "../checkpoint_error";
+import type { MappedFile } from "../mapped_file";
 
 /** Where an entry's bytes lie in the file. */
 export interface ZipEntry {

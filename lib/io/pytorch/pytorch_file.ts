@@ -1,14 +1,14 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { EvaClipError } from "../errors";
-import { type Fail, failAbout } from "./checkpoint_error";
-import { FORMAT_BYTES, foreignFormat } from "./foreign_format";
-import { MappedFile } from "./mapped_file";
-import { statModelFile } from "./model_path";
-import type { WeightsChoice } from "./moving_average";
+import { EvaClipError } from "../../errors";
+import { type Fail, failAbout } from "../checkpoint_error";
+import { FORMAT_BYTES, foreignFormat } from "../foreign_format";
+import { MappedFile } from "../mapped_file";
+import { statModelFile } from "../model_path";
+import type { WeightsChoice } from "../moving_average";
 import { unpickle } from "./pickle";
 import { type PickledTensor, pytorchDialect, STORED_DTYPES } from "./pytorch_globals";
 import { findStateDict } from "./pytorch_state_dict";
-import { elementBytes, type StoredTensor, type TensorSource } from "./tensor_source";
+import { elementBytes, type StoredTensor, type TensorSource } from "../tensor_source";
 import { checkEntry, readEntry, readRange, readZipArchive, type ZipEntry } from "./zip_archive";
 
 /** A checkpoint's pickle describes tensors, at a few hundred bytes each; their values lie outside it. */

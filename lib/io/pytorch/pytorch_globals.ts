@@ -1,6 +1,6 @@
-import type { Fail } from "./checkpoint_error";
+import type { Fail } from "../checkpoint_error";
 import { type PickleDialect, PickleGlobal, PickleObject, type PickleValue } from "./pickle_value";
-import type { StoredDtype } from "./tensor_source";
+import type { StoredDtype } from "../tensor_source";
 
 /** PyTorch's own limit. */
 const MOST_DIMENSIONS = 64;

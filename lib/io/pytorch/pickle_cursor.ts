@@ -1,4 +1,4 @@
-import type { Fail } from "./checkpoint_error";
+import type { Fail } from "../checkpoint_error";
 
 /** Python's integers have no limit; a checkpoint's are counters and seeds. */
 const GREATEST_INTEGER_BYTES = 1024;

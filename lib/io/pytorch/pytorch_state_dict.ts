@@ -1,5 +1,5 @@
-import type { Fail } from "./checkpoint_error";
-import { EMA_NAMES, takesEma, type WeightsChoice } from "./moving_average";
+import type { Fail } from "../checkpoint_error";
+import { EMA_NAMES, takesEma, type WeightsChoice } from "../moving_average";
 import { PickleObject, type PickleValue } from "./pickle_value";
 import { PickledTensor } from "./pytorch_globals";
 
