@@ -14,8 +14,8 @@ import type { FloatDtype } from "../lib/io/tensor_source";
 import { ClipModel } from "../lib/models/clip_model";
 import { modelConfig } from "../lib/models/known_models";
 import type { Parameter } from "../lib/parameter";
-import { EvaClip } from "../lib/serve/eva_clip";
-import type { ModelType } from "../lib/serve/eva_clip_options";
+import { EvaClip } from "../lib/clip/eva_clip";
+import type { ModelType } from "../lib/clip/eva_clip_options";
 
 interface Measurement {
   loadSeconds: number;

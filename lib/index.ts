@@ -44,7 +44,7 @@ export { ClipTokenizer, type Tokenizer, tokenize } from "./text/tokenizer";
 export { openWebDataset, type WebDatasetOptions } from "./data/sources/webdataset/webdataset";
 export { Device, type DeviceKind, type DeviceOptions } from "./device";
 export { EvaClipError } from "./errors";
-export type { Encoder } from "./eval/encoder";
+export type { Encoder } from "./clip/encoder";
 export type { EvaluationOptions } from "./eval/evaluation";
 export { evaluateRetrieval, type RecallScores, type RetrievalResult } from "./eval/retrieval";
 export {
@@ -52,7 +52,7 @@ export {
   OPENAI_IMAGENET_TEMPLATES,
   type PromptTemplates,
   SIMPLE_IMAGENET_TEMPLATES,
-} from "./eval/templates";
+} from "./clip/templates";
 export { evaluateZeroShot, type ZeroShotOptions, type ZeroShotResult } from "./eval/zero_shot";
 export { grad } from "./grad";
 export { HostTensor } from "./host_tensor";
@@ -79,15 +79,15 @@ export {
 export { type Schedule, scheduleFactor, warmupCosine } from "./optim/schedule";
 export { type TowerLock, type TowerLocks, unlockedParameters } from "./optim/tower_locks";
 export { type Initializer, Parameter } from "./parameter";
-export type { Classification, ClassifyOptions } from "./serve/classification";
-export { EvaClip, type MemoryInfo } from "./serve/eva_clip";
+export type { Classification, ClassifyOptions } from "./clip/classification";
+export { EvaClip, type MemoryInfo } from "./clip/eva_clip";
 export type {
   CallOptions,
   CreateOptions,
   EncodeOptions,
   LoadOptions,
   ModelType,
-} from "./serve/eva_clip_options";
+} from "./clip/eva_clip_options";
 export { constant, type Operand, publicApply as apply, reshape, type Tensor } from "./tensor";
 export {
   type BatchSource,

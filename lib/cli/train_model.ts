@@ -13,7 +13,7 @@ import {
   parseClipConfig,
 } from "../index";
 import { checkTokenizer } from "../models/stated_tokenizer";
-import { configOf } from "../serve/model_files";
+import { configOf } from "../clip/model_files";
 import { findCheckpoint } from "../train/checkpoint";
 import { latestOfRun } from "../train/run_record";
 import { configFrom } from "./config_source";

@@ -20,7 +20,7 @@ const INCLUDES = {
 const LAYERS = [
   ["cli"],
   ["index.ts", "train.ts", "graph.ts", "data.ts", "weights.ts"],
-  ["train", "serve"],
+  ["train"],
   ["eval"],
   ["clip"],
   ["weights"],

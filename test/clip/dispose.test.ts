@@ -4,7 +4,7 @@ import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
 import { Device } from "../../lib/device";
 import { evaluateRetrieval } from "../../lib/eval/retrieval";
 import { evaluateZeroShot } from "../../lib/eval/zero_shot";
-import { EvaClip } from "../../lib/serve/eva_clip";
+import { EvaClip } from "../../lib/clip/eva_clip";
 import { tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
 const options = { device: "cpu", threads: 1, tokenizer: tinyTokenizer, init: "fan_in" } as const;

@@ -1,10 +1,7 @@
 import { types } from "node:util";
-import { z } from "zod";
-import { checkArgument, describeValue } from "../arguments";
-import { datasetArgument } from "../data/checked_dataset";
+import { describeValue } from "../arguments";
 import { EvaClipError } from "../errors";
 import type { Preprocessing } from "../image/preprocessing";
-import { abortable, throwIfAborted } from "../abortable";
 import { firstNotFinite, notFinite } from "./finite";
 
 /** Rows of numbers one after another: [N, E], row-major. */
@@ -28,33 +25,6 @@ export interface Encoder {
   products(a: Rows, b: Rows): Promise<Rows>;
   /** Runs `work` as one call, which disposing waits for; `work` must use the encoder that it is given. */
   asOneCall?<T>(work: (encoder: Encoder) => Promise<T>): Promise<T>;
-}
-
-const isSize = (value: unknown) => Number.isSafeInteger(value) && (value as number) > 0;
-const encoderSchema = z.custom<Encoder>(
-  (value) => {
-    const { embedDim, imageSize, encodePixels, encodeText, products, asOneCall } = (value ??
-      {}) as Partial<Encoder>;
-    const methods = [encodePixels, encodeText, products, ...(asOneCall === undefined ? [] : [asOneCall])];
-    return isSize(embedDim) && isSize(imageSize) && methods.every((method) => typeof method === "function");
-  },
-  { error: "an EvaClip or another encoder" },
-);
-
-/** Checks the arguments that every evaluation takes. */
-export function checkEvaluated(name: string, encoder: unknown, dataset: unknown): void {
-  checkArgument(`${name}: encoder`, encoder, encoderSchema);
-  checkArgument(`${name}: dataset`, dataset, datasetArgument);
-}
-
-/** Runs an evaluation as one call of the encoder; it rejects as soon as `signal` is aborted. */
-export async function useEncoder<T>(
-  encoder: Encoder,
-  signal: AbortSignal | undefined,
-  work: (encoder: Encoder) => Promise<T>,
-): Promise<T> {
-  throwIfAborted(signal);
-  return abortable(encoder.asOneCall ? encoder.asOneCall(work) : work(encoder), signal);
 }
 
 /** Checks what an encoder gives. @throws EvaClipError `ERR_EVACLIP_SHAPE` */

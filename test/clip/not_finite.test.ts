@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { EvaClip } from "../../lib/serve/eva_clip";
+import { EvaClip } from "../../lib/clip/eva_clip";
 import { tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
 const options = { device: "cpu", threads: 1, tokenizer: tinyTokenizer, init: "fan_in" } as const;

@@ -1,5 +1,5 @@
 import { tokenize } from "../../lib/text/tokenizer";
-import { tokenRows } from "../../lib/serve/token_rows";
+import { tokenRows } from "../../lib/clip/token_rows";
 
 const limits = { contextLength: 6, vocabulary: 32 };
 const rows = (tokens: number[], batch: number) =>

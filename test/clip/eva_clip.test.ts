@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { decodeImage } from "../../lib/image/decode";
 import { preprocess } from "../../lib/image/prepare";
 import { Device } from "../../lib/device";
-import { batchParts } from "../../lib/serve/encoder_programs";
-import { EvaClip } from "../../lib/serve/eva_clip";
+import { batchParts } from "../../lib/clip/encoder_programs";
+import { EvaClip } from "../../lib/clip/eva_clip";
 import { START, tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
 const options = { device: "cpu", threads: 1, tokenizer: tinyTokenizer, init: "fan_in" } as const;

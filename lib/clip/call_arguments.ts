@@ -14,7 +14,7 @@ import {
 } from "../arguments";
 import { deviceArgument } from "../device";
 import { EvaClipError } from "../errors";
-import { promptTemplates } from "../eval/templates";
+import { promptTemplates } from "./templates";
 import { holds } from "../host_tensor";
 import { ClipModel } from "../models/clip_model";
 import { ownArray } from "./own_inputs";

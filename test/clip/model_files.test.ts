@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { writeWeights } from "../../lib/weights/write_weights";
 import { Device } from "../../lib/device";
 import { ClipModel } from "../../lib/models/clip_model";
-import { ModelFile } from "../../lib/serve/model_files";
+import { ModelFile } from "../../lib/clip/model_files";
 import { initializeModel } from "../../lib/weights/initialize";
 import { contentOf } from "../support/tiny_clip";
 import { tinyConfigs, tinyModel } from "../support/tiny_models";

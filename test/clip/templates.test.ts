@@ -3,7 +3,7 @@ import {
   fillTemplates,
   OPENAI_IMAGENET_TEMPLATES,
   SIMPLE_IMAGENET_TEMPLATES,
-} from "../../lib/eval/templates";
+} from "../../lib/clip/templates";
 import { CLIP_PREPROCESSING } from "../../lib/image/preprocessing";
 
 test("public constants cannot be changed", () => {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { Device } from "../../lib/device";
-import { EvaClip } from "../../lib/serve/eva_clip";
+import { EvaClip } from "../../lib/clip/eva_clip";
 import { tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
 const options = { device: "cpu", threads: 1, tokenizer: tinyTokenizer, init: "fan_in" } as const;

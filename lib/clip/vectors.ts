@@ -1,8 +1,8 @@
 import { types } from "node:util";
 import { describeValue, invalidArgument } from "../arguments";
 import { EvaClipError } from "../errors";
-import { stackRows } from "../eval/encoder";
-import { firstNotFinite, notFinite } from "../eval/finite";
+import { stackRows } from "./encoder";
+import { firstNotFinite, notFinite } from "./finite";
 import { checkBytes, ownArray, ownList } from "./own_inputs";
 
 /** A vector of E numbers, or a list of them. */

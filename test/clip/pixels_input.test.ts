@@ -1,4 +1,4 @@
-import { EvaClip } from "../../lib/serve/eva_clip";
+import { EvaClip } from "../../lib/clip/eva_clip";
 import { tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
 const BATCH = 40; // more than one part

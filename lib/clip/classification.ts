@@ -1,4 +1,4 @@
-import type { PromptTemplates } from "../eval/templates";
+import type { PromptTemplates } from "./templates";
 import type { CallOptions } from "./eva_clip_options";
 
 export interface ClassifyOptions extends CallOptions {
