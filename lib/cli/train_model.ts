@@ -15,7 +15,7 @@ import {
 import { checkTokenizer } from "../models/stated_tokenizer";
 import { configOf } from "../clip/model_files";
 import { findCheckpoint } from "../train/checkpoint";
-import { latestOfRun } from "../train/run_record";
+import { latestOfRun } from "../train/run/run_record";
 import { configFrom } from "./config_source";
 import { initializationRows } from "./initialization_rows";
 import { columns, say } from "./output";

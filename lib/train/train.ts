@@ -6,9 +6,9 @@ import { sourceOf } from "./batch_source";
 import { writeCheckpoint } from "./checkpoint";
 import { recoverFolder } from "../weights/checkpoint/checkpoint_folder";
 import { MetricsFile } from "./metrics_file";
-import { RunLock } from "./run_lock";
-import { recordStart } from "./run_record";
-import { openStart } from "./run_start";
+import { RunLock } from "./run/run_lock";
+import { recordStart } from "./run/run_record";
+import { openStart } from "./run/run_start";
 import {
   checkTraining,
   patchDropoutAt,

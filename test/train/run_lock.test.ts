@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import fileSystem, { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { RunLock } from "../../lib/train/run_lock";
+import { RunLock } from "../../lib/train/run/run_lock";
 
 let folder: string;
 beforeAll(async () => {

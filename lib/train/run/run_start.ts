@@ -1,14 +1,14 @@
 import { resolve } from "node:path";
-import type { Json } from "../data/dataset";
-import { EvaClipError } from "../errors";
-import type { BatchSource, BatchStream } from "./batch_source";
-import { readCheckpoint } from "./checkpoint";
-import { findCheckpoint } from "../weights/checkpoint/checkpoint_folder";
-import { expectNoMetrics } from "./metrics_file";
+import type { Json } from "../../data/dataset";
+import { EvaClipError } from "../../errors";
+import type { BatchSource, BatchStream } from "../batch_source";
+import { readCheckpoint } from "../checkpoint";
+import { findCheckpoint } from "../../weights/checkpoint/checkpoint_folder";
+import { expectNoMetrics } from "../metrics_file";
 import { damagedCheckpoint, latestOfRun, type RunStart, startFresh, startFrom } from "./run_record";
 import { compareSettings, settingsOf } from "./run_settings";
-import type { TrainConfig, TrainOptions } from "./train_config";
-import { readTrainerState, type TrainerState } from "../weights/checkpoint/trainer_state";
+import type { TrainConfig, TrainOptions } from "../train_config";
+import { readTrainerState, type TrainerState } from "../../weights/checkpoint/trainer_state";
 
 /** What a run starts with, once everything is checked and nothing but the model in memory has changed. */
 export interface TrainingStart {

@@ -4,9 +4,9 @@ import { link, open, readFile, rename, rmdir, stat, unlink, utimes } from "node:
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
-import { EvaClipError } from "../errors";
-import { writeError } from "../io/file_error";
-import { makeFolder } from "../io/make_folder";
+import { EvaClipError } from "../../errors";
+import { writeError } from "../../io/file_error";
+import { makeFolder } from "../../io/make_folder";
 
 const LOCK_FILE = "run.lock";
 const REFRESH_MS = 10_000;

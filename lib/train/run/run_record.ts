@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
-import { EvaClipError } from "../errors";
-import { readJson, writeJson } from "../io/json_file";
+import { EvaClipError } from "../../errors";
+import { readJson, writeJson } from "../../io/json_file";
 import {
   checkpointName,
   listCheckpoints,
@@ -11,8 +11,8 @@ import {
   namedLatest,
   newestCheckpoint,
   setLatest,
-} from "../weights/checkpoint/checkpoint_folder";
-import { readTrainerState, type TrainerState } from "../weights/checkpoint/trainer_state";
+} from "../../weights/checkpoint/checkpoint_folder";
+import { readTrainerState, type TrainerState } from "../../weights/checkpoint/trainer_state";
 
 const RECORD_FILE = "run.json";
 

@@ -1,9 +1,9 @@
-import { shortened } from "../arguments";
-import type { Json } from "../data/dataset";
-import { EvaClipError } from "../errors";
-import type { BatchSource } from "./batch_source";
-import { scheduleOf, type TrainConfig } from "./train_config";
-import type { RunSettings, TrainerState } from "../weights/checkpoint/trainer_state";
+import { shortened } from "../../arguments";
+import type { Json } from "../../data/dataset";
+import { EvaClipError } from "../../errors";
+import type { BatchSource } from "../batch_source";
+import { scheduleOf, type TrainConfig } from "../train_config";
+import type { RunSettings, TrainerState } from "../../weights/checkpoint/trainer_state";
 
 /** Settings that a run cannot go on without: with another value, what the checkpoint holds means something else. */
 const ESSENTIAL: Readonly<Record<string, string>> = {
