@@ -97,7 +97,7 @@ test("trouble of the system is no damaged sample", async () => {
   await writeFile(at("plenty.png"), await png(1));
   const program = `
     const { openSync } = require("node:fs");
-    const { decodeImage } = require(${JSON.stringify(join(__dirname, "../../lib/data/image"))});
+    const { decodeImage } = require(${JSON.stringify(join(__dirname, "../../lib/image/decode"))});
     decodeImage(${JSON.stringify(at("plenty.png"))}, 8).then(() => {
       try { for (;;) openSync("/dev/null"); } catch {}
       return decodeImage(${JSON.stringify(at("plenty.png"))}, 8);
