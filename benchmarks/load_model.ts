@@ -15,7 +15,7 @@ import { ClipModel } from "../lib/models/clip_model";
 import { modelConfig } from "../lib/models/known_models";
 import type { Parameter } from "../lib/parameter";
 import { EvaClip } from "../lib/clip/eva_clip";
-import type { ModelType } from "../lib/clip/eva_clip_options";
+import type { Precision } from "../lib/models/precision";
 
 interface Measurement {
   loadSeconds: number;
@@ -69,7 +69,7 @@ async function seconds<T>(work: () => Promise<T>): Promise<[T, number]> {
 }
 
 /** In the child: all that is measured. */
-async function measure(path: string, model: string, dtype: ModelType, threads: number): Promise<Measurement> {
+async function measure(path: string, model: string, dtype: Precision, threads: number): Promise<Measurement> {
   // The compiler's own peak is not the model's.
   await writeFile("/proc/self/clear_refs", "5");
   const bytesBefore = await statusBytes("VmRSS");
@@ -135,7 +135,7 @@ async function main(): Promise<void> {
     },
   });
   if (options.child) {
-    const [path, model, dtype, threads] = positionals as [string, string, ModelType, string];
+    const [path, model, dtype, threads] = positionals as [string, string, Precision, string];
     process.send!(await measure(path, model, dtype, Number(threads)), () => process.disconnect());
     return;
   }

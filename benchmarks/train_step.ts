@@ -81,7 +81,7 @@ interface Ours {
 }
 
 async function prepare(device: Device, chosen: Case, type: "f32" | "bf16", lengths: number[]): Promise<Ours> {
-  const model = new ClipModel(chosen.config, { type });
+  const model = new ClipModel(chosen.config, { precision: type });
   await initializeModel(model, device, { seed: 1 });
   const group = { learningRate: 1e-4, weightDecay: 0.05 };
   const rules = parameterRules(model.parameters(), { image: group, text: group, other: group });

@@ -8,7 +8,7 @@ export type { LoadReport, Origin, ParameterOrigin } from "./weights/load_report"
 export { loadWeights } from "./weights/load_weights";
 export { detectLayout } from "./weights/layouts/detect_layout";
 export { type ConfigSource, type ConfigStatement, resolveConfig } from "./weights/config/resolve_config";
-export type { WeightType } from "./weights/weight_type";
+export type { WeightDType as WeightType } from "./weights/weight_dtype";
 export { type WriteWeightsOptions, writeWeights } from "./weights/write_weights";
 export {
   type CompileOptions,
@@ -62,6 +62,7 @@ export { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./models
 export { ClipModel, type ClipModelOptions } from "./models/clip_model";
 export { type KnownModel, knownModels, modelConfig } from "./models/known_models";
 export type { PerTower } from "./models/model_cost";
+export type { Precision } from "./models/precision";
 export { CLIP_PREPROCESSING, type Preprocessing } from "./image/preprocessing";
 export type { ModelName, PublishedAccuracy } from "./models/published_models";
 export type { DeviceInfo, DType, KernelTiming, ProgramStats } from "./native";
@@ -86,7 +87,6 @@ export type {
   CreateOptions,
   EncodeOptions,
   LoadOptions,
-  ModelType,
 } from "./clip/eva_clip_options";
 export { constant, type Operand, publicApply as apply, reshape, type Tensor } from "./tensor";
 export {

@@ -12,7 +12,7 @@ export async function loadModel(path: string, flags: ModelFlags): Promise<EvaCli
   const { device, threads, precision } = flags;
   const model = await EvaClip.load(path, {
     device,
-    dtype: precision,
+    precision: precision,
     ...(threads !== undefined && { threads }),
     ...(await statementFrom(flags)),
   });

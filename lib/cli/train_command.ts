@@ -1,3 +1,4 @@
+import type { Precision } from "../models/precision";
 import { type Command, Option } from "commander";
 import { LARGEST_IMAGE_SIZE } from "../image/image_size";
 import { LARGEST_TEXT_BUCKET, LONGEST_CONTEXT, SHORTEST_CONTEXT } from "../text/limits";
@@ -9,7 +10,6 @@ import {
   type DatasetFlags,
   type DeviceFlags,
   outputPath,
-  type Precision,
 } from "./flags";
 import { belowOne, cropScale, integer, positive, positiveReal, real, share, whole } from "./numbers";
 import type { Finish } from "./program";

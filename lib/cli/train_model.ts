@@ -77,7 +77,7 @@ async function willResume({ resume }: TrainFlags, folder: string): Promise<boole
 /** The model of a run, without memory yet. */
 export async function describeModel(flags: TrainFlags): Promise<ClipModel> {
   const { precision, init } = flags;
-  return new ClipModel(await configWith(flags), { type: precision, init });
+  return new ClipModel(await configWith(flags), { precision: precision, init });
 }
 
 /** Gives a model the values that a run starts from, and says where these are from when not all are initial. */

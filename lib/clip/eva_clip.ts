@@ -10,6 +10,7 @@ import { zeroShotWeights } from "./zero_shot_weights";
 import { elementCount } from "../host_tensor";
 import type { ClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
+import type { Precision } from "../models/precision";
 import {
   callOptions,
   captionList,
@@ -23,7 +24,7 @@ import {
 import { Calls } from "./calls";
 import type { Preprocessing } from "../image/preprocessing";
 import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabels } from "./classification";
-import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, ModelType } from "./eva_clip_options";
+import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions } from "./eva_clip_options";
 import { ModelEncoder } from "./model_encoder";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
 import { holdImages } from "./own_inputs";
@@ -110,9 +111,9 @@ export class EvaClip implements Encoder, AsyncDisposable {
     return this.processor.fallbackReason;
   }
 
-  /** The type of activations. */
-  get dtype(): ModelType {
-    return this.model.image.type;
+  /** What the model computes in. */
+  get precision(): Precision {
+    return this.model.image.precision;
   }
 
   get embedDim(): number {

@@ -2,18 +2,17 @@ import type { ConfigStatement } from "../weights/config/resolve_config";
 import type { Tokenizer } from "../text/tokenizer";
 import { Device, type DeviceKind } from "../device";
 import { EvaClipError } from "../errors";
+import type { Precision } from "../models/precision";
 import type { WeightsChoice } from "../io/moving_average";
 import type { InitScheme } from "../nn/initialization";
-
-export type ModelType = "f32" | "bf16";
 
 export interface OpenOptions {
   /** Default `auto`. A `Device` that is open already is used, and stays open when the model is disposed. */
   readonly device?: DeviceKind | Device;
   /** Threads of the CPU. Default: as many as the process may use. */
   readonly threads?: number;
-  /** The type of weights and activations. Default `f32`. */
-  readonly dtype?: ModelType;
+  /** What the model computes in; `bf16` also keeps its matrices in 16 bits. Default `f32`. */
+  readonly precision?: Precision;
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
 }
@@ -44,9 +43,9 @@ export interface EncodeOptions extends CallOptions {
 }
 
 /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a type that is not one of the two. */
-export function checkModelType(dtype: string): void {
-  if (dtype === "f32" || dtype === "bf16") return;
-  throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `dtype must be f32 or bf16, found ${dtype}`);
+export function checkPrecision(precision: string): void {
+  if (precision === "f32" || precision === "bf16") return;
+  throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `precision must be f32 or bf16, found ${precision}`);
 }
 
 /** The device asked for, and whether it was opened for this call. */

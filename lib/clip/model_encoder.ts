@@ -41,7 +41,7 @@ export class ModelEncoder implements Encoder {
   }
 
   get setting(): string {
-    return `${this.model.image.type} on ${this.device.info.kind}`;
+    return `${this.model.image.precision} on ${this.device.info.kind}`;
   }
 
   /** → [N, E] */

@@ -4,7 +4,7 @@ import type { LoadReport } from "../weights/load_report";
 import { carryOutLoad } from "../weights/load_weights";
 import { detectLayout } from "../weights/layouts/detect_layout";
 import { type ConfigSource, type ConfigStatement, resolveConfig } from "../weights/config/resolve_config";
-import { STORED_TYPES, type WeightType } from "../weights/weight_type";
+import { STORED_DTYPES, type WeightDType } from "../weights/weight_dtype";
 import type { Device } from "../device";
 import type { HostTensor } from "../host_tensor";
 import type { WeightsChoice } from "../io/moving_average";
@@ -16,7 +16,7 @@ import { initializeParameters } from "../nn/initialize_parameters";
 import type { Parameter } from "../parameter";
 import { allocateModel } from "../weights/initialize";
 import { openWeights } from "../weights/open_weights";
-import type { ModelType } from "./eva_clip_options";
+import type { Precision } from "../models/precision";
 
 /** @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` or `ERR_EVACLIP_INVALID_CONFIG` */
 export function configOf(source: ConfigSource): ClipConfig {
@@ -59,11 +59,11 @@ export class ModelFile implements AsyncDisposable {
   }
 
   /** The type of all its weights; f32, which holds any other, where they differ. */
-  get weightType(): WeightType {
+  get weightType(): WeightDType {
     const weights = [...this.source.tensors].filter(([name]) => !isDerived(name));
     const types = new Set(weights.map(([, { dtype }]) => dtype));
     const [type] = types.size === 1 ? types : [];
-    const found = (["bf16", "f16"] as const).find((candidate) => STORED_TYPES[candidate] === type);
+    const found = (["bf16", "f16"] as const).find((candidate) => STORED_DTYPES[candidate] === type);
     return found ?? "f32";
   }
 
@@ -71,10 +71,10 @@ export class ModelFile implements AsyncDisposable {
   async fill(
     model: ClipModel,
     device: Device,
-    { dtype, signal }: { dtype: ModelType; signal?: AbortSignal | undefined },
+    { precision, signal }: { precision: Precision; signal?: AbortSignal | undefined },
   ): Promise<LoadReport> {
     const plan = planLoad(model, this.source, this.stored);
-    allocateModel(model, device, { dtype });
+    allocateModel(model, device, { dtype: precision });
     if (plan.unfilled.length > 0) await initializeParameters(device, plan.unfilled);
     await carryOutLoad(plan, signal);
     return plan.report;

@@ -16,15 +16,10 @@ import type { Tokenizer } from "../text/tokenizer";
 import { Device } from "../device";
 import type { ClipConfig } from "../models/clip_config";
 import { ClipModel, type ClipModelOptions } from "../models/clip_model";
+import { type Precision, precisionArgument } from "../models/precision";
 import { checkTokenizer } from "../models/stated_tokenizer";
 import { initializeModel } from "../weights/initialize";
-import {
-  type CreateOptions,
-  type LoadOptions,
-  type ModelType,
-  type OpenOptions,
-  openDevice,
-} from "./eva_clip_options";
+import { type CreateOptions, type LoadOptions, type OpenOptions, openDevice } from "./eva_clip_options";
 import { configOf, ModelFile } from "./model_files";
 
 const tokenizerLike = z.custom<Tokenizer>(
@@ -54,14 +49,14 @@ async function open(
   config: ClipConfig,
   where: string,
   given: OpenOptions & Pick<ClipModelOptions, "init">,
-  fill: (model: ClipModel, device: Device, dtype: ModelType) => Promise<Pick<OpenedModel, "loadReport">>,
+  fill: (model: ClipModel, device: Device, precision: Precision) => Promise<Pick<OpenedModel, "loadReport">>,
 ): Promise<OpenedModel> {
-  const { dtype = "f32", tokenizer, init } = given;
+  const { precision = "f32", tokenizer, init } = given;
   if (!tokenizer) checkTokenizer(config, where);
-  const model = new ClipModel(config, { type: dtype, ...(init && { init }) });
+  const model = new ClipModel(config, { precision, ...(init && { init }) });
   const { device, owned } = await openDevice(given);
   try {
-    const filled = await fill(model, device, dtype);
+    const filled = await fill(model, device, precision);
     const owns = owned ? "model and device" : "model";
     return { model, device, owns, ...filled, ...(tokenizer && { tokenizer }) };
   } catch (error) {
@@ -80,7 +75,7 @@ const openOptions = {
     )
     .optional(),
   threads: positiveInteger.optional(),
-  dtype: oneOf("f32", "bf16").optional(),
+  precision: precisionArgument.optional(),
   tokenizer: tokenizerLike.optional(),
   init: oneOf("published", "fan_in").optional(),
 };
@@ -98,8 +93,8 @@ export async function createModel(config: ConfigSource, options: CreateOptions):
   checkArgument("create: config", config, configSource);
   const given = ownArgument("create: options", options, createOptions);
   const { seed = 0 } = given;
-  return open(configOf(config), "the configuration", given, async (model, device, dtype) => {
-    await initializeModel(model, device, { dtype, seed });
+  return open(configOf(config), "the configuration", given, async (model, device, precision) => {
+    await initializeModel(model, device, { dtype: precision, seed });
     return {};
   });
 }
@@ -111,7 +106,7 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Ope
   const { signal } = given;
   signal?.throwIfAborted();
   await using file = await ModelFile.open(path, given);
-  return await open(file.config, file.path, given, async (model, device, dtype) => ({
-    loadReport: await file.fill(model, device, { dtype, signal }),
+  return await open(file.config, file.path, given, async (model, device, precision) => ({
+    loadReport: await file.fill(model, device, { precision, signal }),
   }));
 }

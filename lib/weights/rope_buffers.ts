@@ -1,7 +1,7 @@
 import type { TensorToWrite } from "../io/safetensors";
 import type { ClipConfig } from "../models/clip_config";
 import { ropeTable } from "../nn/rope";
-import { STORED_TYPES, type WeightType } from "./weight_type";
+import { STORED_DTYPES, type WeightDType } from "./weight_dtype";
 
 /**
  * Cosines (0) or sines (1) of every place of the grid, as EVA-CLIP keeps them: the first half of a head's dimensions turns
@@ -20,7 +20,7 @@ function gridTable(axis: Float32Array, grid: number, headDim: number, part: 0 | 
 }
 
 /** The tables of rotary positions that EVA-CLIP's checkpoints repeat for the tower and every block (rei/eva_clip/rope.py). */
-export function ropeBuffers({ vision_cfg: vision }: ClipConfig, type: WeightType): TensorToWrite[] {
+export function ropeBuffers({ vision_cfg: vision }: ClipConfig, type: WeightDType): TensorToWrite[] {
   if (!vision.rope) return [];
   const { layers, head_width: headDim, pt_hw_seq_len: pretrainedGrid, intp_freq: interpolate } = vision;
   const grid = vision.image_size / vision.patch_size;
@@ -30,7 +30,7 @@ export function ropeBuffers({ vision_cfg: vision }: ClipConfig, type: WeightType
     (["cos", "sin"] as const).map((name, part) => ({
       name: `${module}.rope.freqs_${name}`,
       shape: [grid * grid, headDim],
-      dtype: STORED_TYPES[type],
+      dtype: STORED_DTYPES[type],
       from: "F32" as const,
       data: () => gridTable(axis, grid, headDim, part as 0 | 1),
     })),

@@ -29,13 +29,13 @@ import { layouts } from "./layouts/all_layouts";
 import { toOpenClipConfig } from "./config/open_clip_config";
 import { CONFIG_FILE, OPEN_CLIP_CONFIG_FILE } from "./config/config_files";
 import { ropeBuffers } from "./rope_buffers";
-import { STORED_TYPES, type WeightType } from "./weight_type";
+import { STORED_DTYPES, type WeightDType } from "./weight_dtype";
 
 export interface WriteWeightsOptions {
   /** Default the layout whose names the model has: `eva_clip`, or `openai` for a plain image tower. */
   readonly layout?: LayoutName;
   /** Default each parameter's own. */
-  readonly dtype?: WeightType;
+  readonly dtype?: WeightDType;
   /** Write the tables of rotary positions as well, which EVA-CLIP's own strict loading expects. Default false. */
   readonly ropeTables?: boolean;
   /** Gives a parameter's values, in f32 where it has no memory; called when their turn comes. Default its memory's. */
@@ -109,8 +109,8 @@ function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsO
     return place.names.map((name, i) => ({
       name,
       shape,
-      dtype: STORED_TYPES[dtype ?? own],
-      from: STORED_TYPES[own],
+      dtype: STORED_DTYPES[dtype ?? own],
+      from: STORED_DTYPES[own],
       data: async () => storedValues(await values(parameter), place, i),
     }));
   });

@@ -33,7 +33,7 @@ function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tol
 test("knows what it is", async () => {
   expect(model).toMatchObject({
     device: "cpu",
-    dtype: "f32",
+    precision: "f32",
     embedDim: 16,
     imageSize: 16,
     contextLength: 8,
@@ -127,8 +127,8 @@ test("save and load give the same embeddings; bf16 gives nearly the same", async
     config: tinyConfig,
   });
   expect(await file.encodeImage(pictures[0]!)).toEqual(expected);
-  await using half = await EvaClip.load(directory, { ...options, dtype: "bf16" });
-  expect(half.dtype).toBe("bf16");
+  await using half = await EvaClip.load(directory, { ...options, precision: "bf16" });
+  expect(half.precision).toBe("bf16");
   expectClose(await half.encodeImage(pictures[0]!), expected, 0.05);
   expectClose(await half.encodeText("a cat"), await model.encodeText("a cat"), 0.05);
 });
@@ -168,7 +168,7 @@ describe("errors", () => {
     ["an unknown name", () => EvaClip.create("EVA-99", options), "ERR_EVACLIP_UNKNOWN_MODEL"],
     [
       "an unknown type",
-      () => EvaClip.create(tinyConfig, { ...options, dtype: "f16" as never }),
+      () => EvaClip.create(tinyConfig, { ...options, precision: "f16" as never }),
       "ERR_EVACLIP_INVALID_ARGUMENT",
     ],
     ["no CUDA", () => EvaClip.create(tinyConfig, { ...options, device: "cuda" }), "ERR_EVACLIP_NO_DEVICE"],

@@ -32,7 +32,7 @@ async function written(): Promise<string> {
 test("values are those of a load, and memory is held only while they are read", async () => {
   await using file = await ModelFile.open(await written());
   const [loaded, streamed] = [new ClipModel(file.config), new ClipModel(file.config)];
-  const report = await file.fill(loaded, device, { dtype: "f32" });
+  const report = await file.fill(loaded, device, { precision: "f32" });
   const { values, ...streaming } = await file.valuesFor(streamed, device);
   expect(streaming).toEqual({ report });
   const contents = await contentOf(loaded.parameters());
@@ -49,7 +49,7 @@ test("rows that the file lacks keep their initial values, however often they are
   const longer = { ...tinyConfigs.plain, text_cfg: { ...text_cfg, context_length: 16 } };
   await using file = await ModelFile.open(await written(), { config: longer });
   const [loaded, streamed] = [new ClipModel(file.config), new ClipModel(file.config)];
-  await file.fill(loaded, device, { dtype: "f32" });
+  await file.fill(loaded, device, { precision: "f32" });
   const { values } = await file.valuesFor(streamed, device);
   const of = (model: ClipModel) => model.parameters().find(({ name }) => name === "positional_embedding")!;
   const expected = (await of(loaded).read()).data;

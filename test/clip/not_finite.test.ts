@@ -99,7 +99,7 @@ test("similarities and products of NaN, and products that overflow, are errors",
 });
 
 test("what a bf16 model gives is of unit length", async () => {
-  await using half = await EvaClip.create(tinyConfig, { ...options, dtype: "bf16" });
+  await using half = await EvaClip.create(tinyConfig, { ...options, precision: "bf16" });
   expect(Math.hypot(...(await half.encodeImage(picture)))).toBeCloseTo(1, 2);
   expect(Math.hypot(...(await half.encodeText("cat")))).toBeCloseTo(1, 2);
 });

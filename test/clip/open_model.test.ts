@@ -58,7 +58,7 @@ test("the options of a load are those of its call", async () => {
   const given = { ...options, config: config as never };
   const loading = EvaClip.load(join(path, "model.safetensors"), given);
   config.text_cfg.context_length = 5;
-  Object.assign(given, { dtype: "mistake", config: "mistake" });
+  Object.assign(given, { precision: "mistake", config: "mistake" });
   await using model = await loading;
   expect(model.contextLength).toBe(expected);
 });

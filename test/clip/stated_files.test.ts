@@ -267,8 +267,8 @@ describe("files that are none of a model", () => {
 
   test.each<[object, RegExp]>([
     [{ precision: "bf16" }, /has no field "precision"/],
-    [{ dtyp: "bf16" }, /did you mean dtype/],
-    [{ dtype: "f16" }, /dtype must be one of f32, bf16/],
+    [{ precison: "bf16" }, /did you mean precision/],
+    [{ precision: "f16" }, /precision must be one of f32, bf16/],
     [{ device: "gpu" }, /device must be one of auto, cpu, cuda, or a Device, found "gpu"/],
     [{ threads: 0 }, /threads must be/],
     [{ init: "bogus" }, /init must be one of published, fan_in/],

@@ -78,7 +78,7 @@ describe("the text tower", () => {
   });
 
   test("bf16 activations stay close to f32", async () => {
-    const { text: half } = new ClipModel(config, { type: "bf16" });
+    const { text: half } = new ClipModel(config, { precision: "bf16" });
     for (const parameter of half.parameters()) parameter.allocate(device);
     await initializeParameters(device, half.parameters(), 7);
     const captions = packPadded(paddedRows(), CONTEXT);

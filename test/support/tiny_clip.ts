@@ -4,7 +4,7 @@ import type { Tokenizer } from "../../lib/text/tokenizer";
 import type { Device } from "../../lib/device";
 import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
-import type { FloatType } from "../../lib/ops/elementwise";
+import type { FloatDType } from "../../lib/ops/elementwise";
 import { AdamW } from "../../lib/optim/adamw";
 import { Lamb } from "../../lib/optim/lamb";
 import type { Optimizer } from "../../lib/optim/optimizer";
@@ -65,7 +65,7 @@ export interface TinyOptions {
   learningRate?: number;
   locks?: TowerLocks;
   /** Of activations. */
-  type?: FloatType;
+  type?: FloatDType;
 }
 
 /** A model with initial weights and an optimizer for it. */
@@ -74,7 +74,10 @@ export async function tinyTraining(
   options: TinyOptions = {},
 ): Promise<{ model: ClipModel; optimizer: Optimizer }> {
   const { optimizer = "adamw", seed = 1, learningRate = 1e-3, locks = {}, type } = options;
-  const model = new ClipModel(parseClipConfig(tinyConfig), { init: "fan_in", ...(type && { type }) });
+  const model = new ClipModel(parseClipConfig(tinyConfig), {
+    init: "fan_in",
+    ...(type && { precision: type }),
+  });
   await initializeModel(model, device, { seed });
   const tower = { learningRate, weightDecay: 0.05, layerDecay: 0.9 };
   const all = model.parameters();

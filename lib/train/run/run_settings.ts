@@ -20,7 +20,7 @@ export async function settingsOf(config: TrainConfig, source: BatchSource): Prom
   const { patch_dropout: _, ...vision } = model.config.vision_cfg as Record<string, unknown>;
   return {
     ...optimizer.describe(),
-    precision: model.image.type,
+    precision: model.image.precision,
     steps,
     schedule: kind,
     warmupSteps,
