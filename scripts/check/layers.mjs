@@ -27,7 +27,7 @@ const LAYERS = [
   ["models", "losses", "optim", "data"],
   ["nn", "image", "text"],
   ["ops"],
-  ["compile.ts", "grad.ts", "device.ts", "parameter.ts", "tensor.ts", "host_tensor.ts"],
+  ["compile.ts", "grad.ts", "device.ts", "parameter.ts", "parameter_role.ts", "tensor.ts", "host_tensor.ts"],
   ["io"],
   ["native.ts"],
   ["native_not_found.ts"],
