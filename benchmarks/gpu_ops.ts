@@ -3,7 +3,7 @@
 //   npm run bench -- gpu_ops [--part attn,loss,…] [--iterations 50] [--device cuda] [--smoke] [--json]
 import { parseArgs } from "node:util";
 import { compile, Device, type KernelTiming, ops, Parameter, spec, type Tensor } from "../lib";
-import { elementCount } from "../lib/host_tensor";
+import { elementCount } from "../lib/shape";
 import type { Operand } from "../lib/tensor";
 import { median } from "./comparison";
 import { type Case, gpuCases, smokeCases } from "./gpu_op_cases";
