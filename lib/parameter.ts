@@ -14,11 +14,12 @@ import {
 } from "./arguments";
 import { type Device, deviceArgument as aDevice } from "./device";
 import { EvaClipError } from "./errors";
-import { allocateArray, elementCount, HostTensor, holds } from "./host_tensor";
+import { allocateArray, HostTensor, holds } from "./host_tensor";
 import type { StoredTensor } from "./io/tensor_source";
 import { pieceView, type TensorPiece } from "./io/tensor_view";
 import type { DType, NativeArray, NativeParameter } from "./native";
 import { type ParameterRole, roleArgument } from "./parameter_role";
+import { elementCount } from "./shape";
 
 /** How a parameter starts: a constant, or normal deviates cut at ± `cut` standard deviations (0: not cut). */
 export type Initializer =

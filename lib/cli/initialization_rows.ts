@@ -1,4 +1,4 @@
-import type { ParameterStart } from "../index";
+import type { ParameterStart } from "../weights";
 
 /** A name with `numbers` in the place of its block's number. */
 function withBlock(name: string, block: number | undefined, numbers: string): string {

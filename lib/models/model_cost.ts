@@ -1,4 +1,4 @@
-import { elementCount } from "../host_tensor";
+import { elementCount } from "../shape";
 import type { Parameter } from "../parameter";
 import type { TowerName } from "../parameter_role";
 import type { ClipModel } from "./clip_model";
