@@ -28,7 +28,7 @@ const colours = listOf(finiteNumber, "three numbers").length(3, { error: "three 
 const patchRowsOptions = options({
   patchSize: positiveInteger,
   kept: anOperand.optional(),
-  type: floatDtype.optional(),
+  dtype: floatDtype.optional(),
   pixels: options({ mean: colours, std: colours }).optional(),
 });
 
