@@ -266,7 +266,7 @@ describe("files that are none of a model", () => {
   });
 
   test.each<[object, RegExp]>([
-    [{ precision: "bf16" }, /has no field "precision"/],
+    [{ dtype: "bf16" }, /has no field "dtype"/],
     [{ precison: "bf16" }, /did you mean precision/],
     [{ precision: "f16" }, /precision must be one of f32, bf16/],
     [{ device: "gpu" }, /device must be one of auto, cpu, cuda, or a Device, found "gpu"/],
