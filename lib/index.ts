@@ -90,8 +90,8 @@ export type {
 } from "./clip/eva_clip_options";
 export { constant, type Operand, publicApply as apply, reshape, type Tensor } from "./tensor";
 export {
+  type BatchAt,
   type BatchSource,
-  type BatchStream,
   batchesByStep,
   batchesOf,
   type TrainingBatch,

@@ -24,15 +24,14 @@ export interface UpdateStep {
   step: Operand;
 }
 
-/** What an update reports. */
 export interface UpdateReport {
-  /** [] f32: the norm of all gradients before clipping. When it is not finite, nothing was changed. */
+  /** [] f32: the norm of all gradients before clipping. When it is not finite, the update changes nothing. */
   gradientNorm: Tensor;
-  /** [parameters] f32, of LAMB: the factor that each tensor's update was scaled by. */
+  /** [parameters] f32, LAMB only: the factor of each parameter's update. */
   trustRatios?: Tensor;
 }
 
-// As f32: what rounds to 1 there would divide by 0, as what rounds to 0 would.
+// Checked as f32: a beta that rounds to 1, or an eps that rounds to 0, would divide by 0.
 const decay = finiteNumber.min(0).refine((value) => Math.fround(value) < 1, { error: "less than 1, as f32" });
 const epsilon = finiteNumber.refine((value) => Math.fround(value) > 0, { error: "more than 0, as f32" });
 
@@ -49,18 +48,19 @@ const aSchedule = z.union([finiteNumber, anyFunction], {
   error: "a number that f32 can hold, or a function",
 });
 
-/** Updates parameters from their gradients, and owns the moments it needs for that, f32 on the same device. */
+/** Updates parameters from their gradients. It owns the moments, f32 on the same device. */
 export abstract class Optimizer {
   /** What is updated, in the order in which gradients are given. */
   readonly parameters: readonly Parameter[];
   private readonly firstMoments: readonly Parameter[];
   private readonly secondMoments: readonly Parameter[];
-  private readonly rules: readonly ParameterRule[];
+  /** How each of `parameters` is updated. */
+  readonly rules: readonly ParameterRule[];
   protected readonly settings: UpdateSettings;
 
   /**
    * The defaults are those of the released EVA-CLIP models.
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when there is nothing to train, or something twice.
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for no parameter, or two of one name.
    */
   constructor(given: readonly ParameterRule[], how: OptimizerOptions = {}) {
     const rules = ownArgument("Optimizer: rules", given, ruleList);
@@ -89,7 +89,7 @@ export abstract class Optimizer {
     };
   }
 
-  /** The learning rate of the fastest parameter, before the schedule. */
+  /** The largest learning rate of all parameters, before the schedule. */
   get learningRate(): number {
     return Math.max(...this.rules.map(({ learningRate }) => learningRate));
   }
@@ -102,12 +102,14 @@ export abstract class Optimizer {
     checkArgument("Optimizer.learningRatesAt: schedule", schedule, aSchedule);
     return Float32Array.from(this.rules, (rule) => {
       const factor = typeof schedule === "number" ? schedule : schedule(rule);
-      checkArgument("Optimizer.learningRatesAt: schedule's result", factor, finiteNumber);
+      // A schema per parameter and step would take longer than all the rest.
+      if (!Number.isFinite(Math.fround(factor)))
+        checkArgument("Optimizer.learningRatesAt: schedule's result", factor, finiteNumber);
       return Math.fround(rule.learningRate) * Math.fround(factor);
     });
   }
 
-  /** The algorithm and its settings by name, to compare with those of the run that a checkpoint was written by. */
+  /** The algorithm and its settings by name, which a resumed run compares with those of its checkpoint. */
   describe(): Record<string, string | number | Record<string, number[]>> {
     const { beta1, beta2, eps, clipNorm } = this.settings;
     const towers = [...new Set(this.rules.map(({ tower }) => tower))];
@@ -131,15 +133,15 @@ export abstract class Optimizer {
   }
 
   /**
-   * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`: everything that a checkpoint needs besides
-   * the step.
+   * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`. With the number of the step, they are the
+   * whole state.
    */
   state(): Parameter[] {
     return [...this.firstMoments, ...this.secondMoments];
   }
 
   /**
-   * Gives the moments memory on `device` and sets them to zero; none keeps memory where there is not enough for all.
+   * Allocates the moments on `device` and sets them to zero: all of them, or none where memory does not suffice.
    * @throws EvaClipError (as a rejection) `ERR_EVACLIP_OUT_OF_MEMORY` with `details.needed` and `details.free` in bytes.
    */
   async allocate(device: Device): Promise<void> {
