@@ -65,7 +65,8 @@ test("towers are recorded once, however often an objective asks for their embedd
   await trainTiny(device, {
     steps: 1,
     objective: (step) => {
-      same = step.encodeImages() === step.encodeImages() && step.encodeTexts() === step.encodeTexts();
+      const [image, text] = [step.encodeImages(), step.encodeTexts()];
+      same = step.encodeImages() === image && step.encodeTexts() === text;
       return clipObjective(step);
     },
   });
