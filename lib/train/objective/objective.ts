@@ -1,5 +1,5 @@
 import { invalidArgument, shortened } from "../../arguments";
-import { elementCount } from "../../host_tensor";
+import { elementCount } from "../../shape";
 import type { ClipModel } from "../../models/clip_model";
 import type { PackedCaptions } from "../../models/text_tower";
 import type { Operand, Tensor } from "../../tensor";
