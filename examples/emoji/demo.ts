@@ -74,11 +74,12 @@ async function trainModel(
   const run = await startTraining(device, model, sampler, vocabulary, recipe, join(out, "checkpoints"));
   for await (const event of run) {
     if (event.type !== "step") continue;
-    history.loss.push(event.loss);
-    history.accuracy.push(event.imageAccuracy);
+    const { loss, imageAccuracy: accuracy = 0 } = event; // CLIP's objective reports it
+    history.loss.push(loss);
+    history.accuracy.push(accuracy);
     history.learningRate.push(event.learningRate);
     history.scale.push(event.logitScale);
-    progress.update({ step: event.step, loss: event.loss, accuracy: event.imageAccuracy });
+    progress.update({ step: event.step, loss, accuracy });
   }
   progress.finish();
   return { history, seconds: (await run.result).seconds };

@@ -21,7 +21,7 @@ import { writeError } from "../io/file_error";
 import { writeJson } from "../io/json_file";
 import { makeFolder } from "../io/make_folder";
 import { expectMemory } from "../parameter";
-import { checkScheduleFits } from "../train/train_config";
+import { checkScheduleFits } from "../train/learning_rates";
 import { EXIT, type ExitCode } from "./exit_code";
 import { openDataset } from "./open_dataset";
 import { columns, count, printResult, say } from "./output";

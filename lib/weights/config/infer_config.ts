@@ -1,6 +1,7 @@
 import { checkArgument, ownArgument, text } from "../../arguments";
 import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../../models/clip_config";
 import type { AnyImageTower, FieldEvidence } from "../../models/image_tower_descriptor";
+import { SIGLIP_LOGITS } from "../../models/clip_model";
 import { mlpRatio } from "../../models/mlp_width";
 import { publishedModels } from "../../models/published_models";
 import { usualHeadWidth } from "../../models/usual_heads";
@@ -57,7 +58,8 @@ export function inferConfig(
   const known = knownConfigs();
   const published = known.filter(({ config }) => sameFacts(factsOfConfig(config), facts));
   const base = published[0]?.config ?? inferredConfig({ facts, stored, known, stated, tensors, path });
-  const config = parseClipConfig(withFields({ ...base, quick_gelu: quickGelu }, stated));
+  const logitBias = tensors.has("logit_bias") ? { init_logit_bias: SIGLIP_LOGITS.init_logit_bias } : {};
+  const config = parseClipConfig(withFields({ ...base, quick_gelu: quickGelu, ...logitBias }, stated));
   return { config, models: modelNames(config, published) };
 }
 
