@@ -183,7 +183,7 @@ test.each([
     ["--pretrained-activation", "relu"],
     /Allowed choices are gelu, quick_gelu, any/,
   ],
-  ["a grid that does not fit", ["--force-image-size", "20"], /image_size must be a multiple of patch_size/],
+  ["a grid that does not fit", ["--force-image-size", "20"], /image_size: must be a multiple of patch_size/],
 ])("%s", async (_, words, message) => {
   const { code, err } = await train("wrong", ...words);
   expect(code).not.toBe(0);

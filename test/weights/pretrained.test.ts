@@ -286,7 +286,7 @@ describe("the activation that text weights were trained with", () => {
       invalid(/trained with QuickGELU \(OpenAI trained with it\), but the model computes GELU/),
     );
     await expect(load(archive, "gelu", false)).rejects.toMatchObject(
-      invalid(/needs QuickGELU.*gelu was stated/),
+      invalid(/needs QuickGELU.*gelu was passed/),
     );
     await expect(load(archive, undefined, true)).resolves.toMatchObject(loaded("text"));
     await expect(load(archive, "any", false)).resolves.toMatchObject(loaded("text"));
