@@ -43,7 +43,7 @@ async function parameterOf(shape: number[], dtype: "f32" | "bf16" = "f32"): Prom
 const sequence = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 describe("load", () => {
-  test("fills what the pieces name, and nothing else", async () => {
+  test("fills the pieces, and nothing else", async () => {
     const tensor = await stored(sequence(6), [3, 2]);
     const parameter = await parameterOf([4, 3]);
     await parameter.load([
@@ -64,7 +64,7 @@ describe("load", () => {
     parameter.dispose();
   });
 
-  test("keeps the file until it is done", async () => {
+  test("keeps the file open until it is done", async () => {
     const tensor = await stored(sequence(1 << 20), [1024, 1024]);
     const parameter = await parameterOf([1024, 1024]);
     const loading = parameter.load([{ tensor, transpose: true }]);
@@ -107,7 +107,7 @@ describe("load", () => {
     parameter.dispose();
   });
 
-  test("changes nothing when a file was cut short after it was opened", async () => {
+  test("changes nothing when a file was truncated after it was opened", async () => {
     const [whole, cut] = [await stored(sequence(6), [6], "whole"), await stored(sequence(6), [6], "cut")];
     const parameter = await parameterOf([12]);
     await fs.truncate(cut.file.path, 20);
@@ -118,7 +118,7 @@ describe("load", () => {
     parameter.dispose();
   });
 
-  test("refuses what is no tensor of a file", async () => {
+  test("refuses anything but a tensor of a file", async () => {
     const tensor = await stored(sequence(6), [6]);
     const parameter = await parameterOf([6]);
     const code = "ERR_EVACLIP_INVALID_ARGUMENT";
@@ -158,7 +158,7 @@ describe("a parameter that is stored with padding", () => {
     parameter.dispose();
   });
 
-  test("passes in parts where it is large", async () => {
+  test("is read in parts where it is large", async () => {
     const shape = [1500, 1001];
     const values = sequence(1500 * 1001);
     const parameter = new Parameter("weight", shape, { storedShape: [1500, 1024] });

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { checkArgument, flag, options, ownArgument, pathText } from "../arguments";
 import { EvaClipError } from "../errors";
 import { statIfThere } from "../io/model_path";
 import type { WeightsChoice } from "../io/moving_average";
@@ -7,17 +8,21 @@ import type { TensorSource } from "../io/tensor_source";
 import { isModelName } from "../models/known_models";
 import { findCheckpoint, MODEL_FILE } from "./checkpoint/checkpoint_folder";
 
+const openOptions = options({ ema: flag.optional() }).optional();
+
 /**
  * Opens a file of weights: safetensors, a PyTorch archive, an index of shards, a folder with one of these, a checkpoint's
  * folder, or a folder of checkpoints. The result is for `loadWeights`, and has to be closed.
  * @throws EvaClipError `ERR_EVACLIP_IO` when there are none, `ERR_EVACLIP_CHECKPOINT_CORRUPT`
  */
 export async function openWeights(path: string, choice: WeightsChoice = {}): Promise<TensorSource> {
+  checkArgument("openWeights: path", path, pathText);
+  const own = ownArgument("openWeights: options", choice, openOptions);
   const found = await statIfThere(path);
   if (found === undefined && isModelName(path)) {
-    const message = `${path} is the name of a published model, and there is no file of that name: give the path of its weights`;
+    const message = `${path} names a published model, and no file has that name: pass the path of its weights`;
     throw new EvaClipError("ERR_EVACLIP_IO", message, { path });
   }
   const checkpoint = found?.isDirectory() ? await findCheckpoint(path) : undefined;
-  return openTensors(checkpoint === undefined ? path : join(checkpoint, MODEL_FILE), choice);
+  return openTensors(checkpoint === undefined ? path : join(checkpoint, MODEL_FILE), own);
 }

@@ -62,7 +62,7 @@ export function ownLayout({ vision_cfg }: ClipConfig): LayoutName {
   return imageTowerOf(vision_cfg).ownLayout;
 }
 
-/** Tensors that strict readers of a layout expect besides the parameters, such as tables of rotary positions. */
+/** Tensors that strict readers of a layout expect in addition to the parameters, such as rotary tables. */
 export function derivedTensors({ vision_cfg }: ClipConfig, layout: LayoutName): readonly DerivedTensor[] {
   return imageTowerOf(vision_cfg).layouts[layout]?.derived?.(vision_cfg) ?? [];
 }

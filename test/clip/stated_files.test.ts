@@ -256,7 +256,7 @@ test("a configuration with another vocabulary, tokenizer or cleaning is refused 
 describe("files that are none of a model", () => {
   test("a model's name, nothing, and other values", async () => {
     await expect(EvaClip.load("EVA02-CLIP-B-16")).rejects.toEqual(
-      coded("IO", /is the name of a published model/),
+      coded("IO", /names a published model/),
     );
     await expect(EvaClip.load(join(folder, "none"))).rejects.toEqual(coded("IO", /none: it does not exist/));
     await expect(EvaClip.load(folder)).rejects.toEqual(coded("IO", /has no model/));

@@ -1,4 +1,4 @@
-// A family of image towers of a user's own: everything that it needs is in this file.
+// A family of image towers that a user adds; everything it needs is in this file.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -26,7 +26,7 @@ const HIDDEN = 85;
 const ROWS = 40;
 const STEPS = 5;
 
-test("rows of bf16 are whole multiples of 16 bytes, and no row changes that is one", () => {
+test("rows of bf16 are padded to multiples of 16 bytes where they are not", () => {
   expect([1, 8, 85, 1000, 2048, 2730].map(storedColumns)).toEqual([64, 8, 128, 1000, 2048, 2752]);
 });
 
@@ -50,14 +50,14 @@ interface Trained {
   padding: number[];
 }
 
-/** What a tensor of the stored shape holds behind the parameter's own elements. */
+/** The padding of a tensor of the stored shape. */
 function paddingOf(parameter: Parameter, stored: HostTensor): number[] {
   const [rows, columns] = [parameter.size / (parameter.shape.at(-1) ?? 1), parameter.shape.at(-1) ?? 1];
   const pitch = parameter.storedShape.at(-1) ?? 1;
   return [...stored.toFloat32()].filter((_, i) => Math.floor(i / pitch) >= rows || i % pitch >= columns);
 }
 
-/** Some steps of training a module whose hidden layer is stored with so many columns. */
+/** Trains a module whose hidden layer is stored with so many columns. */
 async function train(
   module: SwiGlu | Mlp,
   optimizerClass: typeof Lamb | typeof AdamW,

@@ -39,7 +39,7 @@ export interface InferredConfig {
  * The configuration of the model in a file: a published one with exactly its shapes, or else one inferred from the shapes
  * and from published models of the same family and width.
  *
- * @param stated fields that override what the file tells, and complete it
+ * @param stated fields that override or complete those of the file
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming every field to state, or when the stated activation is not
  *   that of the file's family
  */
