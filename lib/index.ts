@@ -42,7 +42,7 @@ export { CounterRandom } from "./random";
 export { SampleError, type SkipReason } from "./sample_error";
 export { ClipTokenizer, type Tokenizer, tokenize } from "./text/tokenizer";
 export { openWebDataset, type WebDatasetOptions } from "./data/sources/webdataset/webdataset";
-export { Device, type DeviceKind, type DeviceOptions } from "./device";
+export { Device, type DeviceChoice, type DeviceOptions } from "./device";
 export { EvaClipError } from "./errors";
 export type { Encoder } from "./clip/encoder";
 export type { EvaluationOptions } from "./eval/evaluation";

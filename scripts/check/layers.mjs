@@ -27,11 +27,11 @@ const LAYERS = [
   ["models", "losses", "optim", "data"],
   ["nn", "image", "text"],
   ["ops"],
-  ["compile.ts", "grad.ts", "device.ts", "parameter.ts", "tensor.ts", "host_tensor.ts"],
+  ["compile.ts", "grad.ts", "list_devices.ts", "device.ts", "parameter.ts", "tensor.ts", "host_tensor.ts"],
   ["io"],
   ["native.ts"],
   ["native_not_found.ts"],
-  ["abortable.ts", "random.ts", "sample_error.ts"],
+  ["abortable.ts", "logger.ts", "random.ts", "sample_error.ts"],
   ["arguments.ts"],
   ["errors.ts", "suggestion.ts"],
 ];
