@@ -9,6 +9,9 @@ export const EXIT = {
 /** One of EXIT, or 128 and the number of the signal that ended a run. */
 export type ExitCode = number;
 
+/** What a command's action reports its exit status to, where that is neither success nor an error. */
+export type Finish = (code: ExitCode) => void;
+
 /** Errors that mean the command was given wrong arguments. */
 const USAGE_CODES = new Set([
   "ERR_EVACLIP_INVALID_ARGUMENT",

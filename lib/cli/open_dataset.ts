@@ -11,7 +11,7 @@ import {
   openWebDataset,
   type WebDatasetOptions,
 } from "../index";
-import type { DatasetFlags } from "./flags";
+import type { DatasetFlags } from "./dataset_flags";
 import { say } from "./output";
 
 type Kind = Exclude<DatasetFlags["datasetType"], "auto">;

@@ -1,20 +1,18 @@
 import { Command, CommanderError } from "commander";
 import { invalidArgument } from "../arguments";
 import type { EvaClipError } from "../errors";
-import { addConvertCommand } from "./convert_command";
-import { addDoctorCommand } from "./doctor_command";
-import { addEvaluateCommand } from "./evaluate_command";
-import { EXIT, type ExitCode, exitCodeOf } from "./exit_code";
+import { addConvertCommand } from "./convert/command";
+import { addDoctorCommand } from "./doctor/command";
+import { addEvaluateCommand } from "./evaluate/command";
+import { EXIT, type ExitCode, exitCodeOf, type Finish } from "./exit_code";
 import { asksForJson, expectValues, refuseEmpty } from "./given_words";
-import { addInspectCommand } from "./inspect_command";
-import { addClassifyCommand, addEncodeCommand } from "./model_commands";
-import { addModelsCommand } from "./models_command";
+import { addInspectCommand } from "./inspect/command";
+import { addClassifyCommand } from "./classify/command";
+import { addEncodeCommand } from "./encode/command";
+import { addModelsCommand } from "./models/command";
 import { describeError, errorDocument, printDocument, say } from "./output";
 import { packageVersion } from "./package_version";
-import { addTrainCommand } from "./train_command";
-
-/** What a command's action settles with; nothing means that all went well. */
-export type Finish = (code: ExitCode) => void;
+import { addTrainCommand } from "./train/command";
 
 /** The command line for these words; `finish` is told of an exit status that is neither success nor an error. */
 function buildProgram(words: readonly string[], finish: Finish): Command {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { DatasetFlags } from "../../lib/cli/flags";
-import { cropScale } from "../../lib/cli/numbers";
+import type { DatasetFlags } from "../../lib/cli/dataset_flags";
+import { cropScale } from "../../lib/cli/flag_values";
 import { openDataset } from "../../lib/cli/open_dataset";
 import { epochOf, png, tar, temporaryFolder, writeFiles } from "../data/sample_files";
 import { captureCli } from "../support/run_cli";
