@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 
-/** Flags that say what a data set is. */
+/** Flags that describe a data set. */
 export interface DatasetFlags {
   datasetType: "auto" | "webdataset" | "csv" | "folder" | "class-folder";
   csvImgKey?: string;
@@ -13,13 +13,13 @@ export interface DatasetFlags {
   damagedShards?: "error" | "skip";
 }
 
-/** Flags by the only kind of data that has a use for them. */
+/** Flags that only one type of data uses. */
 export const FLAGS_OF_KIND = {
   csv: ["csvImgKey", "csvCaptionKey", "csvSeparator"],
   webdataset: ["imageKey", "textKey", "jsonTextKey", "damagedShards"],
 } as const satisfies Partial<Record<DatasetFlags["datasetType"], readonly (keyof DatasetFlags)[]>>;
 
-/** Each shell writes a tab in its own way. */
+/** Accepts `tab` and `\\t`, because shells differ in how a tab is typed. */
 function separator(text: string): string {
   return text === "tab" ? "\t" : text.replaceAll("\\t", "\t");
 }
@@ -27,7 +27,7 @@ function separator(text: string): string {
 export function addDatasetFlags(command: Command): Command {
   return command
     .addOption(
-      new Option("--dataset-type <type>", "what the data are; auto goes by the name")
+      new Option("--dataset-type <type>", "type of the data; auto decides by name and contents")
         .choices(["auto", "webdataset", "csv", "folder", "class-folder"])
         .default("auto"),
     )
@@ -35,19 +35,22 @@ export function addDatasetFlags(command: Command): Command {
     .option("--csv-caption-key <name>", "column of the caption (default: title or caption)")
     .option(
       "--csv-separator <text>",
-      "between the columns, such as tab (default: tab for .tsv, comma for .csv)",
+      "column separator, such as tab (default: tab for .tsv, comma for .csv; open_clip's is tab)",
       separator,
     )
-    .option("--image-key <names>", "extensions of the image in shards (default: jpg;png;jpeg;webp)")
-    .option("--text-key <names>", "extensions of the caption in shards (default: txt)")
+    .option(
+      "--image-key <names>",
+      "extensions of images in shards, the first present wins (default: jpg;png;jpeg;webp)",
+    )
+    .option("--text-key <names>", "extensions of captions in shards (default: txt)")
     .option(
       "--json-text-key <names>",
-      "fields of the caption in a shard's .json, where there is no text (default: caption)",
+      "caption fields of .json members, for samples without a text member (default: caption)",
     )
     .addOption(
       new Option(
         "--damaged-shards <action>",
-        "at a shard that is missing or damaged: end the run, or skip and count it (default: error)",
+        "end the run on a missing or damaged shard, or skip and count it (default: error)",
       ).choices(["error", "skip"]),
     );
 }

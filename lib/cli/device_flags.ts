@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Precision } from "../models/precision";
 import { integer } from "./flag_values";
 
-/** As many as a device of the CPU has at most. */
+/** The most threads that a CPU device has. */
 const MOST_THREADS = Math.max(64, 4 * availableParallelism());
 
 /** Flags of every command that computes. */
@@ -14,27 +14,28 @@ export interface DeviceFlags {
 }
 
 export function addDeviceFlags(command: Command): Command {
-  const device = new Option("--device <kind>", "where to compute")
+  const device = new Option("--device <kind>", "device; auto is CUDA if it works, otherwise the CPU")
     .choices(["auto", "cpu", "cuda"])
     .default("auto");
-  // A variable that is set but empty means the same as one that is not set.
+  // An empty variable counts as unset.
   if (process.env.EVA_CLIP_DEVICE) device.env("EVA_CLIP_DEVICE");
   return command
     .addOption(device)
-    .option("--threads <n>", "threads of the CPU", integer(1, MOST_THREADS))
+    .option("--threads <n>", "CPU threads (default: all that the process may use)", integer(1, MOST_THREADS))
     .option("--json", "print one JSON document", false);
 }
 
-/** Names of the number types, ours and open_clip's. */
+/** Names of precisions, ours and open_clip's. */
 const PRECISIONS = { f32: "f32", fp32: "f32", bf16: "bf16", amp_bf16: "bf16", amp_bfloat16: "bf16" } as const;
 
 export function addPrecisionFlag(command: Command): Command {
   return command.addOption(
-    new Option("--precision <type>", `type of activations: ${Object.keys(PRECISIONS).join(", ")}`)
-      .default("f32")
-      .argParser((text): Precision => {
-        if (Object.hasOwn(PRECISIONS, text)) return PRECISIONS[text as keyof typeof PRECISIONS];
-        throw new InvalidArgumentError(`It must be one of ${Object.keys(PRECISIONS).join(", ")}.`);
-      }),
+    new Option(
+      "--precision <type>",
+      `what the model computes in: ${Object.keys(PRECISIONS).join(", ")} (default: bf16 on CUDA, f32 on the CPU)`,
+    ).argParser((text): Precision => {
+      if (Object.hasOwn(PRECISIONS, text)) return PRECISIONS[text as keyof typeof PRECISIONS];
+      throw new InvalidArgumentError(`It must be one of ${Object.keys(PRECISIONS).join(", ")}.`);
+    }),
   );
 }

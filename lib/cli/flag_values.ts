@@ -1,10 +1,10 @@
-// How flags take values: each parser says what it permits when a text is something else.
+// Parsers of flags' values; each error says what is permitted.
 import { homedir } from "node:os";
 import { InvalidArgumentError } from "commander";
 
-/** Steps are counted in 32 bits, and so is the seed. */
+/** Steps and the seed are 32-bit integers. */
 const MOST = 2 ** 31 - 1;
-/** What an f32 holds, in round numbers: it would take less for 0, and more for infinity. */
+/** The range of normal f32 values, rounded inward. */
 const [SMALLEST_REAL, LARGEST_REAL] = [1e-37, 1e38];
 
 type Parser = (text: string) => number;
@@ -33,18 +33,28 @@ export const positiveReal = number(SMALLEST_REAL, LARGEST_REAL);
 export const share = number(0, 1);
 export const belowOne = parser("a number of at least 0 and less than 1", (value) => value >= 0 && value < 1);
 
-/** Two shares of an image's area, such as 0.4,1. */
+/** One of the numbers of a flag that takes three, one per channel. */
+export function channels(text: string, earlier: readonly number[] = []): number[] {
+  return [...earlier, real(text)];
+}
+
+/** Two fractions of an image's area, such as 0.4,1. */
 export function cropScale(text: string): [number, number] {
   const [least, most, ...more] = text.split(",").map(share);
   if (least === undefined || most === undefined || more.length > 0 || least === 0 || least > most) {
-    throw new InvalidArgumentError("It must be two shares above 0, the smaller first, such as 0.4,1.");
+    throw new InvalidArgumentError("It must be two fractions above 0, the smaller first, such as 0.4,1.");
   }
   return [least, most];
 }
 
-/** A path to write to. Of a `~` that the shell has left in place, a folder of that name would be made. */
+/** A path to write to. A `~` that the shell has not expanded would become a folder of that name. */
 export function outputPath(text: string): string {
   if (!/^~(\/|$)/.test(text)) return text;
   const advice = `write ${homedir()}${text.slice(1)}, or ./${text} for a folder named ~`;
   throw new InvalidArgumentError(`The shell expands ~ only at the start of a word: ${advice}.`);
+}
+
+/** The options that are given: one that is left out is not one with the value `undefined`. */
+export function withoutUndefined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }

@@ -1,10 +1,12 @@
-import { type ConfigStatement, EvaClip, EvaClipError } from "../index";
+import { invalidArgument } from "../arguments";
+import { type ConfigStatement, Device, EvaClip } from "../index";
 import type { WeightsChoice } from "../io/moving_average";
+import { defaultPrecision } from "../models/precision";
 import { configFrom } from "./config_source";
 import type { ModelFlags, StatementFlags } from "./model_flags";
 import { say } from "./output";
 
-/** The model that a command was given, by --model or first of all, and its other arguments. */
+/** The model that a command was given, with --model or as its first argument, and its other arguments. */
 export function modelAndRest(
   words: readonly string[],
   { model }: Pick<ModelFlags, "model">,
@@ -12,7 +14,7 @@ export function modelAndRest(
   if (model !== undefined) return { model, rest: words };
   const [first, ...rest] = words;
   if (first !== undefined) return { model: first, rest };
-  throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", "no model: give its path first, or as --model");
+  throw invalidArgument("missing model: pass its path first or with --model");
 }
 
 /** What the flags state of a file of weights. */
@@ -28,16 +30,17 @@ export async function statementFrom({
   };
 }
 
-/** Loads the model a command was given, and says where it runs. */
-export async function loadModel(path: string, flags: ModelFlags): Promise<EvaClip> {
-  const { device, threads, precision } = flags;
-  const model = await EvaClip.load(path, {
-    device,
-    precision: precision,
-    ...(threads !== undefined && { threads }),
-    ...(await statementFrom(flags)),
-  });
-  const why = model.fallbackReason === undefined ? "" : ` (cuda: ${model.fallbackReason})`;
+/** Runs `use` with the model that a command was given, after saying where it runs; then frees it and its device. */
+export async function withModel(
+  path: string,
+  flags: ModelFlags,
+  use: (model: EvaClip) => Promise<void>,
+): Promise<void> {
+  const { threads } = flags;
+  await using device = await Device.open(flags.device, threads === undefined ? {} : { threads });
+  const precision = flags.precision ?? defaultPrecision(device.info.kind);
+  await using model = await EvaClip.load(path, { device, precision, ...(await statementFrom(flags)) });
+  const why = device.fallbackReason === undefined ? "" : ` (cuda: ${device.fallbackReason})`;
   say(`${path}: ${model.setting}${why}`);
-  return model;
+  await use(model);
 }

@@ -1,6 +1,6 @@
 import { say } from "./output";
 
-/** Counts what is done on standard error, once a second. */
+/** Prints progress to standard error, once per second. */
 export function countProgress(what: string): (done: number, total: number | undefined) => void {
   let shown = 0;
   return (done, total) => {

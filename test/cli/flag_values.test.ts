@@ -44,7 +44,7 @@ const kinds: [range: string, refused: string[], flags: [keyof typeof commands, s
   ],
   ["a whole number from 1 to 1000000000000", ["0", "1e13"], [["train", ["--train-num-samples"]]]],
   ["a whole number from 1 to 1048576", ["0", "1e9"], [["train", ["--text-bucket"]]]],
-  ["a whole number from 1 to 1024", ["0", "1025"], [["train", ["--workers"]]]],
+  ["a whole number from 1 to 1024", ["0", "1025"], [["train", ["--decode-concurrency"]]]],
   ["a whole number from 1 to 8192", ["0", "1e9"], [["train", ["--force-image-size"]]]],
   ["a whole number from 2 to 65536", ["1", "1e9"], [["train", ["--force-context-length"]]]],
   [
@@ -58,13 +58,18 @@ const kinds: [range: string, refused: string[], flags: [keyof typeof commands, s
   [
     "a number from 0 to 1e+38",
     ["-1", "1e300"],
-    [["train", ["--lr", "--visual-lr", "--text-lr", "--wd", "--visual-wd", "--text-wd", "--grad-clip-norm"]]],
+    [["train", ["--lr", "--image-lr", "--text-lr", "--wd", "--image-wd", "--text-wd", "--grad-clip-norm"]]],
   ],
   ["a number from 1e-37 to 1e+38", ["0", "-1", "1e-60", "1e300"], [["train", ["--eps"]]]],
   [
     "a number from 0 to 1",
     ["-1", "1.5"],
-    [["train", ["--ld", "--visual-ld", "--text-ld", "--undropped-end", "--crop-scale"]]],
+    [
+      [
+        "train",
+        ["--layer-decay", "--image-layer-decay", "--text-layer-decay", "--undropped-end", "--crop-scale"],
+      ],
+    ],
   ],
   [
     "a number of at least 0 and less than 1",

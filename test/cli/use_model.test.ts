@@ -91,13 +91,13 @@ describe("text files", () => {
   const evaluate = () => ["evaluate", path("whole"), "--imagenet-val", path("classes")];
 
   test.each<[string, string | Uint8Array, () => string[], string]>([
-    ["--labels-file", "\n \n", classify, "holds no line of text"],
+    ["--labels-file", "\n \n", classify, "contains no line of text"],
     ["--labels-file", Buffer.from("caf\xe9", "latin1"), classify, "is not UTF-8"],
-    ["--templates", "", () => [...classify(), "--labels", "a"], "holds no line of text"],
+    ["--templates", "", () => [...classify(), "--labels", "a"], "contains no line of text"],
     ["--templates", "a {}\na photo", () => [...classify(), "--labels", "a"], 'needs {} .* found "a photo"'],
     ["--templates", "a photo", evaluate, 'needs {} .* found "a photo"'],
-    ["--classnames", "", evaluate, "holds no line of text"],
-    ["--classnames", "one\ntwo\n\nthree", evaluate, "has 3 lines of text, and there are 2 classes"],
+    ["--classnames", "", evaluate, "contains no line of text"],
+    ["--classnames", "one\ntwo\n\nthree", evaluate, "has 3 lines of text, but there are 2 classes"],
   ])("%s of %j", async (flag, content, words, message) => {
     await writeFile(path("lines"), content);
     const { code, err } = await run(...words(), ...use, flag, path("lines"));

@@ -1,6 +1,7 @@
-import { type Classification, EvaClipError } from "../../index";
+import { invalidArgument } from "../../arguments";
+import type { Classification } from "../../index";
 import { expectLocal, filesAmong, noteFiles } from "../given_images";
-import { loadModel, modelAndRest } from "../given_model";
+import { modelAndRest, withModel } from "../given_model";
 import { percent, printResult } from "../output";
 import { linesOf, templatesFrom } from "../text_lines";
 import type { ClassifyFlags } from "./flags";
@@ -19,22 +20,21 @@ export async function classify(words: readonly string[], flags: ClassifyFlags): 
       files.length === 0
         ? "give images"
         : `--labels took ${files.join(", ")} as a label; give images before --labels, or after --`;
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `nothing to classify: ${why}`);
+    throw invalidArgument(`nothing to classify: ${why}`);
   }
   const fromFile = flags.labelsFile === undefined ? [] : await linesOf("--labels-file", flags.labelsFile);
   const labels = [...flags.labels, ...fromFile];
   if (labels.length === 0) {
-    throw new EvaClipError(
-      "ERR_EVACLIP_INVALID_ARGUMENT",
-      "nothing to choose from: give --labels or --labels-file",
-    );
+    throw invalidArgument("no labels: give --labels or --labels-file");
   }
   noteFiles("--labels", flags.labels);
   const templates = flags.templates === undefined ? undefined : await templatesFrom(flags.templates);
-  await using model = await loadModel(path, flags);
-  const found = await model.classify(images, labels, { topK: flags.topK, ...(templates && { templates }) });
-  const results = images.map((image, i): ClassifiedImage => ({ image, labels: found[i]! }));
-  printResult({ setting: model.setting, results }, flags.json, () => results.map(describe).join("\n"));
+  await withModel(path, flags, async (model) => {
+    const options = { topK: flags.topK, ...(templates && { templates }) };
+    const found = await model.classify(images, labels, options);
+    const results = images.map((image, i): ClassifiedImage => ({ image, labels: found[i]! }));
+    printResult({ setting: model.setting, results }, flags.json, () => results.map(describe).join("\n"));
+  });
 }
 
 function describe({ image, labels }: ClassifiedImage): string {

@@ -5,10 +5,10 @@ import type { ClassifyFlags } from "./flags";
 
 export function addClassifyCommand(program: Command): void {
   modelCommand(program, "classify", "find the labels that fit images best", "<images...>")
-    .option("--labels <labels...>", "what to choose from", [])
-    .option("--labels-file <file>", "labels to choose from, one a line")
-    .option("--templates <name|file>", "prompts: openai, simple, or a file with one template a line")
-    .option("--top-k <n>", "labels to print", positive, 5)
+    .option("--labels <labels...>", "labels to choose from", [])
+    .option("--labels-file <file>", "labels to choose from, one per line")
+    .option("--templates <name|file>", "prompts: openai, simple, or a file with one template per line")
+    .option("--top-k <n>", "number of labels to print", positive, 5)
     .action(async (words: string[], flags: ClassifyFlags) => {
       const { classify } = require("./action") as typeof import("./action");
       await classify(words, flags);

@@ -26,7 +26,7 @@ export async function convert(input: string, output: string, flags: ConvertFlags
   await using file = await ModelFile.open(input, await statementFrom(flags));
   const { layout, ropeTables, json, dtype = file.weightType } = flags;
   if (ropeTables && !(file.config.vision_cfg.rope && (layout ?? ownLayout(file.config)) === "eva_clip")) {
-    throw invalidArgument("--rope-tables is for models with rotary positions, in the layout eva_clip");
+    throw invalidArgument("--rope-tables is for models with RoPE, in the layout eva_clip");
   }
   const model = new ClipModel(file.config);
   await using device = await Device.open("cpu");

@@ -5,7 +5,7 @@ import { outputPath } from "../flag_values";
 import { addStatementFlags } from "../model_flags";
 import type { ConvertFlags } from "./flags";
 
-/** Names of the types of weights, ours and PyTorch's. */
+/** Names of dtypes, ours and PyTorch's. */
 const TYPES = { f32: "f32", fp32: "f32", bf16: "bf16", f16: "f16", fp16: "f16" } as const;
 
 function weightType(text: string): WeightDType {
@@ -16,20 +16,16 @@ function weightType(text: string): WeightDType {
 export function addConvertCommand(program: Command): void {
   const command = program
     .command("convert")
-    .description("write weights as safetensors in another layout or type, with the configuration beside them")
+    .description("write weights as safetensors in another layout or dtype, with their configuration")
     .argument("<in>", "weights in any known layout, or a checkpoint's folder")
     .argument("<out>", "a .safetensors file, or a folder", outputPath)
     .addOption(
-      new Option("--layout <name>", "whose names and shapes to write (default: the model's own)").choices(
+      new Option("--layout <name>", "layout of names and shapes (default: the model's own)").choices(
         layoutNames,
       ),
     )
-    .option("--dtype <type>", `${Object.keys(TYPES).join(", ")} (default: as they are)`, weightType)
-    .option(
-      "--rope-tables",
-      "write the tables of rotary positions too, which EVA-CLIP's loader expects",
-      false,
-    )
+    .option("--dtype <type>", `${Object.keys(TYPES).join(", ")} (default: the input's)`, weightType)
+    .option("--rope-tables", "also write the RoPE tables, which EVA-CLIP's loader expects", false)
     .option("--json", "print one JSON document", false);
   addStatementFlags(command).action(async (input: string, output: string, flags: ConvertFlags) => {
     const { convert } = require("./action") as typeof import("./action");

@@ -5,7 +5,7 @@ import { columns, printResult } from "../output";
 import { packageVersion } from "../package_version";
 import type { DoctorFlags } from "./flags";
 
-/** A device as it was found, or why it cannot be used. */
+/** A device, or why it is not available. */
 interface Finding {
   available: boolean;
   info?: DeviceInfo;
@@ -27,7 +27,7 @@ interface Report {
 
 async function probe(kind: "cpu" | "cuda"): Promise<Finding> {
   try {
-    // Loaded here: the report must come out when the addon does not load.
+    // Required here: the report must work when the addon does not load.
     const { Device } = require("../../device") as typeof import("../../device");
     await using device = await Device.open(kind);
     return { available: true, info: device.info };
@@ -79,7 +79,7 @@ function describe(report: Report): string {
   ]);
 }
 
-/** Prints what this machine can do. The report comes out where the addon does not load, too. */
+/** Prints what this machine can do, also when the addon does not load. */
 export async function diagnose({ json }: DoctorFlags): Promise<ExitCode> {
   const report = await examine();
   printResult(report, json, describe);

@@ -5,7 +5,7 @@ import type { DoctorFlags } from "./flags";
 export function addDoctorCommand(program: Command, finish: Finish): void {
   program
     .command("doctor")
-    .description("say what this machine can do, and why it cannot do more")
+    .description("show the devices of this machine, and why others are not available")
     .option("--json", "print one JSON document", false)
     .action(async (flags: DoctorFlags) => {
       const { diagnose } = require("./action") as typeof import("./action");

@@ -1,6 +1,6 @@
+import { invalidArgument } from "../../arguments";
 import {
   type Dataset,
-  EvaClipError,
   evaluateRetrieval,
   evaluateZeroShot,
   type RecallScores,
@@ -8,47 +8,46 @@ import {
   type ZeroShotResult,
 } from "../../index";
 import type { EvaluateFlags } from "./flags";
-import { loadModel, modelAndRest } from "../given_model";
-import { openClasses, openDataset } from "../open_dataset";
+import { modelAndRest, withModel } from "../given_model";
+import { openGivenClasses, openGivenDataset } from "../given_dataset";
 import { percent, printResult } from "../output";
 import { countProgress } from "../progress";
 import { linesOf, templatesFrom } from "../text_lines";
 
 type Evaluation = ZeroShotResult | RetrievalResult;
 
-/** The names that `--classnames` gives the classes of a data set. */
+/** The class names in the file of `--classnames`. */
 async function classesFrom(path: string, { classes = [] }: Dataset): Promise<string[]> {
   const names = await linesOf("--classnames", path);
   if (names.length === classes.length) return names;
-  const message = `--classnames: ${path} has ${names.length} lines of text, and there are ${classes.length} classes`;
-  throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { path });
+  const message = `--classnames: ${path} has ${names.length} lines of text, but there are ${classes.length} classes`;
+  throw invalidArgument(message, { path });
 }
 
 export async function evaluate(words: readonly string[], flags: EvaluateFlags): Promise<void> {
   const { model: path, rest } = modelAndRest(words, flags);
   if (rest.length > 0) {
-    const message = `evaluate takes a model alone, found ${rest.join(", ")} besides`;
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message);
+    throw invalidArgument(`evaluate takes one model; unexpected: ${rest.join(", ")}`);
   }
   const { valData, imagenetVal, classnames } = flags;
   if (valData === undefined && imagenetVal === undefined) {
-    const message = "nothing to evaluate on: give --val-data or --imagenet-val";
-    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message);
+    throw invalidArgument("nothing to evaluate on: give --val-data or --imagenet-val");
   }
-  // What is wrong with the data is told before a model takes its time to load.
-  const images = imagenetVal === undefined ? undefined : await openClasses(imagenetVal);
+  // Data are checked before the model, which takes longer to load.
+  const images = imagenetVal === undefined ? undefined : await openGivenClasses(imagenetVal);
   const classes = images && classnames !== undefined ? await classesFrom(classnames, images) : undefined;
   const templates = await templatesFrom(flags.templates);
-  const pairs = valData === undefined ? undefined : await openDataset(valData, flags);
-  await using model = await loadModel(path, flags);
-  const results: Evaluation[] = [];
-  const options = () => ({ batchSize: flags.batchSize, onProgress: countProgress("images") });
-  if (images) {
-    const more = { templates, ...(classes && { classes }) };
-    results.push(await evaluateZeroShot(model, images, { ...options(), ...more }));
-  }
-  if (pairs) results.push(await evaluateRetrieval(model, pairs, options()));
-  printResult(results, flags.json, () => results.map(describeEvaluation).join("\n\n"));
+  const pairs = valData === undefined ? undefined : await openGivenDataset(valData, flags);
+  await withModel(path, flags, async (model) => {
+    const results: Evaluation[] = [];
+    const options = () => ({ batchSize: flags.batchSize, onProgress: countProgress("images") });
+    if (images) {
+      const more = { templates, ...(classes && { classes }) };
+      results.push(await evaluateZeroShot(model, images, { ...options(), ...more }));
+    }
+    if (pairs) results.push(await evaluateRetrieval(model, pairs, options()));
+    printResult(results, flags.json, () => results.map(describeEvaluation).join("\n\n"));
+  });
 }
 
 function describeRecall({ recallAt1, recallAt5, recallAt10, medianRank }: RecallScores): string {
@@ -56,7 +55,7 @@ function describeRecall({ recallAt1, recallAt5, recallAt10, medianRank }: Recall
   return `recall@1/5/10 ${shares}, median rank ${medianRank}`;
 }
 
-/** A score with the protocol that made it. */
+/** Scores and their protocol. */
 export function describeEvaluation(result: Evaluation): string {
   const lines =
     result.task === "zero-shot"

@@ -2,7 +2,7 @@ import { type KnownModel, knownModels } from "../../index";
 import { count, printResult, table } from "../output";
 import type { ModelsFlags } from "./flags";
 
-const HEADINGS = ["model", "image", "text", "total", "GFLOPs", "pixels", "top-1", "of the weights"];
+const HEADINGS = ["model", "image", "text", "total", "GFLOPs", "pixels", "top-1", "weights"];
 
 function rowOf({ name, parameters, gflops, imageSize, zeroShot }: KnownModel): string[] {
   return [
@@ -22,8 +22,8 @@ function describe(models: readonly KnownModel[]): string {
   return [
     table(HEADINGS, models.map(rowOf)),
     "",
-    "GFLOPs are of one image and one caption of full length, two for each multiplication and addition.",
-    `top-1 is zero-shot on ImageNet-1K, in percent: ${sources.join("; ")}.`,
+    "GFLOPs: one image and one caption of full length, 2 FLOPs per multiply-add.",
+    `top-1: zero-shot accuracy on ImageNet-1K in percent; sources: ${sources.join("; ")}.`,
   ].join("\n");
 }
 

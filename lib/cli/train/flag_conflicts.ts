@@ -4,15 +4,15 @@ import type { TrainFlags } from "./flags";
 
 type Condition = (flags: TrainFlags) => boolean;
 
-const hasPretrained: Condition = ({ pretrained, pretrainedImage, pretrainedText }) =>
-  [pretrained, pretrainedImage, pretrainedText].some((path) => path !== undefined);
-const ANY_PRETRAINED = "--pretrained, --pretrained-image or --pretrained-text";
+const hasPretrained: Condition = ({ pretrained, pretrainedImagePath, pretrainedTextPath }) =>
+  [pretrained, pretrainedImagePath, pretrainedTextPath].some((path) => path !== undefined);
+const ANY_PRETRAINED = "--pretrained, --pretrained-image-path or --pretrained-text-path";
 
 const coolsDown: Condition = ({ lrScheduler, skipScheduler }) =>
   lrScheduler === "const-cooldown" && !skipScheduler;
 
-/** Flags that change nothing without another one: who gives one alone expects something that does not come. */
-const DEPENDENT: readonly [flag: keyof TrainFlags, isOfUse: Condition, needs: string][] = [
+/** Flags that have an effect only with another one. */
+const DEPENDENT: readonly [flag: keyof TrainFlags, hasEffect: Condition, needs: string][] = [
   ["restartData", ({ resume }) => resume !== undefined, "--resume"],
   ["skipList", hasPretrained, ANY_PRETRAINED],
   ["pretrainedActivation", hasPretrained, ANY_PRETRAINED],
@@ -21,17 +21,19 @@ const DEPENDENT: readonly [flag: keyof TrainFlags, isOfUse: Condition, needs: st
   ["lockTextUnlockedLayers", ({ lockText }) => lockText, "--lock-text"],
   ["lambVariant", ({ opt }) => opt === "lamb", "--opt lamb"],
   ["epochsCooldown", coolsDown, "--lr-scheduler const-cooldown"],
+  ["valFrequency", ({ valData }) => valData !== undefined, "--val-data"],
+  ["zeroshotFrequency", ({ imagenetVal }) => imagenetVal !== undefined, "--imagenet-val"],
 ];
 
-/** Refuses flags that do not go together. */
+/** Refuses flags that have no effect. */
 export function checkFlags(command: Command, flags: TrainFlags): void {
-  for (const [name, isOfUse, needs] of DEPENDENT) {
-    if (!isOfUse(flags)) refuseGiven(command, [name], `does nothing without ${needs}`);
+  for (const [name, hasEffect, needs] of DEPENDENT) {
+    if (!hasEffect(flags)) refuseGiven(command, [name], `has no effect without ${needs}`);
   }
   if (!coolsDown(flags) || flags.epochsCooldown !== undefined) return;
   refuseGiven(
     command,
     ["lrScheduler"],
-    "const-cooldown needs --epochs-cooldown, the epochs in which it falls",
+    "const-cooldown needs --epochs-cooldown, the number of epochs in which it falls",
   );
 }

@@ -1,6 +1,6 @@
 import type { ParameterStart } from "../../index";
 
-/** The number of a block in a name. */
+/** A block number in a parameter's name. */
 const BLOCK = /(^|\.)(blocks|resblocks|layers)\.(\d+)\./;
 
 function blockOf(name: string): number | undefined {
@@ -10,7 +10,7 @@ function blockOf(name: string): number | undefined {
 
 const withBlock = (name: string, block: string) => name.replace(BLOCK, `$1$2.${block}.`);
 
-/** What a row says besides its name, with `block` for the number of the block in the names of tensors. */
+/** The second column of a row, with `block` as the block number in the names of tensors. */
 function originOf({ origin, path, from = [], note }: ParameterStart, block: string): string {
   const tensors = from.map((name) => withBlock(name, block)).join(", ");
   const source = path === undefined ? "" : ` ${tensors} of ${path}`;
@@ -28,10 +28,7 @@ function ranges(numbers: readonly number[]): string {
   return found.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(", ");
 }
 
-/**
- * Names and origins of parameters for people: one row for what all blocks have in common, with the numbers of the blocks in
- * the place of one.
- */
+/** Names and origins of parameters: blocks that differ only in their number share one row, with a range of numbers. */
 export function initializationRows(parameters: readonly ParameterStart[]): (readonly [string, string])[] {
   const rows = new Map<string, { start: ParameterStart; blocks: number[] }>();
   for (const start of parameters) {

@@ -4,7 +4,7 @@ import { say } from "../output";
 
 type StepEvent = Extract<TrainEvent, { type: "step" }>;
 
-/** What a step was like, on one line. */
+/** A step on one line. */
 function describeStep({
   loss,
   learningRate,
@@ -19,7 +19,7 @@ function describeStep({
   );
 }
 
-/** Shows a run on standard error: a bar in a terminal, a line every so many steps elsewhere. */
+/** Shows a run on standard error: a progress bar in a terminal, elsewhere a line every `everySteps` steps. */
 export class TrainingProgress {
   private bar: SingleBar | undefined;
 
@@ -49,7 +49,7 @@ export class TrainingProgress {
   }
 
   private start(step: number, steps: number): void {
-    if (step === steps) this.note(`nothing to do: all ${steps} steps are done already`);
+    if (step === steps) this.note(`nothing to do: all ${steps} steps are already done`);
     if (step === steps || !process.stderr.isTTY) return;
     this.bar = new SingleBar(
       {

@@ -2,20 +2,20 @@ import { constants } from "node:os";
 import { performance } from "node:perf_hooks";
 import type { ExitCode } from "../exit_code";
 
-/** What ends a run gently: Ctrl-C, a scheduler's or container's stop, a terminal that closes. */
+/** Signals of Ctrl-C, of schedulers and containers, and of a terminal that closes. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** The exit status that a shell reports for a process that a signal ended. */
+/** The exit status that shells report for a process ended by a signal. */
 function exitCodeFor(signal: NodeJS.Signals): ExitCode {
   return 128 + constants.signals[signal];
 }
 
-/** A terminal, a shell and npx may each pass on the same one. */
+/** The terminal, a shell and npx may each forward the same signal. */
 const SAME_SIGNAL_MS = 100;
 
-/** Turns the first signal into a gentle stop, and ends the process at once by the second or where nothing can be stopped. */
+/** Turns the first signal into a graceful stop; a second one, or one before there is a run, ends the process at once. */
 export class StopSignals implements Disposable {
-  /** The exit status by the first signal. */
+  /** The exit status for the first signal. */
   exitCode: ExitCode | undefined;
   #stop: (() => void) | undefined;
   #firstAt = 0;
@@ -32,13 +32,13 @@ export class StopSignals implements Disposable {
     for (const signal of SIGNALS) process.on(signal, this.#onSignal);
   }
 
-  /** From now on a signal calls `stop`; before, there is nothing to save. */
+  /** A first signal from here on calls `stop`. */
   onFirst(stop: () => void): void {
     this.#stop = stop;
   }
 
   [Symbol.dispose](): void {
-    // After a signal the process is about to end, with the status of that signal whatever comes now.
+    // After a signal, the process ends with that signal's status, so later signals stay handled.
     if (this.exitCode !== undefined) return;
     for (const signal of SIGNALS) process.off(signal, this.#onSignal);
   }
