@@ -241,7 +241,7 @@ export function invalidOption(option: string, problem: string): Error {
  */
 export function ownRecipe(given: RecipeOptions): RecipeOptions {
   const own = ownArgument("trainRecipe: options", given, recipeOptions);
-  const { optimizer, lambVariant, schedule, resume, restartData, folder, checkpoint, resampled } = own;
+  const { optimizer, lambVariant, schedule, resume, restartData, folder, checkpoint } = own;
   if (lambVariant !== undefined && optimizer !== "lamb")
     throw invalidOption("lambVariant", 'needs optimizer "lamb"');
   const cools = schedule?.kind === "const-cooldown";
@@ -252,7 +252,5 @@ export function ownRecipe(given: RecipeOptions): RecipeOptions {
   if (restartData && resume === undefined) throw invalidOption("restartData", "needs resume");
   if (folder === undefined && resume === "latest") throw invalidOption("resume", "latest needs a folder");
   if (folder === undefined && checkpoint !== undefined) throw invalidOption("checkpoint", "needs a folder");
-  if (resampled && own.samplesPerEpoch === undefined)
-    throw invalidOption("resampled", "needs samplesPerEpoch: resampled shards have no end");
   return own;
 }
