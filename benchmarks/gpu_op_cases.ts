@@ -1,5 +1,7 @@
 // What benchmarks/gpu_ops.ts measures: the ops that matter at the sizes that matter, named as the peers' scripts name them.
-import { ClipModel, clipLoss, grad, modelConfig, ops, type Tensor } from "../lib";
+import { modelConfig } from "eva-clip";
+import { grad, ops, type Tensor } from "eva-clip/graph";
+import { ClipModel, clipLoss } from "eva-clip/train";
 import { constant, type Operand } from "../lib/tensor";
 import { captionLengths } from "./captions";
 
@@ -189,11 +191,11 @@ function lambCase(model: string, sizes: readonly number[]): Case {
           firstMoments: list("m"),
           secondMoments: list("v"),
           norm: ops.globalNorm(gradients),
-          schedule: constant(1),
+          learningRates: constant(Float32Array.from(same(1e-3)), [sizes.length]),
           step: constant(Int32Array.of(1)),
         },
         {
-          ...{ learningRates: same(1e-3), weightDecays: same(0.05), adapt: same(1) },
+          ...{ weightDecays: same(0.05), adapt: same(1) },
           ...{ beta1: 0.9, beta2: 0.98, eps: 1e-6, clipNorm: 1, variant: "apex" },
         },
       );

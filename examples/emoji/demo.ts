@@ -1,6 +1,8 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { ClipModel, ClipTokenizer, Device, EvaClipError, parseClipConfig } from "../../lib";
+import { Device, EvaClipError, parseClipConfig } from "eva-clip";
+import { ClipTokenizer } from "eva-clip/data";
+import { ClipModel } from "eva-clip/train";
 import { type DataSet, loadDataSet } from "./data_set";
 import { type DemoOptions, parseOptions } from "./options";
 import { cachedPixelBaseline, type PixelBaseline } from "./pixel_baseline";
@@ -72,11 +74,12 @@ async function trainModel(
   const run = await startTraining(device, model, sampler, vocabulary, recipe, join(out, "checkpoints"));
   for await (const event of run) {
     if (event.type !== "step") continue;
-    history.loss.push(event.loss);
-    history.accuracy.push(event.imageAccuracy);
+    const { loss, imageAccuracy: accuracy = 0 } = event; // CLIP's objective reports it
+    history.loss.push(loss);
+    history.accuracy.push(accuracy);
     history.learningRate.push(event.learningRate);
     history.scale.push(event.logitScale);
-    progress.update({ step: event.step, loss: event.loss, accuracy: event.imageAccuracy });
+    progress.update({ step: event.step, loss, accuracy });
   }
   progress.finish();
   return { history, seconds: (await run.result).seconds };

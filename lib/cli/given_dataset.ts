@@ -1,7 +1,7 @@
 import { openClassFolder } from "../data/sources/image_folder";
 import { describeLeftOut } from "../data/sources/image_files";
 import { openDataset, type OpenDatasetOptions } from "../data/sources/open_dataset";
-import type { Dataset, FolderDataset, WebDatasetOptions } from "../index";
+import type { Dataset, FolderDataset, WebDatasetOptions } from "../data";
 import type { DatasetFlags } from "./dataset_flags";
 import { withoutUndefined } from "./flag_values";
 import { say } from "./output";

@@ -1,5 +1,6 @@
 import { invalidArgument } from "../arguments";
-import { type ConfigStatement, Device, EvaClip } from "../index";
+import type { ConfigStatement } from "../weights";
+import { Device, EvaClip } from "../index";
 import type { WeightsChoice } from "../io/moving_average";
 import { defaultPrecision } from "../models/precision";
 import { configFrom } from "./config_source";

@@ -3,8 +3,8 @@ import { describeValue, invalidArgument } from "../arguments";
 import { decodeUtf8 } from "../data/sources/parse_json";
 import {
   EvaClipError,
-  type PromptTemplates,
   OPENAI_IMAGENET_TEMPLATES,
+  type PromptTemplates,
   SIMPLE_IMAGENET_TEMPLATES,
 } from "../index";
 import { readError } from "../io/regular_file";

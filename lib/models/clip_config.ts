@@ -68,6 +68,10 @@ const clipConfig = z.strictObject({
   embed_dim: size,
   /** The text tower, and a plain image tower, use x σ(1.702 x) for GELU, as OpenAI's weights need. */
   quick_gelu: z.boolean().default(false),
+  /** The initial value of `logit_scale`, the logarithm of the scale. Default log(1 / 0.07), CLIP's. */
+  init_logit_scale: z.number().optional(),
+  /** The initial value of `logit_bias`, which SigLIP's loss adds to the logits; left out, there is no such parameter. */
+  init_logit_bias: z.number().optional(),
   /** Whether the text tower's keys begin with `text.`; by default they do beside an EVA image tower. */
   custom_text: z.boolean().optional(),
   vision_cfg: visionConfig,

@@ -15,6 +15,9 @@ import { TextTower } from "./text_tower";
 const INITIAL_LOGIT_SCALE = Math.log(1 / 0.07);
 const LARGEST_LOGIT_SCALE = Math.log(100);
 
+/** Fields of a configuration for SigLIP's loss, with its initial values (Zhai et al. 2023, section 3.2). */
+export const SIGLIP_LOGITS = Object.freeze({ init_logit_scale: Math.log(10), init_logit_bias: -10 });
+
 export interface ClipModelOptions {
   /** What the model computes in; parameters keep their own dtype. */
   precision?: Precision;
@@ -35,6 +38,8 @@ export class ClipModel extends Module {
   readonly logitScale: Parameter; // [], the logarithm of the scale
   readonly image: ImageTower;
   readonly text: TextTower;
+  /** [], added to the logits of SigLIP's loss; null without `init_logit_bias`. */
+  readonly logitBias: Parameter | null;
   /** What images go through; u8 images are normalised by the image tower. */
   readonly preprocessing: Preprocessing;
   readonly config: ClipConfig;
@@ -48,11 +53,16 @@ export class ClipModel extends Module {
     const activation = config.quick_gelu ? "quick_gelu" : "gelu";
     this.preprocessing = preprocessingOf(config);
     const options = { embedDim, precision, init, pixels: this.preprocessing };
-    this.logitScale = new Parameter("logit_scale", [], { kind: "constant", value: INITIAL_LOGIT_SCALE });
+    const { init_logit_scale: logitScale = INITIAL_LOGIT_SCALE, init_logit_bias: logitBias } = config;
+    this.logitScale = new Parameter("logit_scale", [], { kind: "constant", value: logitScale });
     this.image = isEva(config)
       ? new EvaVisionTower(vision, options)
       : new ClipVisionTower(vision, { ...options, activation });
     this.text = new TextTower(text, { ...options, activation, prefix: textPrefix(config) });
+    this.logitBias =
+      logitBias === undefined
+        ? null
+        : new Parameter("logit_bias", [], { kind: "constant", value: logitBias });
   }
 
   /** Every parameter by its published state-dict key. */
@@ -60,7 +70,7 @@ export class ClipModel extends Module {
     return new Map(this.parameters().map((parameter) => [parameter.name, parameter]));
   }
 
-  /** Records that the logit scale is kept between 1 and 100, as after every step of CLIP's training. */
+  /** Records a clamp of the logit scale between 1 and 100, which CLIP's training applies after every update. */
   clampLogitScale(): void {
     clampUpdate([this.logitScale], 0, LARGEST_LOGIT_SCALE);
   }

@@ -50,7 +50,7 @@ const BLOCK = /blocks\.(\d+)\./;
 const EXEMPT = /\.bias$|(^|\.)(pos_embed|cls_token|positional_embedding|logit_scale)$/;
 
 export function towerOf(name: string): Tower {
-  if (name === "logit_scale") return "other";
+  if (name === "logit_scale" || name === "logit_bias") return "other";
   return name.startsWith("visual.") ? "image" : "text";
 }
 

@@ -103,7 +103,11 @@ function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsO
   const { dtype, values = (parameter: Parameter) => parameter.read() } = options;
   const rules = layout.rules(namingOf(model.config));
   return model.parameters().flatMap((parameter) => {
-    const place = placeOf(parameter.name, rules)!;
+    const place = placeOf(parameter.name, rules);
+    if (place === undefined)
+      throw invalidArgument(`the layout ${layout.name} has no place for ${parameter.name}`, {
+        layout: layout.name,
+      });
     const own = parameter.dtype === "bf16" ? "bf16" : "f32";
     const shape = storedShape(parameter.shape, place);
     return place.names.map((name, i) => ({

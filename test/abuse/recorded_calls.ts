@@ -1,5 +1,5 @@
 // One correct call of every public function that only has a meaning while a program is recorded.
-import * as eva from "../../lib/index";
+import * as eva from "./public_names";
 import type { PublicCall } from "./public_calls";
 
 /** Tensors of the program: those of `recordedInputs`. */
@@ -119,11 +119,11 @@ function updateInputs(x: eva.Tensor, one: eva.Tensor, step: eva.Tensor) {
     firstMoments: list,
     secondMoments: list,
     norm: one,
-    schedule: one,
+    learningRates: eva.reshape(one, [1]),
     step,
   };
 }
 
 function updateSettings() {
-  return { learningRates: [1e-3], weightDecays: [0], beta1: 0.9, beta2: 0.98, eps: 1e-6, clipNorm: 0 };
+  return { weightDecays: [0], beta1: 0.9, beta2: 0.98, eps: 1e-6, clipNorm: 0 };
 }

@@ -189,6 +189,7 @@ const REFUSED = [
   ...["--opt", "--seed", "--model", "--force-image-size", "--force-context-length", "--force-quick-gelu"],
   ...["--lock-image", "--lock-image-unlocked-groups", "--lock-text", "--lock-text-unlocked-layers"],
   "--train-num-samples",
+  "--siglip",
 ];
 /** Those that change no step: what a run starts from, what is measured and kept, how fast it goes. */
 const FREE = [

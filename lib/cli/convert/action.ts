@@ -1,6 +1,8 @@
 import { invalidArgument } from "../../arguments";
 import { ownLayout } from "../../weights/write_weights";
-import { ClipModel, Device, type LoadReport, writeWeights } from "../../index";
+import { ClipModel } from "../../train";
+import { Device } from "../../index";
+import { type LoadReport, writeWeights } from "../../weights";
 import { ModelFile } from "../../clip/model_files";
 import type { ConvertFlags } from "./flags";
 import { statementFrom } from "../given_model";

@@ -1,11 +1,11 @@
 import { invalidArgument } from "../../arguments";
+import type { Dataset } from "../../data";
 import {
-  type Dataset,
-  evaluateRetrieval,
-  evaluateZeroShot,
   type RecallScores,
   type RetrievalResult,
   type ZeroShotResult,
+  evaluateRetrieval,
+  evaluateZeroShot,
 } from "../../index";
 import type { EvaluateFlags } from "./flags";
 import { modelAndRest, withModel } from "../given_model";

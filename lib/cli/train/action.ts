@@ -1,4 +1,5 @@
-import type { Parameter, TrainResult } from "../../index";
+import type { Parameter } from "../../graph";
+import type { TrainResult } from "../../train";
 import { type RecipeRun, trainRecipe } from "../../train/recipe/recipe";
 import type { Initialization } from "../../weights/pretrained";
 import { EXIT, type ExitCode } from "../exit_code";

@@ -147,6 +147,7 @@ function addData(command: Command): void {
 
 function addOptimizer(command: Command): void {
   command
+    .option("--siglip", "SigLIP's sigmoid loss; new models start with logit scale 10 and bias -10", false)
     .addOption(new Option("--opt <name>", "optimizer").choices(["adamw", "lamb"]).default("adamw"))
     .addOption(
       new Option("--lamb-variant <name>", "variant of LAMB (default: apex)").choices([

@@ -22,6 +22,7 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   lockText: boolean;
   lockTextUnlockedLayers?: number;
   init: "published" | "fan_in";
+  siglip: boolean;
   trainData: string;
   trainNumSamples?: number;
   datasetResampled: boolean;

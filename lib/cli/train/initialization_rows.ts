@@ -1,4 +1,4 @@
-import type { ParameterStart } from "../../index";
+import type { ParameterStart } from "../../weights";
 
 /** A block number in a parameter's name. */
 const BLOCK = /(^|\.)(blocks|resblocks|layers)\.(\d+)\./;

@@ -106,6 +106,7 @@ export async function recipeOptions(flags: TrainFlags, folder: string): Promise<
   }
   const set = (option: string, value: unknown) => setField(options, option.split("."), value);
   if (flags.forceQuickGelu) set("quickGelu", true);
+  if (flags.siglip) set("loss", "siglip");
   if (flags.skipScheduler) set("schedule.kind", "const");
   if (flags.lockImage) set("imageTower.freeze", { unlockedGroups: flags.lockImageUnlockedGroups ?? 0 });
   if (flags.lockText) set("textTower.freeze", { unlockedGroups: flags.lockTextUnlockedLayers ?? 0 });

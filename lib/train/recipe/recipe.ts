@@ -7,6 +7,7 @@ import { defaultPrecision } from "../../models/precision";
 import type { Optimizer } from "../../optim/optimizer";
 import { expectMemory } from "../../parameter";
 import type { Initialization } from "../../weights/pretrained";
+import { siglipObjective } from "../objective/siglip_objective";
 import { type TrainingRun, type TrainResult, train } from "../train";
 import type { TrainConfig } from "../train_config";
 import type { TrainEvent } from "../train_events";
@@ -133,10 +134,20 @@ async function prepareConfig(
     schedule,
     patchDropout: { rate, undroppedEnd },
     seed,
+    ...lossOf(options),
     ...filesOf(options, length),
     ...(evaluate && { evaluate }),
   };
   return { config, initialization };
+}
+
+function lossOf({
+  loss,
+  objective,
+  afterUpdate,
+}: RecipeOptions): Pick<TrainConfig, "objective" | "afterUpdate"> {
+  const chosen = objective ?? (loss === "siglip" ? siglipObjective : undefined);
+  return { ...(chosen && { objective: chosen }), ...(afterUpdate && { afterUpdate }) };
 }
 
 function filesOf(

@@ -39,7 +39,7 @@ function dataSettings({ trainData, dataset = {}, resampled = false }: RecipeOpti
   };
 }
 
-/** The batches of a run; what they are made of is compared when it is resumed. */
+/** The batches of a run; when it is resumed, what they are made of and the loss are compared. */
 export function recipeBatches(dataset: Dataset, model: ClipModel, options: RecipeOptions): BatchSource {
   let skips = 0;
   const { seed = 0, loader, logger } = options;
@@ -57,6 +57,10 @@ export function recipeBatches(dataset: Dataset, model: ClipModel, options: Recip
   });
   return {
     ...source,
-    describe: async () => ({ ...(await source.describe?.()), ...dataSettings(options) }),
+    describe: async () => ({
+      ...(await source.describe?.()),
+      ...dataSettings(options),
+      loss: options.objective ? "a function" : (options.loss ?? "clip"),
+    }),
   };
 }

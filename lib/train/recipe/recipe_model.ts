@@ -3,7 +3,7 @@ import { configOf } from "../../clip/model_files";
 import type { Device } from "../../device";
 import type { ClipConfig } from "../../models/clip_config";
 import { parseClipConfig } from "../../models/clip_config";
-import { ClipModel } from "../../models/clip_model";
+import { ClipModel, SIGLIP_LOGITS } from "../../models/clip_model";
 import { preprocessingOf } from "../../image/preprocessing";
 import type { Precision } from "../../models/precision";
 import { checkTokenizer } from "../../models/stated_tokenizer";
@@ -22,10 +22,13 @@ function recipeConfig({
   contextLength,
   quickGelu,
   preprocessing,
+  loss,
 }: RecipeOptions): ClipConfig {
   const base = configOf(model);
   const pixels = { ...preprocessingOf(base), ...preprocessing };
+  const needsLogits = loss === "siglip" && base.init_logit_bias === undefined;
   const fields: ConfigFields = {
+    ...(needsLogits && SIGLIP_LOGITS),
     ...(quickGelu !== undefined && { quick_gelu: quickGelu }),
     ...(preprocessing && { preprocess_cfg: { ...pixels, mean: [...pixels.mean], std: [...pixels.std] } }),
     vision_cfg: imageSize === undefined ? {} : { image_size: imageSize },

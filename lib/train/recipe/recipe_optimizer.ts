@@ -4,7 +4,7 @@ import { Lamb } from "../../optim/lamb";
 import type { Optimizer } from "../../optim/optimizer";
 import { parameterRules, type TowerSettings } from "../../optim/parameter_groups";
 import { type TowerLock, unlockedParameters } from "../../optim/tower_locks";
-import { checkScheduleFits, type TrainConfig } from "../train_config";
+import { checkScheduleFits, type RunSchedule } from "../learning_rates";
 import type { RecipeOptions, TowerOptions } from "./recipe_options";
 import type { RunLength } from "./run_length";
 
@@ -51,7 +51,7 @@ export function recipeOptimizer(model: ClipModel, options: RecipeOptions): Optim
 export function recipeSchedule(
   { schedule = {} }: RecipeOptions,
   { steps, stepsPerEpoch }: RunLength,
-): NonNullable<TrainConfig["schedule"]> {
+): RunSchedule {
   const { kind = "cosine", warmupSteps, cooldownEpochs = 0 } = schedule;
   const whole = {
     kind,

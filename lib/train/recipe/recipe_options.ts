@@ -30,6 +30,8 @@ import type { TowerLock } from "../../optim/tower_locks";
 import { configSource } from "../../weights/config/config_argument";
 import type { ConfigSource } from "../../weights/config/resolve_config";
 import type { Pretrained } from "../../weights/pretrained";
+import type { AfterUpdate } from "../objective/after_update";
+import type { Objective } from "../objective/objective";
 
 /** Settings of one tower; what is left out is that of the whole model. */
 export interface TowerOptions {
@@ -116,6 +118,12 @@ export interface RecipeOptions {
     /** Fraction of training at the end without patch dropout. Default 0. */
     readonly undroppedEnd?: number;
   };
+  /** Default `clip`; `siglip` gives a configuration without a logit bias `SIGLIP_LOGITS`. */
+  readonly loss?: "clip" | "siglip";
+  /** Records another loss, instead of `loss`. */
+  readonly objective?: Objective;
+  /** Records what follows each update. Default `clampLogitScale`. */
+  readonly afterUpdate?: AfterUpdate;
   /** Seed of weights, sample order, crops and patch dropout. Default 0. */
   readonly seed?: number;
 
@@ -210,6 +218,9 @@ const recipeOptions = optionsOf({
     cooldownEpochs: positiveInteger.optional(),
   }).optional(),
   patchDropout: optionsOf({ rate: belowOne.optional(), undroppedEnd: share.optional() }).optional(),
+  loss: oneOf("clip", "siglip").optional(),
+  objective: anyFunction.optional(),
+  afterUpdate: anyFunction.optional(),
   seed: z.int32({ error: "a 32-bit integer" }).optional(),
   evaluation: optionsOf({ retrieval: evaluationOf, zeroShot: evaluationOf }).optional(),
   folder: pathText.optional(),
@@ -249,6 +260,8 @@ export function ownRecipe(given: RecipeOptions): RecipeOptions {
     throw invalidOption("schedule.kind", "const-cooldown needs schedule.cooldownEpochs");
   if (!cools && schedule?.cooldownEpochs !== undefined)
     throw invalidOption("schedule.cooldownEpochs", 'needs the schedule\'s kind "const-cooldown"');
+  if (own.loss !== undefined && own.objective !== undefined)
+    throw invalidOption("loss", "has no effect with an objective");
   if (restartData && resume === undefined) throw invalidOption("restartData", "needs resume");
   if (folder === undefined && resume === "latest") throw invalidOption("resume", "latest needs a folder");
   if (folder === undefined && checkpoint !== undefined) throw invalidOption("checkpoint", "needs a folder");

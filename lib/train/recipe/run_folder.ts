@@ -1,10 +1,10 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Json } from "../../data/dataset";
 import { EvaClipError } from "../../errors";
 import { writeError } from "../../io/file_error";
 import { writeJson } from "../../io/json_file";
 import { makeFolder } from "../../io/make_folder";
+import { exists } from "../../io/model_path";
 import type { Initialization } from "../../weights/pretrained";
 import type { RecipeOptions } from "./recipe_options";
 
@@ -19,8 +19,7 @@ const TRACES = [PARAMS_FILE, REPORT_FILE, METRICS_FILE, CHECKPOINTS];
 export async function expectNoRun({ folder, resume }: RecipeOptions): Promise<void> {
   if (folder === undefined || resume !== undefined) return;
   for (const trace of TRACES) {
-    const found = await stat(join(folder, trace)).catch(() => undefined);
-    if (!found) continue;
+    if (!(await exists(join(folder, trace)))) continue;
     const message = `there is a run in ${folder} already: continue it with options.resume "latest", or choose another options.folder`;
     throw new EvaClipError("ERR_EVACLIP_RUN_EXISTS", message, { path: folder });
   }

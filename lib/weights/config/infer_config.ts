@@ -1,5 +1,6 @@
 import { checkArgument, ownArgument, text } from "../../arguments";
 import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../../models/clip_config";
+import { SIGLIP_LOGITS } from "../../models/clip_model";
 import { publishedModels } from "../../models/published_models";
 import { configFields, storedLayout, tensorMap } from "./config_argument";
 import { type ConfigFields, checkActivation, invalidConfig, mlpRatio, withFields } from "./config_fields";
@@ -61,7 +62,8 @@ export function inferConfig(
   const known = knownConfigs();
   const published = known.filter(({ config }) => sameFacts(factsOfConfig(config), facts));
   const base = published[0]?.config ?? new Composition(facts, known, stated, tensors).config(path);
-  const config = parseClipConfig(withFields({ ...base, quick_gelu: quickGelu }, stated));
+  const logitBias = tensors.has("logit_bias") ? { init_logit_bias: SIGLIP_LOGITS.init_logit_bias } : {};
+  const config = parseClipConfig(withFields({ ...base, quick_gelu: quickGelu, ...logitBias }, stated));
   return { config, models: modelNames(config, published) };
 }
 

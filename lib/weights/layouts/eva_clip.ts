@@ -5,5 +5,5 @@ export const evaClip: Layout = {
   name: "eva_clip",
   landmarks: { image: ["visual.cls_token", "visual.pos_embed", "visual.blocks.0.attn.proj.weight"] },
   imageFamily: () => "eva",
-  rules: (naming) => [...unchanged("visual", "logit_scale"), ...textRules(naming)],
+  rules: (naming) => [...unchanged("visual", "logit_scale", "logit_bias"), ...textRules(naming)],
 };

@@ -73,7 +73,7 @@ export function namingOf(config: ClipConfig, storedText: string = textPrefix(con
 
 /** Which tower a parameter of the model belongs to. */
 export function towerOf(name: string): Tower {
-  if (name === "logit_scale") return "neither";
+  if (name === "logit_scale" || name === "logit_bias") return "neither";
   return name.startsWith("visual.") ? "image" : "text";
 }
 

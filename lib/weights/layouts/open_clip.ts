@@ -15,7 +15,7 @@ export const openClip: Layout = {
   imageFamily: () => "eva",
   rules: (naming) => [
     ...(naming.image === "eva" ? timmTower("visual.trunk", naming) : unchanged("visual")),
-    ...unchanged("logit_scale"),
+    ...unchanged("logit_scale", "logit_bias"),
     ...textRules(naming),
   ],
 };

@@ -10,5 +10,5 @@ export const openai: Layout = {
     texts: [TEXT, TEXT.map((name) => `text.${name}`)],
   },
   imageFamily: () => "clip",
-  rules: (naming) => [...unchanged("visual", "logit_scale"), ...textRules(naming)],
+  rules: (naming) => [...unchanged("visual", "logit_scale", "logit_bias"), ...textRules(naming)],
 };
