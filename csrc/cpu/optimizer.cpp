@@ -172,7 +172,7 @@ void plan<ops::lamb_update>::run(context& c) {
   const bool corrects = a.variant != ops::lamb_variant::deepspeed;
   const moment_rule rule(a, corrects);
   const double bias_factor = corrects ? 1.0 : std::sqrt(rule.correction2) / rule.correction1;
-  const double schedule = *a.schedule.as<float>();
+  const float* const learning_rates = a.learning_rates.as<float>();
   parts_.for_each(c, [&](size_t i) {
     const tensor_parts::part& part = parts_[i];
     sums_[i] = accumulate<square_sums>(rule, part_view(a, part), a.weight_decays[part.tensor]);
@@ -180,7 +180,7 @@ void plan<ops::lamb_update>::run(context& c) {
   add_up();
   parts_.for_each(c, [&](size_t i) {
     const tensor_parts::part& part = parts_[i];
-    const double rate = schedule * a.learning_rates[part.tensor] * bias_factor * trust_ratio(a, part.tensor);
+    const double rate = double(learning_rates[part.tensor]) * bias_factor * trust_ratio(a, part.tensor);
     descend(rule, part_view(a, part), a.weight_decays[part.tensor], float(rate));
   });
 }
@@ -192,11 +192,11 @@ void plan<ops::adamw_update>::run(context& c) {
   const ops::adamw_update::args& a = args_;
   if (!std::isfinite(*a.norm.as<float>())) return;
   const moment_rule rule(a, true);
-  const float schedule = *a.schedule.as<float>();
+  const float* const learning_rates = a.learning_rates.as<float>();
   parts_.for_each(c, [&](size_t n) {
     const tensor_parts::part& part = parts_[n];
     const part_view view(a, part);
-    const float rate = schedule * a.learning_rates[part.tensor];
+    const float rate = learning_rates[part.tensor];
     const float weight_decay = a.weight_decays[part.tensor];
     sweep(view.count, [&](int64_t i, auto width) {
       const vec p = load(view.parameter + i, width);

@@ -78,12 +78,13 @@ export class TrainingStep {
       program = this.compile(patchDropout);
       this.#byDropout.set(patchDropout, program);
     }
+    const learningRates = this.optimizer.learningRatesAt(schedule);
     const results = await program({
       ...imageInputs(batch, this.model.image.imageSize),
       tokens: new HostTensor("i32", [tokens.length], tokens),
       cuSeqlens: new HostTensor("i32", [size + 1], cuSeqlens),
       textEnds: new HostTensor("i32", [size], textEnds),
-      schedule: new HostTensor("f32", [], Float32Array.of(schedule)),
+      learningRates: new HostTensor("f32", [learningRates.length], learningRates),
       step: new HostTensor("i32", [], Int32Array.of(step + 1)),
       seed: new HostTensor("i32", [2], Int32Array.of(seed, step)),
     });
@@ -109,7 +110,7 @@ export class TrainingStep {
   private compile(patchDropout: number) {
     const { model, optimizer } = this;
     return compileByShape(this.device, (inputs) => {
-      const { tokens, cuSeqlens, textEnds, schedule, step, seed } = inputs as Record<string, Tensor> &
+      const { tokens, cuSeqlens, textEnds, learningRates, step, seed } = inputs as Record<string, Tensor> &
         StepInputs;
       const image = model.image.encode(this.recordImages(namedImageTensors(inputs)), { seed, patchDropout });
       const text = model.text.encode({ tokens, cuSeqlens, textEnds });
@@ -119,14 +120,14 @@ export class TrainingStep {
         convert(text, model.text.precision),
         model.logitScale,
       );
-      const { gradientNorm } = optimizer.update(grad(loss, optimizer.parameters), { schedule, step });
+      const { gradientNorm } = optimizer.update(grad(loss, optimizer.parameters), { learningRates, step });
       model.clampLogitScale();
       return { loss, imageAccuracy, textAccuracy, gradientNorm, logitScale: model.logitScale };
     });
   }
 }
 
-type StepInputs = Record<"tokens" | "cuSeqlens" | "textEnds" | "schedule" | "step" | "seed", Tensor>;
+type StepInputs = Record<"tokens" | "cuSeqlens" | "textEnds" | "learningRates" | "step" | "seed", Tensor>;
 
 /** @throws EvaClipError `ERR_EVACLIP_NAN_LOSS` when the loss or the gradient norm is not a finite number. */
 export function checkFinite(result: StepResult, step: number): void {

@@ -77,17 +77,17 @@ async function train(
   const contents = () => Promise.all(all.map((parameter) => parameter.read()));
 
   const data = { x: spec("f32", [ROWS, WIDTH]), target: spec("f32", [ROWS, WIDTH]) };
-  const inputs = { ...data, schedule: spec("f32", []), step: spec("i32", []) };
-  const program = await compile(device, inputs, ({ x, target, schedule, step }) => {
+  const inputs = { ...data, learningRates: spec("f32", [parameters.length]), step: spec("i32", []) };
+  const program = await compile(device, inputs, ({ x, target, learningRates, step }) => {
     const y = cast(module.forward(cast(x, type)), "f32");
     const gradients = grad(sum(multiply(y, target)), parameters);
-    optimizer.update(gradients, { schedule, step });
+    optimizer.update(gradients, { learningRates, step });
     return { y, ...Object.fromEntries(gradients.map((gradient, i) => [`${i}`, gradient])) };
   });
   const start = await contents();
   const runs: Record<string, HostTensor>[] = [];
   for (let step = 1; step <= STEPS; step++) {
-    const counters = { schedule: Float32Array.of(1), step: Int32Array.of(step) };
+    const counters = { learningRates: optimizer.learningRatesAt(1), step: Int32Array.of(step) };
     runs.push(await program({ x: noise(ROWS * WIDTH, 1), target: noise(ROWS * WIDTH, 2), ...counters }));
   }
   program.dispose();

@@ -27,14 +27,14 @@ template <class Args> std::vector<update_tensor> tensors_of(const Args& a) {
       }();
       all.push_back({a.parameters[i].template as<float>(), a.first_moments[i].template as<float>(),
                      a.second_moments[i].template as<float>(), a.gradients[i].template as<const float>(),
-                     a.parameters[i].size(), 0, a.learning_rates[i], a.weight_decays[i], adapt});
+                     a.parameters[i].size(), 0, a.weight_decays[i], adapt});
     }
   } else if constexpr (requires { a.gradients; }) {
     for (const tensor& t : a.gradients)
-      all.push_back({nullptr, nullptr, nullptr, t.template as<const float>(), t.size(), 0, 0, 0, 0});
+      all.push_back({nullptr, nullptr, nullptr, t.template as<const float>(), t.size(), 0, 0, 0});
   } else {
     for (const tensor& t : a.parameters)
-      all.push_back({t.template as<float>(), nullptr, nullptr, nullptr, t.size(), 0, 0, 0, 0});
+      all.push_back({t.template as<float>(), nullptr, nullptr, nullptr, t.size(), 0, 0, 0});
   }
   return all;
 }
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(threads) lamb_apply_kernel(lamb_arguments p) {
   const float ratio = m.moves ? trust_ratio(p, tensor) : 0;
   if (thread_index() == 0 && tile.begin == 0 && p.trust_ratios) p.trust_ratios[tile.tensor] = ratio;
   if (!m.moves) return;
-  const float rate = float(double(*p.shared.schedule) * tensor.learning_rate * m.bias_factor * ratio);
+  const float rate = float(double(p.shared.learning_rates[tile.tensor]) * m.bias_factor * ratio);
   for_each_element<writes::parameter>(tensor, tile, [&](element& e) {
     e.parameter -= rate * direction(e, p.shared, m, tensor.weight_decay);
   });
@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(threads) adamw_kernel(adamw_arguments p) {
   if (!m.moves) return;
   const update_tile tile = p.list.tiles[block_index()];
   const update_tensor tensor = p.list.tensors[tile.tensor];
-  const float rate = *p.shared.schedule * tensor.learning_rate;
+  const float rate = p.shared.learning_rates[tile.tensor];
   for_each_element<writes::both>(tensor, tile, [&](element& e) {
     advance(e, p.shared, m);
     e.parameter -= rate * direction(e, p.shared, m, tensor.weight_decay);

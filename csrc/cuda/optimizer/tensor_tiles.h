@@ -12,7 +12,7 @@ struct update_tensor {
   const float* gradient;
   int64_t count;
   int first_tile;  // its tiles are consecutive
-  float learning_rate, weight_decay, adapt;
+  float weight_decay, adapt;
 };
 
 /// A part of a tensor, which a block takes.

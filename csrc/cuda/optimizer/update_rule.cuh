@@ -26,7 +26,7 @@ __device__ inline int64_t tile_end(const update_tensor& tensor, const update_til
 /// What all elements of an update share: g, m, v and u as csrc/ops/optimizer.h defines them.
 struct rule {
   float beta1, rest1, beta2, rest2, eps, clip_norm;
-  const float *norm, *schedule;
+  const float *norm, *learning_rates;  // [], [tensors]
   const int* step;
   bool corrects;  // whether u is made of bias-corrected moments
 
@@ -39,7 +39,7 @@ struct rule {
         eps(a.eps),
         clip_norm(a.clip_norm),
         norm(a.norm.template as<const float>()),
-        schedule(a.schedule.template as<const float>()),
+        learning_rates(a.learning_rates.template as<const float>()),
         step(a.step.template as<const int>()),
         corrects(corrected) {}
 };

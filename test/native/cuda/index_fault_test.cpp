@@ -169,9 +169,9 @@ void test_program() {
             {"first_moments", {g->parameter(first)}},
             {"second_moments", {g->parameter(second)}},
             {"norm", {norm}},
-            {"schedule", {g->constant(dtype::f32, {}, &one)}},
+            {"learning_rates", {g->constant(dtype::f32, {1}, &one)}},
             {"step", {g->constant(dtype::i32, {}, &step)}}},
-           {{"learning_rates", std::vector<double>{1}}, {"weight_decays", std::vector<double>{0}}});
+           {{"weight_decays", std::vector<double>{0}}});
   program made(on, g, {rows}, {});
   made.prepare();
   const auto weight_now = [&] {

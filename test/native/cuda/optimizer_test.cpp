@@ -28,17 +28,17 @@ struct state {
       a.gradients.push_back(gradients[i]);
       a.first_moments.push_back(first_moments[i]);
       a.second_moments.push_back(second_moments[i]);
-      a.learning_rates.push_back(1e-2f * float(i + 1));
       a.weight_decays.push_back(i % 2 ? 0.05f : 0.0f);
     }
     a.norm = norm;
-    a.schedule = schedule;
+    a.learning_rates = learning_rates;
     a.step = view(step, {});
   }
 
   std::mt19937 random{5};
   std::vector<buffer> parameters, gradients, first_moments, second_moments;
-  buffer norm{dtype::f32, {}, 3}, schedule{dtype::f32, {}, 0.7f};
+  buffer norm{dtype::f32, {}, 3};
+  buffer learning_rates{{int64_t(shapes.size())}, {7e-3f, 1.4e-2f, 2.1e-2f, 2.8e-2f, 3.5e-2f, 4.2e-2f}};
   std::vector<int32_t> step{3};
 };
 

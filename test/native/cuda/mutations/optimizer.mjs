@@ -23,6 +23,11 @@ export const mutations = [
         "p.tile_sums[tensor.first_tile + i].update",
         "p.tile_sums[i].update",
       ],
+      [
+        "learning rate of the first tensor",
+        "double(p.shared.learning_rates[tile.tensor])",
+        "double(p.shared.learning_rates[0])",
+      ],
       ["ratio without limits", "min(max(ratio, 0.01), 10.0)", "ratio"],
     ],
   },
