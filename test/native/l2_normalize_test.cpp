@@ -1,4 +1,4 @@
-// Unit length and its gradient against double-precision formulas.
+// L2 normalization and its gradient against double-precision formulas.
 #include "ops/l2_normalize.h"
 
 #include "op_test.h"

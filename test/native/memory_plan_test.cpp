@@ -1,4 +1,4 @@
-// The memory plan: values alive at the same time never overlap, others share, and nothing is misaligned.
+// The memory plan: values alive at the same time never overlap, others share memory, and offsets are aligned.
 #include "graph/memory_plan.h"
 
 #include <random>
@@ -42,7 +42,7 @@ void a_chain_needs_two_places() {
   std::vector<eva::lifetime> chain;
   for (int step = 0; step < 100; ++step) chain.push_back({1024, step, step + 1});
   check(eva::plan_memory(chain, true).bytes == 2048, "a chain of equal values needs the memory of two");
-  check(eva::plan_memory(chain, false).bytes == 102400, "without sharing every value has its own place");
+  check(eva::plan_memory(chain, false).bytes == 102400, "without sharing every value has its own memory");
 }
 
 }  // namespace

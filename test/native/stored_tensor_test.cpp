@@ -1,4 +1,4 @@
-// Stored tensors: views in any order, their parts, conversion on the way, and bad views.
+// Stored tensors: strided views, parts of them, conversion, and invalid views.
 #include "io/stored_tensor.h"
 
 #include <cstring>
@@ -75,12 +75,12 @@ void views_are_read_in_order() {
     const std::string name = to_string(dims) + " with strides " + to_string(strides);
     check(tensor.size() == int64_t(expected.size()), "the size of " + name);
     check(elements_of<float>(tensor, stored_dtype::f32, tensor.size()) == expected, name);
-    // In parts that begin and end anywhere.
+    // In parts with arbitrary bounds.
     check(elements_of<float>(tensor, stored_dtype::f32, 700) == expected, "parts of " + name);
   }
 }
 
-/// In place, converted, and across the rows; larger than what is read at a time.
+/// Dense, converted, and transposed; larger than the buffer of a conversion.
 void large_views_are_converted() {
   constexpr int64_t rows = 3001, columns = 1501;
   std::vector<float> stored(rows * columns), turned(stored.size());
