@@ -107,7 +107,7 @@ inline uvec zero_extend(bf16_vec x) { return __builtin_convertvector(x, uvec); }
 #endif
 
 inline vec widen(bf16_vec bits) { return std::bit_cast<vec>(zero_extend(bits) << 16); }
-/// Rounds to nearest, ties to even, as bf16's constructor; a NaN stays a NaN.
+/// Rounds to nearest, ties to even, like bf16's constructor; NaN stays NaN.
 inline bf16_vec narrow(vec x) {
   const uvec word = std::bit_cast<uvec>(x);
   const uvec rounded = (word + 0x7fffu + (word >> 16 & 1u)) >> 16;

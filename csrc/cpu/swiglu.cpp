@@ -71,8 +71,8 @@ template <class T> void gated_backward(const T* dy, const T* x, int64_t hidden, 
   });
 }
 
-/// The same through the layer norm. With h_hat = (h - mean) rstd and g = dy weight, dh = rstd (g - mean(g) -
-/// h_hat mean(g h_hat)).
+/// The same through the layer norm: with h_hat = (h - mean) rstd and g = dy weight,
+/// dh = rstd (g - mean(g) - h_hat mean(g h_hat)).
 template <class T>
 void gated_norm_backward(const ops::swiglu_backward::args& a, int64_t row, int64_t hidden, float* dweight,
                          float* dbias) {

@@ -37,7 +37,7 @@ template <class A> struct output {
   tensor A::*member;
 };
 
-/// Parameters that the op changes in place.
+/// Parameters that the op updates in place.
 template <class A> struct inout_list {
   const char* name;
   tensors A::*member;

@@ -94,7 +94,7 @@ template <class Op> struct softmax_backward_op {
 struct softmax : softmax_op<softmax> {
   static constexpr auto name = "softmax";
 };
-/// y = x - log sum e^x over the last dimension
+/// y = x - log(sum e^x) over the last dimension
 struct log_softmax : softmax_op<log_softmax> {
   static constexpr auto name = "log_softmax";
 };

@@ -92,10 +92,10 @@ void version_1_in_a_container() {
   tree["cg/memory/inner/memory.usage_in_bytes"] = "0";
   expect("a group in it", tree, gigabyte / 2);
   tree["proc/self/cgroup"] = "4:memory:/elsewhere\n";
-  expect("a group that the mount does not show", tree, gigabyte);
+  expect("a group outside the mount", tree, gigabyte);
   tree["cg/memory/memory.limit_in_bytes"] = "9223372036854771712";
   tree["cg/memory/memory.stat"] = "hierarchical_memory_limit 268435456\n";
-  expect("the limit of a group that cannot be seen", tree, gigabyte / 4);
+  expect("the limit of an invisible ancestor", tree, gigabyte / 4);
 }
 
 void version_2() {
@@ -114,7 +114,7 @@ void version_2() {
 }
 
 void both_versions() {
-  expect("version 1 beside an empty version 2",
+  expect("version 1 next to an empty version 2",
          {{"proc/self/mountinfo", mount_2 + mount_1},
           {"proc/self/cgroup", "4:memory:/a\n0::/\n"},
           {"cg/memory/a/memory.limit_in_bytes", "1048576"},
@@ -182,7 +182,7 @@ void small_pieces_add_up() {
     refused = true;
   }
   for (void* memory : pieces) on->release(memory, piece);
-  check(refused, "small pieces of more than the machine has");
+  check(refused, "small allocations beyond the machine's memory");
 }
 
 void touched_memory_counts_once() {

@@ -258,7 +258,7 @@ int main() {
     a_nan_stays_one();
     any_count_and_distance();
     nothing_becomes_a_double();
-    check(failures == before, "all of it in the code of " + name);
+    check(failures == before, "instruction set " + name);
   }
   return status();
 }

@@ -119,6 +119,6 @@ int main() {
         test_backward(on, p, describe(p, isa));
       }
     const problem offset{9, 768, eva::dtype::f32, false, false, 10};
-    test_layer_norm(on, offset, describe(offset, isa) + " off centre");
+    test_layer_norm(on, offset, describe(offset, isa) + " off center");
   });
 }

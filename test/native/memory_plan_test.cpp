@@ -30,7 +30,7 @@ void random_programs_are_sound() {
     const auto plan = eva::plan_memory(values, true);
     for (size_t a = 0; a < values.size(); ++a) {
       check(plan.offsets[a] % 256 == 0, "offsets are aligned to 256 bytes");
-      check(plan.offsets[a] + values[a].bytes <= plan.bytes, "values lie inside the arena");
+      check(plan.offsets[a] + values[a].bytes <= plan.bytes, "values are inside the arena");
       for (size_t b = 0; b < a; ++b)
         if (alive_together(values[a], values[b]))
           check(!overlap(plan, values, a, b), "live values do not overlap");

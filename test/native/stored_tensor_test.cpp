@@ -22,7 +22,7 @@ std::shared_ptr<const mapped_file> map(const temporary_file& file) {
   return std::make_shared<const mapped_file>(file.path());
 }
 
-/// All elements, in parts of random sizes up to this many.
+/// Reads all elements in parts of random sizes, at most `most` each.
 template <class T>
 std::vector<T> elements_of(const io::stored_tensor& tensor, stored_dtype type, int64_t most) {
   std::mt19937 random(5);
@@ -35,7 +35,7 @@ std::vector<T> elements_of(const io::stored_tensor& tensor, stored_dtype type, i
   return elements;
 }
 
-/// Every element of the view by its definition.
+/// The expected elements, by the definition of a strided view.
 std::vector<float> expected_elements(const std::vector<float>& stored, int64_t first, const shape& dims,
                                      const shape& strides) {
   std::vector<float> elements;
@@ -119,7 +119,7 @@ void bad_views_are_refused() {
   };
   const int64_t huge = int64_t(1) << 53;
   check(code_of(0, {16}, {1}).empty(), "a view of the whole file");
-  check(code_of(64, {0}, {1}).empty(), "nothing at the end");
+  check(code_of(64, {0}, {1}).empty(), "an empty view at the end");
   for (const auto& [offset, dims, strides] :
        std::vector<std::tuple<int64_t, shape, shape>>{{0, {17}, {1}},
                                                       {4, {16}, {1}},

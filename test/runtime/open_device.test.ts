@@ -40,7 +40,7 @@ const PATHS: Record<string, () => Promise<string>> = {
 };
 
 test.each(Object.keys(PATHS))(
-  "%s in the place of the CUDA backend is an error of ours, and auto goes on",
+  "%s in place of the CUDA backend is an error with a code, and auto falls back to the CPU",
   async (what) => {
     const path = await PATHS[what]!();
     await withCudaLibrary(path, async () => {
