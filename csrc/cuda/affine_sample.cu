@@ -57,7 +57,8 @@ __device__ inline uint8_t composite(const color& p, const float* matrix, float b
   return uint8_t(int(fminf(fmaxf(value, 0.0f), 1.0f) * 255.0f + 0.5f));
 }
 
-// One thread per pixel of y. Expected bound: memory latency; reads four pixels per pixel of y.
+// One thread per pixel of y.
+// Expected bound: memory latency; reads four pixels per pixel of y.
 __global__ void __launch_bounds__(threads)
     affine_sample_kernel(const uint32_t* images, const float* transforms, const float* backgrounds,
                          const float* color_matrices, uint8_t* y, int64_t count, int height, int width,

@@ -29,7 +29,8 @@ void launch_map(const tensor& x, const tensor& y, const context& c, Function f) 
          y.as<Y>(), y.size(), aligned(x, y));
 }
 
-/// y = f(x). Expected bound: HBM bandwidth; reads x and writes y once.
+/// y = f(x).
+// Expected bound: HBM bandwidth; reads x and writes y once.
 template <class Function> void map(const tensor& x, const tensor& y, const context& c, Function f) {
   for_element_type(x.type, [&]<class T>(T*) { launch_map<T, T>(x, y, c, f); });
 }

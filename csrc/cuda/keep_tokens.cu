@@ -60,7 +60,8 @@ template <bool Stored> struct token_keys {
   }
 };
 
-// One warp per image. Expected bound: warp collectives; 32 passes over the image's keys.
+// One warp per image.
+// Expected bound: warp collectives; 32 passes over the image's keys.
 template <bool Stored>
 __global__ void __launch_bounds__(warp_size)
     keep_tokens_kernel(const int32_t* seed, int32_t* kept, int64_t batch, int tokens, int keep) {

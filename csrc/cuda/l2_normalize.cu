@@ -11,8 +11,8 @@ using namespace device;
 
 constexpr int max_threads = 256, scratch_bytes = max_threads / warp_size * int(sizeof(float));
 
-// y and norms may be null. One block per row. Expected bound: HBM bandwidth; reads x (the second time from L1
-// or L2), writes y.
+// y and norms may be null. One block per row.
+// Expected bound: HBM bandwidth; reads x (the second time from L1 or L2), writes y.
 template <int Width, class T>
 __global__ void __launch_bounds__(max_threads)
     l2_normalize_kernel(const T* x, T* y, float* norms, int64_t rows, int64_t columns, float epsilon) {
@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(max_threads)
   }
 }
 
-// dx = (dy - y (dy · y)) / norm. One block per row. Expected bound: HBM bandwidth; reads dy and y (the second
-// time from L1 or L2), writes dx.
+// dx = (dy - y (dy · y)) / norm. One block per row.
+// Expected bound: HBM bandwidth; reads dy and y (the second time from L1 or L2), writes dx.
 template <int Width, class T>
 __global__ void __launch_bounds__(max_threads)
     l2_normalize_backward_kernel(const T* dy, const T* y, const float* norms, T* dx, int64_t rows,

@@ -22,7 +22,8 @@ template <class T> struct arguments {
 };
 
 // The row stays in registers, so the variance is computed from the differences from the mean, without
-// cancellation. Expected bound: HBM bandwidth; reads x and residual and writes y once. 1,024 threads per SM.
+// cancellation.
+// Expected bound: HBM bandwidth; reads x and residual and writes y once. 1,024 threads per SM.
 template <class T, int Groups>
 __global__ void __launch_bounds__(max_row_threads) layer_norm_kernel(arguments<T> p) {
   const auto scratch = shared_at<float>(0);

@@ -27,8 +27,8 @@ template <class Body> void for_word(uintptr_t counts_and_addresses, const Body& 
 
 uintptr_t address(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
 
-// y [total] = x [count] at `first`, zeros elsewhere. Expected bound: HBM bandwidth; reads x and writes y
-// once.
+// y [total] = x [count] at `first`, zeros elsewhere.
+// Expected bound: HBM bandwidth; reads x and writes y once.
 template <class Word>
 __global__ void __launch_bounds__(threads)
     padded_copy_kernel(const Word* x, Word* y, int64_t total, int64_t first, int64_t count) {
@@ -55,8 +55,8 @@ constexpr int tile_rows_at_once = threads / tile_side;
 template <class Word> using tile_word = std::conditional_t<sizeof(Word) == 1, uint16_t, Word>;
 
 // y [batch, n, m] = x [batch, m, n] transposed, one tile of tile_side × tile_side per block. Padding by one
-// column puts the elements of a column in different banks. Expected bound: HBM bandwidth; reads x and writes
-// y once.
+// column puts the elements of a column in different banks.
+// Expected bound: HBM bandwidth; reads x and writes y once.
 template <class Word>
 __global__ void __launch_bounds__(threads)
     transpose_kernel(const Word* x, Word* y, int64_t batch, int64_t m, int64_t n) {
@@ -111,7 +111,8 @@ struct indexed_rows {
   __device__ scattered operator()(int i) const { return {i, check.holds(0, i, index[i]) ? index[i] : -1}; }
 };
 
-// y [B, C] = the mean of tokens begin … of x [B, tokens, C]. Expected bound: HBM bandwidth; reads x once.
+// y [B, C] = the mean of tokens begin … of x [B, tokens, C].
+// Expected bound: HBM bandwidth; reads x once.
 template <int Width, class T>
 __global__ void __launch_bounds__(threads)
     mean_tokens_kernel(const T* x, T* y, int64_t count, int64_t columns, int64_t tokens, int64_t begin) {

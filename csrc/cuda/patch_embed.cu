@@ -117,8 +117,8 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
-// dx [B, K, C] = dy [B, 1 + K, C] without the class tokens. Expected bound: HBM bandwidth; reads and writes
-// dx's size once.
+// dx [B, K, C] = dy [B, 1 + K, C] without the class tokens.
+// Expected bound: HBM bandwidth; reads and writes dx's size once.
 template <int Width, class T>
 __global__ void __launch_bounds__(threads)
     patch_gradients_kernel(const T* dy, T* dx, int64_t count, int64_t columns, int64_t patches) {

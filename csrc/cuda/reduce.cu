@@ -25,8 +25,8 @@ __device__ float row_sum(const T* x, int64_t columns, const Term& term) {
   return block_sum(sum, shared_at<float>(0));
 }
 
-// y[row] = the sum of a row of x [rows, columns]. One block per row. Expected bound: HBM bandwidth; reads x
-// once.
+// y[row] = the sum of a row of x [rows, columns]. One block per row.
+// Expected bound: HBM bandwidth; reads x once.
 template <int Width, class T>
 __global__ void __launch_bounds__(max_threads)
     sum_rows_kernel(const T* x, float* y, int64_t rows, int64_t columns) {
@@ -74,8 +74,8 @@ void sum_all(const tensor& x, const tensor& y, context& c) {
 constexpr int columns_per_block = 16, row_slices = max_threads / columns_per_block;
 
 // y [parts, columns] = the column sums of each of `parts` ranges of rows of x [rows, columns]. Thread (slice,
-// column) sums every row_slices-th row of its block's range. Expected bound: HBM bandwidth; reads x once. Up
-// to two blocks per SM.
+// column) sums every row_slices-th row of its block's range.
+// Expected bound: HBM bandwidth; reads x once. Up to two blocks per SM.
 template <class T>
 __global__ void __launch_bounds__(max_threads)
     sum_columns_kernel(const T* x, float* y, int64_t rows, int64_t columns, int parts) {
@@ -146,8 +146,8 @@ struct log_softmax_of {
   __device__ float operator()(float x) const { return x - lse; }
 };
 
-// One block per row. Expected bound: HBM bandwidth; reads x (the second and third time from L1 or L2), writes
-// y.
+// One block per row.
+// Expected bound: HBM bandwidth; reads x (the second and third time from L1 or L2), writes y.
 template <int Width, class Form, class T>
 __global__ void __launch_bounds__(max_threads)
     softmax_kernel(const T* x, T* y, int64_t rows, int64_t columns) {
@@ -190,8 +190,8 @@ struct log_softmax_gradient {
   static __device__ float of(float dy, float y, float sum) { return dy - expf(y) * sum; }
 };
 
-// One block per row. Expected bound: HBM bandwidth; reads dy and y (the second time from L1 or L2), writes
-// dx.
+// One block per row.
+// Expected bound: HBM bandwidth; reads dy and y (the second time from L1 or L2), writes dx.
 template <int Width, class Form, class T>
 __global__ void __launch_bounds__(max_threads)
     softmax_backward_kernel(const T* dy, const T* y, T* dx, int64_t rows, int64_t columns) {

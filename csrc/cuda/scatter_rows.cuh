@@ -74,8 +74,8 @@ __device__ void add_items(const Sums& sums, uint32_t wanted, int from, int row, 
 }
 
 // to [rows, columns] = scatter-add of the rows of source [.., columns] by items(0 … count - 1). Each block
-// owns Rows rows. Expected bound: the loop over the items, which every block iterates. At least four blocks
-// per SM.
+// owns Rows rows.
+// Expected bound: the loop over the items, which every block iterates. At least four blocks per SM.
 template <int Width, int Warps, int Rows, class Items, class T, class Sum>
 __global__ void __launch_bounds__(Warps* device::warp_size, 4)
     scatter_rows_kernel(Items items, int count, const T* source, Sum* to, int rows, int64_t columns) {

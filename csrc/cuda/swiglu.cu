@@ -132,8 +132,8 @@ __device__ void store_gradients(const backward_arguments<T>& p, int64_t row, int
   store_group(dx + p.hidden, column, p.hidden, p.aligned, value);
 }
 
-// Without the layer norm. Expected bound: HBM bandwidth; reads dy and x and writes dx once. 1,024 threads per
-// SM.
+// Without the layer norm.
+// Expected bound: HBM bandwidth; reads dy and x and writes dx once. 1,024 threads per SM.
 template <class T, int Groups>
 __global__ void __launch_bounds__(max_row_threads) swiglu_backward_kernel(backward_arguments<T> p) {
   for (int64_t row = block_index(); row < p.rows; row += grid_blocks())

@@ -52,6 +52,8 @@ template <int Columns> struct tile {
   }
 
  private:
+  // The row that a lane addresses for ldmatrix. The four 8 x 8 matrices of a 16 x 16 operand are in the order
+  // of rows, then columns (rows_first), or of columns, then rows.
   __device__ int rows_first(int row, int column) const {
     const int lane = device::lane_index();
     return advance(element(row + lane % 16, lane / 16), column);

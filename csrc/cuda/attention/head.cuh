@@ -112,9 +112,9 @@ template <int Columns> __device__ void apply_rope(const head& h, tile<Columns> x
     const int row = i / chunks, chunk = i % chunks, token = begin + row;
     if (token == 0 || token >= h.tokens || 8 * chunk >= h.batch.head_dim) continue;
     device::vector16 v = x.load_chunk(row, chunk);
+    // Per half of a chunk: with a head dimension such as 88, the middle of the head is inside a chunk.
 #pragma unroll
-    for (int half = 0; half < 2;
-         ++half) {  // per half: with a head dimension such as 88 the middle is inside a chunk
+    for (int half = 0; half < 2; ++half) {
       const float* angle = h.angles(token, 8 * chunk + 4 * half);
 #pragma unroll
       for (int j = 0; j < 2; ++j) {

@@ -17,8 +17,8 @@ struct arguments {
   int splits;       // blocks per head, which share its tiles of BLOCK_M queries
 };
 
-/// The online softmax of the lane's two queries, in base 2: the new_maximum score so far, and the lane's part
-/// of Σ 2^(score - maximum).
+/// The online softmax of the lane's two queries, in base 2: the largest score so far, and the lane's part of
+/// Σ 2^(score - maximum).
 struct softmax_state {
   float maximum[2] = {-INFINITY, -INFINITY}, sum[2] = {};
 };
@@ -60,40 +60,40 @@ __global__ void __launch_bounds__(warps* warp_size, Columns > 96 ? 3 : 4)
   int loaded = -1;  // the first key of the tile in shared memory
   for (int begin = split * block_m; begin < h.tokens; begin += p.splits * block_m) {
     const int token = begin + row;
-    const int visible = token >= h.tokens ? 0 : h.batch.causal ? min(token + 16, h.tokens) : h.tokens;
+    const int visible_keys = token >= h.tokens ? 0 : h.batch.causal ? min(token + 16, h.tokens) : h.tokens;
     const int end = h.batch.causal ? min(begin + block_m, h.tokens) : h.tokens;
     softmax_state state;
     float out[Columns / 8][4] = {};
     for (int first = 0; first < end; first += block_n) {
       const int count = min(block_n, (h.tokens - first + 15) / 16 * 16);
-      const bool loads = loaded != first;
+      const bool is_new = loaded != first;
       block_barrier();  // the last tile's rows have been read
       if (first == 0)
         copy_rows(h, query, begin, block_m, p.qkv, [&](int i) { return h.qkv(i, part::query); });
-      if (loads) copy_rows(h, key, first, count, p.qkv, [&](int i) { return h.qkv(i, part::key); });
+      if (is_new) copy_rows(h, key, first, count, p.qkv, [&](int i) { return h.qkv(i, part::key); });
       copy_commit();
-      if (loads) copy_rows(h, value, first, count, p.qkv, [&](int i) { return h.qkv(i, part::value); });
+      if (is_new) copy_rows(h, value, first, count, p.qkv, [&](int i) { return h.qkv(i, part::value); });
       copy_commit();
       copy_wait<1>();
       if (first == 0) apply_rope(h, query, begin, block_m);
-      if (loads) apply_rope(h, key, first, count);
+      if (is_new) apply_rope(h, key, first, count);
       loaded = first;
       block_barrier();
 
       float score[2 * KeyTiles][4] = {};
-      multiply_scores<Columns, KeyTiles>(score, query, row, key, visible - first);
+      multiply_scores<Columns, KeyTiles>(score, query, row, key, visible_keys - first);
       copy_wait<0>();  // the copies of V overlapped the scores
       block_barrier();
-      if (first >= visible) continue;
+      if (first >= visible_keys) continue;
       uint32_t probability[2 * KeyTiles][2];
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int last = h.batch.causal ? min(token + g + 8 * half, h.tokens - 1) : h.tokens - 1;
         update_softmax<Columns, KeyTiles>(state, out, probability, score, half, last - first, factor);
       }
-      add_weighted_values<Columns, KeyTiles>(out, probability, value, visible - first);
+      add_weighted_values<Columns, KeyTiles>(out, probability, value, visible_keys - first);
     }
-    if (visible == 0) continue;
+    if (visible_keys == 0) continue;
 #pragma unroll
     for (int half = 0; half < 2; ++half) state.sum[half] = quad_sum(state.sum[half]);
     store_rows(h, query, row, token, out, state.maximum, state.sum, p.out, p.lse);

@@ -18,7 +18,8 @@ struct log_odds {
 };
 
 // gradient = sums + s G_ii other for some rows, with G_ii = (P_ii + Q_ii - 2) dloss / (2 B); gradient may be
-// sums. Expected bound: HBM bandwidth; reads sums and other, writes gradient.
+// sums.
+// Expected bound: HBM bandwidth; reads sums and other, writes gradient.
 template <int Width, class T>
 __global__ void clip_loss_diagonal_kernel(const float* sums, const T* other, log_odds odds,
                                           const float* logit_scale, const float* dloss, T* gradient,
@@ -130,8 +131,8 @@ auto plan<ops::clip_loss_backward>::gemms_of(int64_t rows, const memory& from, c
                            .c = dense(dtype::f32, batch, embedding)};
   gemm_problem dimage_accumulate = dimage, dtext_accumulate = dtext;
   dimage_accumulate.has_addend = dtext_accumulate.has_addend = true;
-  float *const image_sums = sums_of(args_.dimage, args_.image_sums), *const text_sums = sums_of(
-                                                                         args_.dtext, args_.text_sums);
+  float* const image_sums = sums_of(args_.dimage, args_.image_sums);
+  float* const text_sums = sums_of(args_.dtext, args_.text_sums);
   const gemm_operands image_operands{gradients.parts, sides.text.parts, image_sums, nullptr, image_sums};
   const gemm_operands text_operands{gradients.parts, sides.image.parts, text_sums, nullptr, text_sums};
   return {gemm(dimage, image_operands, c), gemm(dimage_accumulate, image_operands, c),

@@ -32,14 +32,13 @@ struct lse_accumulator {
 
 /// Partial log-sum-exps of the base-2 logits: of each row, one per part of the columns; of each column, one
 /// per part of the rows. They exclude the diagonal.
-struct partial_sums {
+struct partial_lses {
   lse_accumulator* rows;     // [column_parts, B]
   lse_accumulator* columns;  // [row_parts, B]
   float* diagonal;           // [B], the base-2 logit of each matching pair
 };
 
-/// The partial log-sum-exps of a tile's rows or columns (lines), one per warp, in shared memory as [Warps,
-/// Lines].
+/// [Warps, Lines] in shared memory: each warp's partial log-sum-exps of a tile's rows or columns (lines).
 template <int Warps, int Lines> struct shared_partials {
   static constexpr int bytes = Warps * Lines * int(sizeof(lse_accumulator));
 
@@ -140,12 +139,13 @@ template <int Parts> struct scores_kernel {
 };
 
 // The partial log-sum-exps of all rows and columns of the logits, and their diagonal; the logits are not
-// stored. Expected bound: tensor cores, estimated at 45 % of their bf16 peak on an H100
-// (docs/performance.md); one block per SM.
+// stored.
+// Expected bound: tensor cores, estimated at 45 % of their bf16 peak on an H100 (docs/performance.md); one
+// block per SM.
 template <int Parts>
 __global__ void __launch_bounds__(score_block<Parts>::threads)
     clip_loss_scores_kernel(score_sides sides, const float* logit_scale, score_grid grid,
-                            partial_sums partial) {
+                            partial_lses partial) {
   using kernel = scores_kernel<Parts>;
   const int64_t batch = sides.image.batch;
   const float scale = expf(*logit_scale) * log2_e;
@@ -200,7 +200,7 @@ struct softmax_outputs {
 
 // Merges the partial log-sum-exps of each row and column; block_totals [blocks].
 __global__ void __launch_bounds__(threads)
-    clip_loss_merge_kernel(partial_sums partial, score_grid grid, int64_t batch, softmax_outputs rows,
+    clip_loss_merge_kernel(partial_lses partial, score_grid grid, int64_t batch, softmax_outputs rows,
                            softmax_outputs columns, loss_totals* block_totals) {
   const int64_t i = int64_t(block_index()) * threads + thread_index();
   loss_totals mine{};
@@ -242,12 +242,12 @@ template <int Parts> void run_with(const ops::clip_loss::args& a, context& c) {
 
   const int64_t sides_bytes = score_sides::bytes(a.image),
                 totals_bytes = blocks * int64_t(sizeof(loss_totals));
-  const int64_t sums = (grid.row_parts + grid.column_parts) * batch;
+  const int64_t lses = (grid.row_parts + grid.column_parts) * batch;
   auto* const memory = c.scratch.take<std::byte>(sides_bytes + totals_bytes +
-                                                 sums * int64_t(sizeof(lse_accumulator)) + batch * 4);
+                                                 lses * int64_t(sizeof(lse_accumulator)) + batch * 4);
   auto* const block_totals = reinterpret_cast<loss_totals*>(memory + sides_bytes);
   auto* const rows = reinterpret_cast<lse_accumulator*>(memory + sides_bytes + totals_bytes);
-  const partial_sums partial{rows, rows + grid.column_parts * batch, reinterpret_cast<float*>(rows + sums)};
+  const partial_lses partial{rows, rows + grid.column_parts * batch, reinterpret_cast<float*>(rows + lses)};
 
   const score_sides sides = score_sides::of(a.image, a.text, memory);
   copy_features(a.image, a.text, sides, c);

@@ -105,17 +105,16 @@ __global__ void __launch_bounds__(score_block<Parts>::threads)
   const float exponential = expf(*logit_scale), scale = exponential * log2_e;
   const float factor = exponential * *dloss / (2.0f * float(batch));
   float sum = 0;
-  for_each_score_tile<block>(sides, grid.area(),
-                             [&](typename block::accumulators& scores, int row_tile, int column_tile, int) {
-                               block::for_masked_tile(scores, row_tile, column_tile, batch,
-                                                      [&](float& score, int64_t row, int64_t column) {
-                                                        if (row == column || row >= batch || column >= batch)
-                                                          score = lowest;
-                                                      });
-                               sum += score_gradients_kernel<Parts>::differentiate_tile(
-                                   scores, scale, factor, lse, int64_t(row_tile) * block::block_m,
-                                   int64_t(column_tile) * block::block_n, batch, to);
-                             });
+  const auto differentiate = [&](typename block::accumulators& scores, int row_tile, int column_tile, int) {
+    block::for_masked_tile(scores, row_tile, column_tile, batch,
+                           [&](float& score, int64_t row, int64_t column) {
+                             if (row == column || row >= batch || column >= batch) score = lowest;
+                           });
+    sum += score_gradients_kernel<Parts>::differentiate_tile(
+        scores, scale, factor, lse, int64_t(row_tile) * block::block_m, int64_t(column_tile) * block::block_n,
+        batch, to);
+  };
+  for_each_score_tile<block>(sides, grid.area(), differentiate);
   if (!entropy_sums) return;
   sum = block_sum(sum, shared_at<float>(0));
   if (thread_index() == 0) entropy_sums[block_index()] = sum;

@@ -141,7 +141,8 @@ __global__ void __launch_bounds__(threads) clamp_kernel(tile_list list, float mi
   }
 }
 
-// Σ g² of each tile, in f64. Expected bound: HBM bandwidth; 4 bytes per parameter.
+// Σ g² of each tile, in f64.
+// Expected bound: HBM bandwidth; 4 bytes per parameter.
 __global__ void __launch_bounds__(threads) square_sums_kernel(tile_list list, double* sums) {
   const update_tile tile = list.tiles[block_index()];
   const update_tensor tensor = list.tensors[tile.tensor];

@@ -42,8 +42,8 @@ __device__ inline void load_panel(shared_array<float> panel, const float* a, int
 }
 
 // y [rows, columns] = x [rows, inner] weightᵀ + bias. Thread (i, j) computes rows i, i + thread_rows, … and
-// columns j, j + thread_rows, … of its block's tile. Expected bound: FP32 instructions of the compensated dot
-// products.
+// columns j, j + thread_rows, … of its block's tile.
+// Expected bound: FP32 instructions of the compensated dot products.
 __global__ void __launch_bounds__(threads)
     patch_projection_kernel(const float* x, const float* weight, const float* bias, float* y, int64_t rows,
                             int64_t columns, int64_t inner) {

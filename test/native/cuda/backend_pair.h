@@ -22,7 +22,7 @@ struct comparison {
   /// The largest ratio of the bf16 result's error to that of the CPU's bf16 result; both errors are relative
   /// to f32.
   double inexactness = 1.1;
-  std::set<std::string> unread{};       // outputs that nobody reads
+  std::set<std::string> unread{};       // outputs that are not read
   std::set<std::string> unspecified{};  // outputs whose values are unspecified
   // The magnitude of an output's terms, where they cancel: the least value that its error is relative to.
   std::map<std::string, double> terms{};
@@ -151,7 +151,7 @@ template <class Op> void run_twice(owned_args<Op>& first, owned_args<Op>& second
     else
       cuda::device::recording::of(stream, [&] { plan.run(device_context()); }).replay(stream);
     cuda::device::synchronize(stream);
-    check(cuda::device::ldmatrix_bank_conflicts() == 0, what + ": bank conflicts in matrix loads");
+    check(cuda::device::ldmatrix_bank_conflicts() == 0, what + ": bank conflicts of ldmatrix");
   }
   const auto one = results_of<Op>(first.all), two = results_of<Op>(second.all);
   for (size_t i = 0; i < one.size(); ++i)

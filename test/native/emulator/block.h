@@ -2,9 +2,8 @@
 // Emulates a CUDA block on one OS thread. Every CUDA thread is a fiber; a barrier or a warp collective
 // suspends it until its peers arrive. Behavior that is undefined on a GPU is an error that names the line:
 //   a barrier or collective that only some threads reach, or that they reach at different lines;
-//   a shared-memory access that is out of bounds, misaligned, of uninitialized bytes, or of a copy not waited
-//   for; two threads that access the same shared bytes, at least one of them writing, without a barrier in
-//   between.
+//   a shared-memory access out of bounds, misaligned, of uninitialized bytes, or of a copy not waited for;
+//   two threads that access the same shared bytes, at least one writing, without a barrier in between.
 
 #include <cstddef>
 #include <cstdint>
