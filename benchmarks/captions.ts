@@ -1,4 +1,4 @@
-import { CounterRandom } from "../lib/data/random";
+import { CounterRandom } from "../lib/random";
 
 /**
  * Lengths of captions as data sets have them, with both ends: log-normal, 18 tokens in the mean, from 5 to

@@ -33,7 +33,7 @@ async function prepare(precision: "f32" | "bf16", steps: number): Promise<Work> 
   const data = await loadDataSet(resolve(__dirname, "../runs/cache/emoji"), false, () => undefined);
   const { train } = splitDataSet(data, DEFAULT_TEST_STYLE, "test");
   const vocabulary = Vocabulary.of(trainingTexts(data, train), new ClipTokenizer(), CONTEXT_LENGTH);
-  const chosen = recipeFor({ seed: 0, steps: steps + WARMUP_STEPS, optimizer: "lamb", dtype: precision });
+  const chosen = recipeFor({ seed: 0, steps: steps + WARMUP_STEPS, optimizer: "lamb", precision });
   // Nearly all of the demo's steps drop half of the patches; so do all of these.
   const recipe = { ...chosen, undropped: 0 };
   const drawings = train.reduce((total, concept) => total + concept.drawings.length, 0);
@@ -43,7 +43,7 @@ async function prepare(precision: "f32" | "bf16", steps: number): Promise<Work> 
 /** Seconds a step of one turn of ours: a training run of its own. */
 async function ourTurn(device: Device, { sampler, vocabulary, recipe }: Work): Promise<number> {
   const config = parseClipConfig(modelConfig(vocabulary.vocabularySize));
-  const model = new ClipModel(config, { type: recipe.dtype, init: "fan_in" });
+  const model = new ClipModel(config, { precision: recipe.precision, init: "fan_in" });
   const folder = await mkdtemp(join(tmpdir(), "eva-clip-"));
   try {
     const run = await startTraining(device, model, sampler, vocabulary, recipe, folder);

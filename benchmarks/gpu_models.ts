@@ -15,8 +15,8 @@ import {
   parseClipConfig,
   spec,
 } from "../lib";
-import { CounterRandom } from "../lib/data/random";
-import { initializeModel } from "../lib/train/initialize";
+import { CounterRandom } from "../lib/random";
+import { initializeModel } from "../lib/weights/initialize";
 import { TrainingStep } from "../lib/train/training_step";
 import { captionLengths } from "./captions";
 import { median } from "./comparison";
@@ -113,7 +113,7 @@ async function main(): Promise<void> {
   const names = options.smoke ? ["demo"] : options.model.split(",");
   for (const name of names) {
     const config = options.smoke ? parseClipConfig(demoConfig(4096)) : modelConfig(name);
-    const model = new ClipModel(config, { type: "bf16" });
+    const model = new ClipModel(config, { precision: "bf16" });
     await initializeModel(model, device, { seed: 1 });
     const attempts = batches.flatMap((batch) => [
       { part: "train", batch, run: () => training(device, name, model, batch) },

@@ -140,7 +140,7 @@ function patchCase(batch: number, { side, patchSize, width }: PatchShape, drop: 
     body({ images, weight, bias, classToken, positions }) {
       const seed = constant(Int32Array.of(1, 1), [2]);
       const kept = drop > 0 ? ops.keepTokens(seed, batch, patches, tokens) : undefined;
-      const rows = ops.patchRows(images!, { patchSize, kept, type: "bf16" });
+      const rows = ops.patchRows(images!, { patchSize, kept, dtype: "bf16" });
       const y = ops.addPositions(ops.linear(rows, [weight!], [bias!]), classToken!, positions!, kept);
       return withGradients(y, [weight!, bias!, classToken!, positions!]);
     },

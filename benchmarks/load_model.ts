@@ -8,14 +8,14 @@ import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { CounterRandom } from "../lib/data/random";
+import { CounterRandom } from "../lib/random";
 import { type TensorToWrite, writeSafetensors } from "../lib/io/safetensors";
 import type { FloatDtype } from "../lib/io/tensor_source";
 import { ClipModel } from "../lib/models/clip_model";
 import { modelConfig } from "../lib/models/known_models";
 import type { Parameter } from "../lib/parameter";
-import { EvaClip } from "../lib/serve/eva_clip";
-import type { ModelType } from "../lib/serve/eva_clip_options";
+import { EvaClip } from "../lib/clip/eva_clip";
+import type { Precision } from "../lib/models/precision";
 
 interface Measurement {
   loadSeconds: number;
@@ -69,7 +69,7 @@ async function seconds<T>(work: () => Promise<T>): Promise<[T, number]> {
 }
 
 /** In the child: all that is measured. */
-async function measure(path: string, model: string, dtype: ModelType, threads: number): Promise<Measurement> {
+async function measure(path: string, model: string, dtype: Precision, threads: number): Promise<Measurement> {
   // The compiler's own peak is not the model's.
   await writeFile("/proc/self/clear_refs", "5");
   const bytesBefore = await statusBytes("VmRSS");
@@ -135,7 +135,7 @@ async function main(): Promise<void> {
     },
   });
   if (options.child) {
-    const [path, model, dtype, threads] = positionals as [string, string, ModelType, string];
+    const [path, model, dtype, threads] = positionals as [string, string, Precision, string];
     process.send!(await measure(path, model, dtype, Number(threads)), () => process.disconnect());
     return;
   }

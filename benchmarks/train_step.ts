@@ -5,8 +5,8 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { modelConfig as emojiConfig } from "../examples/emoji/recipe";
-import { packText } from "../lib/data/pack_text";
-import { CounterRandom } from "../lib/data/random";
+import { packText } from "../lib/text/pack_text";
+import { CounterRandom } from "../lib/random";
 import { Device } from "../lib/device";
 import { sharedArray } from "../lib/host_tensor";
 import { type ClipConfig, parseClipConfig } from "../lib/models/clip_config";
@@ -16,7 +16,7 @@ import { AdamW } from "../lib/optim/adamw";
 import { Lamb } from "../lib/optim/lamb";
 import { parameterRules } from "../lib/optim/parameter_groups";
 import type { TrainingBatch } from "../lib/train/batch_source";
-import { initializeModel } from "../lib/train/initialize";
+import { initializeModel } from "../lib/weights/initialize";
 import { TrainingStep } from "../lib/train/training_step";
 import { compare, printRows } from "./comparison";
 import { peerForms, startTrainingPeer } from "./peer";
@@ -81,7 +81,7 @@ interface Ours {
 }
 
 async function prepare(device: Device, chosen: Case, type: "f32" | "bf16", lengths: number[]): Promise<Ours> {
-  const model = new ClipModel(chosen.config, { type });
+  const model = new ClipModel(chosen.config, { precision: type });
   await initializeModel(model, device, { seed: 1 });
   const group = { learningRate: 1e-4, weightDecay: 0.05 };
   const rules = parameterRules(model.parameters(), { image: group, text: group, other: group });

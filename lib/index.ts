@@ -1,15 +1,15 @@
 // The public names, nothing else.
-export type { ConfigFields } from "./checkpoints/config_fields";
-export { type InferredConfig, inferConfig } from "./checkpoints/infer_config";
-export type { LayoutName, StoredLayout } from "./checkpoints/layout";
-export { layoutNames } from "./checkpoints/layouts/all_layouts";
-export type { LoadWeightsOptions } from "./checkpoints/load_plan";
-export type { LoadReport, Origin, ParameterOrigin } from "./checkpoints/load_report";
-export { loadWeights } from "./checkpoints/load_weights";
-export { recogniseLayout } from "./checkpoints/recognise_layout";
-export { type ConfigSource, type ConfigStatement, resolveConfig } from "./checkpoints/resolve_config";
-export type { WeightType } from "./checkpoints/weight_type";
-export { type WriteWeightsOptions, writeWeights } from "./checkpoints/write_weights";
+export type { ConfigFields } from "./weights/config/config_fields";
+export { type InferredConfig, inferConfig } from "./weights/config/infer_config";
+export type { LayoutName, StoredLayout } from "./weights/layouts/layout";
+export { layoutNames } from "./weights/layouts/all_layouts";
+export type { LoadWeightsOptions } from "./weights/load_plan";
+export type { LoadReport, Origin, ParameterOrigin } from "./weights/load_report";
+export { loadWeights } from "./weights/load_weights";
+export { detectLayout } from "./weights/layouts/detect_layout";
+export { type ConfigSource, type ConfigStatement, resolveConfig } from "./weights/config/resolve_config";
+export type { WeightDType as WeightType } from "./weights/weight_dtype";
+export { type WriteWeightsOptions, writeWeights } from "./weights/write_weights";
 export {
   type CompileOptions,
   compile,
@@ -18,8 +18,8 @@ export {
   spec,
   type TensorSpec,
 } from "./compile";
-export type { Batch, BatchSample, PackedText } from "./data/batch";
-export { centreCrop, type RandomCropOptions, randomResizedCrop } from "./data/crop";
+export type { Batch, BatchSample } from "./data/loader/batch";
+export { centerCrop, type RandomCropOptions, randomResizedCrop } from "./image/crop";
 export type {
   Dataset,
   EpochRequest,
@@ -29,22 +29,22 @@ export type {
   Sample,
   SampleContent,
 } from "./data/dataset";
-export { decodeImage, type ImageInput, type RawImage } from "./data/image";
-export { type FolderDataset, openClassFolder, openImageFolder } from "./data/image_folder";
-export { indexedDataset } from "./data/indexed_dataset";
-export { createLoader, type Loader } from "./data/loader";
-export type { LoaderCursor, SkipCounts } from "./data/loader_cursor";
-export type { ImageTransform, LoaderOptions, Skip } from "./data/loader_options";
-export { type ManifestOptions, openManifest } from "./data/manifest";
-export { packPadded, packText } from "./data/pack_text";
-export { preprocess } from "./data/prepare_image";
-export { CounterRandom } from "./data/random";
-export { SampleError, type SkipReason } from "./data/sample_error";
-export { ClipTokenizer, type Tokenizer, tokenize } from "./data/tokenizer";
-export { openWebDataset, type WebDatasetOptions } from "./data/webdataset";
+export { decodeImage, type ImageInput, type RawImage } from "./image/decode";
+export { type FolderDataset, openClassFolder, openImageFolder } from "./data/sources/image_folder";
+export { indexedDataset } from "./data/sources/indexed_dataset";
+export { createLoader, type Loader } from "./data/loader/loader";
+export type { LoaderCursor, SkipCounts } from "./data/loader/loader_cursor";
+export type { ImageTransform, LoaderOptions, Skip } from "./data/loader/loader_options";
+export { type ManifestOptions, openManifest } from "./data/sources/manifest";
+export { type PackedText, packPadded, packText } from "./text/pack_text";
+export { preprocess } from "./image/prepare";
+export { CounterRandom } from "./random";
+export { SampleError, type SkipReason } from "./sample_error";
+export { ClipTokenizer, type Tokenizer, tokenize } from "./text/tokenizer";
+export { openWebDataset, type WebDatasetOptions } from "./data/sources/webdataset/webdataset";
 export { Device, type DeviceKind, type DeviceOptions } from "./device";
 export { EvaClipError } from "./errors";
-export type { Encoder } from "./eval/encoder";
+export type { Encoder } from "./clip/encoder";
 export type { EvaluationOptions } from "./eval/evaluation";
 export { evaluateRetrieval, type RecallScores, type RetrievalResult } from "./eval/retrieval";
 export {
@@ -52,7 +52,7 @@ export {
   OPENAI_IMAGENET_TEMPLATES,
   type PromptTemplates,
   SIMPLE_IMAGENET_TEMPLATES,
-} from "./eval/templates";
+} from "./clip/templates";
 export { evaluateZeroShot, type ZeroShotOptions, type ZeroShotResult } from "./eval/zero_shot";
 export { grad } from "./grad";
 export { HostTensor } from "./host_tensor";
@@ -62,7 +62,8 @@ export { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./models
 export { ClipModel, type ClipModelOptions } from "./models/clip_model";
 export { type KnownModel, knownModels, modelConfig } from "./models/known_models";
 export type { PerTower } from "./models/model_cost";
-export { CLIP_PREPROCESSING, type Preprocessing } from "./models/preprocessing";
+export type { Precision } from "./models/precision";
+export { CLIP_PREPROCESSING, type Preprocessing } from "./image/preprocessing";
 export type { ModelName, PublishedAccuracy } from "./models/published_models";
 export type { DeviceInfo, DType, KernelTiming, ProgramStats } from "./native";
 export { initializeParameters } from "./nn/initialize_parameters";
@@ -79,15 +80,14 @@ export {
 export { type Schedule, scheduleFactor, warmupCosine } from "./optim/schedule";
 export { type TowerLock, type TowerLocks, unlockedParameters } from "./optim/tower_locks";
 export { type Initializer, Parameter } from "./parameter";
-export type { Classification, ClassifyOptions } from "./serve/classification";
-export { EvaClip, type MemoryInfo } from "./serve/eva_clip";
+export type { Classification, ClassifyOptions } from "./clip/classification";
+export { EvaClip, type MemoryInfo } from "./clip/eva_clip";
 export type {
   CallOptions,
   CreateOptions,
   EncodeOptions,
   LoadOptions,
-  ModelType,
-} from "./serve/eva_clip_options";
+} from "./clip/eva_clip_options";
 export { constant, type Operand, publicApply as apply, reshape, type Tensor } from "./tensor";
 export {
   type BatchSource,
@@ -97,7 +97,7 @@ export {
   type TrainingBatch,
 } from "./train/batch_source";
 export { readCheckpoint, type TrainerState, writeCheckpoint } from "./train/checkpoint";
-export { allocateModel, initializeModel } from "./train/initialize";
+export { allocateModel, initializeModel } from "./weights/initialize";
 export {
   type Initialization,
   type InitializationSource,
@@ -105,8 +105,8 @@ export {
   type ParameterStart,
   type Pretrained,
   type PretrainedWeights,
-} from "./train/pretrained";
-export { TOWER_SKIP_LIST } from "./train/tower_skip_list";
+} from "./weights/pretrained";
+export { TOWER_SKIP_LIST } from "./weights/tower_skip_list";
 export { TrainingRun, type TrainOptions, type TrainResult, train } from "./train/train";
 export type { PatchDropout, TrainConfig } from "./train/train_config";
 export type { TrainEvent } from "./train/train_events";

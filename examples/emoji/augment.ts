@@ -1,4 +1,4 @@
-import type { CounterRandom } from "../../lib/data/random";
+import type { CounterRandom } from "../../lib/random";
 
 /**
  * How `affine_sample` turns B drawings into images, one entry a drawing:

@@ -35,7 +35,7 @@ async function runDemo(options: DemoOptions, command: string): Promise<void> {
     const experiment = await prepareExperiment(options, device);
     const { split, recipe, vocabulary } = experiment;
     const config = modelConfig(vocabulary.vocabularySize);
-    const model = new ClipModel(parseClipConfig(config), { type: recipe.dtype, init: "fan_in" });
+    const model = new ClipModel(parseClipConfig(config), { precision: recipe.precision, init: "fan_in" });
     const { history, seconds } = await trainModel(device, model, experiment, options.out);
     const cosines = await testCosines(device, model, experiment.data, split, vocabulary);
     const facts = { ...experiment, config, cosines, seconds, command, device: device.info };

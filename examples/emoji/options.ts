@@ -11,7 +11,7 @@ export interface DemoOptions {
   steps: number;
   optimizer: "lamb" | "adamw";
   validate: boolean;
-  dtype: "f32" | "bf16";
+  precision: "f32" | "bf16";
   device: "cpu" | "cuda" | "auto";
   threads: number;
   allStyles: boolean;
@@ -38,7 +38,7 @@ export function parseOptions(argv: readonly string[]): DemoOptions {
       false,
     )
     .addOption(
-      new Option("--dtype <type>", "type of the activations; bf16 where the processor multiplies it")
+      new Option("--precision <type>", "what the model computes in; bf16 where the processor multiplies it")
         .choices(["f32", "bf16"])
         .default(multipliesBf16() ? "bf16" : "f32"),
     )

@@ -24,7 +24,7 @@ export interface Recipe {
   /** Probability that a caption is the name alone, without keywords. */
   labelOnly: number;
   /** Type of the activations. */
-  dtype: "f32" | "bf16";
+  precision: "f32" | "bf16";
 }
 
 /** A fixed number of steps: at most five minutes on two cores. */
@@ -39,7 +39,7 @@ export const CONTEXT_LENGTH = 16;
 /** Pixels a side that the model sees. */
 export const IMAGE_SIZE = 48;
 
-export function recipeFor(given: Pick<Recipe, "seed" | "steps" | "optimizer" | "dtype">): Recipe {
+export function recipeFor(given: Pick<Recipe, "seed" | "steps" | "optimizer" | "precision">): Recipe {
   return {
     ...given,
     batch: 256,

@@ -1,5 +1,5 @@
 import { EvaClipError } from "../../lib";
-import { permute } from "../../lib/data/random";
+import { permute } from "../../lib/random";
 import type { DataSet } from "./data_set";
 import { validationStyleFor } from "./styles";
 

@@ -1,7 +1,7 @@
 import { invalidArgument } from "../arguments";
-import { ownLayout } from "../checkpoints/write_weights";
+import { ownLayout } from "../weights/write_weights";
 import { ClipModel, Device, type LoadReport, writeWeights } from "../index";
-import { ModelFile } from "../serve/model_files";
+import { ModelFile } from "../clip/model_files";
 import type { ConvertFlags } from "./convert_command";
 import { statementFrom } from "./model_argument";
 import { columns, count, printResult } from "./output";

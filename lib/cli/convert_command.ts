@@ -1,13 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { LayoutName } from "../checkpoints/layout";
-import { layoutNames } from "../checkpoints/layouts/all_layouts";
-import type { WeightType } from "../checkpoints/weight_type";
+import type { LayoutName } from "../weights/layouts/layout";
+import { layoutNames } from "../weights/layouts/all_layouts";
+import type { WeightDType } from "../weights/weight_dtype";
 import { outputPath } from "./flags";
 import { addStatementFlags, type StatementFlags } from "./model_commands";
 
 export interface ConvertFlags extends StatementFlags {
   layout?: LayoutName;
-  dtype?: WeightType;
+  dtype?: WeightDType;
   ropeTables: boolean;
   json: boolean;
 }
@@ -15,7 +15,7 @@ export interface ConvertFlags extends StatementFlags {
 /** Names of the types of weights, ours and PyTorch's. */
 const TYPES = { f32: "f32", fp32: "f32", bf16: "bf16", f16: "f16", fp16: "f16" } as const;
 
-function weightType(text: string): WeightType {
+function weightType(text: string): WeightDType {
   if (Object.hasOwn(TYPES, text)) return TYPES[text as keyof typeof TYPES];
   throw new InvalidArgumentError(`It must be one of ${Object.keys(TYPES).join(", ")}.`);
 }

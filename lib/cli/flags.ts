@@ -1,5 +1,6 @@
 import { availableParallelism, homedir } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Precision } from "../models/precision";
 import { integer } from "./numbers";
 
 /** A path to write to. Of a `~` that the shell has left in place, a folder of that name would be made. */
@@ -33,8 +34,6 @@ export function addDeviceFlags(command: Command): Command {
 
 /** Names of the number types, ours and open_clip's. */
 const PRECISIONS = { f32: "f32", fp32: "f32", bf16: "bf16", amp_bf16: "bf16", amp_bfloat16: "bf16" } as const;
-
-export type Precision = "f32" | "bf16";
 
 export function addPrecisionFlag(command: Command): Command {
   return command.addOption(

@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { invalidArgument, shortened } from "../arguments";
-import { publishedImageTowersOf, publishedNamesOf } from "../checkpoints/infer_config";
-import { isDerived } from "../checkpoints/layout";
+import { publishedImageTowersOf, publishedNamesOf } from "../weights/config/infer_config";
+import { isDerived } from "../weights/layouts/layout";
 import {
   type ClipConfig,
   ClipModel,
@@ -11,7 +11,7 @@ import {
   inferConfig,
   type LayoutName,
   modelConfig,
-  recogniseLayout,
+  detectLayout,
   resolveConfig,
   type StoredLayout,
 } from "../index";
@@ -19,7 +19,7 @@ import { statIfThere } from "../io/model_path";
 import type { TensorSource } from "../io/tensor_source";
 import { parameterCounts } from "../models/model_cost";
 import { readTrainerState, STATE_FILE } from "../train/checkpoint";
-import { openWeights } from "../train/open_weights";
+import { openWeights } from "../weights/open_weights";
 import type { InspectFlags } from "./inspect_command";
 import { statementFrom } from "./model_argument";
 import { columns, count, printResult } from "./output";
@@ -98,7 +98,7 @@ function partialIdentity(source: TensorSource, stored: StoredLayout): Omit<Ident
 async function identify(source: TensorSource, statement: ConfigStatement): Promise<Identity> {
   let stored: StoredLayout;
   try {
-    stored = recogniseLayout(source.tensors.keys(), source.path);
+    stored = detectLayout(source.tensors.keys(), source.path);
   } catch (error) {
     if (!isCode(error, "ERR_EVACLIP_CHECKPOINT_MISMATCH")) throw error;
     return { models: [], unknown: error.message };

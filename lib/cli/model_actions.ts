@@ -1,6 +1,6 @@
 import { existsSync, statSync } from "node:fs";
 import { invalidArgument, shortened } from "../arguments";
-import { schemeOf } from "../data/image_input";
+import { schemeOf } from "../image/image_input";
 import { type Classification, EvaClip, EvaClipError } from "../index";
 import { modelAndRest, statementFrom } from "./model_argument";
 import type { ClassifyFlags, EncodeFlags, ModelFlags } from "./model_commands";
@@ -12,7 +12,7 @@ export async function loadModel(path: string, flags: ModelFlags): Promise<EvaCli
   const { device, threads, precision } = flags;
   const model = await EvaClip.load(path, {
     device,
-    dtype: precision,
+    precision: precision,
     ...(threads !== undefined && { threads }),
     ...(await statementFrom(flags)),
   });

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { addDeviceFlags, addPrecisionFlag, type DeviceFlags, type Precision } from "./flags";
+import type { Precision } from "../models/precision";
+import { addDeviceFlags, addPrecisionFlag, type DeviceFlags } from "./flags";
 import { positive } from "./numbers";
 
 /** Flags that say what a file of weights holds. */

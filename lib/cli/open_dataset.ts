@@ -1,6 +1,6 @@
-import { entryAt, missingPathError, requireDataPath } from "../data/data_path";
-import { LeftOutCounts, type LeftOutReason, listFolder } from "../data/image_files";
-import { listShards } from "../data/shard_paths";
+import { entryAt, missingPathError, requireDataPath } from "../data/sources/data_path";
+import { LeftOutCounts, type LeftOutReason, listFolder } from "../data/sources/image_files";
+import { listShards } from "../data/sources/webdataset/shard_paths";
 import {
   type Dataset,
   EvaClipError,

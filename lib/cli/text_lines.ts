@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { describeValue, invalidArgument } from "../arguments";
-import { decodeUtf8 } from "../data/parse_json";
+import { decodeUtf8 } from "../data/sources/parse_json";
 import {
   EvaClipError,
   type PromptTemplates,

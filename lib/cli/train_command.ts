@@ -1,6 +1,8 @@
+import type { Precision } from "../models/precision";
 import { type Command, Option } from "commander";
-import { LARGEST_IMAGE_SIZE, LARGEST_TEXT_BUCKET, LONGEST_CONTEXT, SHORTEST_CONTEXT } from "../data/limits";
-import { TOWER_SKIP_LIST } from "../train/tower_skip_list";
+import { LARGEST_IMAGE_SIZE } from "../image/image_size";
+import { LARGEST_TEXT_BUCKET, LONGEST_CONTEXT, SHORTEST_CONTEXT } from "../text/limits";
+import { TOWER_SKIP_LIST } from "../weights/tower_skip_list";
 import {
   addDatasetFlags,
   addDeviceFlags,
@@ -8,7 +10,6 @@ import {
   type DatasetFlags,
   type DeviceFlags,
   outputPath,
-  type Precision,
 } from "./flags";
 import { belowOne, cropScale, integer, positive, positiveReal, real, share, whole } from "./numbers";
 import type { Finish } from "./program";

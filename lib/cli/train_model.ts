@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { ConfigFields } from "../checkpoints/config_fields";
-import { withFields } from "../checkpoints/config_fields";
+import type { ConfigFields } from "../weights/config/config_fields";
+import { withFields } from "../weights/config/config_fields";
 import {
   type ClipConfig,
   ClipModel,
@@ -13,9 +13,9 @@ import {
   parseClipConfig,
 } from "../index";
 import { checkTokenizer } from "../models/stated_tokenizer";
-import { configOf } from "../serve/model_files";
+import { configOf } from "../clip/model_files";
 import { findCheckpoint } from "../train/checkpoint";
-import { latestOfRun } from "../train/run_record";
+import { latestOfRun } from "../train/run/run_record";
 import { configFrom } from "./config_source";
 import { initializationRows } from "./initialization_rows";
 import { columns, say } from "./output";
@@ -77,7 +77,7 @@ async function willResume({ resume }: TrainFlags, folder: string): Promise<boole
 /** The model of a run, without memory yet. */
 export async function describeModel(flags: TrainFlags): Promise<ClipModel> {
   const { precision, init } = flags;
-  return new ClipModel(await configWith(flags), { type: precision, init });
+  return new ClipModel(await configWith(flags), { precision: precision, init });
 }
 
 /** Gives a model the values that a run starts from, and says where these are from when not all are initial. */

@@ -1,4 +1,4 @@
-import type { ImageInput } from "./image";
+import type { ImageInput } from "../image/decode";
 
 /** Plain JSON, so that a cursor survives a checkpoint. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };

@@ -1,16 +1,14 @@
 import type { z } from "zod";
-import { abortSignal, anyFunction, describeValue, positiveInteger } from "../arguments";
-import type { Batch } from "../data/batch";
+import { abortSignal, anyFunction, positiveInteger } from "../arguments";
+import type { Batch } from "../data/loader/batch";
 import type { Dataset } from "../data/dataset";
-import { createLoader } from "../data/loader";
+import { createLoader } from "../data/loader/loader";
 import { EvaClipError } from "../errors";
-import { CLIP_PREPROCESSING, describePreprocessing } from "../models/preprocessing";
-import { throwIfAborted } from "../train/abortable";
-import { checkRows, type Encoder, type Rows } from "./encoder";
-import { checkEmbedding, notFinite } from "./finite";
+import { CLIP_PREPROCESSING, describePreprocessing } from "../image/preprocessing";
+import { checkRows, type Encoder, type Rows } from "../clip/encoder";
+import { checkEmbedding, notFinite } from "../clip/finite";
 
 const DEFAULT_BATCH = 32;
-const CAPTIONS_AT_ONCE = 256;
 
 export interface EvaluationOptions {
   /** Images decoded and encoded at a time. Default 32. */
@@ -72,35 +70,6 @@ export async function encodeBatch(
     checkEmbedding(rows.subarray(i * embedDim, (i + 1) * embedDim), undefined, i, () => key);
   });
   return rows;
-}
-
-/**
- * Embeddings of captions, one row of E numbers per caption, encoded in parts.
- * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the encoder gives anything else; `ERR_EVACLIP_NOT_FINITE`
- */
-export async function encodeCaptions(
-  encoder: Pick<Encoder, "embedDim" | "encodeText">,
-  captions: readonly string[],
-  signal?: AbortSignal,
-): Promise<Float32Array[]> {
-  const embeddings: Float32Array[] = [];
-  for (let start = 0; start < captions.length; start += CAPTIONS_AT_ONCE) {
-    throwIfAborted(signal);
-    const some = captions.slice(start, start + CAPTIONS_AT_ONCE);
-    const rows: unknown = await encoder.encodeText(some, signal ? { signal } : {});
-    if (!Array.isArray(rows) || rows.length !== some.length) {
-      const message = `the embeddings of ${some.length} captions must be a list of as many, found ${describeValue(rows)}`;
-      throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected: some.length });
-    }
-    for (const [i, caption] of some.entries()) {
-      const name = describeValue(caption);
-      const row: unknown = rows[i];
-      checkRows(`the embedding of ${name}`, row, encoder.embedDim);
-      checkEmbedding(row, undefined, start + i, () => name);
-      embeddings.push(row);
-    }
-  }
-  return embeddings;
 }
 
 export function countSkips(skips: Skips): number {

@@ -2,14 +2,15 @@ import { setImmediate } from "node:timers/promises";
 import { options, ownArgument } from "../arguments";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
-import { throwIfAborted } from "../train/abortable";
-import { checkEvaluated, type Encoder, type Rows, scoresOf, stackRows, useEncoder } from "./encoder";
+import { throwIfAborted } from "../abortable";
+import { type Encoder, type Rows, scoresOf, stackRows } from "../clip/encoder";
+import { encodeCaptions } from "../clip/zero_shot_weights";
+import { checkEvaluated, useEncoder } from "./evaluated";
 import {
   countSkips,
   describeImages,
   type EvaluationOptions,
   encodeBatch,
-  encodeCaptions,
   evaluationFields,
   evaluationLoader,
   type Skips,

@@ -1,25 +1,22 @@
 import { listOf, options, ownArgument, text } from "../arguments";
-import type { Batch } from "../data/batch";
+import type { Batch } from "../data/loader/batch";
 import type { Dataset } from "../data/dataset";
 import { EvaClipError } from "../errors";
-import { throwIfAborted } from "../train/abortable";
-import { checkEvaluated, type Encoder, type Rows, scoresOf, stackRows, useEncoder } from "./encoder";
+import { throwIfAborted } from "../abortable";
+import { type Encoder, scoresOf } from "../clip/encoder";
+import { zeroShotWeights } from "../clip/zero_shot_weights";
+import { checkEvaluated, useEncoder } from "./evaluated";
 import {
   countSkips,
   describeImages,
   type EvaluationOptions,
   encodeBatch,
-  encodeCaptions,
   evaluationFields,
   evaluationLoader,
   type Skips,
 } from "./evaluation";
-import { meanDirection } from "./mean_direction";
 import { probabilityWithin, rankAmong } from "./rank";
-import { OPENAI_IMAGENET_TEMPLATES, type PromptTemplates, promptsFor, promptTemplates } from "./templates";
-
-/** Classes whose prompts are encoded at a time. */
-const CLASSES_AT_ONCE = 8;
+import { OPENAI_IMAGENET_TEMPLATES, type PromptTemplates, promptTemplates } from "../clip/templates";
 
 export interface ZeroShotOptions extends EvaluationOptions {
   /** Default the 80 prompts of the published protocol. */
@@ -49,31 +46,6 @@ export interface ZeroShotResult {
   readonly skips: Skips;
   /** How the score was made. */
   readonly protocol: string;
-}
-
-/**
- * A classifier made of words: per class the mean of its prompts' unit-length embeddings, brought to unit length again
- * (Radford et al. 2021, section 3.1.4). → [classes, E]
- * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` naming a class whose mean has no direction
- */
-export async function zeroShotWeights(
-  encoder: Pick<Encoder, "embedDim" | "encodeText">,
-  classes: readonly string[],
-  templates: PromptTemplates,
-  signal?: AbortSignal,
-): Promise<Rows> {
-  const weights: Float32Array[] = [];
-  for (let start = 0; start < classes.length; start += CLASSES_AT_ONCE) {
-    throwIfAborted(signal);
-    const some = classes.slice(start, start + CLASSES_AT_ONCE);
-    const prompts = some.flatMap((name) => promptsFor(name, templates));
-    const embeddings = await encodeCaptions(encoder, prompts, signal);
-    some.forEach((name, i) => {
-      const own = embeddings.slice(i * templates.length, (i + 1) * templates.length);
-      weights.push(meanDirection(own, name));
-    });
-  }
-  return stackRows(weights, encoder.embedDim);
 }
 
 function labelOf(batch: Batch, b: number, classes: number): number {

@@ -4,7 +4,7 @@ import { EvaClipError } from "../errors";
 import { FORMAT_BYTES, foreignFormat } from "./foreign_format";
 import { statIfThere, statModelFile, statModelPath } from "./model_path";
 import type { WeightsChoice } from "./moving_average";
-import { openPytorch } from "./pytorch_file";
+import { openPytorch } from "./pytorch/pytorch_file";
 import { openSafetensors } from "./safetensors";
 import { openShards } from "./sharded_file";
 import type { TensorSource } from "./tensor_source";

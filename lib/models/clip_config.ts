@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { checkLengths, describeValue, reading } from "../arguments";
 import { EvaClipError } from "../errors";
-import { type Preprocessing, preprocessConfig, preprocessField } from "./preprocessing";
+import { type Preprocessing, preprocessConfig, preprocessField } from "../image/preprocessing";
 
 /** Far above any model, and small enough that products of three are exact. */
 const LARGEST_SIZE = 1_000_000;

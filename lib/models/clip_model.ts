@@ -1,14 +1,14 @@
 import { oneOf, options, ownArgument } from "../arguments";
 import type { InitScheme } from "../nn/initialization";
 import { Module } from "../nn/module";
-import { type FloatType, floatType } from "../ops/elementwise";
 import { clampUpdate } from "../ops/optimizer";
 import { Parameter } from "../parameter";
 import { type ClipConfig, isEva, parseClipConfig, textPrefix } from "./clip_config";
 import { ClipVisionTower } from "./clip_vision";
 import { EvaVisionTower } from "./eva_vision";
 import type { ImageTower } from "./image_tower";
-import { type Preprocessing, preprocessingOf } from "./preprocessing";
+import { type Precision, precisionArgument } from "./precision";
+import { type Preprocessing, preprocessingOf } from "../image/preprocessing";
 import { TextTower } from "./text_tower";
 
 /** The logarithm of the logit scale at the start of training (Radford et al. 2021, section 2.5). */
@@ -16,13 +16,16 @@ const INITIAL_LOGIT_SCALE = Math.log(1 / 0.07);
 const LARGEST_LOGIT_SCALE = Math.log(100);
 
 export interface ClipModelOptions {
-  /** The type of activations; parameters keep their own. */
-  type?: FloatType;
+  /** What the model computes in; parameters keep their own dtype. */
+  precision?: Precision;
   /** How parameters start. */
   init?: InitScheme;
 }
 
-const modelOptions = options({ type: floatType.optional(), init: oneOf("published", "fan_in").optional() });
+const modelOptions = options({
+  precision: precisionArgument.optional(),
+  init: oneOf("published", "fan_in").optional(),
+});
 
 /**
  * An image tower and a text tower with a shared space, and the scale of their logits. Made from a configuration
@@ -40,11 +43,11 @@ export class ClipModel extends Module {
     super();
     const config = parseClipConfig(given, "ClipModel: config");
     this.config = config;
-    const { type = "f32", init = "published" } = ownArgument("ClipModel: options", how, modelOptions);
+    const { precision = "f32", init = "published" } = ownArgument("ClipModel: options", how, modelOptions);
     const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
     const activation = config.quick_gelu ? "quick_gelu" : "gelu";
     this.preprocessing = preprocessingOf(config);
-    const options = { embedDim, type, init, pixels: this.preprocessing };
+    const options = { embedDim, precision, init, pixels: this.preprocessing };
     this.logitScale = new Parameter("logit_scale", [], { kind: "constant", value: INITIAL_LOGIT_SCALE });
     this.image = isEva(config)
       ? new EvaVisionTower(vision, options)

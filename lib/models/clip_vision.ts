@@ -3,7 +3,7 @@ import type { Block } from "../nn/block";
 import { clipImageInitialization, fanInInitialization } from "../nn/initialization";
 import { LayerNorm } from "../nn/layer_norm";
 import { PatchEmbedding } from "../nn/patch_embedding";
-import type { FloatType } from "../ops/elementwise";
+import type { Precision } from "./precision";
 import { type Activation, matmul } from "../ops/linear";
 import { Parameter } from "../parameter";
 import type { Operand, Tensor } from "../tensor";
@@ -16,7 +16,7 @@ const PREFIX = "visual.";
 /** The image tower of OpenAI's CLIP, a vision transformer with a norm before the first block (Radford et al. 2021). */
 export class ClipVisionTower extends ImageTower {
   readonly imageSize: number;
-  readonly type: FloatType;
+  readonly precision: Precision;
   readonly patchDropout: number;
   protected readonly embedding: PatchEmbedding;
   private readonly normBefore: LayerNorm;
@@ -26,10 +26,10 @@ export class ClipVisionTower extends ImageTower {
 
   constructor(config: VisionConfig, options: TowerOptions & { activation: Activation }) {
     super();
-    const { embedDim, type, activation, pixels } = options;
+    const { embedDim, precision, activation, pixels } = options;
     const { width, layers, head_width, mlp_ratio, image_size, patch_size } = config;
     this.imageSize = image_size;
-    this.type = type;
+    this.precision = precision;
     this.patchDropout = config.patch_dropout;
     const hidden = Math.trunc(width * mlp_ratio);
     const size = { layers, width, hidden, patchColumns: 3 * patch_size * patch_size };
@@ -50,7 +50,7 @@ export class ClipVisionTower extends ImageTower {
   }
 
   protected tokens(images: Tensor, kept?: Operand): Tensor {
-    return this.normBefore.forward(this.embedding.forward(images, kept, this.type));
+    return this.normBefore.forward(this.embedding.forward(images, kept, this.precision));
   }
 
   protected context(): AttentionContext {

@@ -12,7 +12,7 @@ import { Mlp } from "../nn/mlp";
 import { PatchEmbedding } from "../nn/patch_embedding";
 import { ropeTable } from "../nn/rope";
 import { SwiGlu } from "../nn/swiglu";
-import type { FloatType } from "../ops/elementwise";
+import type { Precision } from "./precision";
 import { meanTokens } from "../ops/layout";
 import { Parameter } from "../parameter";
 import { constant, type Operand, type Tensor } from "../tensor";
@@ -31,7 +31,7 @@ const FAN_IN_POSITION_STD = 0.3;
  */
 export class EvaVisionTower extends ImageTower {
   readonly imageSize: number;
-  readonly type: FloatType;
+  readonly precision: Precision;
   readonly patchDropout: number;
   protected readonly embedding: PatchEmbedding;
   protected readonly blocks: readonly Block[];
@@ -40,12 +40,12 @@ export class EvaVisionTower extends ImageTower {
 
   constructor(
     private readonly config: VisionConfig,
-    { embedDim, type, init: scheme, pixels }: TowerOptions,
+    { embedDim, precision, init: scheme, pixels }: TowerOptions,
   ) {
     super();
     const { width, layers, image_size, patch_size } = config;
     this.imageSize = image_size;
-    this.type = type;
+    this.precision = precision;
     this.patchDropout = config.patch_dropout;
     const init = initialization(config, scheme);
     const names = {
@@ -63,7 +63,7 @@ export class EvaVisionTower extends ImageTower {
   }
 
   protected tokens(images: Tensor, kept?: Operand): Tensor {
-    return this.embedding.forward(images, kept, this.type);
+    return this.embedding.forward(images, kept, this.precision);
   }
 
   protected context(kept?: Operand): AttentionContext {

@@ -4,7 +4,8 @@ import type { InitScheme } from "../nn/initialization";
 import { Module } from "../nn/module";
 import type { PatchEmbedding } from "../nn/patch_embedding";
 import { dropTokens } from "../nn/token_drop";
-import { cast, type FloatType } from "../ops/elementwise";
+import { cast } from "../ops/elementwise";
+import type { Precision } from "./precision";
 import { l2Normalize } from "../ops/l2_normalize";
 import { gatherRows } from "../ops/layout";
 import type { PixelStatistics } from "../ops/patch_embed";
@@ -14,8 +15,8 @@ import { constant, type Operand, type Tensor } from "../tensor";
 export interface TowerOptions {
   /** E, the dimensions of the space that image and text share. */
   embedDim: number;
-  /** The type of activations. */
-  type: FloatType;
+  /** What the tower computes in. */
+  precision: Precision;
   init: InitScheme;
   /** How u8 images are normalised. Default CLIP's. */
   pixels?: PixelStatistics | undefined;
@@ -34,8 +35,8 @@ export interface ImageOptions {
 export abstract class ImageTower extends Module {
   /** The side of the image, in pixels. */
   abstract readonly imageSize: number;
-  /** The type of activations. */
-  abstract readonly type: FloatType;
+  /** What the tower computes in. */
+  abstract readonly precision: Precision;
   /** The share of patches dropped in training. */
   abstract readonly patchDropout: number;
   protected abstract readonly embedding: PatchEmbedding;

@@ -3,7 +3,7 @@ import { TokenEmbedding } from "../nn/embedding";
 import { fanInInitialization, textInitialization } from "../nn/initialization";
 import { LayerNorm } from "../nn/layer_norm";
 import { Module } from "../nn/module";
-import type { FloatType } from "../ops/elementwise";
+import type { Precision } from "./precision";
 import type { PackedTokens } from "../ops/embedding";
 import { l2Normalize } from "../ops/l2_normalize";
 import { gatherRows } from "../ops/layout";
@@ -32,18 +32,21 @@ export interface TextTowerOptions extends TowerOptions {
 export class TextTower extends Module {
   readonly contextLength: number;
   readonly vocabulary: number;
-  readonly type: FloatType;
+  readonly precision: Precision;
   private readonly projection: Parameter; // [width, embedDim]
   private readonly embedding: TokenEmbedding;
   private readonly blocks: readonly Block[];
   private readonly norm: LayerNorm;
 
-  constructor(config: TextConfig, { prefix, embedDim, type, init: scheme, activation }: TextTowerOptions) {
+  constructor(
+    config: TextConfig,
+    { prefix, embedDim, precision, init: scheme, activation }: TextTowerOptions,
+  ) {
     super();
     const { width, heads, layers, context_length: contextLength, vocab_size: vocabulary } = config;
     this.contextLength = contextLength;
     this.vocabulary = vocabulary;
-    this.type = type;
+    this.precision = precision;
     const hidden = Math.trunc(width * config.mlp_ratio);
     const size = { layers, width, hidden };
     const init =
@@ -60,7 +63,7 @@ export class TextTower extends Module {
     const context = { cuSeqlens, causal: true };
     const ends = (x: Tensor) => gatherRows(x, textEnds);
     const last = this.blocks.length - 1;
-    let x = this.embedding.forward({ tokens, cuSeqlens }, this.type);
+    let x = this.embedding.forward({ tokens, cuSeqlens }, this.precision);
     this.blocks.forEach((block, i) => {
       x = block.forward(x, context, i === last ? ends : undefined);
     });

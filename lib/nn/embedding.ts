@@ -1,4 +1,4 @@
-import type { FloatType } from "../ops/elementwise";
+import type { FloatDType } from "../ops/elementwise";
 import { embedding, type PackedTokens } from "../ops/embedding";
 import { Parameter } from "../parameter";
 import type { Tensor } from "../tensor";
@@ -24,7 +24,7 @@ export class TokenEmbedding extends Module {
   }
 
   /** → [T, width] of `type`. A caption longer than the context is an error when the program runs. */
-  forward(text: PackedTokens, type: FloatType): Tensor {
+  forward(text: PackedTokens, type: FloatDType): Tensor {
     return embedding(text, this.table, this.positions, type);
   }
 }

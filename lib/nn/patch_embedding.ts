@@ -1,4 +1,4 @@
-import type { FloatType } from "../ops/elementwise";
+import type { FloatDType } from "../ops/elementwise";
 import { linear } from "../ops/linear";
 import {
   addPositions,
@@ -63,9 +63,9 @@ export class PatchEmbedding extends Module {
   }
 
   /** images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S], kept [B, K] i32 or all → [B, 1 + K, width] */
-  forward(images: Tensor, kept: Operand | undefined, type: FloatType): Tensor {
+  forward(images: Tensor, kept: Operand | undefined, type: FloatDType): Tensor {
     const [width, , patchSize] = this.weight.shape as [number, number, number];
-    const rows = patchRows(images, { patchSize, kept, type, pixels: this.pixels });
+    const rows = patchRows(images, { patchSize, kept, dtype: type, pixels: this.pixels });
     const weight = reshape(this.weight, [width, 3 * patchSize * patchSize]);
     const isSingle = type === "f32" && weight.dtype === "f32";
     const x = isSingle ? patchProjection(rows, weight, this.bias) : linear(rows, [weight], [this.bias]);

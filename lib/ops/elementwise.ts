@@ -1,9 +1,9 @@
 import { checkArgument, oneOf } from "../arguments";
 import { apply, checkOperands, numberAttribute, type Operand, type Tensor } from "../tensor";
 
-export type FloatType = "f32" | "bf16";
+export type FloatDType = "f32" | "bf16";
 
-export const floatType = oneOf("f32", "bf16");
+export const floatDtype = oneOf("f32", "bf16");
 
 /** Sums `dy` over the dimensions along which an operand of a binary op was repeated. */
 function reduceTo(dy: Tensor, operand: Operand): Tensor {
@@ -66,16 +66,16 @@ export function negate(x: Operand): Tensor {
 }
 
 /** x in another floating-point type; bf16 rounds to nearest even. */
-export function cast(x: Operand, type: FloatType): Tensor {
-  checkArgument("ops.cast: type", type, floatType);
-  const { y } = apply("cast", { x }, { type }, (dy) => ({ x: convert(dy, x.dtype) }));
+export function cast(x: Operand, dtype: FloatDType): Tensor {
+  checkArgument("ops.cast: type", dtype, floatDtype);
+  const { y } = apply("cast", { x }, { type: dtype }, (dy) => ({ x: convert(dy, x.dtype) }));
   return y!;
 }
 
 /** x in this floating-point type: itself where it has that already. */
 export function convert(x: Tensor, dtype: string): Tensor {
   checkOperands("convert", { x });
-  return x.dtype === dtype ? x : cast(x, dtype as FloatType);
+  return x.dtype === dtype ? x : cast(x, dtype as FloatDType);
 }
 
 /** e^x */

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { checkArgument } from "../arguments";
 import { anOperand, apply, type Operand, type Tensor } from "../tensor";
-import { type FloatType, floatType } from "./elementwise";
+import { type FloatDType, floatDtype } from "./elementwise";
 
 /** A batch of captions one after another, without padding between them. */
 export interface PackedTokens {
@@ -21,13 +21,13 @@ export function embedding(
   text: PackedTokens,
   table: Operand,
   positions: Operand,
-  type: FloatType = "f32",
+  dtype: FloatDType = "f32",
 ): Tensor {
   checkArgument("ops.embedding: text", text, packedTokens);
-  checkArgument("ops.embedding: type", type, floatType);
+  checkArgument("ops.embedding: type", dtype, floatDtype);
   const { tokens, cuSeqlens } = text;
   const inputs = { tokens, cu_seqlens: cuSeqlens, table, positions };
-  const { y } = apply("embedding", inputs, { type }, (dy) => {
+  const { y } = apply("embedding", inputs, { type: dtype }, (dy) => {
     const { dtable, dpositions } = apply("embedding_backward", { dy, ...inputs });
     return { table: dtable, positions: dpositions };
   });

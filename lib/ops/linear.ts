@@ -1,6 +1,6 @@
 import { checkArgument, flag, listOf, oneOf, options, ownArgument } from "../arguments";
 import { anOperand, apply, checkOperands, Graph, type Operand, operandList, type Tensor } from "../tensor";
-import { cast, type FloatType, geluBackward, quickGeluBackward } from "./elementwise";
+import { cast, type FloatDType, geluBackward, quickGeluBackward } from "./elementwise";
 
 export type Activation = "none" | "gelu" | "quick_gelu";
 
@@ -25,7 +25,7 @@ function inTypeOf(x: Operand, weight: Operand): Operand {
   if (weight.dtype === x.dtype) return weight;
   const known = converted.get(Graph.current) ?? new Map<Operand, Tensor>();
   converted.set(Graph.current, known);
-  const copy = known.get(weight) ?? cast(weight, x.dtype as FloatType);
+  const copy = known.get(weight) ?? cast(weight, x.dtype as FloatDType);
   known.set(weight, copy);
   return copy;
 }

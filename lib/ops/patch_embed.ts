@@ -1,6 +1,6 @@
 import { checkArgument, finiteNumber, listOf, options, positiveInteger } from "../arguments";
 import { anOperand, apply, type Operand, type Tensor } from "../tensor";
-import { type FloatType, floatType } from "./elementwise";
+import { type FloatDType, floatDtype } from "./elementwise";
 
 /** Mean and standard deviation of each colour, in units of the full range. */
 export interface PixelStatistics {
@@ -19,7 +19,7 @@ export interface PatchRowsOptions {
   /** [B, K] i32: the patches to read, row-major over the grid; all of them when left out. */
   kept?: Operand | undefined;
   /** The type of the rows. */
-  type?: FloatType;
+  dtype?: FloatDType;
   /** How u8 images are normalised; f32 images come normalised. */
   pixels?: PixelStatistics;
 }
@@ -28,7 +28,7 @@ const colours = listOf(finiteNumber, "three numbers").length(3, { error: "three 
 const patchRowsOptions = options({
   patchSize: positiveInteger,
   kept: anOperand.optional(),
-  type: floatType.optional(),
+  dtype: floatDtype.optional(),
   pixels: options({ mean: colours, std: colours }).optional(),
 });
 
@@ -38,7 +38,7 @@ const patchRowsOptions = options({
  */
 export function patchRows(images: Operand, given: PatchRowsOptions): Tensor {
   checkArgument("ops.patchRows: options", given, patchRowsOptions);
-  const { patchSize, kept, type = "f32", pixels = clipPixels } = given;
+  const { patchSize, kept, dtype: type = "f32", pixels = clipPixels } = given;
   return apply("patch_rows", { images, kept }, { patch_size: patchSize, ...pixels, type }).y!;
 }
 

@@ -1,10 +1,10 @@
 import { checkArgument, wholeNumber } from "../arguments";
 import { apply, checkOperands, type Operand, type Tensor } from "../tensor";
-import { cast, type FloatType, scale } from "./elementwise";
+import { cast, type FloatDType, scale } from "./elementwise";
 
 /** Reductions add up in f32; their gradient goes back in the operand's own type. */
 function inTypeOf(x: Operand, dx: Tensor): Tensor {
-  return dx.dtype === x.dtype ? dx : cast(dx, x.dtype as FloatType);
+  return dx.dtype === x.dtype ? dx : cast(dx, x.dtype as FloatDType);
 }
 
 /** The sum of x over its leading dimensions; the last `kept` stay. [..., kept dimensions] → f32. */

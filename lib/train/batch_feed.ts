@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Json } from "../data/dataset";
-import { abortable } from "./abortable";
+import { abortable } from "../abortable";
 import type { BatchStream, TrainingBatch } from "./batch_source";
 
 /** A batch, and the cursor just after it. */

@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { anyFunction, checkArgument } from "../arguments";
-import type { PackedText } from "../data/batch";
+import type { PackedText } from "../text/pack_text";
 import { datasetArgument } from "../data/checked_dataset";
 import type { Dataset, Json } from "../data/dataset";
-import { createLoader } from "../data/loader";
-import type { LoaderCursor } from "../data/loader_cursor";
-import type { LoaderOptions } from "../data/loader_options";
+import { createLoader } from "../data/loader/loader";
+import type { LoaderCursor } from "../data/loader/loader_cursor";
+import type { LoaderOptions } from "../data/loader/loader_options";
 import { EvaClipError } from "../errors";
 import type { HostTensor } from "../host_tensor";
-import type { RunSettings } from "./trainer_state";
+import type { RunSettings } from "../weights/checkpoint/trainer_state";
 
 /** One step's input: B images and B captions. */
 export interface TrainingBatch extends PackedText {

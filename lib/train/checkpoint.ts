@@ -10,7 +10,7 @@ import {
   positiveInteger,
   wholeNumber,
 } from "../arguments";
-import { CONFIG_FILE } from "../checkpoints/resolve_config";
+import { CONFIG_FILE } from "../weights/config/resolve_config";
 import { writeError } from "../io/file_error";
 import { writeJson } from "../io/json_file";
 import { makeFolder } from "../io/make_folder";
@@ -24,17 +24,17 @@ import {
   OPTIMIZER_FILE,
   recoverFolder,
   setLatest,
-} from "./checkpoint_folder";
-import { readParameters, writeParameters } from "./parameter_file";
+} from "../weights/checkpoint/checkpoint_folder";
+import { readParameters, writeParameters } from "../weights/parameter_file";
 import {
   readStateFile,
   readTrainerState,
   STATE_FILE,
   type StateFile,
   type TrainerState,
-} from "./trainer_state";
+} from "../weights/checkpoint/trainer_state";
 
-export { findCheckpoint } from "./checkpoint_folder";
+export { findCheckpoint } from "../weights/checkpoint/checkpoint_folder";
 export { CONFIG_FILE, MODEL_FILE, OPTIMIZER_FILE, readTrainerState, STATE_FILE, type TrainerState };
 
 export interface CheckpointContent {

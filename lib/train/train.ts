@@ -4,11 +4,11 @@ import { scheduleFactor } from "../optim/schedule";
 import { BatchFeed, type FedBatch } from "./batch_feed";
 import { sourceOf } from "./batch_source";
 import { writeCheckpoint } from "./checkpoint";
-import { recoverFolder } from "./checkpoint_folder";
+import { recoverFolder } from "../weights/checkpoint/checkpoint_folder";
 import { MetricsFile } from "./metrics_file";
-import { RunLock } from "./run_lock";
-import { recordStart } from "./run_record";
-import { openStart } from "./run_start";
+import { RunLock } from "./run/run_lock";
+import { recordStart } from "./run/run_record";
+import { openStart } from "./run/run_start";
 import {
   checkTraining,
   patchDropoutAt,
@@ -17,7 +17,7 @@ import {
   type TrainOptions,
 } from "./train_config";
 import { type EndReason, EventStream, type TrainEvent } from "./train_events";
-import type { TrainerState } from "./trainer_state";
+import type { TrainerState } from "../weights/checkpoint/trainer_state";
 import { checkFinite, TrainingStep } from "./training_step";
 
 export type { TrainOptions };

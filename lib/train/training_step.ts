@@ -115,8 +115,8 @@ export class TrainingStep {
       const text = model.text.encode({ tokens, cuSeqlens, textEnds });
       const { loss, imageAccuracy, textAccuracy } = clipLoss(
         // In the type of activations, which costs less precision than the towers have left.
-        convert(image, model.image.type),
-        convert(text, model.text.type),
+        convert(image, model.image.precision),
+        convert(text, model.text.precision),
         model.logitScale,
       );
       const { gradientNorm } = optimizer.update(grad(loss, optimizer.parameters), { schedule, step });

@@ -16,27 +16,33 @@ const INCLUDES = {
   core: [],
 };
 
-/** The layers of lib/, from the top down: a file may import its own layer and those below it. */
+/** The layers of lib/, from the top down: a file may import its own layer and those below it. Folders are rooms. */
 const LAYERS = [
   ["cli"],
-  ["index"],
-  ["serve"],
-  ["train", "eval"],
-  ["checkpoints"],
+  ["index.ts", "train.ts", "graph.ts", "data.ts", "weights.ts"],
+  ["train"],
+  ["eval"],
+  ["clip"],
+  ["weights"],
   ["models", "losses", "optim", "data"],
-  ["nn"],
+  ["nn", "image", "text"],
   ["ops"],
-  ["compile", "grad", "device", "parameter", "tensor", "host_tensor"],
+  ["compile.ts", "grad.ts", "device.ts", "parameter.ts", "tensor.ts", "host_tensor.ts"],
   ["io"],
-  ["native"],
-  ["native_not_found"],
-  ["arguments"],
-  ["errors", "suggestion"],
+  ["native.ts"],
+  ["native_not_found.ts"],
+  ["abortable.ts", "random.ts", "sample_error.ts"],
+  ["arguments.ts"],
+  ["errors.ts", "suggestion.ts"],
 ];
 
 const rankOf = (layer) => LAYERS.findIndex((layers) => layers.includes(layer));
-/** "lib/nn/linear.ts" → "nn", "lib/tensor.ts" → "tensor" */
-const layerOf = (path) => path.split("/")[1].replace(/\.ts$/, "");
+
+/** "lib/nn/linear.ts" → "nn", "lib/tensor.ts" → "tensor.ts"; the extension may be missing. */
+function layerOf(path) {
+  const [, first, ...rest] = path.split("/");
+  return rest.length > 0 ? first : `${first.replace(/\.ts$/, "")}.ts`;
+}
 
 /** The longest folder of the table that holds a path given from csrc/. */
 function cppFolder(path) {

@@ -1,7 +1,7 @@
 // Mistakes in the arguments of every public function: each call returns, or throws an error with a code, within its limit.
 import { appendFileSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { CounterRandom } from "../../lib/data/random";
+import { CounterRandom } from "../../lib/random";
 import { compile } from "../../lib/index";
 import { mutate, OwnError } from "./mutation";
 import { makeWorld, type PublicCall, publicCalls, uncovered, type World } from "./public_calls";

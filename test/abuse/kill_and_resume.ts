@@ -1,4 +1,4 @@
-import { CounterRandom } from "../../lib/data/random";
+import { CounterRandom } from "../../lib/random";
 import { describeEnding, expectThat, inFolder, runProgram, type Scenario } from "./scenario";
 import { checkpointFile, checkpointsOf, loggedSteps, makeTrainingData, trainWords } from "./training_files";
 

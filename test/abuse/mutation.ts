@@ -1,6 +1,6 @@
 import { runInNewContext } from "node:vm";
 import { MessageChannel } from "node:worker_threads";
-import type { CounterRandom } from "../../lib/data/random";
+import type { CounterRandom } from "../../lib/random";
 import { Parameter } from "../../lib/parameter";
 
 /** A list of arguments, one of whose places was changed, and what was done, in words. */

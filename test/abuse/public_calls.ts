@@ -105,20 +105,20 @@ type Make = (w: World) => PublicCall | Promise<PublicCall>;
 export const publicCalls: Readonly<Record<string, Make>> = {
   inferConfig: async (w) => {
     const source = await weights(w);
-    const layout = eva.recogniseLayout(source.tensors.keys());
+    const layout = eva.detectLayout(source.tensors.keys());
     return { target: eva.inferConfig, given: [source.tensors, layout, {}, "model"] };
   },
   loadWeights: async (w) => ({
     target: eva.loadWeights,
     given: [await freshModel(w), await weights(w), { towers: "both", skip: [], signal: signal() }],
   }),
-  recogniseLayout: async (w) => ({
-    target: eva.recogniseLayout,
+  detectLayout: async (w) => ({
+    target: eva.detectLayout,
     given: [[...(await weights(w)).tensors.keys()], "model"],
   }),
   resolveConfig: async (w) => {
     const source = await weights(w);
-    const layout = eva.recogniseLayout(source.tensors.keys());
+    const layout = eva.detectLayout(source.tensors.keys());
     return { target: eva.resolveConfig, given: [source, layout, { quickGelu: false }] };
   },
   writeWeights: (w) => ({
@@ -140,7 +140,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     after: dispose as never,
   }),
   spec: () => ({ target: eva.spec, given: ["f32", [2, 3]] }),
-  centreCrop: () => ({ target: eva.centreCrop, given: [30, 20, 16] }),
+  centerCrop: () => ({ target: eva.centerCrop, given: [30, 20, 16] }),
   randomResizedCrop: () => ({ target: eva.randomResizedCrop, given: [{}, { scale: [0.5, 1] }] }),
   decodeImage: async () => ({ target: eva.decodeImage, given: [await png(1, 20), 16] }),
   preprocess: () => ({ target: eva.preprocess, given: [raw(), 16, eva.CLIP_PREPROCESSING] }),

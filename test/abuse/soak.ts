@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
 import { EvaClip } from "../../lib";
-import { CounterRandom } from "../../lib/data/random";
+import { CounterRandom } from "../../lib/random";
 import { tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 import { describeEnding, expectThat, runProgram, type Scenario, typeScript } from "./scenario";
 

@@ -1,9 +1,9 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { writeWeights } from "../../lib/checkpoints/write_weights";
+import { writeWeights } from "../../lib/weights/write_weights";
 import { Device } from "../../lib/device";
-import { initializeModel } from "../../lib/train/initialize";
+import { initializeModel } from "../../lib/weights/initialize";
 import { captureCli } from "../support/run_cli";
 import { type TinyName, tinyModel } from "../support/tiny_models";
 

@@ -1,5 +1,5 @@
 import { initializationRows } from "../../lib/cli/initialization_rows";
-import type { ParameterStart } from "../../lib/train/pretrained";
+import type { ParameterStart } from "../../lib/weights/pretrained";
 
 const loaded = (name: string, from: string): ParameterStart => ({
   name,

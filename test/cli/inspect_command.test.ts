@@ -1,12 +1,12 @@
 import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { writeWeights } from "../../lib/checkpoints/write_weights";
+import { writeWeights } from "../../lib/weights/write_weights";
 import { Device } from "../../lib/device";
 import { writeSafetensors } from "../../lib/io/safetensors";
 import { ClipModel } from "../../lib/models/clip_model";
 import { modelConfig } from "../../lib/models/known_models";
-import { initializeModel } from "../../lib/train/initialize";
+import { initializeModel } from "../../lib/weights/initialize";
 import { captureCli } from "../support/run_cli";
 import { tinyModel } from "../support/tiny_models";
 

@@ -2,15 +2,15 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { writeWeights } from "../../lib/checkpoints/write_weights";
+import { writeWeights } from "../../lib/weights/write_weights";
 import { Device } from "../../lib/device";
 import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import { readFloat32 } from "../../lib/io/tensor_source";
 import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
 import type { Parameter } from "../../lib/parameter";
-import { initializeModel } from "../../lib/train/initialize";
-import type { Initialization } from "../../lib/train/pretrained";
+import { initializeModel } from "../../lib/weights/initialize";
+import type { Initialization } from "../../lib/weights/pretrained";
 import { captureCli } from "../support/run_cli";
 
 // The words of the tokenizer are CLIP's, so its whole vocabulary is there; everything else is as small as it can be.

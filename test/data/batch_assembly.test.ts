@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Batch } from "../../lib/data/batch";
+import type { Batch } from "../../lib/data/loader/batch";
 import type { Dataset } from "../../lib/data/dataset";
-import { openImageFolder } from "../../lib/data/image_folder";
-import { createLoader } from "../../lib/data/loader";
-import type { LoaderOptions } from "../../lib/data/loader_options";
+import { openImageFolder } from "../../lib/data/sources/image_folder";
+import { createLoader } from "../../lib/data/loader/loader";
+import type { LoaderOptions } from "../../lib/data/loader/loader_options";
 import { collect, numberedDataset, png, temporaryFolder, writeFiles } from "./sample_files";
 
 const folder = temporaryFolder();

@@ -1,4 +1,4 @@
-import { expandBraces } from "../../lib/data/brace_expansion";
+import { expandBraces } from "../../lib/data/sources/webdataset/brace_expansion";
 
 describe("expandBraces", () => {
   test.each([

@@ -1,10 +1,10 @@
 import { runInNewContext } from "node:vm";
-import type { Batch } from "../../lib/data/batch";
+import type { Batch } from "../../lib/data/loader/batch";
 import type { Dataset, IndexedSource, Json } from "../../lib/data/dataset";
-import { indexedDataset } from "../../lib/data/indexed_dataset";
-import { createLoader } from "../../lib/data/loader";
-import type { LoaderOptions } from "../../lib/data/loader_options";
-import { SampleError } from "../../lib/data/sample_error";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
+import { createLoader } from "../../lib/data/loader/loader";
+import type { LoaderOptions } from "../../lib/data/loader/loader_options";
+import { SampleError } from "../../lib/sample_error";
 import { collect, numberedDataset } from "./sample_files";
 
 const image = { data: new Uint8Array(192), width: 8, height: 8, channels: 3 as const };

@@ -2,8 +2,8 @@ import { execFile } from "node:child_process";
 import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { createLoader } from "../../lib/data/loader";
-import { openClassFolder, openImageFolder } from "../../lib/data/image_folder";
+import { createLoader } from "../../lib/data/loader/loader";
+import { openClassFolder, openImageFolder } from "../../lib/data/sources/image_folder";
 import { collect, epochOf, png, temporaryFolder, writeFiles } from "./sample_files";
 
 const folder = temporaryFolder();

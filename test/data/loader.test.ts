@@ -1,12 +1,12 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Batch } from "../../lib/data/batch";
+import type { Batch } from "../../lib/data/loader/batch";
 import type { Dataset } from "../../lib/data/dataset";
-import { createLoader } from "../../lib/data/loader";
-import type { LoaderOptions } from "../../lib/data/loader_options";
-import { clipTokenizer } from "../../lib/data/tokenizer";
-import { openWebDataset } from "../../lib/data/webdataset";
+import { createLoader } from "../../lib/data/loader/loader";
+import type { LoaderOptions } from "../../lib/data/loader/loader_options";
+import { clipTokenizer } from "../../lib/text/tokenizer";
+import { openWebDataset } from "../../lib/data/sources/webdataset/webdataset";
 import { eventLoopHeldMs } from "../support/event_loop";
 import { collect, numberedDataset, png, tar, temporaryFolder, writeFiles } from "./sample_files";
 

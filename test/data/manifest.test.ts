@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { createLoader } from "../../lib/data/loader";
-import type { Skip } from "../../lib/data/loader_options";
-import { openManifest } from "../../lib/data/manifest";
+import { createLoader } from "../../lib/data/loader/loader";
+import type { Skip } from "../../lib/data/loader/loader_options";
+import { openManifest } from "../../lib/data/sources/manifest";
 import { collect, epochOf, png, temporaryFolder, writeFiles } from "./sample_files";
 
 const folder = temporaryFolder();

@@ -1,7 +1,7 @@
 // Prints a hash of the batches of an image folder, for open_files.test.ts.
 import { createHash } from "node:crypto";
-import { openImageFolder } from "../../lib/data/image_folder";
-import { createLoader } from "../../lib/data/loader";
+import { openImageFolder } from "../../lib/data/sources/image_folder";
+import { createLoader } from "../../lib/data/loader/loader";
 
 async function printHash(folder: string): Promise<void> {
   const hash = createHash("sha256");

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { mapInOrder, runAhead } from "../../lib/data/pipeline";
+import { mapInOrder, runAhead } from "../../lib/data/loader/pipeline";
 import { collect } from "./sample_files";
 
 async function* numbers(count: number, seen?: { closed: boolean }): AsyncGenerator<number> {

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { pack } from "tar-stream";
 import type { Dataset, EpochRequest, Sample } from "../../lib/data/dataset";
-import { indexedDataset } from "../../lib/data/indexed_dataset";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
 
 /** A folder that is removed after the tests of the file that calls this. */
 export function temporaryFolder(): { readonly path: string } {

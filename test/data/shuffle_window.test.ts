@@ -1,5 +1,5 @@
-import { permute } from "../../lib/data/random";
-import { shuffleWindows } from "../../lib/data/shuffle_window";
+import { permute } from "../../lib/random";
+import { shuffleWindows } from "../../lib/data/sources/webdataset/shuffle_window";
 import { collect } from "./sample_files";
 
 async function* numbers(from: number, to: number): AsyncGenerator<number> {

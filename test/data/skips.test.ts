@@ -1,7 +1,7 @@
 import type { Dataset, SampleContent } from "../../lib/data/dataset";
-import { indexedDataset } from "../../lib/data/indexed_dataset";
-import { createLoader } from "../../lib/data/loader";
-import type { LoaderOptions } from "../../lib/data/loader_options";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
+import { createLoader } from "../../lib/data/loader/loader";
+import type { LoaderOptions } from "../../lib/data/loader/loader_options";
 import { EvaClipError, SampleError } from "../../lib/index";
 import { collect, numberedDataset, numberedPixels } from "./sample_files";
 

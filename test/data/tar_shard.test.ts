@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { readShard } from "../../lib/data/tar_shard";
+import { readShard } from "../../lib/data/sources/webdataset/tar_shard";
 import { collect, tar, temporaryFolder, writeFiles } from "./sample_files";
 
 const FIXTURES = join(__dirname, "../fixtures/shards");

@@ -1,7 +1,7 @@
 import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { openManifest } from "../../lib/data/manifest";
+import { openManifest } from "../../lib/data/sources/manifest";
 import { eventLoopHeldMs } from "../support/event_loop";
 import { epochOf, temporaryFolder, writeFiles } from "./sample_files";
 

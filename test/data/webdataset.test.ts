@@ -2,7 +2,7 @@ import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Sample } from "../../lib/data/dataset";
-import { openWebDataset, type WebDatasetOptions } from "../../lib/data/webdataset";
+import { openWebDataset, type WebDatasetOptions } from "../../lib/data/sources/webdataset/webdataset";
 import { collect, epochOf, tar, temporaryFolder, writeFiles } from "./sample_files";
 
 const FIXTURES = join(__dirname, "../fixtures/shards");

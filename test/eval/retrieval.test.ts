@@ -1,6 +1,6 @@
-import { indexedDataset } from "../../lib/data/indexed_dataset";
-import { SampleError } from "../../lib/data/sample_error";
-import type { Encoder } from "../../lib/eval/encoder";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
+import { SampleError } from "../../lib/sample_error";
+import type { Encoder } from "../../lib/clip/encoder";
 import { bestRanks, evaluateRetrieval, recallScores } from "../../lib/eval/retrieval";
 
 const EMBED = 3;

@@ -1,8 +1,9 @@
-import { indexedDataset } from "../../lib/data/indexed_dataset";
-import { SampleError } from "../../lib/data/sample_error";
-import type { Encoder } from "../../lib/eval/encoder";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
+import { SampleError } from "../../lib/sample_error";
+import type { Encoder } from "../../lib/clip/encoder";
 import { evaluateRetrieval } from "../../lib/eval/retrieval";
-import { evaluateZeroShot, zeroShotWeights } from "../../lib/eval/zero_shot";
+import { zeroShotWeights } from "../../lib/clip/zero_shot_weights";
+import { evaluateZeroShot } from "../../lib/eval/zero_shot";
 
 const COLOURS: Record<string, number[]> = { red: [1, 0, 0], green: [0, 1, 0], blue: [0, 0, 1] };
 

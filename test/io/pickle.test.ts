@@ -1,7 +1,7 @@
 import { failAbout } from "../../lib/io/checkpoint_error";
-import { unpickle } from "../../lib/io/pickle";
-import { PickleList, PickleObject, type PickleValue } from "../../lib/io/pickle_value";
-import { PickledTensor, pytorchDialect } from "../../lib/io/pytorch_globals";
+import { unpickle } from "../../lib/io/pytorch/pickle";
+import { PickleList, PickleObject, type PickleValue } from "../../lib/io/pytorch/pickle_value";
+import { PickledTensor, pytorchDialect } from "../../lib/io/pytorch/pytorch_globals";
 import { tensorPickle } from "../support/pytorch_archive";
 
 const fail = failAbout("weights.pt");

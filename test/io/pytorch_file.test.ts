@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { WeightsChoice } from "../../lib/io/moving_average";
 import { openTensors } from "../../lib/io/open_tensors";
-import { openPytorch } from "../../lib/io/pytorch_file";
+import { openPytorch } from "../../lib/io/pytorch/pytorch_file";
 import { openSafetensors } from "../../lib/io/safetensors";
 import { readFloat32 } from "../../lib/io/tensor_source";
 import { relativeError } from "../support/numbers";

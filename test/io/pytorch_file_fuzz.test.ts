@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CounterRandom } from "../../lib/data/random";
+import { CounterRandom } from "../../lib/random";
 import { EvaClipError } from "../../lib/errors";
-import { openPytorch } from "../../lib/io/pytorch_file";
+import { openPytorch } from "../../lib/io/pytorch/pytorch_file";
 import { isFloatDtype, readFloat32, TENSOR_ARRAYS } from "../../lib/io/tensor_source";
 import { ScratchFolder } from "../support/pytorch_archive";
 

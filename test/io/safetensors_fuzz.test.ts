@@ -2,7 +2,7 @@
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CounterRandom } from "../../lib/data/random";
+import { CounterRandom } from "../../lib/random";
 import { EvaClipError } from "../../lib/errors";
 import { openTensors } from "../../lib/io/open_tensors";
 import { writeSafetensors } from "../../lib/io/safetensors";

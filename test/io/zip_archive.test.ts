@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { failAbout } from "../../lib/io/checkpoint_error";
-import { readZipArchive } from "../../lib/io/zip_archive";
+import { readZipArchive } from "../../lib/io/pytorch/zip_archive";
 import { type ArchiveEntry, packArchive, ScratchFolder } from "../support/pytorch_archive";
 
 const ENTRIES: ArchiveEntry[] = [

@@ -6,7 +6,7 @@ import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_con
 import { ClipModel } from "../../lib/models/clip_model";
 import { initializeParameters } from "../../lib/nn/initialize_parameters";
 import { keptCount } from "../../lib/nn/token_drop";
-import { initializeModel } from "../../lib/train/initialize";
+import { initializeModel } from "../../lib/weights/initialize";
 import { relativeError } from "../parity/relative_error";
 
 const [BATCH, SIZE, PATCHES, EMBED] = [3, 32, 16, 24];
@@ -131,7 +131,7 @@ describe("image towers", () => {
 
   test("bf16 activations stay close to f32", async () => {
     const exact = await create(eva02);
-    const half = new ClipModel(configOf(eva02), { init: "fan_in", type: "bf16" });
+    const half = new ClipModel(configOf(eva02), { init: "fan_in", precision: "bf16" });
     for (const parameter of half.parameters()) parameter.allocate(device);
     await initializeParameters(device, half.parameters(), 3);
     models.push(half);
@@ -145,7 +145,7 @@ describe("image towers", () => {
 
   test.each(["f32", "bf16"] as const)("bf16 weights serve %s activations", async (type) => {
     const exact = await create(eva02);
-    const half = new ClipModel(configOf(eva02), { init: "fan_in", type });
+    const half = new ClipModel(configOf(eva02), { init: "fan_in", precision: type });
     await initializeModel(half, device, { dtype: "bf16", seed: 3 });
     models.push(half);
     const program = await compile(device, { images: imageSpec }, (x) => ({

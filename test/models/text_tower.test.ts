@@ -1,6 +1,6 @@
 import { compile, spec } from "../../lib/compile";
-import type { PackedText } from "../../lib/data/batch";
-import { packPadded } from "../../lib/data/pack_text";
+import type { PackedText } from "../../lib/text/pack_text";
+import { packPadded } from "../../lib/text/pack_text";
 import { Device } from "../../lib/device";
 import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
@@ -78,7 +78,7 @@ describe("the text tower", () => {
   });
 
   test("bf16 activations stay close to f32", async () => {
-    const { text: half } = new ClipModel(config, { type: "bf16" });
+    const { text: half } = new ClipModel(config, { precision: "bf16" });
     for (const parameter of half.parameters()) parameter.allocate(device);
     await initializeParameters(device, half.parameters(), 7);
     const captions = packPadded(paddedRows(), CONTEXT);

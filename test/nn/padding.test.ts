@@ -7,7 +7,7 @@ import { initializeParameters } from "../../lib/nn/initialize_parameters";
 import { Mlp, type MlpShape } from "../../lib/nn/mlp";
 import { storedColumns } from "../../lib/nn/padding";
 import { SwiGlu } from "../../lib/nn/swiglu";
-import { cast, type FloatType, multiply } from "../../lib/ops/elementwise";
+import { cast, type FloatDType, multiply } from "../../lib/ops/elementwise";
 import { sum } from "../../lib/ops/reduce";
 import { AdamW } from "../../lib/optim/adamw";
 import { Lamb } from "../../lib/optim/lamb";
@@ -59,7 +59,7 @@ function paddingOf(parameter: Parameter, stored: HostTensor): number[] {
 async function train(
   module: SwiGlu | Mlp,
   optimizerClass: typeof Lamb | typeof AdamW,
-  type: FloatType,
+  type: FloatDType,
 ): Promise<Trained> {
   const parameters = module.parameters();
   for (const parameter of parameters) parameter.allocate(device);

@@ -3,7 +3,7 @@
 //   node device_agreement.js [--precision f32,bf16] [--draws N] FILE…
 import { parseArgs } from "node:util";
 import { compile, Device, grad, type HostTensor } from "../../lib";
-import { CounterRandom } from "../../lib/data/random";
+import { CounterRandom } from "../../lib/random";
 import { type Fixture, readFixture } from "./fixture";
 import { relativeError } from "./relative_error";
 import { inputsOf, loadModel, trainingPass } from "./run_fixture";

@@ -41,7 +41,7 @@ export async function loadModel(
   fixture: Fixture,
   type: "f32" | "bf16" = "f32",
 ): Promise<ClipModel> {
-  const model = new ClipModel(parseClipConfig(fixture.config), { type });
+  const model = new ClipModel(parseClipConfig(fixture.config), { precision: type });
   const weights = tensorsBelow(fixture, "weights/");
   const state = model.stateDict();
   const missing = [...state.keys()].filter((key) => !weights.has(key));
@@ -78,7 +78,7 @@ export type Inputs = Record<"images" | "kept" | "tokens" | "cuSeqlens" | "textEn
 export function trainingPass(model: ClipModel, x: Inputs) {
   const image = model.image.encode(x.images, { kept: x.kept });
   const text = model.text.encode(x);
-  const { type } = model.image;
+  const { precision: type } = model.image;
   const { loss } = clipLoss(ops.convert(image, type), ops.convert(text, type), model.logitScale);
   return { image, text, loss };
 }

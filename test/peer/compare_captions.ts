@@ -2,8 +2,8 @@
 // ts-node -T test/peer/compare_captions.ts FILE
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
-import { fixText } from "../../lib/data/fix_text/fix_text";
-import { tokenize } from "../../lib/data/tokenizer";
+import { fixText } from "../../lib/text/fix_text/fix_text";
+import { tokenize } from "../../lib/text/tokenizer";
 
 const SHOWN = 20;
 const FEWEST_CAPTIONS = 50_000;

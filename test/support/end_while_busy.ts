@@ -10,8 +10,8 @@ import type { EvaClipError } from "../../lib/errors";
 import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
 import { Parameter } from "../../lib/parameter";
-import { EvaClip } from "../../lib/serve/eva_clip";
-import { initializeModel } from "../../lib/train/initialize";
+import { EvaClip } from "../../lib/clip/eva_clip";
+import { initializeModel } from "../../lib/weights/initialize";
 import { tinyConfig, tinyTokenizer } from "./tiny_clip";
 
 const [way = "exit", moment = "run", after = "60"]: string[] = workerData ?? process.argv.slice(2);

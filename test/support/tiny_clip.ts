@@ -1,17 +1,17 @@
-import { packText } from "../../lib/data/pack_text";
-import { CounterRandom } from "../../lib/data/random";
-import type { Tokenizer } from "../../lib/data/tokenizer";
+import { packText } from "../../lib/text/pack_text";
+import { CounterRandom } from "../../lib/random";
+import type { Tokenizer } from "../../lib/text/tokenizer";
 import type { Device } from "../../lib/device";
 import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
-import type { FloatType } from "../../lib/ops/elementwise";
+import type { FloatDType } from "../../lib/ops/elementwise";
 import { AdamW } from "../../lib/optim/adamw";
 import { Lamb } from "../../lib/optim/lamb";
 import type { Optimizer } from "../../lib/optim/optimizer";
 import { parameterRules } from "../../lib/optim/parameter_groups";
 import { type TowerLocks, unlockedParameters } from "../../lib/optim/tower_locks";
 import type { TrainingBatch } from "../../lib/train/batch_source";
-import { initializeModel } from "../../lib/train/initialize";
+import { initializeModel } from "../../lib/weights/initialize";
 
 /** An EVA-02 small enough for a step of a few milliseconds. */
 export const tinyConfig: ClipConfigInput = {
@@ -65,7 +65,7 @@ export interface TinyOptions {
   learningRate?: number;
   locks?: TowerLocks;
   /** Of activations. */
-  type?: FloatType;
+  type?: FloatDType;
 }
 
 /** A model with initial weights and an optimizer for it. */
@@ -74,7 +74,10 @@ export async function tinyTraining(
   options: TinyOptions = {},
 ): Promise<{ model: ClipModel; optimizer: Optimizer }> {
   const { optimizer = "adamw", seed = 1, learningRate = 1e-3, locks = {}, type } = options;
-  const model = new ClipModel(parseClipConfig(tinyConfig), { init: "fan_in", ...(type && { type }) });
+  const model = new ClipModel(parseClipConfig(tinyConfig), {
+    init: "fan_in",
+    ...(type && { precision: type }),
+  });
   await initializeModel(model, device, { seed });
   const tower = { learningRate, weightDecay: 0.05, layerDecay: 0.9 };
   const all = model.parameters();

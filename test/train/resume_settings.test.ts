@@ -2,10 +2,10 @@ import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Dataset } from "../../lib/data/dataset";
-import { indexedDataset } from "../../lib/data/indexed_dataset";
-import type { LoaderOptions } from "../../lib/data/loader_options";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
+import type { LoaderOptions } from "../../lib/data/loader/loader_options";
 import { Device } from "../../lib/device";
-import { CLIP_PREPROCESSING } from "../../lib/models/preprocessing";
+import { CLIP_PREPROCESSING } from "../../lib/image/preprocessing";
 import { EvaClipError } from "../../lib/errors";
 import { batchesOf } from "../../lib/train/batch_source";
 import type { TrainOptions } from "../../lib/train/train";

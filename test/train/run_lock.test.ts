@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import fileSystem, { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { RunLock } from "../../lib/train/run_lock";
+import { RunLock } from "../../lib/train/run/run_lock";
 
 let folder: string;
 beforeAll(async () => {
@@ -108,7 +108,7 @@ test("a lock that was cut short counts until it is old", async () => {
 
 test("a process that exits takes its lock along", async () => {
   const directory = join(folder, "exits");
-  const source = join(__dirname, "..", "..", "lib", "train", "run_lock");
+  const source = join(__dirname, "..", "..", "lib", "train", "run", "run_lock");
   const script = `require(${JSON.stringify(source)}).RunLock.take(${JSON.stringify(directory)}).then(() => process.exit(3))`;
   const child = spawn(process.execPath, ["-r", "ts-node/register/transpile-only", "-e", script], {
     cwd: join(__dirname, "..", ".."),

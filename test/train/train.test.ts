@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { indexedDataset } from "../../lib/data/indexed_dataset";
+import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
 import { Device } from "../../lib/device";
 import { HostTensor } from "../../lib/host_tensor";
 import { batchesByStep, batchesOf, type TrainingBatch } from "../../lib/train/batch_source";

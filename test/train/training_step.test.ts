@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Device } from "../../lib/device";
-import type { FloatType } from "../../lib/ops/elementwise";
+import type { FloatDType } from "../../lib/ops/elementwise";
 import type { TowerLocks } from "../../lib/optim/tower_locks";
 import { TrainingStep } from "../../lib/train/training_step";
 import { contentOf, tinyBatch, tinyTraining } from "../support/tiny_clip";
@@ -68,7 +68,7 @@ test("dropping none of the patches equals not dropping", async () => {
 });
 
 test("bf16 activations reach the loss as they are, and train as f32 does", async () => {
-  async function train(type: FloatType) {
+  async function train(type: FloatDType) {
     const { model, optimizer } = await tinyTraining(device, { type, learningRate: 5e-3 });
     await optimizer.allocate(device);
     const step = new TrainingStep(device, model, optimizer);

@@ -1,5 +1,5 @@
 import { BACKGROUND, drawAugmentation, emptyAugmentation, plainView } from "../../../examples/emoji/augment";
-import { CounterRandom } from "../../../lib/data/random";
+import { CounterRandom } from "../../../lib/random";
 
 const COUNT = 500;
 

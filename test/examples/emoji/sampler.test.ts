@@ -1,7 +1,7 @@
 import { DRAWING_BYTES } from "../../../examples/emoji/data_set";
 import { caption, Sampler, trainingTexts } from "../../../examples/emoji/sampler";
 import { splitDataSet } from "../../../examples/emoji/split";
-import { CounterRandom } from "../../../lib/data/random";
+import { CounterRandom } from "../../../lib/random";
 import { syntheticConcepts, syntheticDataSet } from "./synthetic_data_set";
 
 const data = syntheticDataSet(300, ["noto", "twemoji", "emojione"]);

@@ -1,6 +1,6 @@
 import type { Concept } from "../../../examples/emoji/concepts";
 import { type DataSet, DRAWING_BYTES, joinStyles } from "../../../examples/emoji/data_set";
-import { CounterRandom } from "../../../lib/data/random";
+import { CounterRandom } from "../../../lib/random";
 
 const GROUPS = ["activities", "food-drink", "objects"];
 

@@ -13,7 +13,7 @@ export function syntheticRun(): { result: DemoResult; scored: Scored; history: H
   const n = split.test.length;
   const cosines = new Float32Array(n * n);
   for (let i = 0; i < n; i++) cosines[i * n + (i - (i % 2))] = 0.9;
-  const recipe = recipeFor({ seed: 5, steps: 40, optimizer: "adamw", dtype: "f32" });
+  const recipe = recipeFor({ seed: 5, steps: 40, optimizer: "adamw", precision: "f32" });
   const result = assembleResult({
     data,
     split,

@@ -7,7 +7,7 @@ import { splitDataSet } from "../../../examples/emoji/split";
 import { testCosines } from "../../../examples/emoji/tester";
 import { startTraining } from "../../../examples/emoji/trainer";
 import { Vocabulary } from "../../../examples/emoji/vocabulary";
-import { clipTokenizer } from "../../../lib/data/tokenizer";
+import { clipTokenizer } from "../../../lib/text/tokenizer";
 import { Device } from "../../../lib/device";
 import { parseClipConfig } from "../../../lib/models/clip_config";
 import { ClipModel } from "../../../lib/models/clip_model";
@@ -22,7 +22,7 @@ const vocabulary = Vocabulary.of(trainingTexts(data, split.train), clipTokenizer
 /** The losses of a short run, and the test's cosines after it. */
 async function run(steps: number, seed: number, optimizer: "adamw" | "lamb") {
   const folder = await mkdtemp(join(tmpdir(), "eva-clip-emoji-"));
-  const recipe = { ...recipeFor({ seed, steps, optimizer, dtype: "f32" as const }), batch: 16 };
+  const recipe = { ...recipeFor({ seed, steps, optimizer, precision: "f32" as const }), batch: 16 };
   const model = new ClipModel(parseClipConfig(modelConfig(vocabulary.vocabularySize)), { init: "fan_in" });
   const device = await Device.open("cpu", { threads: 1 });
   try {

@@ -1,5 +1,5 @@
 import { UNKNOWN, Vocabulary } from "../../../examples/emoji/vocabulary";
-import { clipTokenizer } from "../../../lib/data/tokenizer";
+import { clipTokenizer } from "../../../lib/text/tokenizer";
 
 const vocabulary = Vocabulary.of(["red apple", "green apple", "Apple!"], clipTokenizer(), 6);
 

@@ -1,5 +1,0 @@
-/** The types that weights are written in. */
-export type WeightType = "f32" | "bf16" | "f16";
-
-/** Their names in files. */
-export const STORED_TYPES = { f32: "F32", bf16: "BF16", f16: "F16" } as const;

@@ -1,0 +1,29 @@
+import { EvaClipError } from "../errors";
+import { abortable, throwIfAborted } from "../abortable";
+
+/** The calls of a model under way, each from its start to the end of its last stage. */
+export class Calls {
+  readonly #underWay = new Set<Promise<unknown>>();
+  #isClosed = false;
+
+  /**
+   * Runs `work` as one call. An aborted `signal` rejects at once; what the call has under way then still counts until it
+   * has ended.
+   * @throws EvaClipError `ERR_EVACLIP_DISPOSED` after `close`; the signal's reason
+   */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    if (this.#isClosed) throw new EvaClipError("ERR_EVACLIP_DISPOSED", "the model was disposed");
+    throwIfAborted(signal);
+    const running = work();
+    this.#underWay.add(running);
+    const forget = () => this.#underWay.delete(running);
+    running.then(forget, forget);
+    return abortable(running, signal);
+  }
+
+  /** Refuses calls from now on, and waits for those under way. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled(this.#underWay);
+  }
+}

@@ -1,0 +1,64 @@
+import { types } from "node:util";
+import { describeValue } from "../arguments";
+import { EvaClipError } from "../errors";
+import type { Preprocessing } from "../image/preprocessing";
+import { firstNotFinite, notFinite } from "./finite";
+
+/** Rows of numbers one after another: [N, E], row-major. */
+export type Rows = Float32Array;
+
+/** What evaluation needs of a model; `EvaClip` is one. */
+export interface Encoder {
+  /** E */
+  readonly embedDim: number;
+  /** The side of the images it takes, in pixels. */
+  readonly imageSize: number;
+  /** What images go through. Default CLIP's. */
+  readonly preprocessing?: Preprocessing;
+  /** How results were computed, for the protocol: device and type. */
+  readonly setting: string;
+  /** Unit-length embeddings [batch, E] of RGB images u8 [batch, S, S, 3]. */
+  encodePixels(pixels: Uint8Array, batch: number, options?: { signal?: AbortSignal }): Promise<Rows>;
+  /** Unit-length embeddings of captions, one per caption. */
+  encodeText(captions: readonly string[], options?: { signal?: AbortSignal }): Promise<Float32Array[]>;
+  /** The products of every row of a [N, E] with every row of b [M, E]: [N, M]. */
+  products(a: Rows, b: Rows): Promise<Rows>;
+  /** Runs `work` as one call, which disposing waits for; `work` must use the encoder that it is given. */
+  asOneCall?<T>(work: (encoder: Encoder) => Promise<T>): Promise<T>;
+}
+
+/** Checks what an encoder gives. @throws EvaClipError `ERR_EVACLIP_SHAPE` */
+export function checkRows(name: string, rows: unknown, expected: number): asserts rows is Rows {
+  if (types.isFloat32Array(rows) && rows.length === expected) return;
+  const actual = describeValue(rows);
+  const message = `${name} must be a Float32Array of ${expected}, found ${actual}`;
+  throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected, actual });
+}
+
+/**
+ * The products of every row of a [N, E] with every row of b [M, E]. → [N, M]
+ * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` naming the rows whose product is NaN or infinite; `ERR_EVACLIP_SHAPE`
+ *   when the encoder gives another number of products
+ */
+export async function scoresOf(
+  encoder: Pick<Encoder, "embedDim" | "products">,
+  a: Rows,
+  b: Rows,
+): Promise<Rows> {
+  const [n, m] = [a.length / encoder.embedDim, b.length / encoder.embedDim];
+  if (n * m === 0) return new Float32Array(0);
+  const scores = await encoder.products(a, b);
+  checkRows(`the products of ${n} rows with ${m}`, scores, n * m);
+  const bad = firstNotFinite(scores);
+  if (bad < 0) return scores;
+  const [row, column] = [Math.floor(bad / m), bad % m];
+  const message = `the product of row ${row} of the first with row ${column} of the second is ${scores[bad]}`;
+  throw notFinite(message, { row, column, value: scores[bad] });
+}
+
+/** Rows of E numbers in one array. */
+export function stackRows(rows: readonly Float32Array[], columns: number): Rows {
+  const stacked = new Float32Array(rows.length * columns);
+  rows.forEach((row, i) => stacked.set(row, i * columns));
+  return stacked;
+}

@@ -1,0 +1,112 @@
+import { isDerived, type StoredLayout } from "../weights/layouts/layout";
+import { planLoad } from "../weights/load_plan";
+import type { LoadReport } from "../weights/load_report";
+import { carryOutLoad } from "../weights/load_weights";
+import { detectLayout } from "../weights/layouts/detect_layout";
+import { type ConfigSource, type ConfigStatement, resolveConfig } from "../weights/config/resolve_config";
+import { STORED_DTYPES, type WeightDType } from "../weights/weight_dtype";
+import type { Device } from "../device";
+import type { HostTensor } from "../host_tensor";
+import type { WeightsChoice } from "../io/moving_average";
+import type { TensorSource } from "../io/tensor_source";
+import { type ClipConfig, parseClipConfig } from "../models/clip_config";
+import type { ClipModel } from "../models/clip_model";
+import { modelConfig } from "../models/known_models";
+import { initializeParameters } from "../nn/initialize_parameters";
+import type { Parameter } from "../parameter";
+import { allocateModel } from "../weights/initialize";
+import { openWeights } from "../weights/open_weights";
+import type { Precision } from "../models/precision";
+
+/** @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` or `ERR_EVACLIP_INVALID_CONFIG` */
+export function configOf(source: ConfigSource): ClipConfig {
+  return typeof source === "string" ? modelConfig(source) : parseClipConfig(source);
+}
+
+/** An open file of weights, and what model they are of. */
+export class ModelFile implements AsyncDisposable {
+  private constructor(
+    private readonly source: TensorSource,
+    private readonly stored: StoredLayout,
+    readonly config: ClipConfig,
+  ) {}
+
+  /**
+   * Opens weights in any known layout, and finds out their configuration.
+   * @throws EvaClipError as `openWeights`, `ERR_EVACLIP_CHECKPOINT_MISMATCH` for an unknown layout,
+   *   `ERR_EVACLIP_INVALID_CONFIG` naming what has to be stated
+   */
+  static async open(
+    path: string,
+    { config, quickGelu, ema }: ConfigStatement & WeightsChoice = {},
+  ): Promise<ModelFile> {
+    const statement = {
+      ...(config !== undefined && { config }),
+      ...(quickGelu !== undefined && { quickGelu }),
+    };
+    const source = await openWeights(path, { ema });
+    try {
+      const stored = detectLayout(source.tensors.keys(), source.path);
+      return new ModelFile(source, stored, await resolveConfig(source, stored, statement));
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+  }
+
+  get path(): string {
+    return this.source.path;
+  }
+
+  /** The type of all its weights; f32, which holds any other, where they differ. */
+  get weightType(): WeightDType {
+    const weights = [...this.source.tensors].filter(([name]) => !isDerived(name));
+    const types = new Set(weights.map(([, { dtype }]) => dtype));
+    const [type] = types.size === 1 ? types : [];
+    const found = (["bf16", "f16"] as const).find((candidate) => STORED_DTYPES[candidate] === type);
+    return found ?? "f32";
+  }
+
+  /** Gives the parameters memory on `device` and the file's values. Nothing is taken when the file does not fit. */
+  async fill(
+    model: ClipModel,
+    device: Device,
+    { precision, signal }: { precision: Precision; signal?: AbortSignal | undefined },
+  ): Promise<LoadReport> {
+    const plan = planLoad(model, this.source, this.stored);
+    allocateModel(model, device, { dtype: precision });
+    if (plan.unfilled.length > 0) await initializeParameters(device, plan.unfilled);
+    await carryOutLoad(plan, signal);
+    return plan.report;
+  }
+
+  /**
+   * The file's values for the parameters of a model without memory, in f32, each read when it is asked for. Those that
+   * need initial values get memory now, which they keep; any other only while it is read.
+   */
+  async valuesFor(
+    model: ClipModel,
+    device: Device,
+  ): Promise<{ report: LoadReport; values: (parameter: Parameter) => Promise<HostTensor> }> {
+    const { report, assignments, unfilled } = planLoad(model, this.source, this.stored);
+    for (const parameter of unfilled) parameter.allocate(device);
+    if (unfilled.length > 0) await initializeParameters(device, unfilled);
+    const assignmentOf = new Map(assignments.map((assignment) => [assignment.parameter, assignment]));
+    const values = async (parameter: Parameter): Promise<HostTensor> => {
+      const assignment = assignmentOf.get(parameter);
+      const isBrief = !parameter.allocated;
+      if (isBrief) parameter.allocate(device);
+      try {
+        await carryOutLoad({ assignments: assignment ? [assignment] : [] });
+        return await parameter.read();
+      } finally {
+        if (isBrief) parameter.dispose();
+      }
+    };
+    return { report, values };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.source.close();
+  }
+}

@@ -1,0 +1,112 @@
+import { z } from "zod";
+import {
+  abortSignal,
+  checkArgument,
+  flag,
+  oneOf,
+  options,
+  ownArgument,
+  pathText,
+  positiveInteger,
+} from "../arguments";
+import { configSource } from "../weights/config/config_argument";
+import type { LoadReport } from "../weights/load_report";
+import type { ConfigSource } from "../weights/config/resolve_config";
+import type { Tokenizer } from "../text/tokenizer";
+import { Device } from "../device";
+import type { ClipConfig } from "../models/clip_config";
+import { ClipModel, type ClipModelOptions } from "../models/clip_model";
+import { type Precision, precisionArgument } from "../models/precision";
+import { checkTokenizer } from "../models/stated_tokenizer";
+import { initializeModel } from "../weights/initialize";
+import { type CreateOptions, type LoadOptions, type OpenOptions, openDevice } from "./eva_clip_options";
+import { configOf, ModelFile } from "./model_files";
+
+const tokenizerLike = z.custom<Tokenizer>(
+  (value) =>
+    typeof (value as Tokenizer | null)?.encode === "function" &&
+    Number.isInteger((value as Tokenizer).vocabularySize),
+  { error: "a tokenizer, with encode and vocabularySize" },
+);
+
+/** How an EvaClip holds its model. */
+export interface WrapOptions {
+  /** Default CLIP's. */
+  readonly tokenizer?: Tokenizer;
+  /** What `dispose` frees. Default nothing. */
+  readonly owns?: "nothing" | "model" | "model and device";
+  readonly loadReport?: LoadReport;
+}
+
+/** A model on a device, and who frees them. */
+export interface OpenedModel extends WrapOptions {
+  readonly model: ClipModel;
+  readonly device: Device;
+}
+
+/** Makes a model whose parameters `fill` gives memory and values; what was taken is freed when it fails. */
+async function open(
+  config: ClipConfig,
+  where: string,
+  given: OpenOptions & Pick<ClipModelOptions, "init">,
+  fill: (model: ClipModel, device: Device, precision: Precision) => Promise<Pick<OpenedModel, "loadReport">>,
+): Promise<OpenedModel> {
+  const { precision = "f32", tokenizer, init } = given;
+  if (!tokenizer) checkTokenizer(config, where);
+  const model = new ClipModel(config, { precision, ...(init && { init }) });
+  const { device, owned } = await openDevice(given);
+  try {
+    const filled = await fill(model, device, precision);
+    const owns = owned ? "model and device" : "model";
+    return { model, device, owns, ...filled, ...(tokenizer && { tokenizer }) };
+  } catch (error) {
+    for (const parameter of model.parameters()) parameter.dispose();
+    if (owned) await device.dispose();
+    throw error;
+  }
+}
+
+/** Options of opening a model, whose device and tokenizer are objects of others. */
+const openOptions = {
+  device: z
+    .custom<CreateOptions["device"]>(
+      (value) => value instanceof Device || ["auto", "cpu", "cuda"].includes(value as string),
+      { error: "one of auto, cpu, cuda, or a Device" },
+    )
+    .optional(),
+  threads: positiveInteger.optional(),
+  precision: precisionArgument.optional(),
+  tokenizer: tokenizerLike.optional(),
+  init: oneOf("published", "fan_in").optional(),
+};
+const createOptions = options({ ...openOptions, seed: z.int({ error: "an integer" }).optional() });
+const loadOptions = options({
+  ...openOptions,
+  config: configSource.optional(),
+  quickGelu: flag.optional(),
+  ema: flag.optional(),
+  signal: abortSignal.optional(),
+});
+
+/** A model with initial weights. */
+export async function createModel(config: ConfigSource, options: CreateOptions): Promise<OpenedModel> {
+  checkArgument("create: config", config, configSource);
+  const given = ownArgument("create: options", options, createOptions);
+  const { seed = 0 } = given;
+  return open(configOf(config), "the configuration", given, async (model, device, precision) => {
+    await initializeModel(model, device, { dtype: precision, seed });
+    return {};
+  });
+}
+
+/** A model with the weights of a file. */
+export async function loadModel(path: string, options: LoadOptions): Promise<OpenedModel> {
+  checkArgument("load: path", path, pathText);
+  const given = ownArgument("load: options", options, loadOptions);
+  const { signal } = given;
+  signal?.throwIfAborted();
+  await using file = await ModelFile.open(path, given);
+  return await open(file.config, file.path, given, async (model, device, precision) => ({
+    loadReport: await file.fill(model, device, { precision, signal }),
+  }));
+}

@@ -1,0 +1,135 @@
+import { describeValue, invalidArgument } from "../../arguments";
+import type { EvaClipError } from "../../errors";
+import { shownPath } from "../../io/regular_file";
+import type { BatchSample } from "./batch";
+import { checkContent, samplesOf } from "../checked_dataset";
+import type { Dataset, Json, Sample } from "../dataset";
+import type { LoaderCursor } from "./loader_cursor";
+import type { ImageTransform, Skip } from "./loader_options";
+import { isTokenRow } from "../../text/pack_text";
+import { CounterRandom } from "../../random";
+import { SampleError, skipReasonOf } from "../../sample_error";
+import { systemTrouble, troubleError, whenFilesAreFree } from "../system_trouble";
+import type { Tokenizer } from "../../text/tokenizer";
+
+const CAPTION_STREAM = 1;
+const IMAGE_STREAM = 2;
+
+/** One thing to do in the order of the run: a sample, or the end of an epoch that was read from `fromStart` on. */
+export type Step =
+  | { readonly kind: "sample"; readonly sample: Sample }
+  | { readonly kind: "epochEnd"; readonly epoch: number; readonly fromStart: boolean };
+
+/** A sample ready for a batch, one left out, or the end of an epoch. */
+export type Prepared =
+  | { readonly kind: "ready"; readonly next: Json; readonly epoch: number; readonly row: Row }
+  | { readonly kind: "skipped"; readonly next: Json; readonly epoch: number; readonly skip: Skip }
+  | { readonly kind: "epochEnd"; readonly epoch: number; readonly fromStart: boolean };
+
+/** One row of a batch. */
+export interface Row {
+  readonly sample: BatchSample;
+  readonly pixels: Uint8Array; // [S, S, 3]
+  readonly tokens: ArrayLike<number> | undefined;
+}
+
+export interface Preparation {
+  readonly imageSize: number;
+  readonly contextLength: number;
+  readonly seed: number;
+  /** Take a random one of several captions, not the first. */
+  readonly chooseCaption: boolean;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly transform: ImageTransform;
+}
+
+/** Every sample from the cursor on, epoch after epoch, until `epochs` are over or the signal is aborted. */
+export async function* stepsOf(
+  dataset: Dataset,
+  cursor: LoaderCursor,
+  shuffle: boolean,
+  epochs: number,
+  signal: AbortSignal,
+): AsyncGenerator<Step> {
+  let { position } = cursor;
+  for (let { epoch } = cursor; epoch < epochs; epoch++) {
+    const request = { seed: cursor.seed, epoch, shuffle, ...(position === null ? {} : { position }) };
+    for await (const sample of samplesOf(dataset, request)) {
+      if (signal.aborted) return;
+      yield { kind: "sample", sample };
+    }
+    yield { kind: "epochEnd", epoch, fromStart: position === null };
+    position = null;
+  }
+}
+
+function captionFor(
+  sample: Sample,
+  captions: readonly string[],
+  { seed, chooseCaption }: Preparation,
+): string {
+  const written = captions.filter((caption) => caption.trim() !== "");
+  if (written.length === 0) {
+    const [reason, problem] =
+      captions.length === 0
+        ? (["missing_caption", "no"] as const)
+        : (["empty_caption", "only an empty"] as const);
+    throw new SampleError(reason, `${sample.key} has ${problem} caption`, { key: sample.key });
+  }
+  if (!chooseCaption) return written[0]!;
+  return written[new CounterRandom(seed, sample.epoch, sample.index, CAPTION_STREAM).below(written.length)]!;
+}
+
+/** What cannot be an image at all, such as a URL that is not read, is a fault of the one sample that holds it. */
+async function transformed(key: string, transform: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  try {
+    return await transform();
+  } catch (error) {
+    const { code, message } = (error ?? {}) as Partial<EvaClipError>;
+    if (code !== "ERR_EVACLIP_INVALID_ARGUMENT") throw error;
+    throw new SampleError("undecodable_image", `${shownPath(key)}: ${message}`, { key }, error);
+  }
+}
+
+/** What a tokenizer, which may be the user's own, makes of a caption. */
+function tokensOf(key: string, caption: string, tokenizer: Tokenizer, contextLength: number): number[] {
+  const ids = tokenizer.encode(caption, contextLength);
+  if (isTokenRow(ids) && ids.length <= contextLength) return ids;
+  const expected = `1 to ${contextLength} token ids`;
+  const found = describeValue(ids);
+  throw invalidArgument(`the tokenizer must make the caption of ${key} ${expected}, found ${found}`, { key });
+}
+
+async function rowOf(sample: Sample, preparation: Preparation): Promise<Row> {
+  const { imageSize, contextLength, seed, tokenizer, transform } = preparation;
+  const { image, captions } = checkContent(sample.key, await sample.read(), tokenizer !== undefined);
+  const tokens =
+    tokenizer && tokensOf(sample.key, captionFor(sample, captions, preparation), tokenizer, contextLength);
+  const random = new CounterRandom(seed, sample.epoch, sample.index, IMAGE_STREAM);
+  const pixels = await transformed(sample.key, () => transform(image, imageSize, random));
+  const { key, epoch, index, label } = sample;
+  return {
+    pixels,
+    tokens,
+    sample: { key, epoch, index, captions, ...(label === undefined ? {} : { label }) },
+  };
+}
+
+/**
+ * Reads, decodes and tokenizes one sample. What is wrong with it becomes a skip; any other error is thrown, trouble of
+ * the system as ERR_EVACLIP_IO, because without it the run would have seen this sample.
+ */
+export async function prepareSample(step: Step, preparation: Preparation): Promise<Prepared> {
+  if (step.kind === "epochEnd") return step;
+  const { key, next, epoch } = step.sample;
+  try {
+    const row = await whenFilesAreFree(() => rowOf(step.sample, preparation));
+    return { kind: "ready", next, epoch, row };
+  } catch (error) {
+    const trouble = systemTrouble(error);
+    if (trouble !== undefined) throw troubleError(key, trouble);
+    const reason = skipReasonOf(error);
+    if (reason === undefined) throw error;
+    return { kind: "skipped", next, epoch, skip: { reason, key, message: (error as Error).message } };
+  }
+}

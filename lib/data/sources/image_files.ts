@@ -1,0 +1,94 @@
+import { opendir, realpath, stat } from "node:fs/promises";
+import { extname, join } from "node:path";
+import { EvaClipError } from "../../errors";
+import { readError } from "../../io/regular_file";
+
+/**
+ * Extensions of the files taken for images, also those of formats that are not read: each of these is a sample that the
+ * loader skips, counts and names.
+ */
+const IMAGE_EXTENSIONS = new Set(
+  (
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .avif .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm " +
+    ".heic .heif .jxl .jp2 .j2k .tga .ico .svg .svgz .psd .exr .hdr .dds .qoi .pcx .eps"
+  ).split(" "),
+);
+
+/** Why an entry of a folder is no sample. */
+export type LeftOutReason =
+  | "hidden"
+  | "not_an_image"
+  | "caption_without_image"
+  | "outside_classes"
+  | "link_to_parent";
+
+/** How many entries of a folder are no samples, by reason. */
+export type LeftOut = Readonly<Partial<Record<LeftOutReason, number>>>;
+
+/** Counts what is left out. */
+export class LeftOutCounts {
+  readonly counts: Partial<Record<LeftOutReason, number>> = {};
+
+  add(reason: LeftOutReason, count = 1): void {
+    if (count > 0) this.counts[reason] = (this.counts[reason] ?? 0) + count;
+  }
+}
+
+export interface FolderEntries {
+  /** Names of image files, sorted. */
+  readonly images: string[];
+  /** Names of folders, sorted. */
+  readonly folders: string[];
+}
+
+const withoutExtension = (name: string) => name.slice(0, name.length - extname(name).length);
+
+/**
+ * What a folder holds, links followed. A FIFO, device or broken link that is named like an image counts as one: what it
+ * is comes out when it is read.
+ *
+ * @throws EvaClipError ERR_EVACLIP_DATA when there is no such folder, ERR_EVACLIP_IO when it cannot be read
+ */
+export async function listFolder(path: string, leftOut: LeftOutCounts): Promise<FolderEntries> {
+  const entries: FolderEntries = { images: [], folders: [] };
+  const others: string[] = [];
+  try {
+    for await (const entry of await opendir(path)) {
+      const kind = entry.isSymbolicLink() ? await stat(join(path, entry.name)).catch(() => entry) : entry;
+      if (entry.name.startsWith(".")) leftOut.add("hidden");
+      else if (kind.isDirectory()) entries.folders.push(entry.name);
+      else if (IMAGE_EXTENSIONS.has(extname(entry.name).toLowerCase())) entries.images.push(entry.name);
+      else others.push(entry.name);
+    }
+  } catch (error) {
+    const { code, message } = readError(path, error);
+    throw new EvaClipError(
+      code,
+      message.replace("cannot read", "cannot read the folder"),
+      { path },
+      { cause: error },
+    );
+  }
+  const pictured = new Set(entries.images.map(withoutExtension));
+  for (const name of others) {
+    if (extname(name) !== ".txt") leftOut.add("not_an_image");
+    else if (!pictured.has(withoutExtension(name))) leftOut.add("caption_without_image");
+  }
+  entries.images.sort();
+  entries.folders.sort();
+  return entries;
+}
+
+/** Paths of all images under `root`, relative to it, in a fixed order. A link back to a folder above is not followed. */
+export async function listImages(root: string, leftOut: LeftOutCounts): Promise<string[]> {
+  const paths: string[] = [];
+  async function visit(relative: string, above: ReadonlySet<string>): Promise<void> {
+    const here = await realpath(join(root, relative)).catch(() => join(root, relative));
+    if (above.has(here)) return leftOut.add("link_to_parent");
+    const { images, folders } = await listFolder(join(root, relative), leftOut);
+    for (const name of images) paths.push(join(relative, name));
+    for (const name of folders) await visit(join(relative, name), new Set([...above, here]));
+  }
+  await visit("", new Set());
+  return paths;
+}

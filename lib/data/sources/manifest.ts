@@ -1,0 +1,195 @@
+import { dirname, extname, resolve } from "node:path";
+import { checkArgument, options as optionsOf, ownArgument, pathText, shortened, text } from "../../arguments";
+import { EvaClipError } from "../../errors";
+import { shownPath } from "../../io/regular_file";
+import { entryAt, missingPathError, requireDataPath } from "./data_path";
+import type { Dataset } from "../dataset";
+import { readData } from "./decompressed";
+import { schemeOf } from "../../image/image_input";
+import { indexedDataset } from "./indexed_dataset";
+import { SampleError } from "../../sample_error";
+import { systemTrouble, troubleError } from "../system_trouble";
+import { delimitedRows, jsonLines, LineError, type TextRow } from "./text_rows";
+
+export interface ManifestOptions {
+  /** Column or field of the image's path; left out, `filepath` (open_clip's name) or `image`. */
+  readonly imageKey?: string;
+  /** Column or field of the caption; left out, `title` (open_clip's name) or `caption`. */
+  readonly captionKey?: string;
+  /** Between columns; left out, a tab for .tsv and a comma for .csv. */
+  readonly separator?: string;
+  /** Folder that relative image paths start from; left out, the manifest's own. */
+  readonly imageRoot?: string;
+}
+
+const OPTIONS = optionsOf({
+  imageKey: text.min(1).optional(),
+  captionKey: text.min(1).optional(),
+  separator: text.min(1).optional(),
+  imageRoot: pathText.optional(),
+}).optional();
+
+const BLOCK_ROWS = 4096;
+const IMAGE_KEYS = ["filepath", "image"];
+const CAPTION_KEYS = ["title", "caption"];
+
+function dataError(message: string, details: Record<string, unknown>): EvaClipError {
+  return new EvaClipError("ERR_EVACLIP_DATA", message, details);
+}
+
+type RowReader = (bytes: AsyncIterable<Buffer>) => AsyncGenerator<TextRow[]>;
+
+/** How a file's rows are read, by its name without `.gz` or `.zst`. */
+function readerFor(path: string, separator: string | undefined): RowReader {
+  const extension = extname(path.replace(/\.(gz|zst)$/i, "")).toLowerCase();
+  if ([".jsonl", ".ndjson", ".json"].includes(extension)) return jsonLines;
+  if (extension === ".csv" || separator !== undefined)
+    return (bytes) => delimitedRows(bytes, separator ?? ",");
+  if (extension === ".tsv") return (bytes) => delimitedRows(bytes, "\t");
+  throw dataError(`a manifest is a .csv, .tsv or .jsonl file, found ${shownPath(path)}`, { path });
+}
+
+async function* rowsOf(path: string, separator: string | undefined): AsyncGenerator<TextRow[]> {
+  const readRows = readerFor(path, separator);
+  try {
+    if ((await entryAt(path)) === "missing") throw await missingPathError(path);
+    yield* readRows(readData(path, () => false));
+  } catch (error) {
+    throw readError(path, error);
+  }
+}
+
+function readError(path: string, error: unknown): EvaClipError {
+  if (error instanceof EvaClipError) return error;
+  const trouble = systemTrouble(error);
+  if (trouble !== undefined) return troubleError(path, trouble);
+  const line = error instanceof LineError ? error.line : undefined;
+  const place = line === undefined ? shownPath(path) : `${shownPath(path)}, line ${line}`;
+  return new EvaClipError(
+    "ERR_EVACLIP_DATA",
+    `cannot read the manifest ${place}: ${(error as Error).message}`,
+    { path, ...(line !== undefined && { line }) },
+    { cause: error },
+  );
+}
+
+/** The key that a row has: the one asked for, or the first of the usual names. */
+function keyIn(
+  fields: Readonly<Record<string, unknown>>,
+  asked: string | undefined,
+  usual: readonly string[],
+  what: string,
+  place: string,
+): string {
+  const candidates = asked === undefined ? usual : [asked];
+  const key = candidates.find((candidate) => Object.hasOwn(fields, candidate));
+  if (key !== undefined) return key;
+  const columns = Object.keys(fields);
+  const names = `"${candidates.map((name) => shortened(name)).join('" or "')}"`;
+  const found = columns
+    .slice(0, 20)
+    .map((name) => shortened(name))
+    .join(", ");
+  throw dataError(`${place}: no ${what} column ${names}; the columns are ${found}`, { columns });
+}
+
+interface Keys {
+  readonly image: string;
+  readonly caption: string;
+}
+
+function keysIn(
+  fields: Readonly<Record<string, unknown>>,
+  { imageKey, captionKey }: ManifestOptions,
+  place: string,
+): Keys {
+  return {
+    image: keyIn(fields, imageKey, IMAGE_KEYS, "image", place),
+    caption: keyIn(fields, captionKey, CAPTION_KEYS, "caption", place),
+  };
+}
+
+/** A row's captions: a usual single one without a list around it, which takes less memory. */
+type Captions = string | readonly string[];
+
+function captionsIn(value: unknown): Captions {
+  if (typeof value === "string") return value;
+  return Array.isArray(value) ? value.filter((caption) => typeof caption === "string") : [];
+}
+
+/** A row as it is kept; without an image path it has an empty one, and without captions it is not UTF-8. */
+interface Entry {
+  readonly line: number;
+  readonly image: string;
+  readonly captions: Captions | undefined;
+}
+
+/** Rows in blocks: one array of millions would hold the event loop whenever it grows. */
+class Entries {
+  size = 0;
+  private readonly blocks: Entry[][] = [];
+
+  add(entry: Entry): void {
+    if (this.size % BLOCK_ROWS === 0) this.blocks.push([]);
+    this.blocks.at(-1)!.push(entry);
+    this.size++;
+  }
+
+  at(index: number): Entry {
+    return this.blocks[Math.floor(index / BLOCK_ROWS)]![index % BLOCK_ROWS]!;
+  }
+}
+
+async function readEntries(path: string, options: ManifestOptions): Promise<Entries> {
+  const entries = new Entries();
+  let keys: Keys | undefined;
+  for await (const rows of rowsOf(path, options.separator)) {
+    for (const { line, fields } of rows) {
+      if (fields === undefined) {
+        entries.add({ line, image: "", captions: undefined });
+        continue;
+      }
+      keys ??= keysIn(fields, options, `${shownPath(path)}, line ${line}`);
+      const image = fields[keys.image];
+      const captions = captionsIn(fields[keys.caption]);
+      entries.add({ line, image: typeof image === "string" ? image : "", captions });
+    }
+  }
+  return entries;
+}
+
+/**
+ * A table of image paths and captions: .csv, .tsv (a header line names the columns) or .jsonl (one object a line; its
+ * caption may be a list of alternatives), UTF-8, plain or compressed by gzip or zstd. An image may be a file: or data: URL
+ * as well; samples with other URLs are skipped.
+ *
+ * @throws EvaClipError ERR_EVACLIP_DATA naming the line, for a missing column, a malformed line or an empty manifest;
+ *   ERR_EVACLIP_IO for trouble of the system
+ */
+export async function openManifest(path: string, given: ManifestOptions = {}): Promise<Dataset> {
+  checkArgument("openManifest: path", path, pathText);
+  const options = ownArgument("openManifest: options", given, OPTIONS);
+  requireDataPath(path);
+  const root = options.imageRoot ?? dirname(path);
+  const entries = await readEntries(path, options);
+  if (entries.size === 0) throw dataError(`the manifest ${shownPath(path)} has no rows`, { path });
+  return indexedDataset({
+    size: entries.size,
+    at: (index) => {
+      const { line, image, captions } = entries.at(index);
+      const place = `${shownPath(path)}, line ${line}`;
+      return {
+        key: `${path}:${line}`,
+        read: async () => {
+          if (captions === undefined)
+            throw new SampleError("not_utf8", `${place}: it is not UTF-8`, { path });
+          if (image === "") throw new SampleError("missing_image", `${place}: no image path`, { path });
+          return {
+            image: schemeOf(image) === undefined ? resolve(root, image) : image,
+            captions: [captions].flat(),
+          };
+        },
+      };
+    },
+  });
+}

@@ -1,0 +1,93 @@
+import type { SampleContent } from "../../dataset";
+import { decodeUtf8, parsePythonJson } from "../parse_json";
+import { SampleError } from "../../../sample_error";
+import type { ShardSample } from "./tar_shard";
+
+function extensionsIn(keys: string): string[] {
+  return keys
+    .toLowerCase()
+    .split(";")
+    .map((key) => key.trim())
+    .filter((key) => key !== "");
+}
+
+/** Where the image and the captions of a shard's samples are. */
+export class ShardContent {
+  /** Extensions of the members to read. */
+  readonly wanted: ReadonlySet<string>;
+  private readonly imageKeys: readonly string[];
+  private readonly textKeys: readonly string[];
+  private readonly jsonTextKeys: readonly string[];
+
+  /** Each holds alternatives separated by semicolons, the first present wins. */
+  constructor(imageKey: string, textKey: string, jsonTextKey: string) {
+    this.imageKeys = extensionsIn(imageKey);
+    this.textKeys = extensionsIn(textKey);
+    this.jsonTextKeys = jsonTextKey.split(";");
+    this.wanted = new Set([...this.imageKeys, ...this.textKeys, "json"]);
+  }
+
+  /** @throws SampleError for a sample without a usable image and caption; `key` names it */
+  contentOf(sample: ShardSample, key: string): SampleContent {
+    return { image: this.imageOf(sample, key), captions: this.captionsOf(sample, key) };
+  }
+
+  private imageOf({ members, problems }: ShardSample, key: string): Buffer {
+    for (const extension of this.imageKeys) {
+      const image = members.get(extension);
+      if (image !== undefined) return image;
+      refuseProblem(problems, extension, key);
+    }
+    throw new SampleError("missing_image", `${key} has no ${this.imageKeys.join(", ")} member`, { key });
+  }
+
+  private captionsOf({ members, problems }: ShardSample, key: string): string[] {
+    for (const extension of this.textKeys) {
+      const bytes = members.get(extension);
+      if (bytes !== undefined) return [textOf(bytes, extension, key)];
+      refuseProblem(problems, extension, key);
+    }
+    refuseProblem(problems, "json", key);
+    const json = members.get("json");
+    if (json === undefined) {
+      const message = `${key} has neither a ${this.textKeys.join(", ")} nor a json member`;
+      throw new SampleError("missing_caption", message, { key });
+    }
+    return this.captionsIn(textOf(json, "json", key), key);
+  }
+
+  private captionsIn(json: string, key: string): string[] {
+    let fields: Record<string, unknown> | null;
+    try {
+      fields = parsePythonJson(json) as Record<string, unknown> | null;
+    } catch (error) {
+      throw new SampleError("missing_caption", `${key} has a json member that is not JSON`, { key }, error);
+    }
+    for (const name of this.jsonTextKeys) {
+      const caption = fields?.[name];
+      if (typeof caption === "string") return [caption];
+      const alternatives = Array.isArray(caption) ? caption.filter((one) => typeof one === "string") : [];
+      if (alternatives.length > 0) return alternatives;
+    }
+    const names = this.jsonTextKeys.join(", ");
+    throw new SampleError("missing_caption", `the json member of ${key} has no text in its field ${names}`, {
+      key,
+    });
+  }
+}
+
+function refuseProblem(problems: ShardSample["problems"], extension: string, key: string): void {
+  const problem = problems.get(extension);
+  if (problem === undefined) return;
+  throw new SampleError(
+    "unreadable_file",
+    `the ${extension} member of ${key} is ${problem}, which is not read`,
+    { key },
+  );
+}
+
+function textOf(bytes: Buffer, extension: string, key: string): string {
+  const decoded = decodeUtf8(bytes);
+  if (decoded !== undefined) return decoded;
+  throw new SampleError("not_utf8", `the ${extension} member of ${key} is not UTF-8`, { key });
+}

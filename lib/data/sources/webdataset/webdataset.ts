@@ -1,0 +1,233 @@
+import { z } from "zod";
+import {
+  flag,
+  invalidArgument,
+  oneOf,
+  options as optionsOf,
+  ownArgument,
+  pathText,
+  positiveInteger,
+  text,
+} from "../../../arguments";
+import { EvaClipError } from "../../../errors";
+import { isFaultOfFile } from "../../../io/file_error";
+import { shownPath } from "../../../io/regular_file";
+import { anotherRunError } from "../../loader/loader_cursor";
+import { missingPathError } from "../data_path";
+import type { Dataset, EpochRequest, Json, Sample, SampleContent } from "../../dataset";
+import { CounterRandom, permute } from "../../../random";
+import { SampleError } from "../../../sample_error";
+import { ShardContent } from "./shard_content";
+import { shardsOf } from "./shard_paths";
+import { shuffleWindows } from "./shuffle_window";
+import { systemTrouble, troubleError } from "../../system_trouble";
+import { readShard, type ShardSample } from "./tar_shard";
+
+export interface WebDatasetOptions {
+  /** Extensions of the image, the first present wins. Default `jpg;png;jpeg;webp`. */
+  readonly imageKey?: string;
+  /** Extensions of the caption, the first present wins. Default `txt`. */
+  readonly textKey?: string;
+  /** Fields of the sample's .json that hold the caption, or a list of captions, when there is no text member. Default `caption`. */
+  readonly jsonTextKey?: string;
+  /** Samples shuffled together. Default 1000; the memory they take is their files' sizes. */
+  readonly shuffleBuffer?: number;
+  /** Draw shards with replacement, without end; needs `samplesPerEpoch`. */
+  readonly resampled?: boolean;
+  /** Ends an epoch after so many samples. */
+  readonly samplesPerEpoch?: number;
+  /** A shard that is missing, broken or cut short: an error (the default), or a skip that the loader counts. */
+  readonly damagedShards?: "error" | "skip";
+}
+
+const OPTIONS = optionsOf({
+  imageKey: text.min(1).optional(),
+  textKey: text.min(1).optional(),
+  jsonTextKey: text.min(1).optional(),
+  shuffleBuffer: positiveInteger.optional(),
+  resampled: flag.optional(),
+  samplesPerEpoch: positiveInteger.optional(),
+  damagedShards: oneOf("error", "skip").optional(),
+}).optional();
+const SHARDS = z.union([pathText, z.array(pathText)], {
+  error: "a path, a pattern of paths, or a list of these",
+});
+
+/** Where an epoch's stream goes on: `emitted` samples of the window that starts at `sample` of `shard` are used. */
+interface Position {
+  readonly shard: number;
+  readonly sample: number;
+  readonly emitted: number;
+  readonly index: number;
+  /** What the order depends on besides the seed, to notice a change of it. */
+  readonly shards: number;
+  readonly shuffleBuffer: number;
+}
+
+/** A sample of the stream and its place in it, or the error that ends a damaged shard. */
+interface Placed {
+  readonly shard: number;
+  readonly ordinal: number;
+  readonly path: string;
+  readonly content: ShardSample | EvaClipError;
+}
+
+const SHARD_STREAM = 1;
+const WINDOW_STREAM = 2;
+
+/** Shards without any sample, drawn in a row for each shard there is, after which resampling gives up. */
+const MOST_EMPTY_DRAWS = 20;
+
+type Order = Pick<Position, "shards" | "shuffleBuffer">;
+
+function parsePosition(position: Json | undefined, order: Order): Position {
+  if (position === undefined || position === null) {
+    return { shard: 0, sample: 0, emitted: 0, index: 0, ...order };
+  }
+  const candidate = { ...order, ...(position as unknown as Position) };
+  const { shard, sample, emitted, index } = candidate;
+  if (![shard, sample, emitted, index].every((number) => Number.isSafeInteger(number) && number >= 0)) {
+    const message = `the cursor is not one of a web dataset: found ${shownPath(JSON.stringify(position))}`;
+    throw new EvaClipError("ERR_EVACLIP_DATA", message, { position });
+  }
+  for (const name of ["shards", "shuffleBuffer"] as const) {
+    const [expected, found] = [order[name], candidate[name]];
+    if (expected === found) continue;
+    throw anotherRunError(name, expected, found);
+  }
+  return candidate;
+}
+
+class WebDataset implements Dataset {
+  readonly size?: number;
+  private readonly content: ShardContent;
+
+  constructor(
+    private readonly shards: readonly string[],
+    private readonly options: WebDatasetOptions,
+  ) {
+    if (options.samplesPerEpoch !== undefined) this.size = options.samplesPerEpoch;
+    const { imageKey = "jpg;png;jpeg;webp", textKey = "txt", jsonTextKey = "caption" } = options;
+    this.content = new ShardContent(imageKey, textKey, jsonTextKey);
+  }
+
+  open(request: EpochRequest): AsyncGenerator<Sample> {
+    const shuffleBuffer = request.shuffle ? (this.options.shuffleBuffer ?? 1000) : 1;
+    const order = { shards: this.shards.length, shuffleBuffer };
+    return this.samples(request, parsePosition(request.position, order));
+  }
+
+  private async *samples(request: EpochRequest, start: Position): AsyncGenerator<Sample> {
+    const { seed, epoch } = request;
+    const { shards, shuffleBuffer } = start;
+    const runOrder = { shards, shuffleBuffer };
+    const order = (n: number, length: number, first: Placed) =>
+      permute(n, length, seed, epoch, WINDOW_STREAM, first.shard, first.ordinal);
+    let { index } = start;
+    let toRepeat = start.emitted;
+    for await (const shuffled of shuffleWindows(this.stream(request, start), shuffleBuffer, order)) {
+      if (index === this.options.samplesPerEpoch) return;
+      if (toRepeat > 0) {
+        toRepeat--;
+        continue;
+      }
+      const { item, first, emitted, last } = shuffled;
+      index++;
+      const next =
+        last === undefined
+          ? { shard: first.shard, sample: first.ordinal, emitted, index, ...runOrder }
+          : { shard: last.shard, sample: last.ordinal + 1, emitted: 0, index, ...runOrder };
+      const key = item.content instanceof EvaClipError ? item.path : `${item.path}#${item.content.key}`;
+      yield { key, epoch, index: index - 1, next, read: async () => this.read(item, key) };
+    }
+  }
+
+  /** All samples of the epoch in shard order, from a place in it. */
+  private async *stream(request: EpochRequest, start: Position): AsyncGenerator<Placed> {
+    let emptyDraws = 0;
+    for (let shard = start.shard; this.options.resampled === true || shard < this.shards.length; shard++) {
+      const path = this.shards[this.shardAt(shard, request)]!;
+      const toSkip = shard === start.shard ? start.sample : 0;
+      let ordinal = 0;
+      for await (const content of this.samplesOf(path)) {
+        if (ordinal >= toSkip) yield { shard, ordinal, path, content };
+        ordinal++;
+      }
+      emptyDraws = ordinal > 0 ? 0 : emptyDraws + 1;
+      if (emptyDraws > MOST_EMPTY_DRAWS * this.shards.length) {
+        const message = `there is no sample in the shards: ${emptyDraws} drawn in a row are empty, the last ${shownPath(path)}`;
+        throw new EvaClipError("ERR_EVACLIP_DATA", message, { shard: path });
+      }
+    }
+  }
+
+  private shardAt(place: number, { seed, epoch, shuffle }: EpochRequest): number {
+    const count = this.shards.length;
+    if (this.options.resampled === true)
+      return new CounterRandom(seed, epoch, SHARD_STREAM, place).below(count);
+    return shuffle ? permute(place, count, seed, epoch, SHARD_STREAM) : place;
+  }
+
+  private read({ content }: Placed, key: string): SampleContent {
+    if (content instanceof EvaClipError) throw content;
+    return this.content.contentOf(content, key);
+  }
+
+  private async *samplesOf(path: string): AsyncGenerator<ShardSample | EvaClipError> {
+    let last = "none";
+    let count = 0;
+    try {
+      for await (const sample of readShard(path, this.content.wanted)) {
+        yield sample;
+        last = sample.key;
+        count++;
+      }
+    } catch (error) {
+      const damage = await damageOf(path, error, last, count);
+      if (this.options.damagedShards !== "skip") throw damage;
+      yield damage;
+    }
+  }
+}
+
+/** What a shard that cannot be read to its end is thrown or counted as. Throws for trouble of the system. */
+async function damageOf(path: string, error: unknown, last: string, samples: number): Promise<EvaClipError> {
+  const trouble = systemTrouble(error);
+  if (trouble !== undefined) throw troubleError(path, trouble);
+  const { code, message } = error as NodeJS.ErrnoException;
+  const details = { shard: path, lastSample: last, samples };
+  if (code === "ENOENT" || code === "ENOTDIR") {
+    return new SampleError("missing_file", (await missingPathError(path)).message, details, error);
+  }
+  if (code === "ERR_EVACLIP_DATA" || (code !== undefined && isFaultOfFile(code))) {
+    const reason =
+      code === "ERR_EVACLIP_DATA" ? message : `cannot read the shard ${shownPath(path)}: ${code}`;
+    return new SampleError("unreadable_file", reason, details, error);
+  }
+  const place = `after ${samples} samples (last whole one: ${last})`;
+  const problem = `the shard ${shownPath(path)} is damaged or cut short ${place}: ${message}`;
+  return new SampleError("damaged_shard", problem, details, error);
+}
+
+/**
+ * WebDataset shards: tar files, plain or compressed by gzip or zstd, whose members of the same name make a sample.
+ *
+ * @param given a path, a brace pattern such as `train-{0000..0099}.tar`, a folder of shards, or a list of these; `::`
+ *   joins several in one string, as in open_clip
+ * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT for options that do not go together; reading an epoch throws
+ *   ERR_EVACLIP_DATA naming a damaged shard and its last whole sample, and ERR_EVACLIP_IO for trouble of the system
+ */
+export async function openWebDataset(
+  given: string | readonly string[],
+  how: WebDatasetOptions = {},
+): Promise<Dataset> {
+  const shards = ownArgument("openWebDataset: shards", given, SHARDS);
+  const options = ownArgument("openWebDataset: options", how, OPTIONS);
+  if (options.resampled === true && options.samplesPerEpoch === undefined) {
+    throw invalidArgument("resampled shards have no end: samplesPerEpoch must say how long an epoch is");
+  }
+  const patterns = (typeof shards === "string" ? [shards] : shards).flatMap((joined) => joined.split("::"));
+  const paths = (await Promise.all(patterns.map(shardsOf))).flat();
+  if (paths.length === 0) throw invalidArgument("openWebDataset: shards must name at least one shard");
+  return new WebDataset(paths, options);
+}

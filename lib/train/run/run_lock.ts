@@ -1,0 +1,186 @@
+import { randomUUID } from "node:crypto";
+import { readFileSync, readlinkSync, unlinkSync } from "node:fs";
+import { link, open, readFile, rename, rmdir, stat, unlink, utimes } from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { z } from "zod";
+import { EvaClipError } from "../../errors";
+import { writeError } from "../../io/file_error";
+import { makeFolder } from "../../io/make_folder";
+
+const LOCK_FILE = "run.lock";
+const REFRESH_MS = 10_000;
+/** A lock whose owner cannot be looked up counts as abandoned when it was not refreshed for so long. */
+const ABANDONED_MS = 60_000;
+
+const lockOwner = z.object({
+  /** Of this one lock. */
+  token: z.string(),
+  pid: z.number().int(),
+  /** Tells a process from a later one of the same id; null where the system does not say. */
+  started: z.string().nullable(),
+  /** Where a process id has a meaning: the host, and on Linux the namespace. */
+  host: z.string(),
+});
+type LockOwner = z.infer<typeof lockOwner>;
+
+/** Tokens of the locks that this thread holds. */
+const held = new Set<string>();
+
+/** When a process started, in clock ticks since the system did (proc_pid_stat(5), field 22). */
+function startOf(pid: number): string | null {
+  try {
+    const line = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return line.slice(line.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function thisHost(): string {
+  let namespace = "";
+  try {
+    namespace = ` ${readlinkSync("/proc/self/ns/pid")}`;
+  } catch {
+    // Not Linux: the host's name alone.
+  }
+  return hostname() + namespace;
+}
+
+function isRunning({ pid, started }: LockOwner): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+  }
+  const found = startOf(pid);
+  return started === null || found === null || found === started;
+}
+
+async function readOwner(path: string): Promise<LockOwner | undefined> {
+  try {
+    return lockOwner.parse(JSON.parse(await readFile(path, "utf8")));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a run may still own the lock. */
+async function isOwned(path: string, owner: LockOwner | undefined): Promise<boolean> {
+  if (owner?.host === thisHost()) {
+    if (!isRunning(owner)) return false;
+    // A thread of this process may have been terminated, which leaves its lock behind.
+    if (owner.pid !== process.pid || held.has(owner.token)) return true;
+  }
+  const found = await stat(path).catch(() => undefined);
+  return found !== undefined && Date.now() - found.mtimeMs < ABANDONED_MS;
+}
+
+function inUse(path: string, owner: LockOwner | undefined): EvaClipError {
+  const who = owner === undefined ? "another process" : `process ${owner.pid} on ${owner.host.split(" ")[0]}`;
+  const message =
+    `${dirname(path)} is in use by ${who}: two runs cannot share a folder of checkpoints. ` +
+    `If that process is gone for certain, delete ${path}`;
+  return new EvaClipError("ERR_EVACLIP_RUN_ACTIVE", message, { path, ...(owner && { pid: owner.pid }) });
+}
+
+/** Takes an abandoned lock away, unless another process was quicker and has its own there by now. */
+async function removeAbandoned(path: string, owner: LockOwner | undefined): Promise<void> {
+  const aside = `${path}.${randomUUID()}`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  const taken = await readOwner(aside);
+  if (taken?.token !== owner?.token) await link(aside, path).catch(() => undefined);
+  await unlink(aside);
+}
+
+/** @returns false when there is a lock already */
+async function writeLock(path: string, owner: LockOwner): Promise<boolean> {
+  const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "EEXIST") return undefined;
+    throw error;
+  });
+  if (file === undefined) return false;
+  try {
+    await file.writeFile(JSON.stringify(owner)).finally(() => file.close());
+    return true;
+  } catch (error) {
+    // One without an owner would keep every run out until it is old.
+    await unlink(path).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Removes a folder and those above it up to `outermost`, as far as they are empty. */
+async function removeEmpty(folder: string, outermost: string): Promise<void> {
+  if (!folder.startsWith(outermost)) return;
+  const isRemoved = await rmdir(folder).then(
+    () => true,
+    () => false,
+  );
+  if (isRemoved) await removeEmpty(dirname(folder), outermost);
+}
+
+/** Keeps a second run out of a folder of checkpoints, by a file there that names the process that trains. */
+export class RunLock {
+  readonly #refresh: NodeJS.Timeout;
+  readonly #onExit = () => {
+    try {
+      unlinkSync(this.path);
+    } catch {
+      // The next run recognizes it as abandoned.
+    }
+  };
+
+  private constructor(
+    private readonly path: string,
+    private readonly token: string,
+    /** The outermost folder that was made for the lock. */
+    private readonly made: string | undefined,
+  ) {
+    held.add(token);
+    this.#refresh = setInterval(() => {
+      const now = new Date();
+      utimes(path, now, now).catch(() => undefined);
+    }, REFRESH_MS);
+    this.#refresh.unref();
+    process.on("exit", this.#onExit);
+  }
+
+  /**
+   * Locks a folder, which is made when there is none.
+   * @throws EvaClipError `ERR_EVACLIP_RUN_ACTIVE` when another run has it, `ERR_EVACLIP_IO`, `ERR_EVACLIP_DISK_FULL`
+   */
+  static async take(directory: string): Promise<RunLock> {
+    const path = join(resolve(directory), LOCK_FILE);
+    const owner = { token: randomUUID(), pid: process.pid, started: startOf(process.pid), host: thisHost() };
+    let made: string | undefined;
+    try {
+      made = await makeFolder(dirname(path));
+      for (let attempt = 0; attempt < 3; attempt++) {
+        if (await writeLock(path, owner)) return new RunLock(path, owner.token, made);
+        const other = await readOwner(path);
+        if (await isOwned(path, other)) throw inUse(path, other);
+        await removeAbandoned(path, other);
+      }
+      throw inUse(path, await readOwner(path));
+    } catch (error) {
+      if (made !== undefined) await removeEmpty(dirname(path), made);
+      throw writeError(path, error);
+    }
+  }
+
+  /** Gives the folder free; folders that were made for the lock and are still empty go with it. */
+  async release(): Promise<void> {
+    clearInterval(this.#refresh);
+    process.off("exit", this.#onExit);
+    held.delete(this.token);
+    if ((await readOwner(this.path))?.token !== this.token) return;
+    await unlink(this.path).catch(() => undefined);
+    if (this.made !== undefined) await removeEmpty(dirname(this.path), this.made);
+  }
+}

@@ -1,0 +1,124 @@
+import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { shortened } from "../../arguments";
+import { EvaClipError } from "../../errors";
+import { writeError } from "../../io/file_error";
+import { replaceFile } from "../../io/replace_file";
+import { openSafetensors } from "../../io/safetensors";
+import { readTrainerState, type TrainerState } from "./trainer_state";
+
+/** The names inside a checkpoint's folder. */
+export const MODEL_FILE = "model.safetensors";
+export const OPTIMIZER_FILE = "optimizer.safetensors";
+
+/** Holds the name of the newest checkpoint in its folder. */
+const LATEST_FILE = "latest";
+const CHECKPOINT_NAME = /^step-\d+$/;
+/** A checkpoint that another of its name is about to replace. */
+const REPLACED = ".old";
+const REPLACED_NAME = /^step-\d+\.old$/;
+const UNFINISHED_NAME = /^step-\d+\.tmp$/;
+
+export function checkpointName(step: number): string {
+  return `step-${String(step).padStart(7, "0")}`;
+}
+
+const isThere = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Names of the checkpoints in a folder, the newest first. */
+export async function listCheckpoints(root: string): Promise<string[]> {
+  const names = await readdir(root).catch((): string[] => []);
+  const stepOf = (name: string) => Number(name.slice("step-".length));
+  return names.filter((name) => CHECKPOINT_NAME.test(name)).sort((a, b) => stepOf(b) - stepOf(a));
+}
+
+/**
+ * Clears away what a killed process left: a checkpoint that was being replaced is put back, unfinished ones go.
+ * @throws EvaClipError `ERR_EVACLIP_IO`
+ */
+export async function recoverFolder(root: string): Promise<void> {
+  try {
+    for (const name of await readdir(root)) {
+      const path = join(root, name);
+      if (UNFINISHED_NAME.test(name)) await rm(path, { recursive: true, force: true });
+      if (!REPLACED_NAME.test(name)) continue;
+      const target = path.slice(0, -REPLACED.length);
+      if (await isThere(target)) await rm(path, { recursive: true, force: true });
+      else await rename(path, target);
+    }
+  } catch (error) {
+    throw writeError(root, error);
+  }
+}
+
+/** Moves a whole checkpoint to its name; one that has it already stays until the new one is there. */
+export async function moveInto(folder: string, target: string): Promise<void> {
+  if (!(await isThere(target))) return rename(folder, target);
+  const old = target + REPLACED;
+  await rm(old, { recursive: true, force: true });
+  await rename(target, old);
+  await rename(folder, target);
+  await rm(old, { recursive: true, force: true });
+}
+
+/** Makes `latest` name a checkpoint of the folder. */
+export async function setLatest(root: string, name: string): Promise<void> {
+  await replaceFile(join(root, LATEST_FILE), (file) => file.writeFile(`${name}\n`));
+}
+
+/** The state of a checkpoint whose files are all there and as long as they say, or undefined. */
+async function stateIfWhole(folder: string): Promise<TrainerState | undefined> {
+  try {
+    const state = await readTrainerState(folder);
+    for (const file of [MODEL_FILE, OPTIMIZER_FILE])
+      await (await openSafetensors(join(folder, file))).close();
+    return state;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The newest whole checkpoint of a folder, or of those in it that are wanted. */
+export async function newestCheckpoint(
+  root: string,
+  isWanted: (state: TrainerState, folder: string) => boolean = () => true,
+): Promise<string | undefined> {
+  const names = await readdir(root).catch((): string[] => []);
+  const replaced = names.filter(
+    (name) => REPLACED_NAME.test(name) && !names.includes(name.slice(0, -REPLACED.length)),
+  );
+  const byStep: { folder: string; step: number }[] = [];
+  for (const name of [...(await listCheckpoints(root)), ...replaced]) {
+    const folder = join(resolve(root), name);
+    const state = await stateIfWhole(folder);
+    if (state && isWanted(state, folder)) byStep.push({ folder, step: state.step });
+  }
+  return byStep.sort((a, b) => b.step - a.step)[0]?.folder;
+}
+
+/** The checkpoint that `latest` names, if there is that file and that checkpoint. */
+export async function namedLatest(root: string): Promise<string | undefined> {
+  const path = join(root, LATEST_FILE);
+  if (!(await isThere(path))) return undefined;
+  const name = (await readFile(path, "utf8")).trim();
+  if (!CHECKPOINT_NAME.test(name)) {
+    const message = `${path} names no checkpoint: ${shortened(name)}. Without that file the newest whole one is the latest`;
+    throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", message, { path });
+  }
+  const folder = join(resolve(root), name);
+  return (await isThere(folder)) ? folder : undefined;
+}
+
+/**
+ * The folder of a checkpoint: `path` itself when it holds a model, otherwise the checkpoint in it that `latest` names,
+ * or the newest whole one.
+ * @returns undefined when there is none.
+ */
+export async function findCheckpoint(path: string): Promise<string | undefined> {
+  if (await isThere(join(path, MODEL_FILE))) return resolve(path);
+  return (await namedLatest(path)) ?? (await newestCheckpoint(path));
+}

@@ -1,0 +1,45 @@
+import { z } from "zod";
+import { flag, options } from "../../arguments";
+import type { TensorSource } from "../../io/tensor_source";
+import type { ConfigFields } from "./config_fields";
+import type { Layout } from "../layouts/layout";
+import { layouts } from "../layouts/all_layouts";
+import type { StoredShapes } from "./shape_facts";
+
+/** Its copy is a deep one: the configuration is read when the file has been opened. */
+const object = z.looseObject({}).transform((json) => structuredClone(json));
+
+/** A name, or JSON that `parseClipConfig` judges. */
+export const configSource = z.union([z.string().min(1), object], {
+  error: "a published model's name or a configuration",
+});
+export const configFields = z.custom<ConfigFields>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  { error: "fields of a configuration" },
+);
+
+export const configStatement = options({ config: configSource.optional(), quickGelu: flag.optional() });
+
+/** By what they have, because another copy of this package may have made them. */
+export const tensorMap = z.custom<StoredShapes>(
+  (value) =>
+    typeof (value as StoredShapes | null)?.get === "function" &&
+    typeof (value as StoredShapes).keys === "function",
+  { error: "a map from names to tensors" },
+);
+/** What `detectLayout` gives. */
+export const storedLayout = z.looseObject(
+  {
+    layout: z.custom<Layout>((value) => layouts.some((known) => known === value), {
+      error: "a known layout",
+    }),
+    storedText: z.enum(["", "text."], { error: '"" or "text."' }),
+  },
+  { error: "what detectLayout gives" },
+);
+export const tensorSource = z.custom<TensorSource>(
+  (value) =>
+    tensorMap.safeParse((value as TensorSource | null)?.tensors).success &&
+    typeof (value as TensorSource).path === "string",
+  { error: "an open file of weights" },
+);

@@ -1,0 +1,88 @@
+import { z } from "zod";
+import type { TensorSource } from "../../io/tensor_source";
+import { parsePreprocessing, withoutNulls } from "../../models/clip_config";
+import type { Preprocessing } from "../../image/preprocessing";
+import { CONFIG_FILE, jsonBeside, OPEN_CLIP_CONFIG_FILE, pathBeside } from "./config_files";
+import type { ConfigFields } from "./config_fields";
+import { fromPreprocessorConfig, PREPROCESSOR_FILE } from "./hugging_face_preprocessing";
+import type { LayoutName } from "../layouts/layout";
+
+const record = z.record(z.string(), z.unknown());
+const withPreprocessing = z.object({ preprocess_cfg: record });
+/** timm's, of an image tower alone. */
+const withTimm = z.object({
+  pretrained_cfg: z.object({
+    input_size: z.array(z.number()).optional(),
+    mean: z.unknown(),
+    std: z.unknown(),
+    interpolation: z.unknown(),
+    crop_pct: z.number().optional(),
+    crop_mode: z.string().optional(),
+  }),
+});
+
+/** The modes of timm that are open_clip's, and its default. */
+const TIMM_MODES: Record<string, string> = { center: "shortest", squash: "squash", border: "longest" };
+
+function fromTimm(json: unknown, path: string): Preprocessing | undefined {
+  const parsed = withTimm.safeParse(withoutNulls(json));
+  if (!parsed.success) return undefined;
+  const {
+    mean,
+    std,
+    interpolation,
+    crop_pct = 1,
+    crop_mode = "center",
+    input_size,
+  } = parsed.data.pretrained_cfg;
+  const resize_mode = TIMM_MODES[crop_mode] ?? crop_mode;
+  const side = input_size?.at(-1);
+  // timm rounds the resized side down, which the share has to lead to again.
+  const share = side === undefined ? crop_pct : side / Math.floor(side / crop_pct);
+  return parsePreprocessing(
+    { mean, std, interpolation, resize_mode, crop_pct: share },
+    `${path}: pretrained_cfg`,
+  );
+}
+
+/** What the files beside weights state of what images go through, and which of them does. */
+export interface StatedPreprocessing {
+  readonly preprocessing: Preprocessing;
+  readonly where: string;
+}
+
+/**
+ * What the files beside weights, or their metadata, state of what images go through; undefined when they say nothing.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming the file and the field that cannot be honored
+ */
+export async function storedPreprocessing(
+  source: Pick<TensorSource, "path" | "metadata">,
+  layout: LayoutName,
+): Promise<StatedPreprocessing | undefined> {
+  const read = async (name: string, parse: (json: unknown, path: string) => Preprocessing | undefined) => {
+    const json = await jsonBeside(source, name);
+    const path = pathBeside(source, name);
+    const preprocessing = json === undefined ? undefined : parse(json, path);
+    return preprocessing && { preprocessing, where: path };
+  };
+  const ours = (json: unknown, path: string) => {
+    const stated = withPreprocessing.safeParse(withoutNulls(json));
+    return stated.success
+      ? parsePreprocessing(stated.data.preprocess_cfg, `${path}: preprocess_cfg`)
+      : undefined;
+  };
+  const theirs = () => read(PREPROCESSOR_FILE, fromPreprocessorConfig);
+  const own = async () => (await read(CONFIG_FILE, ours)) ?? (await read(OPEN_CLIP_CONFIG_FILE, ours));
+  const found =
+    layout === "hugging_face" ? ((await theirs()) ?? (await own())) : ((await own()) ?? (await theirs()));
+  return found ?? (await read(CONFIG_FILE, fromTimm));
+}
+
+/** A configuration with what other files state of what its images go through, where it does not say so itself. */
+export async function withStoredPreprocessing<
+  T extends { preprocess_cfg?: ConfigFields["preprocess_cfg"] | undefined },
+>(config: T, source: TensorSource, layout: LayoutName): Promise<T> {
+  if (config.preprocess_cfg) return config;
+  const stated = await storedPreprocessing(source, layout);
+  return stated ? { ...config, preprocess_cfg: stated.preprocessing } : config;
+}

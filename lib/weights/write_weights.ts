@@ -1,0 +1,184 @@
+import { dirname, join, resolve } from "node:path";
+import {
+  anyFunction,
+  checkArgument,
+  flag,
+  instanceOf,
+  invalidArgument,
+  oneOf,
+  options as optionsOf,
+  ownArgument,
+  pathText,
+  text,
+} from "../arguments";
+import { EvaClipError } from "../errors";
+import type { HostTensor } from "../host_tensor";
+import { inTurn } from "../io/in_turn";
+import { writeJson } from "../io/json_file";
+import { makeFolder } from "../io/make_folder";
+import { statIfThere } from "../io/model_path";
+import { type TensorToWrite, writeSafetensors } from "../io/safetensors";
+import { type ClipConfig, isEva } from "../models/clip_config";
+import { ClipModel } from "../models/clip_model";
+import { preprocessingOf } from "../image/preprocessing";
+import type { Parameter } from "../parameter";
+import { toHuggingFaceConfig } from "./config/hugging_face_config";
+import { PREPROCESSOR_FILE, toPreprocessorConfig } from "./config/hugging_face_preprocessing";
+import { type Layout, type LayoutName, namingOf, type Place, placeOf, storedShape } from "./layouts/layout";
+import { layouts } from "./layouts/all_layouts";
+import { toOpenClipConfig } from "./config/open_clip_config";
+import { CONFIG_FILE, OPEN_CLIP_CONFIG_FILE } from "./config/config_files";
+import { ropeBuffers } from "./rope_buffers";
+import { STORED_DTYPES, type WeightDType } from "./weight_dtype";
+
+export interface WriteWeightsOptions {
+  /** Default the layout whose names the model has: `eva_clip`, or `openai` for a plain image tower. */
+  readonly layout?: LayoutName;
+  /** Default each parameter's own. */
+  readonly dtype?: WeightDType;
+  /** Write the tables of rotary positions as well, which EVA-CLIP's own strict loading expects. Default false. */
+  readonly ropeTables?: boolean;
+  /** Gives a parameter's values, in f32 where it has no memory; called when their turn comes. Default its memory's. */
+  readonly values?: (parameter: Parameter) => Promise<HostTensor>;
+}
+
+const writeWeightsOptions = optionsOf({
+  layout: text.optional(),
+  dtype: oneOf("f32", "bf16", "f16").optional(),
+  ropeTables: flag.optional(),
+  values: anyFunction.optional(),
+});
+
+/** Which image towers a layout can be written with; those left out hold no text tower. */
+const WRITABLE: Partial<Record<LayoutName, readonly ("eva" | "clip")[]>> = {
+  eva_clip: ["eva"],
+  open_clip: ["eva", "clip"],
+  openai: ["clip"],
+  hugging_face: ["clip"],
+};
+
+/** The names under which the programs of each layout look for a folder's weights. */
+const MODEL_FILES: Partial<Record<LayoutName, string>> = { open_clip: "open_clip_model.safetensors" };
+
+/** The layout whose names the model's parameters have. */
+export function ownLayout(config: ClipConfig): LayoutName {
+  return isEva(config) ? "eva_clip" : "openai";
+}
+
+function writableLayout(name: string, config: ClipConfig): Layout {
+  const found = layouts.find((layout) => layout.name === name);
+  const image = isEva(config) ? "eva" : "clip";
+  if (found && WRITABLE[found.name]?.includes(image)) return found;
+  const possible = Object.entries(WRITABLE).filter(([, images]) => images.includes(image));
+  const names = possible.map(([layout]) => layout).join(", ");
+  throw new EvaClipError(
+    "ERR_EVACLIP_INVALID_ARGUMENT",
+    `a model with ${image === "eva" ? "an EVA" : "a plain"} image tower can be written as ${names}, not as ${name}`,
+    { layout: name },
+  );
+}
+
+/** Part `index` of a parameter's rows, as the layout arranges them. */
+function storedValues(
+  { data, shape }: HostTensor,
+  { names, transpose }: Place,
+  index: number,
+): Float32Array | Uint16Array {
+  const whole = data as Float32Array | Uint16Array;
+  const share = whole.length / names.length;
+  const part = whole.subarray(index * share, (index + 1) * share);
+  return transpose ? transposed(part, shape[1]!) : part;
+}
+
+function transposed<T extends Float32Array | Uint16Array>(values: T, columns: number): T {
+  const rows = values.length / columns;
+  const result = values.slice() as T;
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) result[c * rows + r] = values[r * columns + c]!;
+  }
+  return result;
+}
+
+function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsOptions): TensorToWrite[] {
+  const { dtype, values = (parameter: Parameter) => parameter.read() } = options;
+  const rules = layout.rules(namingOf(model.config));
+  return model.parameters().flatMap((parameter) => {
+    const place = placeOf(parameter.name, rules)!;
+    const own = parameter.dtype === "bf16" ? "bf16" : "f32";
+    const shape = storedShape(parameter.shape, place);
+    return place.names.map((name, i) => ({
+      name,
+      shape,
+      dtype: STORED_DTYPES[dtype ?? own],
+      from: STORED_DTYPES[own],
+      data: async () => storedValues(await values(parameter), place, i),
+    }));
+  });
+}
+
+/** Whether a folder has a file that could be taken for a statement of what the images of its model go through. */
+async function hasOtherStatements(folder: string): Promise<boolean> {
+  const files = await Promise.all(
+    [OPEN_CLIP_CONFIG_FILE, PREPROCESSOR_FILE].map((name) => statIfThere(join(folder, name))),
+  );
+  return files.some((found) => found !== undefined);
+}
+
+/** The files that go beside the weights: [file, content]. */
+async function configFiles(
+  folder: string,
+  layout: LayoutName,
+  config: ClipConfig,
+): Promise<[string, unknown][]> {
+  const preprocessing = preprocessingOf(config);
+  const states = config.preprocess_cfg !== undefined || (await hasOtherStatements(folder));
+  if (layout === "hugging_face") {
+    const written = toPreprocessorConfig(preprocessing, config.vision_cfg.image_size);
+    if (written === undefined) {
+      const message = `the layout hugging_face cannot state preprocess_cfg.resize_mode ${preprocessing.resize_mode}: write another layout`;
+      throw invalidArgument(message, { field: "preprocess_cfg.resize_mode" });
+    }
+    const own: [string, unknown] = [CONFIG_FILE, toHuggingFaceConfig(config)];
+    return states ? [own, [PREPROCESSOR_FILE, written]] : [own];
+  }
+  const openClip = layout === "open_clip" ? toOpenClipConfig(config) : undefined;
+  if (openClip) return [[OPEN_CLIP_CONFIG_FILE, openClip]];
+  return [[CONFIG_FILE, states ? { ...config, preprocess_cfg: preprocessing } : config]];
+}
+
+/**
+ * Writes a model as safetensors in a layout, its tensors read from the device one at a time, with the configuration that
+ * the layout's programs look for beside it: config.json, or open_clip_config.json where open_clip has the model. What its
+ * images go through is stated there, or in preprocessor_config.json.
+ *
+ * @param path a file that ends in .safetensors, or a folder, in which the file gets its usual name
+ * @returns the path of each file written
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a layout that cannot hold the model; `ERR_EVACLIP_NOT_FINITE`
+ *   naming the tensor and the value that `dtype` cannot hold, such as 70000 in f16; `ERR_EVACLIP_DISK_FULL` or
+ *   `ERR_EVACLIP_IO`
+ */
+export async function writeWeights(
+  path: string,
+  model: ClipModel,
+  given: WriteWeightsOptions = {},
+): Promise<readonly string[]> {
+  checkArgument("writeWeights: path", path, pathText);
+  checkArgument("writeWeights: model", model, instanceOf(ClipModel));
+  const options = ownArgument("writeWeights: options", given, writeWeightsOptions);
+  const { dtype, ropeTables = false } = options;
+  const layout = writableLayout(options.layout ?? ownLayout(model.config), model.config);
+  const isFile = path.endsWith(".safetensors");
+  const folder = isFile ? dirname(path) : path;
+  const weights = isFile ? path : join(folder, MODEL_FILES[layout.name] ?? "model.safetensors");
+  const write = async () => {
+    await makeFolder(folder);
+    const beside = await configFiles(folder, layout.name, model.config);
+    const tensors = tensorsToWrite(model, layout, options);
+    if (ropeTables && layout.name === "eva_clip") tensors.push(...ropeBuffers(model.config, dtype ?? "f32"));
+    await writeSafetensors(weights, tensors, { format: "pt" });
+    for (const [name, content] of beside) await writeJson(join(folder, name), content);
+    return [weights, ...beside.map(([name]) => join(folder, name))];
+  };
+  // Weights and configuration of two writes at once would be of different models.
+  return inTurn(resolve(folder), write);
+}

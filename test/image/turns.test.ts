@@ -1,0 +1,23 @@
+import { performance } from "node:perf_hooks";
+import { inTurns } from "../../lib/image/turns";
+import { eventLoopHeldMs } from "../support/event_loop";
+
+function compute(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+}
+
+test("does every piece once, in order", async () => {
+  const done: number[] = [];
+  await inTurns(7, 2, (begin, end) => {
+    for (let i = begin; i < end; i++) done.push(i);
+  });
+  expect(done).toEqual([0, 1, 2, 3, 4, 5, 6]);
+});
+
+test("what is under way at a time does not hold the event loop together", async () => {
+  const held = await eventLoopHeldMs(20, () =>
+    Promise.all(Array.from({ length: 12 }, () => inTurns(4, 1, () => compute(2)))),
+  );
+  expect(held).toBeLessThan(20);
+});
