@@ -43,7 +43,7 @@ class workspace {
 
 class blas_library;
 
-/// The device a kernel runs on.
+/// The device's stream, properties and workspaces, as kernels use them.
 struct context {
   device::stream stream{};
   device::properties properties{};

@@ -131,6 +131,7 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
+// dx = dy / (tokens - begin) for tokens begin …, zero before them.
 // Expected bound: HBM bandwidth; writes dx once.
 template <int Width, class T>
 __global__ void __launch_bounds__(threads)

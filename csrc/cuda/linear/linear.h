@@ -10,7 +10,7 @@
 namespace eva::cuda {
 
 /// One GEMM per weight; each writes its own column slice of y (or of pre). Its epilogue adds the bias and,
-/// without an activation, the residual. Otherwise a kernel of its own applies activation and residual, in f32
+/// without an activation, the residual. Otherwise a second kernel applies activation and residual, in f32
 /// and with exact GELU, which cuBLASLt's epilogue only approximates.
 template <> struct plan<ops::linear> {
   plan(const ops::linear::args& a, context& c);
