@@ -1,5 +1,7 @@
 // What benchmarks/gpu_ops.ts measures: the ops that matter at the sizes that matter, named as the peers' scripts name them.
-import { ClipModel, clipLoss, grad, modelConfig, ops, type Tensor } from "../lib";
+import { modelConfig } from "eva-clip";
+import { grad, ops, type Tensor } from "eva-clip/graph";
+import { ClipModel, clipLoss } from "eva-clip/train";
 import { constant, type Operand } from "../lib/tensor";
 import { captionLengths } from "./captions";
 

@@ -2,8 +2,9 @@
 // of it. TFLOP/s count useful work, GB/s the bytes that must move.
 //   npm run bench -- gpu_ops [--part attn,loss,…] [--iterations 50] [--device cuda] [--smoke] [--json]
 import { parseArgs } from "node:util";
-import { compile, Device, type KernelTiming, ops, Parameter, spec, type Tensor } from "../lib";
-import { elementCount } from "../lib/host_tensor";
+import { Device } from "eva-clip";
+import { compile, type KernelTiming, ops, Parameter, spec, type Tensor } from "eva-clip/graph";
+import { elementCount } from "../lib/shape";
 import type { Operand } from "../lib/tensor";
 import { median } from "./comparison";
 import { type Case, gpuCases, smokeCases } from "./gpu_op_cases";

@@ -18,7 +18,6 @@ import { EvaClipError } from "./errors";
 import {
   allocateArray,
   dtypeArgument,
-  elementCount,
   HostTensor,
   holds,
   inSharedMemory,
@@ -28,6 +27,7 @@ import {
 import type { DType, KernelTiming, NativeArray, NativeProgram, ProgramStats } from "./native";
 import { Parameter } from "./parameter";
 import { suggestionFor } from "./suggestion";
+import { elementCount } from "./shape";
 import { Graph, type Operand, Tensor } from "./tensor";
 
 /** The dtype and shape of a program's input. */

@@ -1,4 +1,4 @@
-import type { CounterRandom } from "../../lib/random";
+import type { CounterRandom } from "eva-clip/data";
 
 /**
  * How `affine_sample` turns B drawings into images, one entry a drawing:

@@ -1,6 +1,8 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { ClipModel, ClipTokenizer, Device, EvaClipError, parseClipConfig } from "../../lib";
+import { Device, EvaClipError, parseClipConfig } from "eva-clip";
+import { ClipTokenizer } from "eva-clip/data";
+import { ClipModel } from "eva-clip/train";
 import { type DataSet, loadDataSet } from "./data_set";
 import { type DemoOptions, parseOptions } from "./options";
 import { cachedPixelBaseline, type PixelBaseline } from "./pixel_baseline";

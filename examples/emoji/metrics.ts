@@ -1,4 +1,4 @@
-import { EvaClipError } from "../../lib";
+import { EvaClipError } from "eva-clip";
 
 /** A share of tests in which the right answer was first, or among the first 5 or 10. */
 export interface Recall {

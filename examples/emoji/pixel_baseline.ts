@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Device } from "../../lib";
+import type { Device } from "eva-clip";
 import { type DataSet, DRAWING_BYTES, DRAWING_SIZE } from "./data_set";
 import { dotProducts } from "./similarity";
 import type { Split } from "./split";

@@ -1,4 +1,4 @@
-import type { CounterRandom } from "../../lib/random";
+import type { CounterRandom } from "eva-clip/data";
 
 /** `count` different elements in random order: the first steps of a Fisher-Yates shuffle of a copy. */
 export function sample<Element>(random: CounterRandom, from: readonly Element[], count: number): Element[] {

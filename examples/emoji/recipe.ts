@@ -1,4 +1,4 @@
-import type { ClipConfigInput } from "../../lib";
+import type { ClipConfigInput } from "eva-clip";
 
 /** How a run trains. Chosen on the validation style (`--validate`). */
 export interface Recipe {

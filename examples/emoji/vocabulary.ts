@@ -1,4 +1,5 @@
-import { EvaClipError, type Tokenizer } from "../../lib";
+import { EvaClipError } from "eva-clip";
+import type { Tokenizer } from "eva-clip/data";
 
 /** Id of every piece that training never showed; also what packed batches are filled up with. */
 export const UNKNOWN = 0;
