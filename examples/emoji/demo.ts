@@ -19,7 +19,7 @@ import { Vocabulary } from "./vocabulary";
 const CACHE = resolve(__dirname, "../../runs/cache/emoji");
 const EXAMPLES_IN_TERMINAL = 8;
 
-/** What a run works on. */
+/** The data, split, recipe and vocabulary of a run. */
 interface Experiment {
   data: DataSet;
   split: Split;
@@ -50,7 +50,7 @@ async function runDemo(options: DemoOptions, command: string): Promise<void> {
 }
 
 async function prepareExperiment(options: DemoOptions, device: Device): Promise<Experiment> {
-  const data = await loadDataSet(CACHE, options.allStyles, (style) => say(`Drawing ${style.title}`));
+  const data = await loadDataSet(CACHE, options.allStyles, (style) => say(`Rasterizing ${style.title}`));
   const split = splitDataSet(data, options.testStyle, options.validate ? "validation" : "test");
   say(describe(split));
   const pixelBaseline = await cachedPixelBaseline(device, data, split, CACHE);
@@ -82,7 +82,7 @@ async function trainModel(
   return { history, seconds: (await run.result).seconds };
 }
 
-/** Clears the checkpoints of an earlier run, and keeps what the ids of this run's tokens stand for. */
+/** Removes the checkpoints of an earlier run, and saves the vocabulary of this one. */
 async function startFolder({ pieces, contextLength }: Vocabulary, out: string): Promise<void> {
   await rm(join(out, "checkpoints"), { recursive: true, force: true });
   await mkdir(out, { recursive: true });
@@ -94,7 +94,7 @@ function describe({ purpose, style, train, test, trainingStyles }: Split): strin
   const unseen = test.filter((item) => item.unseen).length;
   return (
     `Training on ${images} drawings of ${train.length} concepts in ${trainingStyles.length} styles; ` +
-    `${purpose} on ${test.length} drawings by ${styleTitle(style)}, ${unseen} of them of unseen concepts`
+    `${purpose} on ${test.length} drawings by ${styleTitle(style)}, ${unseen} of unseen concepts`
   );
 }
 
@@ -108,7 +108,7 @@ function announce(result: DemoResult, examples: readonly Example[], out: string)
       "",
       resultTable(result),
       "",
-      "Some images and the names that the model picked:",
+      "Some images and the model's predictions:",
       exampleLines([...seen.slice(0, half), ...unseen.slice(0, half)]),
       "",
       ...["result.json", "report.html"].map((file) => relative(process.cwd(), join(out, file))),

@@ -127,7 +127,7 @@ describe("openSafetensors refuses", () => {
     [
       "a range outside the data",
       { w: f32(0, 16), x: f32(16, 20) },
-      /"x": its bytes 16 to 20 are not inside the 16/,
+      /"x": its bytes 16 to 20 are outside the 16/,
     ],
     ["a range that runs backwards", { w: f32(8, 0, [2]) }, /"w": its bytes 8 to 0/],
     ["overlapping tensors", { w: f32(0, 12), x: f32(8, 16) }, /"x": overlaps the tensor before it/],

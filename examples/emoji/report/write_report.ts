@@ -1,5 +1,7 @@
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { writeJson } from "../../../lib/io/json_file";
+import { replaceFile } from "../../../lib/io/replace_file";
 import type { DemoResult } from "../result";
 import { exampleFigure } from "./figure";
 import { reportPage } from "./page";
@@ -7,7 +9,7 @@ import { drawDetail, drawExamples, type Scored } from "./pictures";
 import type { Example, History } from "./sections";
 
 const SHOWN = { seen: 36, unseen: 12, matrixPerGroup: 5 } as const;
-/** Of those, the first in the figure. */
+/** The first of these are also in the figure. */
 const FIGURE = { seen: 7, unseen: 3 } as const;
 
 /**
@@ -37,19 +39,12 @@ export async function writeReport(
     detail: await drawDetail(scored, result.seed, SHOWN.matrixPerGroup),
   });
   await mkdir(folder, { recursive: true });
-  await replaceFile(join(folder, "result.json"), `${JSON.stringify(result, undefined, 2)}\n`);
-  await replaceFile(join(folder, "report.html"), page);
+  await writeJson(join(folder, "result.json"), result);
+  await replaceFile(join(folder, "report.html"), (file) => file.writeFile(page));
   const shown = [
     ...examples.slice(0, FIGURE.seen),
     ...examples.slice(SHOWN.seen, SHOWN.seen + FIGURE.unseen),
   ];
-  await replaceFile(join(folder, "examples.svg"), exampleFigure(shown));
+  await replaceFile(join(folder, "examples.svg"), (file) => file.writeFile(exampleFigure(shown)));
   return examples;
-}
-
-/** The file is either the old one or the new one, never half of it. */
-async function replaceFile(path: string, content: string): Promise<void> {
-  const unfinished = `${path}.${process.pid}`;
-  await writeFile(unfinished, content);
-  await rename(unfinished, path);
 }

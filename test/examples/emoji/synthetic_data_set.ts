@@ -18,7 +18,7 @@ export function syntheticConcepts(count: number): Concept[] {
 }
 
 /**
- * Every concept as one colour that all styles share, with noise of the style's own: comparing pixels names them all.
+ * Every concept as one color that all styles share, with noise of the style's own: comparing pixels names them all.
  * Style "few" draws only every other concept.
  */
 export function syntheticDataSet(count: number, styles: readonly string[]): DataSet {

@@ -10,7 +10,7 @@ describe("resultTable", () => {
   });
 
   it("shows test A beside chance and the pixel baseline", () => {
-    expect(lines.find((line) => line.startsWith("A: style"))).toMatch(
+    expect(lines.find((line) => line.startsWith("A: unseen style, all"))).toMatch(
       /150 +50\.0 % +\d+\.\d % +0\.67 % +25\.0 %$/,
     );
   });

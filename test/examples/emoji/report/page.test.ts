@@ -33,7 +33,7 @@ describe("the report", () => {
     expect(page.match(/<polyline/g)).toHaveLength(4);
     expect(page.match(/class="picture/g)).toHaveLength(49);
     expect(page.match(/class="cells"/g)).toHaveLength(2);
-    for (const heading of ["Results", "Training", "What it sees", "Similarity", "Protocol"]) {
+    for (const heading of ["Results", "Training", "Examples", "Similarity", "Protocol"]) {
       expect(page.includes(`<h2>${heading}`)).toBe(true);
     }
     expect(page.includes("npm run demo -- --seed 5")).toBe(true);
