@@ -10,7 +10,7 @@ const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 
 rmSync(dist, { recursive: true, force: true });
 execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
-// Node finds the names of a CommonJS module by itself, so one set of classes serves `import` and `require`.
+// Node detects the exports of a CommonJS module, so `import` and `require` share one set of classes.
 writeFileSync(join(dist, "index.mjs"), 'export * from "./index.js";\n');
 writeFileSync(join(dist, "index.d.mts"), 'export * from "./index.js";\n');
 chmodSync(join(dist, "cli", "main.js"), 0o755);

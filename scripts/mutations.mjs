@@ -1,5 +1,5 @@
-// Breaks copies of the CUDA kernels, a line each: every broken copy must fail its emulated test, with a report.
-//   node scripts/mutations.mjs [--jobs N] [PART OF A FILE OR NAME…]     behind `node scripts/setup.mjs --tests`
+// Breaks copies of the CUDA kernels, one line each: every broken copy must fail its emulated test, with a report.
+//   node scripts/mutations.mjs [--jobs N] [PART OF A FILE OR NAME…]     after `node scripts/setup.mjs --tests`
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -15,10 +15,10 @@ const { values: options, positionals: wanted } = parseArgs({
 });
 const TEST_SECONDS = 600;
 
-/** What a failing test says: a check of its own, the emulator, a sanitizer. */
+/** The report of a failing test: from its own check, the emulator, or a sanitizer. */
 const REPORT = /(?:FAILED:? (.*)|what\(\): +(.*)|ERROR: (AddressSanitizer: .*)|(runtime error: .*))\n/;
 
-/** What takes time and is not needed to catch a mutant: debug information, most of UndefinedBehaviorSanitizer. */
+/** Turns off what takes time without catching mutants: debug information, most of UndefinedBehaviorSanitizer. */
 const LEAN_OPTIONS = "-w -g0 -fno-sanitize=undefined -fsanitize=alignment";
 
 const titleOf = ({ file, name }) => `${file}: ${name}`;
@@ -57,7 +57,7 @@ async function runTest(program) {
   return { passed: status === 0, report };
 }
 
-/** The lines of the build that make a test's program; the last one links it. */
+/** The build commands of a test program; the last one links it. */
 function commandsOf(test) {
   const args = ["-C", build, "-t", "commands", programOf(test)];
   return execFileSync("ninja", args, { encoding: "utf8", maxBuffer: 1 << 28 })
@@ -65,7 +65,7 @@ function commandsOf(test) {
     .split("\n");
 }
 
-/** Compiles a kernel with the overlay's files before all others; returns its object and the one that it replaces. */
+/** Compiles a kernel with the overlay first on the include path; returns its object and the one that it replaces. */
 async function compile(commands, kernel, mutation, overlay) {
   const source = join(root, "csrc/cuda", kernel);
   const command = commands.find((line) => line.endsWith(` -c ${source}`));
@@ -81,7 +81,7 @@ async function compile(commands, kernel, mutation, overlay) {
   return { object, replaced };
 }
 
-/** Builds the test with the mutation in it, and returns the program. */
+/** Builds the test with the mutation, and returns the program. */
 async function buildMutant(mutation, overlay) {
   const path = join(build, overlay, "cuda", mutation.file);
   mkdirSync(dirname(path), { recursive: true });
@@ -91,14 +91,14 @@ async function buildMutant(mutation, overlay) {
   let link = commands.at(-1).replace(` -o ${programOf(mutation.test)} `, ` -o ${program} `);
   for (const kernel of mutation.kernels) {
     const { object, replaced } = await compile(commands, kernel, mutation, overlay);
-    // In front of all objects, since the linker keeps the first copy of an inline function.
+    // Before all other objects: the linker keeps the first copy of an inline function.
     link = link.replace(` ${replaced} `, " ").replace(/ \S+\.o /, ` ${object}$&`);
   }
   await shell(link, "the test does not link");
   return program;
 }
 
-/** Whether the mutant was caught. */
+/** Whether the mutation was caught. */
 async function isCaught(mutation) {
   const started = performance.now();
   const overlay = `../mutations/${titleOf(mutation).replace(/\W+/g, "_")}`;
@@ -117,7 +117,7 @@ async function isCaught(mutation) {
   }
 }
 
-/** work(item) for all items, a few at a time. */
+/** Runs work(item) for all items, a few at a time. */
 async function inParallel(items, work) {
   const results = [];
   let next = 0;
@@ -131,14 +131,14 @@ async function inParallel(items, work) {
   return results;
 }
 
-/** A test that fails on the kernels as they are would catch everything. */
+/** A test that fails without a mutation would catch everything. */
 async function expectSound(tests) {
   const results = await inParallel(tests, (test) => runTest(programOf(test)));
   const failing = tests.filter((_, i) => !results[i].passed);
   if (failing.length > 0) throw new Error(`these tests fail without a mutation: ${failing.join(", ")}`);
 }
 
-if (!existsSync(join(build, "build.ninja"))) throw new Error(`${build} has no build by ninja`);
+if (!existsSync(join(build, "build.ninja"))) throw new Error(`${build} has no ninja build`);
 const started = performance.now();
 const chosen = (await loadMutations(root)).filter(
   (mutation) => wanted.length === 0 || wanted.some((part) => titleOf(mutation).includes(part)),
