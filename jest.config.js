@@ -1,6 +1,8 @@
 /** @type {import("jest").Config} */
 module.exports = {
   testEnvironment: "node",
+  // `eva-clip` and `eva-clip/…` are lib/ itself, as in tsconfig.json.
+  testEnvironmentOptions: { customExportConditions: ["eva-clip-source", "node", "node-addons"] },
   roots: ["<rootDir>/test"],
   testMatch: ["**/*.test.ts"],
   transform: { "^.+\\.ts$": ["ts-jest", {}] },

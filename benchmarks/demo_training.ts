@@ -14,7 +14,9 @@ import { splitDataSet } from "../examples/emoji/split";
 import { DEFAULT_TEST_STYLE } from "../examples/emoji/styles";
 import { startTraining } from "../examples/emoji/trainer";
 import { Vocabulary } from "../examples/emoji/vocabulary";
-import { ClipModel, ClipTokenizer, Device, parseClipConfig } from "../lib";
+import { Device, parseClipConfig } from "eva-clip";
+import { ClipTokenizer } from "eva-clip/data";
+import { ClipModel } from "eva-clip/train";
 import { compare, median, printRows } from "./comparison";
 import { peerForms, startTrainingPeer } from "./peer";
 

@@ -3,18 +3,10 @@
 //   npm run bench -- gpu_models [--model EVA02-CLIP-B-16,EVA02-CLIP-L-14] [--batches 512,1024,1536,2048] [--json]
 import { parseArgs } from "node:util";
 import { modelConfig as demoConfig } from "../examples/emoji/recipe";
-import {
-  type ClipConfig,
-  ClipModel,
-  compile,
-  Device,
-  Lamb,
-  modelConfig,
-  packText,
-  parameterRules,
-  parseClipConfig,
-  spec,
-} from "../lib";
+import { type ClipConfig, Device, modelConfig, parseClipConfig } from "eva-clip";
+import { packText } from "eva-clip/data";
+import { compile, spec } from "eva-clip/graph";
+import { ClipModel, Lamb, parameterRules } from "eva-clip/train";
 import { CounterRandom } from "../lib/random";
 import { initializeModel } from "../lib/weights/initialize";
 import { TrainingStep } from "../lib/train/training_step";

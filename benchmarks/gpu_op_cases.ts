@@ -1,5 +1,7 @@
 // The cases of benchmarks/gpu_ops.ts: the dominant ops at the sizes of real models, named as in the peers' programs.
-import { ClipModel, clipLoss, grad, modelConfig, ops, type Tensor } from "../lib";
+import { modelConfig } from "eva-clip";
+import { grad, ops, type Tensor } from "eva-clip/graph";
+import { ClipModel, clipLoss } from "eva-clip/train";
 import { constant, type Operand } from "../lib/tensor";
 import { captionLengths } from "./captions";
 

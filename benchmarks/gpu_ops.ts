@@ -2,7 +2,8 @@
 // work, GB/s the minimum of bytes moved.
 //   npm run bench -- gpu_ops [--part attn,loss,…] [--iterations 50] [--device cuda] [--smoke] [--json]
 import { parseArgs } from "node:util";
-import { compile, Device, type KernelTiming, ops, Parameter, spec, type Tensor } from "../lib";
+import { Device } from "eva-clip";
+import { compile, type KernelTiming, ops, Parameter, spec, type Tensor } from "eva-clip/graph";
 import { elementCount } from "../lib/shape";
 import type { Operand } from "../lib/tensor";
 import { median } from "./comparison";

@@ -14,8 +14,8 @@ if (name === undefined || !existsSync(file)) {
   console.error(`Usage: npm run bench -- NAME [--json]\nBenchmarks: ${list}`);
   process.exit(2);
 }
-const tsNode = createRequire(import.meta.url).resolve("ts-node/dist/bin.js");
-const { status } = spawnSync(process.execPath, [tsNode, "-T", file, ...options], {
+const tsNode = createRequire(import.meta.url).resolve("ts-node/register/transpile-only");
+const { status } = spawnSync(process.execPath, ["-C", "eva-clip-source", "-r", tsNode, file, ...options], {
   cwd: root,
   stdio: "inherit",
 });

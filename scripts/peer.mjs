@@ -65,11 +65,12 @@ function run(command, args) {
 }
 
 function compareAll(python) {
-  const tsNode = createRequire(import.meta.url).resolve("ts-node/dist/bin.js");
+  const tsNode = createRequire(import.meta.url).resolve("ts-node/register/transpile-only");
   const work = mkdtempSync(join(tmpdir(), "eva-clip-peer-"));
   const [made, written, captions] = ["made", "written", "captions.jsonl"].map((name) => join(work, name));
   const runPython = (script, ...args) => run(python, [join(scripts, script), ...args]);
-  const runNode = (script, ...args) => run(process.execPath, [tsNode, "-T", join(scripts, script), ...args]);
+  const runNode = (script, ...args) =>
+    run(process.execPath, ["-C", "eva-clip-source", "-r", tsNode, join(scripts, script), ...args]);
   try {
     runPython("make_captions.py", captions);
     runNode("compare_captions.ts", captions);

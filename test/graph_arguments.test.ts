@@ -1,4 +1,6 @@
-import * as api from "../lib";
+import { modelConfig, parseClipConfig } from "eva-clip";
+import * as api from "eva-clip/graph";
+import * as training from "eva-clip/train";
 import { Graph } from "../lib/tensor";
 
 const { ops, Parameter, HostTensor } = api;
@@ -109,8 +111,8 @@ describe("options and attributes", () => {
     ["a constant of a string", () => api.constant(any("1")), "constant: data must be a number"],
     ["a loss that is none", (x) => api.grad(any(5), [x]), "grad: loss must be a Tensor, found 5"],
     ["no list to differentiate by", (x) => api.grad(x, any(x)), "grad: of must be a list"],
-    ["three tensors of four", (x) => api.siglipLoss(x, x, x, any(1)), "logitBias must be a tensor"],
-    ["text for a loss", (x) => api.clipLoss(x, any("x"), x), "text must be a tensor or a parameter"],
+    ["three tensors of four", (x) => training.siglipLoss(x, x, x, any(1)), "logitBias must be a tensor"],
+    ["text for a loss", (x) => training.clipLoss(x, any("x"), x), "text must be a tensor or a parameter"],
   ])("%s", (_, call, message) => {
     const failure = refusal(call);
     expect(failure.message).toContain(message);
@@ -146,15 +148,15 @@ describe("parameters", () => {
     ["a type", () => new Parameter("p", []).allocate(device, any("f16")), "dtype must be one of f32, bf16"],
     ["a host tensor's type", () => new HostTensor(any("f64"), [], any([1])), "HostTensor: dtype"],
     ["a host tensor's data", () => new HostTensor("f32", [1], any([1])), "data must be a Float32Array"],
-    ["a model's configuration", () => new api.ClipModel(any({})), "ClipModel: config"],
-    ["a model's name", () => api.modelConfig(any(5)), "modelConfig: name must be a string, found 5"],
-    ["a configuration", () => api.parseClipConfig(5), ""],
-    ["rules", () => api.parameterRules(any("all"), any({})), "parameterRules: all"],
-    ["locks", () => api.unlockedParameters([], any({ vision: {} })), 'has no field "vision"'],
-    ["groups", () => api.unlockedParameters([], { image: { unlockedGroups: 1.5 } }), "unlockedGroups"],
-    ["a step", () => api.scheduleFactor(-1, { warmupSteps: 0, totalSteps: 1 }), "step"],
-    ["a schedule", () => api.warmupCosine(0, any(undefined)), "warmupCosine: schedule"],
-    ["a model to allocate", () => api.allocateModel(any({}), device), "allocateModel: model"],
+    ["a model's configuration", () => new training.ClipModel(any({})), "ClipModel: config"],
+    ["a model's name", () => modelConfig(any(5)), "modelConfig: name must be a string, found 5"],
+    ["a configuration", () => parseClipConfig(5), ""],
+    ["rules", () => training.parameterRules(any("all"), any({})), "parameterRules: all"],
+    ["locks", () => training.unlockedParameters([], any({ vision: {} })), 'has no field "vision"'],
+    ["groups", () => training.unlockedParameters([], { image: { unlockedGroups: 1.5 } }), "unlockedGroups"],
+    ["a step", () => training.scheduleFactor(-1, { warmupSteps: 0, totalSteps: 1 }), "step"],
+    ["a schedule", () => training.warmupCosine(0, any(undefined)), "warmupCosine: schedule"],
+    ["a model to allocate", () => training.allocateModel(any({}), device), "allocateModel: model"],
   ])("%s that cannot be", (_, call, message) => {
     expect(call).toThrow(
       expect.objectContaining({
@@ -167,7 +169,7 @@ describe("parameters", () => {
   test("promises reject, and do not throw", async () => {
     const parameter = new Parameter("p", [2]);
     parameter.allocate(device);
-    const model = new api.ClipModel(api.modelConfig("ViT-B-32"));
+    const model = new training.ClipModel(modelConfig("ViT-B-32"));
     for (const call of [
       () => parameter.write(any("12")),
       () => parameter.write(any(null)),
@@ -176,7 +178,7 @@ describe("parameters", () => {
       () => api.initializeParameters(any(5), []),
       () => api.initializeParameters(device, any("p")),
       () => api.initializeParameters(device, [parameter], 2 ** 40),
-      () => api.initializeModel(model, device, any({ sed: 5 })),
+      () => training.initializeModel(model, device, any({ sed: 5 })),
     ]) {
       await expect(call()).rejects.toMatchObject({ code: "ERR_EVACLIP_INVALID_ARGUMENT" });
     }
@@ -211,7 +213,7 @@ describe("optimizers", () => {
     ["clipNorm", {}, { clipNorm: "1" }],
     ["betal", {}, { betal: 0.9 }],
   ])("%s that cannot be", (field, changed, options) => {
-    for (const Optimizer of [api.AdamW, api.Lamb]) {
+    for (const Optimizer of [training.AdamW, training.Lamb]) {
       expect(() => new Optimizer([{ ...rule, ...changed }], options)).toThrow(
         expect.objectContaining({
           code: "ERR_EVACLIP_INVALID_ARGUMENT",

@@ -1,10 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { EvaClipError } from "../../lib";
+import { EvaClipError } from "eva-clip";
 import { STYLES, type Style } from "./styles";
 
-const FOLDER = __dirname;
+const FOLDER = join(__dirname, "packages");
 
 /** Where the art packages are installed. */
 export const ART_MODULES = join(FOLDER, "node_modules");
@@ -12,9 +12,9 @@ export const ART_MODULES = join(FOLDER, "node_modules");
 const CAPTION_PACKAGES = ["emojibase-data", "emojilib"];
 
 /**
- * Installs missing art and caption packages, at the versions of this folder's lock file.
+ * Installs missing art and caption packages, at the versions of the lock file in packages/.
  *
- * @param allStyles whether to include the two optional styles
+ * @param allStyles also the two optional styles
  * @returns the styles that are installed
  * @throws EvaClipError `ERR_EVACLIP_DEMO_ART` when npm fails
  */
@@ -56,6 +56,6 @@ function install(missing: readonly string[], allStyles: boolean): void {
   const reason = error?.message ?? stderr.trim().split("\n").slice(0, 4).join("; ");
   throw new EvaClipError(
     "ERR_EVACLIP_DEMO_ART",
-    `npm ci failed in examples/emoji, so the demo has no drawings (${missing.join(", ")}): ${reason}`,
+    `npm ci failed in examples/emoji/packages, so the demo has no drawings (${missing.join(", ")}): ${reason}`,
   );
 }

@@ -1,4 +1,4 @@
-import type { CounterRandom } from "../../lib/random";
+import type { CounterRandom } from "eva-clip/data";
 
 /**
  * The inputs of `affine_sample` that turn B drawings into images, one entry per drawing:

@@ -1,4 +1,6 @@
-import { HostTensor, ops, type PackedText, packText, type Tensor, type TrainingBatch } from "../../lib";
+import { type PackedText, packText } from "eva-clip/data";
+import { HostTensor, ops, type Tensor } from "eva-clip/graph";
+import type { TrainingBatch } from "eva-clip/train";
 import type { Augmentation } from "./augment";
 import { DRAWING_SIZE } from "./data_set";
 import { IMAGE_SIZE } from "./recipe";

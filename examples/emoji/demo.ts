@@ -1,6 +1,8 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { ClipModel, ClipTokenizer, Device, EvaClipError, parseClipConfig } from "../../lib";
+import { Device, EvaClipError, parseClipConfig } from "eva-clip";
+import { ClipTokenizer } from "eva-clip/data";
+import { ClipModel } from "eva-clip/train";
 import { type DataSet, loadDataSet } from "./data_set";
 import { type DemoOptions, parseOptions } from "./options";
 import { cachedPixelBaseline, type PixelBaseline } from "./pixel_baseline";
@@ -15,6 +17,7 @@ import { exampleLines, resultTable } from "./table";
 import { testCosines } from "./tester";
 import { parameterCounts, startTraining } from "./trainer";
 import { Vocabulary } from "./vocabulary";
+import { replaceFile } from "./write_file";
 
 const CACHE = resolve(__dirname, "../../runs/cache/emoji");
 const EXAMPLES_IN_TERMINAL = 8;
@@ -67,26 +70,28 @@ async function trainModel(
 ): Promise<{ history: History; seconds: number }> {
   const sampler = new Sampler(data, split.train, recipe);
   const history: History = { loss: [], accuracy: [], learningRate: [], scale: [] };
-  const progress = new TrainingProgress(recipe.steps, recipe.batch, process.stderr);
   await startFolder(vocabulary, out);
   const run = await startTraining(device, model, sampler, vocabulary, recipe, join(out, "checkpoints"));
-  for await (const event of run) {
-    if (event.type !== "step") continue;
-    history.loss.push(event.loss);
-    history.accuracy.push(event.imageAccuracy);
-    history.learningRate.push(event.learningRate);
-    history.scale.push(event.logitScale);
-    progress.update({ step: event.step, loss: event.loss, accuracy: event.imageAccuracy });
+  const progress = new TrainingProgress(recipe.steps, recipe.batch, process.stderr);
+  try {
+    for await (const event of run) {
+      if (event.type !== "step") continue;
+      history.loss.push(event.loss);
+      history.accuracy.push(event.imageAccuracy);
+      history.learningRate.push(event.learningRate);
+      history.scale.push(event.logitScale);
+      progress.update({ step: event.step, loss: event.loss, accuracy: event.imageAccuracy });
+    }
+  } finally {
+    progress.finish();
   }
-  progress.finish();
   return { history, seconds: (await run.result).seconds };
 }
 
 /** Removes the checkpoints of an earlier run, and saves the vocabulary of this one. */
 async function startFolder({ pieces, contextLength }: Vocabulary, out: string): Promise<void> {
   await rm(join(out, "checkpoints"), { recursive: true, force: true });
-  await mkdir(out, { recursive: true });
-  await writeFile(join(out, "vocabulary.json"), JSON.stringify({ contextLength, pieces }));
+  await replaceFile(join(out, "vocabulary.json"), JSON.stringify({ contextLength, pieces }));
 }
 
 function describe({ purpose, style, train, test, trainingStyles }: Split): string {

@@ -1,4 +1,4 @@
-import { EvaClipError } from "../../lib";
+import { EvaClipError } from "eva-clip";
 
 /** Recall at 1, 5 and 10. */
 export interface Recall {

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import type { Device } from "../../lib";
-import { writeJson } from "../../lib/io/json_file";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Device } from "eva-clip";
 import { type DataSet, DRAWING_BYTES, DRAWING_SIZE } from "./data_set";
 import { dotProducts } from "./similarity";
 import type { Split } from "./split";
+import { replaceFile } from "./write_file";
 
 /** Fractions of test images whose concept is that of the nearest training drawing, or among the five nearest concepts. */
 export interface PixelBaseline {
@@ -69,8 +69,7 @@ export async function cachedPixelBaseline(
     return JSON.parse(await readFile(file, "utf8")) as PixelBaseline;
   } catch {
     const baseline = await pixelBaseline(device, data, split);
-    await mkdir(dirname(file), { recursive: true });
-    await writeJson(file, baseline);
+    await replaceFile(file, JSON.stringify(baseline));
     return baseline;
   }
 }

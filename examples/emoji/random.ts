@@ -1,4 +1,4 @@
-import type { CounterRandom } from "../../lib/random";
+import type { CounterRandom } from "eva-clip/data";
 
 /** `count` distinct elements in random order: a partial Fisher-Yates shuffle of a copy. */
 export function sample<Element>(random: CounterRandom, from: readonly Element[], count: number): Element[] {

@@ -1,4 +1,4 @@
-import type { ClipConfigInput } from "../../lib";
+import type { ClipConfigInput } from "eva-clip";
 
 /** Hyperparameters of a run. Chosen on the validation style (`--validate`). */
 export interface Recipe {

@@ -1,5 +1,5 @@
 import { availableParallelism, totalmem } from "node:os";
-import type { ClipConfigInput, DeviceInfo } from "../../lib";
+import type { ClipConfigInput, DeviceInfo } from "eva-clip";
 import type { DataSet } from "./data_set";
 import { type Metrics, metricsOf, type Recall } from "./metrics";
 import type { PixelBaseline } from "./pixel_baseline";

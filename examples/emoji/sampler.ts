@@ -1,5 +1,5 @@
-import { EvaClipError } from "../../lib";
-import { CounterRandom, permute } from "../../lib/random";
+import { EvaClipError } from "eva-clip";
+import { CounterRandom, permute } from "eva-clip/data";
 import { type Augmentation, drawAugmentation, emptyAugmentation } from "./augment";
 import type { Concept } from "./concepts";
 import { type DataSet, DRAWING_BYTES } from "./data_set";

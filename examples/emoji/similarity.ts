@@ -1,4 +1,5 @@
-import { compile, type Device, ops, spec } from "../../lib";
+import type { Device } from "eva-clip";
+import { compile, ops, spec } from "eva-clip/graph";
 
 /**
  * All dot products of the rows of two matrices.

@@ -1,5 +1,5 @@
-import { EvaClipError } from "../../lib";
-import { permute } from "../../lib/random";
+import { EvaClipError } from "eva-clip";
+import { permute } from "eva-clip/data";
 import type { DataSet } from "./data_set";
 import { validationStyleFor } from "./styles";
 

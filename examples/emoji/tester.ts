@@ -1,4 +1,6 @@
-import { type ClipModel, compileByShape, type Device, HostTensor, type Tensor } from "../../lib";
+import type { Device } from "eva-clip";
+import { compileByShape, HostTensor, type Tensor } from "eva-clip/graph";
+import type { ClipModel } from "eva-clip/train";
 import { plainView } from "./augment";
 import { imageTensors, packTexts, viewImages } from "./batches";
 import { type DataSet, DRAWING_BYTES } from "./data_set";

@@ -1,15 +1,15 @@
+import type { Device } from "eva-clip";
 import {
   AdamW,
   batchesByStep,
   type ClipModel,
-  type Device,
   initializeModel,
   Lamb,
   type Optimizer,
   parameterRules,
   type TrainingRun,
   train,
-} from "../../lib";
+} from "eva-clip/train";
 import { trainingBatch, viewImages } from "./batches";
 import type { Recipe } from "./recipe";
 import type { Sampler } from "./sampler";

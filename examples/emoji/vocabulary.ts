@@ -1,4 +1,5 @@
-import { EvaClipError, type Tokenizer } from "../../lib";
+import { EvaClipError } from "eva-clip";
+import type { Tokenizer } from "eva-clip/data";
 
 /** Id of every token that is not in the vocabulary; also pads packed batches. */
 export const UNKNOWN = 0;

@@ -1,4 +1,5 @@
-import { type ConfigSource, EvaClipError } from "../index";
+import { EvaClipError } from "../index";
+import type { ConfigSource } from "../weights";
 import { readJson } from "../io/json_file";
 
 /** A model configuration given as a published name or the path of a JSON file. */

@@ -1,6 +1,8 @@
 import { invalidArgument } from "../arguments";
 import { ownLayout } from "../weights/write_weights";
-import { ClipModel, Device, type LoadReport, writeWeights } from "../index";
+import { Device } from "../index";
+import { ClipModel } from "../train";
+import { type LoadReport, writeWeights } from "../weights";
 import { ModelFile } from "../clip/model_files";
 import type { ConvertFlags } from "./convert_command";
 import { statementFrom } from "./model_argument";

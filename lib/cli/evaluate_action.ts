@@ -1,5 +1,4 @@
 import {
-  type Dataset,
   EvaClipError,
   evaluateRetrieval,
   evaluateZeroShot,
@@ -7,6 +6,7 @@ import {
   type RetrievalResult,
   type ZeroShotResult,
 } from "../index";
+import type { Dataset } from "../data";
 import type { EvaluateFlags } from "./evaluate_command";
 import { loadModel } from "./model_actions";
 import { modelAndRest } from "./model_argument";

@@ -1,4 +1,4 @@
-import type { ParameterStart } from "../index";
+import type { ParameterStart } from "../weights";
 
 /** The number of a block in a name. */
 const BLOCK = /(^|\.)(blocks|resblocks|layers)\.(\d+)\./;

@@ -2,18 +2,16 @@ import { dirname, join } from "node:path";
 import { invalidArgument, shortened } from "../arguments";
 import { publishedImageTowersOf, publishedNamesOf } from "../weights/config/infer_config";
 import { isDerived } from "../weights/layouts/layout";
+import { type ClipConfig, EvaClipError, modelConfig } from "../index";
+import { ClipModel } from "../train";
 import {
-  type ClipConfig,
-  ClipModel,
   type ConfigStatement,
-  EvaClipError,
   inferConfig,
   type LayoutName,
-  modelConfig,
   detectLayout,
   resolveConfig,
   type StoredLayout,
-} from "../index";
+} from "../weights";
 import { exists } from "../io/model_path";
 import type { TensorSource } from "../io/tensor_source";
 import { parameterCounts } from "../models/model_cost";

@@ -1,4 +1,5 @@
-import { type ConfigStatement, EvaClipError } from "../index";
+import { EvaClipError } from "../index";
+import type { ConfigStatement } from "../weights";
 import type { WeightsChoice } from "../io/moving_average";
 import { configFrom } from "./config_source";
 import type { ModelFlags, StatementFlags } from "./model_commands";

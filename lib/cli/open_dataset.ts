@@ -1,16 +1,16 @@
 import { entryAt, missingPathError, requireDataPath } from "../data/sources/data_path";
 import { LeftOutCounts, type LeftOutReason, listFolder } from "../data/sources/image_files";
 import { listShards } from "../data/sources/webdataset/shard_paths";
+import { EvaClipError } from "../index";
 import {
   type Dataset,
-  EvaClipError,
   type FolderDataset,
   openClassFolder,
   openImageFolder,
   openManifest,
   openWebDataset,
   type WebDatasetOptions,
-} from "../index";
+} from "../data";
 import type { DatasetFlags } from "./flags";
 import { say } from "./output";
 

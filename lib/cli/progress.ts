@@ -1,5 +1,5 @@
 import { Presets, SingleBar } from "cli-progress";
-import type { TrainEvent } from "../index";
+import type { TrainEvent } from "../train";
 import { say } from "./output";
 
 type StepEvent = Extract<TrainEvent, { type: "step" }>;

@@ -1,15 +1,12 @@
 import { join } from "node:path";
+import { Device, EvaClip, EvaClipError } from "../index";
+import type { Dataset } from "../data";
+import type { Parameter } from "../graph";
 import {
   AdamW,
   type ClipModel,
-  type Dataset,
-  Device,
-  EvaClip,
-  EvaClipError,
-  type Initialization,
   Lamb,
   type Optimizer,
-  type Parameter,
   parameterRules,
   type Schedule,
   type TowerLocks,
@@ -18,7 +15,8 @@ import {
   type TrainResult,
   train,
   unlockedParameters,
-} from "../index";
+} from "../train";
+import type { Initialization } from "../weights";
 import { writeError } from "../io/file_error";
 import { writeJson } from "../io/json_file";
 import { makeFolder } from "../io/make_folder";

@@ -1,4 +1,5 @@
-import { type BatchSource, batchesOf, type ClipModel, type Dataset } from "../index";
+import type { Dataset } from "../data";
+import { type BatchSource, batchesOf, type ClipModel } from "../train";
 import { say } from "./output";
 import type { TrainFlags } from "./train_command";
 

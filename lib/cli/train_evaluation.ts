@@ -1,12 +1,6 @@
-import {
-  createLoader,
-  type Dataset,
-  type EvaClip,
-  EvaClipError,
-  evaluateRetrieval,
-  evaluateZeroShot,
-  type TrainConfig,
-} from "../index";
+import { type EvaClip, EvaClipError, evaluateRetrieval, evaluateZeroShot } from "../index";
+import { createLoader, type Dataset } from "../data";
+import type { TrainConfig } from "../train";
 import { openClasses, openDataset } from "./open_dataset";
 import { say } from "./output";
 import type { TrainFlags } from "./train_command";

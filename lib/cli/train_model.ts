@@ -1,17 +1,9 @@
 import { join } from "node:path";
 import type { ConfigFields } from "../weights/config/config_fields";
 import { withFields } from "../weights/config/config_fields";
-import {
-  type ClipConfig,
-  ClipModel,
-  type Device,
-  type Initialization,
-  initializeModel,
-  loadPretrained,
-  type Pretrained,
-  type PretrainedWeights,
-  parseClipConfig,
-} from "../index";
+import { type ClipConfig, type Device, parseClipConfig } from "../index";
+import { ClipModel, initializeModel } from "../train";
+import { type Initialization, loadPretrained, type Pretrained, type PretrainedWeights } from "../weights";
 import { checkTokenizer } from "../models/stated_tokenizer";
 import { configOf } from "../clip/model_files";
 import { findCheckpoint } from "../train/checkpoint";

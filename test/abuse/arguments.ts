@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { CounterRandom } from "../../lib/random";
-import { compile } from "../../lib/index";
+import { compile } from "eva-clip/graph";
 import { mutate, OwnError } from "./mutation";
 import { makeWorld, type PublicCall, publicCalls, uncovered, type World } from "./public_calls";
 import { type Recorded, recordedCalls, recordedInputs } from "./recorded_calls";

@@ -1,7 +1,7 @@
 // One correct call of every public function, for tests that then make mistakes in them.
 import { join } from "node:path";
 import { openTensors } from "../../lib/io/open_tensors";
-import * as eva from "../../lib/index";
+import * as eva from "./public_names";
 import { numberedDataset, png, tar, writeFiles } from "../data/sample_files";
 import { recordedCalls } from "./recorded_calls";
 import { tinyBatch, tinyConfig, tinyTokenizer, tinyTraining } from "../support/tiny_clip";

@@ -1,5 +1,5 @@
 // One correct call of every public function that only has a meaning while a program is recorded.
-import * as eva from "../../lib/index";
+import * as eva from "./public_names";
 import type { PublicCall } from "./public_calls";
 
 /** Tensors of the program: those of `recordedInputs`. */

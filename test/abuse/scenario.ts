@@ -17,7 +17,7 @@ export class NotPossible extends Error {}
 
 export const root = join(__dirname, "..", "..");
 /** Node's arguments for a TypeScript program of this repository. */
-export const typeScript = ["-r", require.resolve("ts-node/register/transpile-only")];
+export const typeScript = ["-C", "eva-clip-source", "-r", require.resolve("ts-node/register/transpile-only")];
 export const cli = [...typeScript, join(root, "lib", "cli", "main.ts")];
 
 export interface Ending {

@@ -1,9 +1,9 @@
 // 64 clients use one model at once; every value must be the one that a single call gives.
-// ts-node -T test/abuse/soak.ts [SECONDS=60] prints one line and exits with 0 or 1.
+// node -C eva-clip-source -r ts-node/register/transpile-only test/abuse/soak.ts [SECONDS=60] prints one line and exits with 0 or 1.
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
-import { EvaClip } from "../../lib";
+import { EvaClip } from "eva-clip";
 import { CounterRandom } from "../../lib/random";
 import { tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 import { describeEnding, expectThat, runProgram, type Scenario, typeScript } from "./scenario";

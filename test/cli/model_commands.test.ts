@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { EvaClip } from "../../lib";
+import { EvaClip } from "eva-clip";
 import { captureCli as run } from "../support/run_cli";
 
 // The tokenizer's vocabulary is CLIP's; everything else is as small as it can be.

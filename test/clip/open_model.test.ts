@@ -1,7 +1,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ConfigStatement, EvaClip, type LayoutName, writeWeights } from "../../lib";
+import { EvaClip } from "eva-clip";
+import { type ConfigStatement, type LayoutName, writeWeights } from "eva-clip/weights";
 import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import { tinyTokenizer } from "../support/tiny_clip";
 import { type TinyName, tinyConfigs } from "../support/tiny_models";

@@ -1,7 +1,9 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ClipTokenizer, EvaClip, type LoadOptions, writeWeights } from "../../lib";
+import { EvaClip, type LoadOptions } from "eva-clip";
+import { ClipTokenizer } from "eva-clip/data";
+import { writeWeights } from "eva-clip/weights";
 import { clipVocabulary } from "../../lib/text/clip_vocabulary";
 import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import { relativeError } from "../support/numbers";

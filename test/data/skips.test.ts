@@ -2,7 +2,8 @@ import type { Dataset, SampleContent } from "../../lib/data/dataset";
 import { indexedDataset } from "../../lib/data/sources/indexed_dataset";
 import { createLoader } from "../../lib/data/loader/loader";
 import type { LoaderOptions } from "../../lib/data/loader/loader_options";
-import { EvaClipError, SampleError } from "../../lib/index";
+import { EvaClipError } from "eva-clip";
+import { SampleError } from "eva-clip/data";
 import { collect, numberedDataset, numberedPixels } from "./sample_files";
 
 const options: LoaderOptions = { batchSize: 2, imageSize: 8, epochs: 1, shuffle: false };

@@ -2,7 +2,8 @@
 // program runs three times on CUDA: kernel by kernel, while it is captured, and replayed; the bits must not change.
 //   node device_agreement.js [--precision f32,bf16] [--draws N] FILE…
 import { parseArgs } from "node:util";
-import { compile, Device, grad, type HostTensor } from "../../lib";
+import { Device } from "eva-clip";
+import { compile, grad, type HostTensor } from "eva-clip/graph";
 import { CounterRandom } from "../../lib/random";
 import { type Fixture, readFixture } from "./fixture";
 import { relativeError } from "./relative_error";

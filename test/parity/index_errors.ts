@@ -1,7 +1,8 @@
 // Gives a model of test/fixtures indices out of range, on the CPU and on CUDA with its program captured and replayed: both
 // reject with the same code, op and input, and the next run has the bits of the first.
 //   node index_errors.js FILE
-import { compile, Device, EvaClipError, type HostTensor } from "../../lib";
+import { Device, EvaClipError } from "eva-clip";
+import { compile, type HostTensor } from "eva-clip/graph";
 import { type Fixture, readFixture } from "./fixture";
 import { inputsOf, loadModel, trainingPass } from "./run_fixture";
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Device } from "../../lib";
+import { Device } from "eva-clip";
 import { readFixture } from "./fixture";
 import { failures } from "./parity";
 import { runFixture } from "./run_fixture";

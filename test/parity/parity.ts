@@ -1,7 +1,7 @@
 // Compares models in the format of test/fixtures with the published code's outputs:
 // npm run parity -- [--device cpu|cuda] FILE…
 import { parseArgs } from "node:util";
-import { Device } from "../../lib";
+import { Device } from "eva-clip";
 import { readFixture } from "./fixture";
 import type { Worst } from "./relative_error";
 import { type Parity, runFixture } from "./run_fixture";

@@ -1,21 +1,7 @@
-import {
-  ClipModel,
-  clipLoss,
-  compile,
-  type Device,
-  type GroupSettings,
-  grad,
-  type HostTensor,
-  Lamb,
-  ops,
-  type Parameter,
-  packPadded,
-  parameterRules,
-  parseClipConfig,
-  spec,
-  type Tensor,
-  warmupCosine,
-} from "../../lib";
+import { type Device, parseClipConfig } from "eva-clip";
+import { packPadded } from "eva-clip/data";
+import { compile, grad, type HostTensor, ops, type Parameter, spec, type Tensor } from "eva-clip/graph";
+import { ClipModel, clipLoss, type GroupSettings, Lamb, parameterRules, warmupCosine } from "eva-clip/train";
 import { type Fixture, type FixtureOptimizer, tensorOf, tensorsBelow } from "./fixture";
 import { relativeError, type Worst, worst } from "./relative_error";
 

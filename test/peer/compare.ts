@@ -1,6 +1,6 @@
 // Loads the models written by make_models.py and compares their features with those of the libraries:
-// ts-node -T test/peer/compare.ts FOLDER
-import { Device } from "../../lib";
+// node -C eva-clip-source -r ts-node/register/transpile-only test/peer/compare.ts FOLDER
+import { Device } from "eva-clip";
 import {
   errorsOf,
   featuresOf,
@@ -38,7 +38,9 @@ async function compare(device: Device, peer: PeerCase): Promise<Result> {
 
 async function main([folder]: readonly string[]): Promise<number> {
   if (folder === undefined) {
-    process.stderr.write("usage: ts-node -T test/peer/compare.ts FOLDER\n");
+    process.stderr.write(
+      "usage: node -C eva-clip-source -r ts-node/register/transpile-only test/peer/compare.ts FOLDER\n",
+    );
     return 2;
   }
   await using device = await Device.open("cpu");

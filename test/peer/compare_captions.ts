@@ -1,5 +1,5 @@
 // Compares the repaired text and the ids of captions with those written by make_captions.py:
-// ts-node -T test/peer/compare_captions.ts FILE
+// node -C eva-clip-source -r ts-node/register/transpile-only test/peer/compare_captions.ts FILE
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { fixText } from "../../lib/text/fix_text/fix_text";

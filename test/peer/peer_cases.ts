@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type ClipConfigInput, type Device, EvaClip, loadPretrained } from "../../lib";
+import { type ClipConfigInput, type Device, EvaClip } from "eva-clip";
+import { loadPretrained } from "eva-clip/weights";
 import { openSafetensors } from "../../lib/io/safetensors";
 import { relativeError } from "../parity/relative_error";
 

@@ -1,8 +1,9 @@
 // Writes every family of make_models.py in all layouts that support it, with the features of the written weights, for
-// check_written.py: ts-node -T test/peer/write_models.ts FOLDER_MADE FOLDER
+// check_written.py: node -C eva-clip-source -r ts-node/register/transpile-only test/peer/write_models.ts FOLDER_MADE FOLDER
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { Device, EvaClip, type LayoutName, type WeightType, writeWeights } from "../../lib";
+import { Device, EvaClip } from "eva-clip";
+import { type LayoutName, type WeightDType, writeWeights } from "eva-clip/weights";
 import { writeSafetensors } from "../../lib/io/safetensors";
 import {
   errorsOf,
@@ -25,7 +26,7 @@ interface WrittenCase {
 }
 
 /** Every layout that supports the model, in every type. */
-function formsOf({ config }: EvaClip): readonly (readonly [LayoutName, WeightType])[] {
+function formsOf({ config }: EvaClip): readonly (readonly [LayoutName, WeightDType])[] {
   const isEva = config.vision_cfg.eva_model_name !== undefined;
   return isEva
     ? [
@@ -77,7 +78,9 @@ async function writeForms(clip: EvaClip, device: Device, family: string, inputs:
 
 async function main([made, folder]: readonly string[]): Promise<number> {
   if (made === undefined || folder === undefined) {
-    process.stderr.write("usage: ts-node -T test/peer/write_models.ts FOLDER_MADE FOLDER\n");
+    process.stderr.write(
+      "usage: node -C eva-clip-source -r ts-node/register/transpile-only test/peer/write_models.ts FOLDER_MADE FOLDER\n",
+    );
     return 2;
   }
   await mkdir(folder, { recursive: true });

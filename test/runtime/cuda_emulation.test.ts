@@ -12,6 +12,8 @@ function runEmulated(program: string, ...args: string[]) {
     "-n",
     "15",
     process.execPath,
+    "-C",
+    "eva-clip-source",
     "-r",
     "ts-node/register/transpile-only",
     join(root, "test", "parity", program),

@@ -1,15 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  AdamW,
-  allocateModel,
-  ClipModel,
-  Device,
-  initializeModel,
-  modelConfig,
-  parameterRules,
-} from "../../lib";
+import { Device, modelConfig } from "eva-clip";
+import { AdamW, allocateModel, ClipModel, initializeModel, parameterRules } from "eva-clip/train";
 
 const LIMIT = 1500 * 2 ** 20;
 
@@ -45,7 +38,7 @@ afterAll(() => {
     const script = join(root, "test", "support", "create_in_cgroup.ts");
     const { stdout, signal } = spawnSync(
       process.execPath,
-      ["-r", "ts-node/register/transpile-only", script, folder],
+      ["-C", "eva-clip-source", "-r", "ts-node/register/transpile-only", script, folder],
       { cwd: root, encoding: "utf8" },
     );
     expect(signal).toBeNull();

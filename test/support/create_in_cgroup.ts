@@ -1,7 +1,7 @@
 // Joins the memory cgroups whose folders are given, then creates a model that exceeds their limits.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { EvaClip } from "../../lib";
+import { EvaClip } from "eva-clip";
 
 async function main(): Promise<void> {
   for (const folder of process.argv.slice(2))

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ClipConfigInput, Device, EvaClip, type LoadOptions, parseClipConfig } from "../../lib";
+import { type ClipConfigInput, Device, EvaClip, type LoadOptions, parseClipConfig } from "eva-clip";
 import { writeSafetensors } from "../../lib/io/safetensors";
 import { type Fixture, readFixture, tensorOf, tensorsBelow } from "../parity/fixture";
 import { relativeError } from "../parity/relative_error";

@@ -1,4 +1,4 @@
-import { CounterRandom } from "../../../lib/random";
+import { CounterRandom } from "eva-clip/data";
 import { type DataSet, DRAWING_BYTES, DRAWING_SIZE } from "../data_set";
 import { sample } from "../random";
 import { topIndices } from "../similarity";

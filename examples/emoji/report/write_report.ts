@@ -1,8 +1,6 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { writeJson } from "../../../lib/io/json_file";
-import { replaceFile } from "../../../lib/io/replace_file";
 import type { DemoResult } from "../result";
+import { replaceFile } from "../write_file";
 import { exampleFigure } from "./figure";
 import { reportPage } from "./page";
 import { drawDetail, drawExamples, type Scored } from "./pictures";
@@ -38,13 +36,12 @@ export async function writeReport(
     items,
     detail: await drawDetail(scored, result.seed, SHOWN.matrixPerGroup),
   });
-  await mkdir(folder, { recursive: true });
-  await writeJson(join(folder, "result.json"), result);
-  await replaceFile(join(folder, "report.html"), (file) => file.writeFile(page));
+  await replaceFile(join(folder, "result.json"), `${JSON.stringify(result, undefined, 2)}\n`);
+  await replaceFile(join(folder, "report.html"), page);
   const shown = [
     ...examples.slice(0, FIGURE.seen),
     ...examples.slice(SHOWN.seen, SHOWN.seen + FIGURE.unseen),
   ];
-  await replaceFile(join(folder, "examples.svg"), (file) => file.writeFile(exampleFigure(shown)));
+  await replaceFile(join(folder, "examples.svg"), exampleFigure(shown));
   return examples;
 }

@@ -1,0 +1,22 @@
+// eva-clip/weights: files of weights. Open them, find out what model they are of, load and write them.
+export type { ConfigFields } from "./weights/config/config_fields";
+export { type InferredConfig, inferConfig } from "./weights/config/infer_config";
+export { type ConfigSource, type ConfigStatement, resolveConfig } from "./weights/config/resolve_config";
+export { layoutNames } from "./weights/layouts/all_layouts";
+export { detectLayout } from "./weights/layouts/detect_layout";
+export type { LayoutName, StoredLayout } from "./weights/layouts/layout";
+export type { LoadWeightsOptions } from "./weights/load_plan";
+export type { LoadReport, Origin, ParameterOrigin } from "./weights/load_report";
+export { loadWeights } from "./weights/load_weights";
+export { openWeights } from "./weights/open_weights";
+export {
+  type Initialization,
+  type InitializationSource,
+  loadPretrained,
+  type ParameterStart,
+  type Pretrained,
+  type PretrainedWeights,
+} from "./weights/pretrained";
+export { TOWER_SKIP_LIST } from "./weights/tower_skip_list";
+export type { WeightDType } from "./weights/weight_dtype";
+export { type WriteWeightsOptions, writeWeights } from "./weights/write_weights";
