@@ -19,7 +19,7 @@ describe("drawAugmentation", () => {
     expect(views.color).toEqual(plain.color);
   });
 
-  it("never mirrors: the determinant stays positive and the rotation small", () => {
+  it("never mirrors: the determinant is positive and the rotation small", () => {
     const { transform } = drawn(1, 0);
     for (let b = 0; b < COUNT; b++) {
       const [a, c, , d, e] = transform.subarray(b * 6, b * 6 + 6) as unknown as [
@@ -49,7 +49,7 @@ describe("drawAugmentation", () => {
     expect(random.length / COUNT).toBeCloseTo(0.1, 1);
   });
 
-  it("makes gray images whose channels are the same mix of red, green and blue", () => {
+  it("gives gray images whose channels are the same mix of red, green and blue", () => {
     const { color } = drawn(1, 0);
     const isGray = (b: number) => color[b * 12 + 1] !== 0;
     const gray = Array.from({ length: COUNT }, (_, b) => b).filter(isGray);
