@@ -5,7 +5,7 @@ import { statIfThere } from "../io/model_path";
 import type { WeightsChoice } from "../io/moving_average";
 import { openTensors } from "../io/open_tensors";
 import type { TensorSource } from "../io/tensor_source";
-import { isModelName } from "../models/known_models";
+import { modelNamed } from "../models/known_models";
 import { findCheckpoint, MODEL_FILE } from "./checkpoint/checkpoint_folder";
 
 const openOptions = options({ ema: flag.optional() }).optional();
@@ -19,9 +19,14 @@ export async function openWeights(path: string, choice: WeightsChoice = {}): Pro
   checkArgument("openWeights: path", path, pathText);
   const own = ownArgument("openWeights: options", choice, openOptions);
   const found = await statIfThere(path);
-  if (found === undefined && isModelName(path)) {
-    const message = `${path} names a published model, and no file has that name: pass the path of its weights`;
-    throw new EvaClipError("ERR_EVACLIP_IO", message, { path });
+  const named = found === undefined ? modelNamed(path) : undefined;
+  if (named) {
+    const advice =
+      named.publishedAs === undefined
+        ? "pass the path of its weights"
+        : `its weights are published as ${named.publishedAs}; download them and pass their path`;
+    const message = `${path} is the name of a published model, not a file: ${advice}`;
+    throw new EvaClipError("ERR_EVACLIP_IO", message, { path, publishedAs: named.publishedAs });
   }
   const checkpoint = found?.isDirectory() ? await findCheckpoint(path) : undefined;
   return openTensors(checkpoint === undefined ? path : join(checkpoint, MODEL_FILE), own);
