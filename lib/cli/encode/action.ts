@@ -31,7 +31,8 @@ export async function encode(words: readonly string[], flags: EncodeFlags): Prom
   if (rows === 0) throw invalidArgument("nothing to encode: give images or --text");
   noteFiles("--text", flags.text);
   await withModel(path, flags, async (model) => {
-    const { embedDim, setting } = model;
+    const { embedDim } = model;
+    const setting = settingOf(model);
     const embeddings = embeddingsOf(model, images, flags);
     if (flags.out !== undefined) {
       await writeEmbeddings(flags.out, { rows, columns: embedDim }, embeddings);
