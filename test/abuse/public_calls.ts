@@ -359,7 +359,10 @@ const NOT_CALLED = new Set([
     "TOWER_SKIP_LIST",
     "ops",
     "CLIP_PREPROCESSING",
+    "SIGLIP_LOGITS",
   ],
+  // train() calls them, with what it has recorded.
+  ...["clipObjective", "siglipObjective", "clampLogitScale"],
   ...["EvaClipError", "Optimizer", "TrainingRun", "Loader", "SampleError"],
 ]);
 
