@@ -130,6 +130,7 @@ function addData(command: Command): void {
       integer(1, LARGEST_TEXT_BUCKET),
     )
     .option("--val-data <path>", "images with captions, for retrieval during training")
+    .option("--val-num-samples <n>", "evaluate on the first samples of --val-data only", positive)
     .option("--val-frequency <n>", "epochs between retrieval evaluations", positive, 1)
     .option("--imagenet-val <folder>", "one folder of images per class, for zero-shot classification")
     .option(

@@ -47,6 +47,8 @@ export interface EvaluationOf {
   readonly data: string | Dataset;
   /** Epochs between evaluations. Default 1. */
   readonly everyEpochs?: number;
+  /** Evaluate on the first samples only. Default: on all. */
+  readonly samples?: number;
 }
 
 export interface RecipeOptions {
@@ -175,7 +177,11 @@ const tower = optionsOf({
     .optional(),
 }).optional();
 const dataArgument = z.union([pathText, datasetArgument], { error: "a path or a data set" });
-const evaluationOf = optionsOf({ data: dataArgument, everyEpochs: positiveInteger.optional() }).optional();
+const evaluationOf = optionsOf({
+  data: dataArgument,
+  everyEpochs: positiveInteger.optional(),
+  samples: positiveInteger.optional(),
+}).optional();
 const anyFields = z.looseObject({}, { error: "an object" });
 
 const recipeOptions = optionsOf({
