@@ -25,8 +25,8 @@ const train = (name: string, ...more: string[]) =>
     ...["--threads", "1", "--json", ...more],
   );
 
-/** Flags that a run may go on with another value of, and the settings that a warning then names. */
-const TOLD: Readonly<Record<string, readonly [value: string | undefined, setting: string]>>[] = [
+/** Flags that may change when a run is resumed, and the settings that a warning then names. */
+const REPORTED: Readonly<Record<string, readonly [value: string | undefined, setting: string]>>[] = [
   {
     "--train-data": ["moved", "trainData"],
     "--dataset-type": ["folder", "datasetType"],
@@ -72,14 +72,14 @@ const TOLD: Readonly<Record<string, readonly [value: string | undefined, setting
   },
   { "--layer-decay": ["0.5", "learningRates.image"] },
 ];
-/** Those that a run does not go on with another value of, here or with other data. */
+/** Flags that may not change, here or with other data. */
 const REFUSED = [
   ...["--opt", "--seed", "--model", "--force-image-size", "--force-context-length", "--force-quick-gelu"],
   ...["--lock-image", "--lock-image-unlocked-groups", "--lock-text", "--lock-text-unlocked-layers"],
   "--train-num-samples",
   "--siglip",
 ];
-/** Those that change no step: what a run starts from, what is measured and kept, how fast it goes. */
+/** Flags that change no step: initial weights, evaluations, files and speed. */
 const FREE = [
   ...[
     "--init",
@@ -115,12 +115,12 @@ function valuesOf(flag: string, value: string): string[] {
   return ["--image-mean", "--image-std"].includes(flag) ? [value, value, value] : [value];
 }
 
-test("a run that goes on tells every flag by which its steps differ", async () => {
+test("a resumed run reports every flag that changes its steps", async () => {
   await cp(path("pairs"), path("moved"), { recursive: true });
   expect(await train("told", "--epochs", "1", "--image-lr", "2e-3", "--text-lr", "1e-3")).toMatchObject({
     code: 0,
   });
-  for (const flags of TOLD) {
+  for (const flags of REPORTED) {
     await cp(path("logs", "told"), path("logs", "told-again"), { recursive: true });
     const given = Object.entries(flags).flatMap(([flag, [value]]) =>
       value === undefined ? [flag] : [flag, ...valuesOf(flag, value)],
@@ -132,10 +132,10 @@ test("a run that goes on tells every flag by which its steps differ", async () =
   }
 });
 
-test("every flag is told, refused or free of consequences", async () => {
+test("every flag is reported, refused or without effect on steps", async () => {
   const { out } = await captureCli("train", "--help");
   const all = [...out.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag]) => flag);
-  const known = [...TOLD.flatMap((flags) => Object.keys(flags)), ...REFUSED, ...FREE, "--lamb-variant"];
+  const known = [...REPORTED.flatMap((flags) => Object.keys(flags)), ...REFUSED, ...FREE, "--lamb-variant"];
   expect(known.sort()).toEqual(all.sort());
 });
 

@@ -65,11 +65,11 @@ const train = (name: string, ...more: string[]) => captureCli(...words(name, ...
 const filesOf = async (...names: string[]) =>
   (await readdir(path("logs", ...names)).catch(() => [])).filter((name) => name !== "latest").sort();
 
-describe("what evaluation is given is looked at before the first step", () => {
+describe("evaluation data are checked before the first step", () => {
   test.each([
-    ["a path that is none", ["--val-data", "nowhere.tar"], "--val-data cannot be"],
+    ["a path that does not exist", ["--val-data", "nowhere.tar"], "--val-data cannot be"],
     ["a folder without captions", ["--val-data", "uncaptioned"], "--val-data cannot be evaluated on"],
-    ["a folder of classes that is none", ["--imagenet-val", "nowhere"], "--imagenet-val cannot be opened"],
+    ["a folder of classes that does not exist", ["--imagenet-val", "nowhere"], "--imagenet-val cannot be opened"],
     ["classes of broken images", ["--imagenet-val", "broken"], "--imagenet-val cannot be evaluated on"],
   ])("%s", async (name, [flag, given], message) => {
     const { code, err } = await train(name, "--epochs", "1", flag!, path(given!));
@@ -116,7 +116,7 @@ test("a refused resume changes no file", async () => {
   }
 });
 
-test("a finished run has nothing to do; other settings are told", async () => {
+test("a finished run has nothing to do; changed settings are reported", async () => {
   expect(await train("finished", "--steps", "2")).toMatchObject({ code: 0 });
   const again = await train("finished", "--steps", "2", "--resume", "latest");
   expect(again).toMatchObject({ code: 0, err: expect.stringContaining("nothing to do") });
