@@ -11,7 +11,6 @@ export const ALIASES: Readonly<Record<string, string>> = {
 export const AMBIGUOUS: Readonly<Record<string, string>> = {
   "--workers":
     "is the number of processes in open_clip; use --decode-concurrency <n>, the number of images decoded at once",
-  "--pretrained-image":
-    "is a switch in open_clip and a path in EVA-CLIP; use --pretrained-image-path <path>",
+  "--pretrained-image": "is a switch in open_clip and a path in EVA-CLIP; use --pretrained-image-path <path>",
   "--pretrained-text": "is not a flag here; use --pretrained-text-path <path>",
 };

@@ -97,7 +97,7 @@ function pretrainedFrom(flags: TrainFlags): Pretrained {
 }
 
 /** The recipe that flags describe, in the run's folder. */
-export async function recipeOptions(flags: TrainFlags, folder: string): Promise<RecipeOptions> {
+export async function recipeFrom(flags: TrainFlags, folder: string): Promise<RecipeOptions> {
   const options: Fields = {
     model: await configFrom(flags.model),
     folder,
