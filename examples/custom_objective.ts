@@ -70,8 +70,8 @@ export async function trainWithTeacher(steps: number): Promise<StepEvent[]> {
   const model = new ClipModel(config, { init: "fan_in" });
   await initializeModel(model, device);
   const projection = new Parameter("distillation.projection", [STUDENT, TEACHER], {
-    kind: "normal",
-    std: 0.1,
+    initial: { kind: "normal", std: 0.1 },
+    role: { decays: true },
   });
   projection.allocate(device);
   await initializeParameters(device, [projection]);

@@ -31,6 +31,11 @@ export async function statementFrom({
   };
 }
 
+/** What a model computes in, and where. */
+export function settingOf({ precision, device }: EvaClip): string {
+  return `${precision} on ${device}`;
+}
+
 /** Runs `use` with the model that a command was given, after saying where it runs; then frees it and its device. */
 export async function withModel(
   path: string,
@@ -42,6 +47,6 @@ export async function withModel(
   const precision = flags.precision ?? defaultPrecision(device.info.kind);
   await using model = await EvaClip.load(path, { device, precision, ...(await statementFrom(flags)) });
   const why = device.fallbackReason === undefined ? "" : ` (cuda: ${device.fallbackReason})`;
-  say(`${path}: ${model.setting}${why}`);
+  say(`${path}: ${settingOf(model)}${why}`);
   await use(model);
 }

@@ -69,7 +69,11 @@ describe("evaluation data are checked before the first step", () => {
   test.each([
     ["a path that does not exist", ["--val-data", "nowhere.tar"], "--val-data cannot be"],
     ["a folder without captions", ["--val-data", "uncaptioned"], "--val-data cannot be evaluated on"],
-    ["a folder of classes that does not exist", ["--imagenet-val", "nowhere"], "--imagenet-val cannot be opened"],
+    [
+      "a folder of classes that does not exist",
+      ["--imagenet-val", "nowhere"],
+      "--imagenet-val cannot be opened",
+    ],
     ["classes of broken images", ["--imagenet-val", "broken"], "--imagenet-val cannot be evaluated on"],
   ])("%s", async (name, [flag, given], message) => {
     const { code, err } = await train(name, "--epochs", "1", flag!, path(given!));

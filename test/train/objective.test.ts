@@ -144,7 +144,7 @@ describe("siglipObjective", () => {
 
 describe("parameters of the objective's own", () => {
   /** Regresses a target from the image's embedding by a projection that the model does not hold. */
-  const projection = () => new Parameter("projection", [16, 4], { kind: "normal", std: 0.1 });
+  const projection = () => new Parameter("projection", [16, 4], { initial: { kind: "normal", std: 0.1 } });
   const objectiveWith =
     (own: Parameter): Objective =>
     (step) => {

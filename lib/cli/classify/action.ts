@@ -1,7 +1,7 @@
 import { invalidArgument } from "../../arguments";
 import type { Classification } from "../../index";
 import { expectLocal, filesAmong, noteFiles } from "../given_images";
-import { modelAndRest, withModel } from "../given_model";
+import { modelAndRest, settingOf, withModel } from "../given_model";
 import { percent, printResult } from "../output";
 import { linesOf, templatesFrom } from "../text_lines";
 import type { ClassifyFlags } from "./flags";
@@ -33,7 +33,7 @@ export async function classify(words: readonly string[], flags: ClassifyFlags): 
     const options = { topK: flags.topK, ...(templates && { templates }) };
     const found = await model.classify(images, labels, options);
     const results = images.map((image, i): ClassifiedImage => ({ image, labels: found[i]! }));
-    printResult({ setting: model.setting, results }, flags.json, () => results.map(describe).join("\n"));
+    printResult({ setting: settingOf(model), results }, flags.json, () => results.map(describe).join("\n"));
   });
 }
 

@@ -1,7 +1,7 @@
 import { invalidArgument } from "../../arguments";
 import type { EvaClip } from "../../index";
 import { expectLocal, noteFiles } from "../given_images";
-import { modelAndRest, withModel } from "../given_model";
+import { modelAndRest, settingOf, withModel } from "../given_model";
 import { printResult, say } from "../output";
 import { type Embedding, writeEmbeddings } from "./embeddings_file";
 import type { EncodeFlags } from "./flags";
@@ -31,7 +31,8 @@ export async function encode(words: readonly string[], flags: EncodeFlags): Prom
   if (rows === 0) throw invalidArgument("nothing to encode: give images or --text");
   noteFiles("--text", flags.text);
   await withModel(path, flags, async (model) => {
-    const { embedDim, setting } = model;
+    const { embedDim } = model;
+    const setting = settingOf(model);
     const embeddings = embeddingsOf(model, images, flags);
     if (flags.out !== undefined) {
       await writeEmbeddings(flags.out, { rows, columns: embedDim }, embeddings);

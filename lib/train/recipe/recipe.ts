@@ -181,7 +181,7 @@ async function prepare(given: RecipeOptions): Promise<Prepared> {
   const free = async () => {
     await held?.encoder.dispose();
     held?.optimizer.dispose();
-    for (const parameter of held?.model.parameters() ?? []) parameter.dispose();
+    held?.model.dispose();
     if (owned) await device.dispose();
   };
   try {

@@ -19,7 +19,7 @@ import { datasetArgument } from "../../data/checked_dataset";
 import type { Dataset } from "../../data/dataset";
 import type { LoaderOptions } from "../../data/loader/loader_options";
 import { openDatasetOptions, type OpenDatasetOptions } from "../../data/sources/open_dataset";
-import { Device, type DeviceKind } from "../../device";
+import { Device, type DeviceChoice } from "../../device";
 import { imageSize } from "../../image/decode";
 import type { Preprocessing } from "../../image/preprocessing";
 import { type Precision, precisionArgument } from "../../models/precision";
@@ -153,7 +153,7 @@ export interface RecipeOptions {
   readonly restartData?: boolean;
 
   /** Default `auto`. A `Device` that is passed open stays open. */
-  readonly device?: DeviceKind | Device;
+  readonly device?: DeviceChoice | Device;
   /** CPU threads of a device that the run opens. Default: all that the process may use. */
   readonly threads?: number;
   /** Ends the run after the current step: a checkpoint is written, then `result` rejects with the signal's reason. */
