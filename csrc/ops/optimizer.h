@@ -4,7 +4,7 @@
 
 namespace eva::ops {
 
-/// norm = sqrt(sum of squares of every gradient), accumulated in double.
+/// norm = the square root of the sum of squares of all gradients, accumulated in double.
 struct global_norm {
   static constexpr auto name = "global_norm";
   struct args {
@@ -23,12 +23,12 @@ enum class lamb_variant : uint8_t { paper, apex, deepspeed };
 template <>
 inline constexpr std::array<std::string_view, 3> enum_names<lamb_variant>{"paper", "apex", "deepspeed"};
 
-/// The checks that LAMB and AdamW share.
+/// Checks shared by LAMB and AdamW.
 template <class Args> void check_update(const char* op, const Args& a) {
   const size_t count = a.parameters.size();
   expect(a.gradients.size() == count && a.first_moments.size() == count && a.second_moments.size() == count,
-         op, "as many gradients and moments as parameters");
-  expect(a.weight_decays.size() == count, op, "one weight decay per parameter");
+         op, "gradients and moments must have one entry per parameter");
+  expect(a.weight_decays.size() == count, op, "weight_decays must have one entry per parameter");
   for (size_t i = 0; i < count; ++i) {
     const shape& dims = a.parameters[i].dims;
     for (auto [field, list] :
@@ -45,15 +45,14 @@ template <class Args> void check_update(const char* op, const Args& a) {
   expect_type(op, "step", a.step, dtype::i32);
 }
 
-/// One step of LAMB (You et al. 2020, algorithm 2), every tensor with its own trust ratio. With g the clipped
-/// gradient, g = gradient · min(1, clip_norm / (norm + 1e-6)) (clip_norm 0: as it is) and t = step ≥ 1:
+/// One step of LAMB (You et al. 2020, algorithm 2) with one trust ratio per tensor. With g the clipped
+/// gradient, g = gradient · min(1, clip_norm / (norm + 1e-6)) (clip_norm 0: not clipped) and t = step ≥ 1:
 ///   m = β1 m + (1 - β1) g,  v = β2 v + (1 - β2) g²,  η = learning_rates[i]
-///   paper, apex:  u = (m / (1 - β1ᵗ)) / (sqrt(v / (1 - β2ᵗ)) + eps) + wd p,  ratio = ‖p‖ / ‖u‖ (1 when
-///   either is 0),
+///   paper, apex:  u = (m / (1 - β1ᵗ)) / (sqrt(v / (1 - β2ᵗ)) + eps) + wd p,  ratio = ‖p‖ / ‖u‖,
 ///                 p -= η ratio u
-///   deepspeed:    u = m / (sqrt(v) + eps) + wd p,  ratio = clamp(‖p‖ / ‖u‖, 0.01, 10) (1 when either is 0),
+///   deepspeed:    u = m / (sqrt(v) + eps) + wd p,  ratio = clamp(‖p‖ / ‖u‖, 0.01, 10),
 ///                 p -= η sqrt(1 - β2ᵗ) / (1 - β1ᵗ) ratio u
-/// The ratio is 1 where adapt[i] is 0. When norm is not finite, nothing changes.
+/// The ratio is 1 if ‖p‖, ‖u‖ or adapt[i] is 0. If norm is not finite, nothing changes.
 struct lamb_update {
   static constexpr auto name = "lamb_update";
   struct args {
@@ -61,7 +60,7 @@ struct lamb_update {
     tensors gradients;                        // f32, the same shapes
     tensors first_moments;                    // f32, the same shapes
     tensors second_moments;                   // f32, the same shapes
-    tensor norm;                              // [] f32, of all gradients
+    tensor norm;                              // [] f32, global norm of the gradients
     tensor learning_rates;                    // [tensors] f32, of this step
     tensor step;                              // [] i32, 1 for the first update
     tensor trust_ratios;                      // [tensors] f32
@@ -89,7 +88,7 @@ struct lamb_update {
   static void infer(args& a) {
     check_update(name, a);
     const int64_t count = int64_t(a.parameters.size());
-    expect(int64_t(a.adapt.size()) == count, name, "one adapt flag a parameter");
+    expect(int64_t(a.adapt.size()) == count, name, "adapt must have one entry per parameter");
     a.trust_ratios = {dtype::f32, {count}};
     a.partials = {dtype::f32, {count, 2}};
   }
@@ -97,7 +96,7 @@ struct lamb_update {
 
 /// One step of AdamW (Loshchilov and Hutter 2019, algorithm 2): with g, m, v and η as in lamb_update,
 ///   p -= η ((m / (1 - β1ᵗ)) / (sqrt(v / (1 - β2ᵗ)) + eps) + wd p)
-/// When norm is not finite, nothing changes.
+/// If norm is not finite, nothing changes.
 struct adamw_update {
   static constexpr auto name = "adamw_update";
   struct args {
@@ -126,7 +125,7 @@ struct adamw_update {
   static void infer(args& a) { check_update(name, a); }
 };
 
-/// Keeps parameters in [minimum, maximum]: the logit scale after each step.
+/// Clamps parameters to [minimum, maximum]: the logit scale after each step.
 struct clamp_update {
   static constexpr auto name = "clamp_update";
   struct args {

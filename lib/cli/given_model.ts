@@ -50,3 +50,8 @@ export async function withModel(
   say(`${path}: ${settingOf(model)}${why}`);
   await use(model);
 }
+
+/** What a model computes in, and on which device. */
+export function settingOf({ precision, device }: EvaClip): string {
+  return `${precision} on ${device}`;
+}

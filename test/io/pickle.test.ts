@@ -18,7 +18,7 @@ const failure = (kind: string, message: RegExp) =>
   });
 
 describe("unpickle reads", () => {
-  /** Of one value, written by Python's pickle.dumps(value, protocol). */
+  /** The same value, written by Python's pickle.dumps(value, protocol). */
   const written: [number, string][] = [
     [
       2,
@@ -65,7 +65,7 @@ describe("unpickle reads", () => {
     expect(read("\x80\x02\x8a\x00.")).toBe(0);
   });
 
-  test("objects of data classes by their name and attributes, without making them", () => {
+  test("objects of data classes by name and attributes, without constructing them", () => {
     const options = read(
       "\x80\x02cargparse\nNamespace\n)\x81}X\x02\0\0\0lrG?\xf0\0\0\0\0\0\0sb.",
     ) as PickleObject;
@@ -174,7 +174,7 @@ describe("unpickle refuses as damaged", () => {
     );
   });
 
-  test("depth without recursion, and cycles without an end to follow", () => {
+  test("nesting without recursion, and cycles", () => {
     const depth = 100_000;
     expect(read(`\x80\x02${"]".repeat(depth)}${"a".repeat(depth - 1)}.`)).toBeInstanceOf(PickleList);
     const cycle = read("\x80\x02]q\0h\0a.") as PickleList;

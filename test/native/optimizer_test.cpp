@@ -8,7 +8,7 @@ namespace {
 using namespace eva;
 using namespace eva::test;
 
-/// Tensors of an update, and the same numbers in double precision, advanced by the formulas.
+/// Tensors of an update, and the reference in double precision.
 struct problem {
   std::vector<buffer> parameters, gradients, first_moments, second_moments;
   std::vector<float> learning_rates, weight_decays, adapt;
@@ -85,7 +85,7 @@ double length(const std::vector<double>& x) {
   return std::sqrt(sum);
 }
 
-/// Enough tensors of odd sizes to be several parts and several groups.
+/// Enough tensors of odd sizes for several parts per tensor and several tensors per part of a thread.
 problem random_problem() {
   std::mt19937 random(9);
   problem q;
@@ -139,7 +139,7 @@ void test_lamb(backend& on, const std::string& where, ops::lamb_variant variant)
     }
     compare(q, what + " step " + std::to_string(t));
   }
-  // A gradient that is not finite changes nothing.
+  // A norm that is not finite changes nothing.
   for (float norm : {NAN, INFINITY}) {
     const problem before = q;
     q.norm.set(0, norm);

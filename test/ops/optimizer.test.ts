@@ -24,7 +24,7 @@ async function parameterOf(shape: number[], data: Float32Array): Promise<Paramet
   return parameter;
 }
 
-// From one value to more than one thread's share of work.
+// From one element to more than one thread's part.
 const SHAPES = [[], [3], [64, 33], [2730, 16], [300, 1000]];
 const sizes = SHAPES.map((shape) => shape.reduce((product, dim) => product * dim, 1));
 const learningRates = Float32Array.of(0.005, 0.01, 0.015, 0.005, 0.01);
@@ -108,7 +108,7 @@ async function threeSteps(lamb: boolean, poison = false) {
   return { starts, gradients, norms, found, moments };
 }
 
-test("the global norm is that of all values", async () => {
+test("the global norm is the norm of all gradients together", async () => {
   const { gradients, norms } = await threeSteps(false);
   const expected = Math.sqrt(gradients[0]!.reduce((sum, values) => sum + dot(values, values), 0));
   expect(Math.abs(norms[0]! / expected - 1)).toBeLessThan(1e-6);

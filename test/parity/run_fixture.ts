@@ -5,7 +5,7 @@ import { ClipModel, clipLoss, type GroupSettings, Lamb, parameterRules, warmupCo
 import { type Fixture, type FixtureOptimizer, tensorOf, tensorsBelow } from "./fixture";
 import { relativeError, type Worst, worst } from "./relative_error";
 
-/** The worst relative L2 error of each group of a fixture's numbers; the last two where it has optimizer steps. */
+/** The largest relative L2 error of each group of a fixture's outputs; the last two if it has optimizer steps. */
 export interface Parity {
   eval: Worst;
   loss: Worst;
@@ -13,15 +13,15 @@ export interface Parity {
   /** The loss of each of three LAMB steps, and every parameter after them. */
   lamb?: Worst;
   /**
-   * The norm of each step's gradients. Small random models amplify what they are given: weights rounded to f32 change
-   * the third norm of eva02_e by 2e-4 in double precision. It is told, not judged.
+   * The gradient norm of each step, reported without a tolerance: small random models amplify errors, and rounding the
+   * weights to f32 changes the third norm of eva02_e by 2e-4 in double precision.
    */
   gradientNorm?: Worst;
 }
 
 const STEPS = 3;
 
-/** The published weights of a fixture on a device, under the keys that the configuration leads to. */
+/** The published weights of a fixture on a device, under the configuration's keys. */
 export async function loadModel(
   device: Device,
   fixture: Fixture,
@@ -42,7 +42,7 @@ export async function loadModel(
   return model;
 }
 
-/** The fixture's batch, as a program takes it. */
+/** The fixture's batch as inputs of a program. */
 export function inputsOf(fixture: Fixture) {
   const images = tensorOf(fixture, "in/images");
   const tokens = tensorOf(fixture, "in/tokens");
@@ -69,7 +69,7 @@ export function trainingPass(model: ClipModel, x: Inputs) {
   return { image, text, loss };
 }
 
-/** Runs `body` on the fixture's batch, and compares what `read` makes of its outputs with the fixture's tensors. */
+/** Runs `body` on the fixture's batch, and compares its outputs, read by `read`, with the fixture's tensors. */
 async function compareOutputs(
   device: Device,
   fixture: Fixture,
@@ -170,7 +170,7 @@ async function compareParameters(
   return errors;
 }
 
-/** Computes everything that a fixture holds, and compares. */
+/** Computes all outputs of a fixture and compares them. */
 export async function runFixture(device: Device, fixture: Fixture): Promise<Parity> {
   const model = await loadModel(device, fixture);
   try {

@@ -41,7 +41,7 @@ const PATHS: Record<string, () => Promise<string>> = {
 };
 
 test.each(Object.keys(PATHS))(
-  "%s in the place of the CUDA backend is an error of ours, and auto goes on",
+  "%s in place of the CUDA backend is an error with a code, and auto falls back to the CPU",
   async (what) => {
     const path = await PATHS[what]!();
     await withCudaLibrary(path, async () => {
@@ -71,7 +71,7 @@ test.each([
   });
 });
 
-test("a Device of another copy of the package is called that", async () => {
+test("a Device of another copy of the package is named as such", async () => {
   jest.resetModules();
   const other = require("../../lib/device") as typeof import("../../lib/device");
   const { compile } = require("../../lib/compile") as typeof import("../../lib/compile");
@@ -85,7 +85,7 @@ test("a Device of another copy of the package is called that", async () => {
   }
 });
 
-test("OpenMP's threads sleep soon, wherever the addon is loaded first, and child processes know nothing of it", async () => {
+test("OpenMP's threads sleep soon wherever the addon is loaded first, and child processes do not inherit the setting", async () => {
   const { GOMP_SPINCOUNT: _, ...env } = library.env;
   const seen = (how: string) =>
     JSON.parse(

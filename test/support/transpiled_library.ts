@@ -12,7 +12,7 @@ import ts from "typescript";
 
 const root = resolve(__dirname, "../..");
 
-/** lib/ and test/support/ as JavaScript, so that a process of its own starts in a moment. */
+/** lib/ and test/support/ as JavaScript, so that child processes start quickly. */
 export class TranspiledLibrary {
   private readonly folder: string;
 
@@ -41,7 +41,7 @@ export class TranspiledLibrary {
     return join(this.folder, "test", "support", name);
   }
 
-  /** What scripts need to find the addon from where they are. */
+  /** Environment by which the scripts find the addon. */
   get env(): NodeJS.ProcessEnv {
     const addon = join(root, "build", "Release", "eva_clip.node");
     return { ...process.env, EVA_CLIP_NATIVE_PATH: process.env.EVA_CLIP_NATIVE_PATH ?? addon };

@@ -1,4 +1,4 @@
-// The optimizers on CUDA against the CPU backend: tensors of every size, all variants, several steps.
+// The optimizers on CUDA against the CPU backend: tensors of every size, all variants.
 #include "cuda/optimizer/optimizer.h"
 
 #include "backend_pair.h"
@@ -16,9 +16,9 @@ struct state {
       first_moments.emplace_back(dtype::f32, dims, random, 0.3f);
       second_moments.emplace_back(dtype::f32, dims, 0.2f);
     }
-    // One without a norm of its own.
+    // A parameter with norm 0.
     for (int64_t i = 0; i < parameters[1].size(); ++i) parameters[1].set(i, 0);
-    // A small and a large one, whose ratios DeepSpeed limits.
+    // A small and a large one, whose trust ratios DeepSpeed clamps.
     parameters[0].set(0, 1e-3f);
     for (int64_t i = 0; i < parameters[4].size(); ++i) parameters[4].set(i, 100 * parameters[4][i]);
   }
@@ -81,7 +81,7 @@ void norms_and_clamps() {
   agree<ops::clamp_update>(clamp, "clamp_update", {.f32 = 0});
 }
 
-/// A plan that ran before finds tensors that have moved.
+/// A plan follows tensors that move between runs.
 void addresses_change() {
   state s, moved;
   ops::clamp_update::args a;

@@ -7,14 +7,14 @@ export const mutations = [
     kernels: [OPTIMIZER],
     changes: [
       ["one element too many", "return min(tensor.count,", "return min(tensor.count + 1,"],
-      ["no barrier behind the shared rule", "  block_barrier();\n", ""],
+      ["no barrier after the shared rule", "  block_barrier();\n", ""],
     ],
   },
   {
     file: OPTIMIZER,
     changes: [
       [
-        "shared memory for the rule forgotten",
+        "no shared memory for the rule",
         "lamb_shared_bytes = double_scratch_bytes + rule_bytes",
         "lamb_shared_bytes = double_scratch_bytes",
       ],
@@ -28,11 +28,11 @@ export const mutations = [
         "double(p.shared.learning_rates[tile.tensor])",
         "double(p.shared.learning_rates[0])",
       ],
-      ["ratio without limits", "min(max(ratio, 0.01), 10.0)", "ratio"],
+      ["trust ratio not clamped", "min(max(ratio, 0.01), 10.0)", "ratio"],
     ],
   },
   {
     file: "optimizer/tensor_tiles.cu",
-    changes: [["a tensor that moved is not noticed", "now.parameter == before.parameter && ", ""]],
+    changes: [["a moved tensor not noticed", "current.parameter == previous.parameter && ", ""]],
   },
 ];

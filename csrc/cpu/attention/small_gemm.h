@@ -6,8 +6,8 @@
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// A row-major matrix in scratch memory. Rows are padded to whole vectors; what the padding holds is never
-/// used, though products may compute it too.
+/// A row-major matrix in scratch memory. Rows are padded to whole vectors; GEMMs may compute the padding,
+/// too, but it is never used.
 struct matrix {
   float* data;
   int64_t stride;
@@ -21,9 +21,9 @@ struct matrix {
 constexpr int64_t whole_vectors(int64_t count) { return (count + lanes - 1) / lanes * lanes; }
 
 /// c [rows, columns] = a [rows, depth] b [depth, columns]
-void product(matrix c, matrix a, matrix b, int64_t rows, int64_t depth, int64_t columns);
+void small_gemm(matrix c, matrix a, matrix b, int64_t rows, int64_t depth, int64_t columns);
 
 /// c [rows, columns] += aᵀ b with a [depth, rows] and b [depth, columns]
-void add_transposed_product(matrix c, matrix a, matrix b, int64_t rows, int64_t depth, int64_t columns);
+void small_gemm_tn_add(matrix c, matrix a, matrix b, int64_t rows, int64_t depth, int64_t columns);
 
 }  // namespace eva::cpu::EVA_CLIP_ISA

@@ -1,5 +1,5 @@
-// The words of scan.cuh, exact.cuh and atomic.cuh against their definitions, as vocabulary_test does for the
-// others.
+// The device primitives of scan.cuh, exact.cuh and atomic.cuh against their definitions; primitives_test
+// covers the others.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -30,11 +30,11 @@ __global__ void exact_kernel(const float* in, float* out) {  // [32, 2] → [32,
   mine[2] = exact_sum(a, b, mine[3]);
 }
 
-// One thread of all replaces the first word and counts itself; all lower the second.
+// One of all threads replaces the first word and marks itself; all take the minimum of the second.
 __global__ void atomic_kernel(uint64_t* words, int* replaced) {  // [2], [128]
   const int thread = 64 * block_index() + thread_index();
-  replaced[thread] = atomic_replace(words, 7, uint64_t(1) << 40 | uint64_t(thread)) == 7;
-  atomic_lower(words + 1, uint64_t(1) << 40 | uint64_t(thread ^ 77));
+  replaced[thread] = atomic_cas(words, 7, uint64_t(1) << 40 | uint64_t(thread)) == 7;
+  atomic_min(words + 1, uint64_t(1) << 40 | uint64_t(thread ^ 77));
 }
 
 }  // namespace
@@ -62,12 +62,12 @@ int main() {
     failures += mine[0] != std::popcount(ballot) || mine[2] != std::countr_zero(ballot) ||
                 mine[1] != std::popcount(ballot & ((1u << i % 32) - 1));
   }
-  // Products and sums of two singles of such exponents are exact in double.
+  // In f64, products and sums of two floats with such exponents are exact.
   for (size_t i = 0; i < 32; ++i) {
     const double a = double(operands[2 * i]), b = double(operands[2 * i + 1]);
     failures += double(results[4 * i]) + double(results[4 * i + 1]) != a * b ||
                 double(results[4 * i + 2]) + double(results[4 * i + 3]) != a + b;
   }
-  std::printf("%d words differ\n", failures);
+  std::printf("%d values differ\n", failures);
   return failures != 0;
 }

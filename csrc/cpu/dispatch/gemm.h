@@ -7,8 +7,8 @@
 
 namespace eva::cpu {
 
-/// What a matrix_product computes: c = activation(a b + bias) + addend, or c += a b.
-struct product_form {
+/// c = activation(a b + bias) + addend, or c += a b.
+struct gemm_spec {
   matrix_layout a;    // [M, K]
   matrix_layout b;    // [K, N]
   matrix_layout c;    // [M, N], f32 or the type of a and b
@@ -18,14 +18,14 @@ struct product_form {
   bool accumulate = false;  // add to c; excludes bias, activation and addend
 };
 
-/// A matrix product made ready once by oneDNN and run many times, at any addresses. The only user of oneDNN.
-/// Where the library or the processor has no bf16, the product is computed in f32.
-class matrix_product {
+/// A oneDNN matmul primitive, prepared once and run many times at any addresses. The only user of oneDNN.
+/// Computes in f32 if the library or the processor has no bf16.
+class gemm {
  public:
-  explicit matrix_product(const product_form& form);
-  ~matrix_product();
-  matrix_product(matrix_product&&) noexcept;
-  matrix_product& operator=(matrix_product&&) noexcept;
+  explicit gemm(const gemm_spec& spec);
+  ~gemm();
+  gemm(gemm&&) noexcept;
+  gemm& operator=(gemm&&) noexcept;
 
   void run(const void* a, const void* b, void* c, const float* bias = nullptr, const void* addend = nullptr);
 

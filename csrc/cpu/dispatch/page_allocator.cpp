@@ -1,4 +1,4 @@
-#include "cpu/dispatch/promised_memory.h"
+#include "cpu/dispatch/page_allocator.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,19 +14,20 @@
 namespace eva::cpu {
 namespace {
 
-/// Left to the rest of the process and to page tables while tensors are filled.
+/// Headroom for the rest of the process and for page tables.
 constexpr int64_t reserve = int64_t(64) << 20;
-/// Reading the limits takes a fraction of a millisecond: too long for every small tensor.
-constexpr int64_t worth_asking = int64_t(64) << 20;
+/// Bytes allocated between two checks: reading the limits takes a fraction of a millisecond, too long for
+/// every small tensor.
+constexpr int64_t check_interval = int64_t(64) << 20;
 
 struct account {
   std::mutex mutex;
   std::map<std::byte*, int64_t> blocks;  // whole pages
   int64_t held = 0;                      // their sum
-  int64_t unchecked = 0;                 // allocated since the limits were read
+  int64_t unchecked = 0;                 // allocated since the last check
 };
 
-/// Never destroyed: threads may release memory while the process ends.
+/// Never destroyed: threads may release memory while the process exits.
 account& all() {
   static auto* only = new account;
   return *only;
@@ -69,12 +70,12 @@ int64_t untouched(const account& a) {
                             {{"needed", needed}, {"free", left}});
 }
 
-/// Bytes to allocate; exact only when it is fewer than `bytes`, because looking at every page takes long.
+/// Bytes that can be allocated; exact only if fewer than `bytes`, because counting untouched pages is slow.
 int64_t free_for(int64_t bytes, const account& a) {
   const available_memory now = available();
-  const int64_t to_touch = std::max<int64_t>(0, now.to_touch - reserve);
-  const auto free = [&](int64_t promised) {
-    return std::min(now.to_map, std::max<int64_t>(0, to_touch - promised));
+  const int64_t physical = std::max<int64_t>(0, now.physical - reserve);
+  const auto free = [&](int64_t untouched_bytes) {
+    return std::min(now.address_space, std::max<int64_t>(0, physical - untouched_bytes));
   };
   const int64_t least = free(a.held);
   return least >= bytes ? least : free(untouched(a));
@@ -88,7 +89,7 @@ void check(int64_t bytes, account& a) {
 }  // namespace
 
 void expect_free(int64_t bytes) {
-  if (bytes < worth_asking) return;
+  if (bytes < check_interval) return;
   const std::lock_guard lock(all().mutex);
   check(bytes, all());
 }
@@ -98,7 +99,7 @@ void* allocate_pages(int64_t bytes) {
   const int64_t size = whole_pages(bytes);
   const std::lock_guard lock(a.mutex);
   a.unchecked += size;
-  if (a.unchecked >= worth_asking) check(size, a);
+  if (a.unchecked >= check_interval) check(size, a);
   void* memory = mmap(nullptr, size_t(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) fail(size, std::min(size - 1, free_for(size, a)));
   madvise(memory, size_t(size), MADV_HUGEPAGE);

@@ -1,5 +1,5 @@
-// Every word of the vocabulary against its definition. On a GPU this is the proof that the emulator's twins
-// are true.
+// Every device primitive against its definition. Passing both emulated and on a GPU shows that the host
+// implementations match the device's.
 
 #include <cmath>
 #include <cstdio>
@@ -32,7 +32,7 @@ vector<bf16> random_bf16(size_t count, unsigned seed) {
   return x;
 }
 
-// Largest |actual - expected| relative to the root mean square of expected; NaN counts as infinite.
+// The largest |actual - expected|, relative to the root mean square of expected; infinite if there is a NaN.
 double error_of(const vector<float>& actual, const std::vector<double>& expected) {
   double worst = 0, squares = 0;
   for (size_t i = 0; i < actual.size(); ++i) {
@@ -44,7 +44,7 @@ double error_of(const vector<float>& actual, const std::vector<double>& expected
   return worst / std::sqrt(squares / double(actual.size()));
 }
 
-__global__ void thread_words_kernel(int* out) {  // [64, 5]
+__global__ void thread_kernel(int* out) {  // [64, 5]
   int* mine = out + 5 * thread_index();
   mine[0] = shuffle_xor(thread_index(), 5);
   mine[1] = int(warp_ballot(thread_index() % 3 == 0));
@@ -53,8 +53,8 @@ __global__ void thread_words_kernel(int* out) {  // [64, 5]
   mine[4] = shuffle(thread_index(), lane_index() / 2);
 }
 
-// c [16, 8] = a [16, 16] b, by every way of loading: bᵀ [8, 16] as stored, b [16, 8] transposed.
-__global__ void product_kernel(const bf16* a, const bf16* b_rows, const bf16* b_columns, float* c) {
+// c [16, 8] = a [16, 16] b with both ways of loading b: from bᵀ [8, 16], and transposed from b [16, 8].
+__global__ void mma_kernel(const bf16* a, const bf16* b_rows, const bf16* b_columns, float* c) {
   const auto shared_a = shared_at<bf16>(0), shared_rows = shared_at<bf16>(512),
              shared_columns = shared_at<bf16>(768);
   const int lane = lane_index();
@@ -65,12 +65,12 @@ __global__ void product_kernel(const bf16* a, const bf16* b_rows, const bf16* b_
   copy_wait<0>();
   if (lane < 16) shared_columns.as<vector16>().store(lane, load_16(b_columns + 8 * lane));
   block_barrier();
-  const matrices fragment = load_matrices(shared_a, lane % 16 * 16 + lane / 16 * 8);
-  const matrices stored = load_matrices(shared_columns, lane % 8 * 16 + lane / 8 % 2 * 8);
-  const matrices transposed = load_matrices_transposed(shared_rows, lane % 16 * 8);
+  const fragment a_fragment = ldmatrix_x4(shared_a, lane % 16 * 16 + lane / 16 * 8);
+  const fragment stored = ldmatrix_x4(shared_columns, lane % 8 * 16 + lane / 8 % 2 * 8);
+  const fragment transposed = ldmatrix_x4_transposed(shared_rows, lane % 16 * 8);
   float one[4] = {}, two[4] = {};
-  multiply_add(one, fragment, stored.words[0], stored.words[1]);
-  multiply_add(two, fragment, transposed.words[0], transposed.words[1]);
+  mma_m16n8k16(one, a_fragment, stored.words[0], stored.words[1]);
+  mma_m16n8k16(two, a_fragment, transposed.words[0], transposed.words[1]);
   for (int i = 0; i < 4; ++i) {
     const int at = (lane / 4 + 8 * (i / 2)) * 8 + 2 * (lane % 4) + i % 2;
     c[at] = one[i];
@@ -97,7 +97,7 @@ __global__ void philox_kernel(vector16* out) {
 
 int main() {
   vector<int> words(64 * 5);
-  launch(thread_words_kernel, 1, 64, 256, {}, words.data());
+  launch(thread_kernel, 1, 64, 256, {}, words.data());
   synchronize({});
   int wrong = 0;
   for (int i = 0; i < 64; ++i) {
@@ -112,13 +112,13 @@ int main() {
   for (int k = 0; k < 16; ++k)
     for (int n = 0; n < 8; ++n) b_columns[n * 16 + k] = b[k * 8 + n];
   vector<float> c(256);
-  launch(product_kernel, 1, 32, 1024, {}, a.data(), b.data(), b_columns.data(), c.data());
+  launch(mma_kernel, 1, 32, 1024, {}, a.data(), b.data(), b_columns.data(), c.data());
   synchronize({});
   std::vector<double> expected(256);
   for (int i = 0; i < 256; ++i)
     for (int k = 0; k < 16; ++k)
       expected[i] += to_float(a[i % 128 / 8 * 16 + k]) * to_float(b[k * 8 + i % 8]);
-  check("product", error_of(c, expected), 1e-5);
+  check("mma", error_of(c, expected), 1e-5);
 
   vector<float> values(64 * 4);
   launch(arithmetic_kernel, 1, 64, 0, {}, values.data());

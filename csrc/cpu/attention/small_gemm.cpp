@@ -1,4 +1,4 @@
-#include "cpu/attention/product.h"
+#include "cpu/attention/small_gemm.h"
 
 #include <array>
 #include <cstring>
@@ -7,12 +7,12 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
-/// Half a register: the columns of a last panel are rarely a multiple of `lanes` (an image is P² patches and
+/// Half a register, because the last panel is rarely a multiple of `lanes` wide (an image has P² patches and
 /// a class token).
 using half_vec [[gnu::vector_size(lanes * 2)]] = float;
 struct no_vec {};
 
-// One row of a panel is a First and a Second side by side, Second being absent in a narrow one.
+// One row of a panel is a First followed by a Second, which is no_vec in narrow panels.
 template <class V> V read(const float* p) {
   V x;
   if constexpr (!std::is_same_v<V, no_vec>) std::memcpy(&x, p, sizeof x);
@@ -21,18 +21,18 @@ template <class V> V read(const float* p) {
 template <class V> void write(float* p, const V& x) {
   if constexpr (!std::is_same_v<V, no_vec>) std::memcpy(p, &x, sizeof x);
 }
-template <class V> void add_product(V& sum, float a, const V& b) {
+template <class V> void multiply_add(V& sum, float a, const V& b) {
   if constexpr (!std::is_same_v<V, no_vec>) sum += a * b;
 }
 template <class First> constexpr int first_width = sizeof(First) / sizeof(float);
 
-/// A register tile is as high as the register file allows: two vectors of sums a row, one row of b and one
+/// Height of the register tile, limited by the register file: two accumulators per row, one row of b and one
 /// element of a.
 constexpr int tile_rows = lanes == 16 ? 14 : 6;
 
-/// c = a b, or c += aᵀ b when `Transposed`, for Rows rows of one panel of c.
+/// Micro-kernel: c = a b, or c += aᵀ b if `Transposed`, for Rows rows of one panel of c.
 template <int Rows, bool Transposed, class First, class Second>
-void multiply_tile(matrix c, matrix a, matrix b, int64_t depth) {
+void micro_kernel(matrix c, matrix a, matrix b, int64_t depth) {
   First first[Rows]{};
   Second second[Rows]{};
   if constexpr (Transposed)
@@ -45,8 +45,8 @@ void multiply_tile(matrix c, matrix a, matrix b, int64_t depth) {
     const Second b_second = read<Second>(b.row(k) + first_width<First>);
     for (int i = 0; i < Rows; ++i) {
       const float element = Transposed ? a.row(k)[i] : a.row(i)[k];
-      add_product(first[i], element, b_first);
-      add_product(second[i], element, b_second);
+      multiply_add(first[i], element, b_first);
+      multiply_add(second[i], element, b_second);
     }
   }
   for (int i = 0; i < Rows; ++i) {
@@ -55,45 +55,46 @@ void multiply_tile(matrix c, matrix a, matrix b, int64_t depth) {
   }
 }
 
-using tile_function = void (*)(matrix c, matrix a, matrix b, int64_t depth);
+using micro_kernel_function = void (*)(matrix c, matrix a, matrix b, int64_t depth);
 
-/// The tiles of every height 1 … tile_rows.
+/// Micro-kernels for every height 1 … tile_rows.
 template <bool Transposed, class First, class Second>
-constexpr auto tiles_of = []<int... I>(std::integer_sequence<int, I...>) {
-  return std::array<tile_function, tile_rows>{multiply_tile<I + 1, Transposed, First, Second>...};
+constexpr auto micro_kernels_of = []<int... I>(std::integer_sequence<int, I...>) {
+  return std::array<micro_kernel_function, tile_rows>{micro_kernel<I + 1, Transposed, First, Second>...};
 }
 (std::make_integer_sequence<int, tile_rows>{});
 
-/// The tiles of the narrowest panel that holds `columns`, if one does, and of the widest otherwise.
-template <bool Transposed> const auto& tiles_for(int64_t columns) {
-  if (columns <= lanes / 2) return tiles_of<Transposed, half_vec, no_vec>;
-  if (columns <= lanes) return tiles_of<Transposed, vec, no_vec>;
-  if (columns <= lanes + lanes / 2) return tiles_of<Transposed, vec, half_vec>;
-  return tiles_of<Transposed, vec, vec>;
+/// Micro-kernels of the narrowest panel that holds `columns`, or of the widest if none does.
+template <bool Transposed> const auto& micro_kernels_for(int64_t columns) {
+  if (columns <= lanes / 2) return micro_kernels_of<Transposed, half_vec, no_vec>;
+  if (columns <= lanes) return micro_kernels_of<Transposed, vec, no_vec>;
+  if (columns <= lanes + lanes / 2) return micro_kernels_of<Transposed, vec, half_vec>;
+  return micro_kernels_of<Transposed, vec, vec>;
 }
 
 template <bool Transposed>
 void multiply(matrix c, matrix a, matrix b, int64_t rows, int64_t depth, int64_t columns) {
   const int64_t bands = (rows + tile_rows - 1) / tile_rows;
   for (int64_t column = 0; column < columns; column += 2 * lanes) {
-    const auto& tiles = tiles_for<Transposed>(columns - column);
-    // Bands of nearly equal height, because a low one has too few sums to hide the latency of its additions.
+    const auto& kernels = micro_kernels_for<Transposed>(columns - column);
+    // Bands of nearly equal height, because a short one has too few accumulators to hide the latency of its
+    // FMAs.
     for (int64_t band = 0; band < bands; ++band) {
       const int64_t begin = rows * band / bands, end = rows * (band + 1) / bands;
       const matrix a_band = Transposed ? a.from_column(begin) : a.from_row(begin);
-      tiles[size_t(end - begin - 1)](c.from_row(begin).from_column(column), a_band, b.from_column(column),
-                                     depth);
+      kernels[size_t(end - begin - 1)](c.from_row(begin).from_column(column), a_band, b.from_column(column),
+                                       depth);
     }
   }
 }
 
 }  // namespace
 
-void product(matrix c, matrix a, matrix b, int64_t rows, int64_t depth, int64_t columns) {
+void small_gemm(matrix c, matrix a, matrix b, int64_t rows, int64_t depth, int64_t columns) {
   multiply<false>(c, a, b, rows, depth, columns);
 }
 
-void add_transposed_product(matrix c, matrix a, matrix b, int64_t rows, int64_t depth, int64_t columns) {
+void small_gemm_tn_add(matrix c, matrix a, matrix b, int64_t rows, int64_t depth, int64_t columns) {
   multiply<true>(c, a, b, rows, depth, columns);
 }
 
