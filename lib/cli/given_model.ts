@@ -31,11 +31,6 @@ export async function statementFrom({
   };
 }
 
-/** What a model computes in, and where. */
-export function settingOf({ precision, device }: EvaClip): string {
-  return `${precision} on ${device}`;
-}
-
 /** Runs `use` with the model that a command was given, after saying where it runs; then frees it and its device. */
 export async function withModel(
   path: string,

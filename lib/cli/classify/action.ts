@@ -1,11 +1,7 @@
 import { invalidArgument } from "../../arguments";
 import type { Classification } from "../../index";
 import { expectLocal, filesAmong, noteFiles } from "../given_images";
-<<<<<<< HEAD
 import { modelAndRest, settingOf, withModel } from "../given_model";
-=======
-import { modelAndRest, withModel, settingOf } from "../given_model";
->>>>>>> main
 import { percent, printResult } from "../output";
 import { linesOf, templatesFrom } from "../text_lines";
 import type { ClassifyFlags } from "./flags";
