@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => library.remove());
 
-/** Runs a script of test/support in a process of its own, which may crash or hang. */
+/** Runs a script of test/support in a separate process, which may crash or hang. */
 function runScript(name: string, ...args: (string | number)[]): Promise<Ended> {
   const child = spawn(process.execPath, [library.script(`${name}.js`), ...args.map(String)], {
     cwd: join(__dirname, "..", ".."),

@@ -7,7 +7,7 @@ const emulation = join(root, "build", "Release", "libeva_clip_cuda_emulation.so"
 /** Runs a program of test/parity with the emulated GPU, whose library wants AddressSanitizer to be there first. */
 function runEmulated(program: string, ...args: string[]) {
   const asan = execFileSync("c++", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
-  // Tests that measure time run beside this one, so it stands back.
+  // Lower priority, because tests that measure time run at the same time.
   const words = [
     "-n",
     "15",
