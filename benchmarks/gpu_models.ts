@@ -64,12 +64,13 @@ async function training(device: Device, name: string, model: ClipModel, batch: n
   const rules = parameterRules(model.parameters(), { image: group, text: group, other: group });
   const optimizer = new Lamb(rules, { clipNorm: 1 });
   await optimizer.allocate(device);
-  const step = new TrainingStep(device, model, optimizer);
+  const step = new TrainingStep({ device, model, optimizer });
   const text = packText(captions(batch, model.config), 1024);
   const data = { images: pixels(batch, model.image.imageSize), size: batch, ...text };
+  const learningRates = optimizer.learningRatesAt(1);
   let count = 0;
   try {
-    const ms = await time(() => step.run(data, { step: count++, schedule: 1, seed: 0, patchDropout: 0.5 }));
+    const ms = await time(() => step.run(data, { step: count++, learningRates, seed: 0, patchDropout: 0.5 }));
     report({ part: "train", model: name, prec: "bf16", B: batch, ms, samples_per_s: (1e3 * batch) / ms });
   } finally {
     step.dispose();

@@ -191,11 +191,11 @@ function lambCase(model: string, sizes: readonly number[]): Case {
           firstMoments: list("m"),
           secondMoments: list("v"),
           norm: ops.globalNorm(gradients),
-          schedule: constant(1),
+          learningRates: constant(Float32Array.from(same(1e-3)), [sizes.length]),
           step: constant(Int32Array.of(1)),
         },
         {
-          ...{ learningRates: same(1e-3), weightDecays: same(0.05), adapt: same(1) },
+          ...{ weightDecays: same(0.05), adapt: same(1) },
           ...{ beta1: 0.9, beta2: 0.98, eps: 1e-6, clipNorm: 1, variant: "apex" },
         },
       );

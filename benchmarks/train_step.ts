@@ -88,12 +88,13 @@ async function prepare(device: Device, chosen: Case, type: "f32" | "bf16", lengt
   const options = { clipNorm: 1 };
   const optimizer = chosen.lamb ? new Lamb(rules, options) : new AdamW(rules, options);
   await optimizer.allocate(device);
-  const training = new TrainingStep(device, model, optimizer);
+  const training = new TrainingStep({ device, model, optimizer });
   const batch = syntheticBatch(chosen, model, lengths);
+  const learningRates = optimizer.learningRatesAt(1);
   let count = 0;
   const step = async () => {
     const start = performance.now();
-    await training.run(batch, { step: count++, schedule: 1, seed: 0, patchDropout: 0.5 });
+    await training.run(batch, { step: count++, learningRates, seed: 0, patchDropout: 0.5 });
     return (performance.now() - start) / 1e3;
   };
   for (let i = 0; i < 2; i++) await step();

@@ -10,7 +10,7 @@ export {
   spec,
   type TensorSpec,
 } from "./compile";
-export { Device, type DeviceKind, type DeviceOptions } from "./device";
+export { Device, type DeviceChoice, type DeviceOptions } from "./device";
 export { grad } from "./grad";
 export { type ArrayOf, HostTensor } from "./host_tensor";
 export type { Attribute, DeviceInfo, DType, KernelTiming, NativeArray, ProgramStats } from "./native";

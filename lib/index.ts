@@ -1,7 +1,7 @@
 // eva-clip: models in use. Load or create one, embed images and captions, classify, evaluate.
 export type { Classification, ClassifyOptions } from "./clip/classification";
 export type { Encoder } from "./clip/encoder";
-export { EvaClip, type MemoryInfo } from "./clip/eva_clip";
+export { EvaClip } from "./clip/eva_clip";
 export type {
   CallOptions,
   CreateOptions,
@@ -9,6 +9,7 @@ export type {
   LoadOptions,
   OpenOptions,
 } from "./clip/eva_clip_options";
+export type { MemoryInfo } from "./clip/memory_info";
 export type { WrapOptions } from "./clip/open_model";
 export {
   fillTemplates,
@@ -17,7 +18,7 @@ export {
   SIMPLE_IMAGENET_TEMPLATES,
 } from "./clip/templates";
 export type { Vectors } from "./clip/vectors";
-export { Device, type DeviceKind, type DeviceOptions } from "./device";
+export { Device, type DeviceChoice, type DeviceOptions } from "./device";
 export { EvaClipError } from "./errors";
 export type { EvaluationOptions } from "./eval/evaluation";
 export { evaluateRetrieval, type RecallScores, type RetrievalResult } from "./eval/retrieval";

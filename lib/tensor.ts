@@ -71,7 +71,7 @@ export interface Step {
 
 /** A computation that is being recorded for a device. */
 export class Graph {
-  readonly native: NativeGraph = new native.Graph();
+  readonly native: NativeGraph = new (native().Graph)();
   readonly steps: Step[] = [];
   readonly #parameters = new Map<Parameter, Tensor>();
 

@@ -53,7 +53,7 @@ describe("what is no tensor", () => {
     expect(refusal((x) => ops.add(x, any("five"))).message).toBe(
       'ops.add: b must be a tensor or a parameter, found "five"',
     );
-    expect(refusal((x) => ops.gelu(any([x, x]))).message).toContain("gelu: x is one tensor, not a list");
+    expect(refusal((x) => ops.gelu(any([x, x]))).message).toContain("gelu: x must be one tensor, not a list");
     expect(refusal((x) => ops.concat([x, any(3)])).message).toBe(
       "ops.concat: xs[1] must be a tensor or a parameter, found 3",
     );
@@ -83,7 +83,7 @@ describe("options and attributes", () => {
     ["a constant beyond f32", () => api.constant(-1e300), "constant: data must be a number that f32"],
     [
       "an initial value beyond f32",
-      () => new Parameter("p", [1], { kind: "constant", value: 1e39 }),
+      () => new Parameter("p", [1], { initial: { kind: "constant", value: 1e39 } }),
       "initial.value must be a number that f32 can hold",
     ],
     ["a list without end for a tensor", () => ops.gelu(any(new Array(2 ** 32 - 1))), "at most 1000000"],
@@ -140,10 +140,14 @@ describe("parameters", () => {
     ["a name", () => new Parameter(any(5), []), "Parameter: name must be a string, found 5"],
     ["a shape", () => new Parameter("p", any(3)), "Parameter: shape must be a list of dimensions, found 3"],
     ["a dimension", () => new Parameter("p", [1.5]), "Parameter: shape[0] must be an integer"],
-    ["an initializer", () => new Parameter("p", [], any({ kind: "ones" })), "Parameter: initial"],
-    ["a value", () => new Parameter("p", [], any({ kind: "constant", value: "1" })), "initial.value"],
-    ["a deviation", () => new Parameter("p", [], { kind: "normal", std: -1 }), "initial.std"],
-    ["a stored shape", () => new Parameter("p", [], undefined, any("")), "storedShape"],
+    ["an initializer", () => new Parameter("p", [], any({ initial: { kind: "ones" } })), "options.initial"],
+    [
+      "a value",
+      () => new Parameter("p", [], any({ initial: { kind: "constant", value: "1" } })),
+      "initial.value",
+    ],
+    ["a deviation", () => new Parameter("p", [], { initial: { kind: "normal", std: -1 } }), "initial.std"],
+    ["a stored shape", () => new Parameter("p", [], any({ storedShape: "" })), "storedShape"],
     ["a device", () => new Parameter("p", []).allocate(any({})), "device must be a Device, found an object"],
     ["a type", () => new Parameter("p", []).allocate(device, any("f16")), "dtype must be one of f32, bf16"],
     ["a host tensor's type", () => new HostTensor(any("f64"), [], any([1])), "HostTensor: dtype"],

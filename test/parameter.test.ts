@@ -6,7 +6,8 @@ import { Device } from "../lib/device";
 import { HostTensor } from "../lib/host_tensor";
 import { MappedFile } from "../lib/io/mapped_file";
 import { rowMajorStrides, type StoredTensor } from "../lib/io/tensor_source";
-import { Parameter, type TensorPiece } from "../lib/parameter";
+import type { TensorPiece } from "../lib/io/tensor_view";
+import { Parameter } from "../lib/parameter";
 
 let device: Device;
 let directory: string;
@@ -79,12 +80,12 @@ describe("load", () => {
     [
       "more than the parameter holds",
       (tensor) => ({ tensor, at: 1 }),
-      /piece of 6 elements from element 1 on/,
+      /piece of 6 elements at element 1 exceeds/,
     ],
-    ["a place before it", (tensor) => ({ tensor, at: -1 }), /pieces\[1\]\.at must be at least 0, found -1/],
-    ["rows that are not there", (tensor) => ({ tensor, rows: [2, 4] }), /weight: cannot take rows 2 to 4/],
+    ["a negative offset", (tensor) => ({ tensor, at: -1 }), /pieces\[1\]\.at must be at least 0, found -1/],
+    ["rows out of range", (tensor) => ({ tensor, rows: [2, 4] }), /weight: cannot take rows 2 to 4/],
     ["rows that run backwards", (tensor) => ({ tensor, rows: [2, 1] }), /cannot take rows 2 to 1/],
-    ["a view beyond the file", (tensor) => ({ tensor: { ...tensor, offset: 4 } }), /not inside its 24 bytes/],
+    ["a view beyond the file", (tensor) => ({ tensor: { ...tensor, offset: 4 } }), /exceeds its 24 bytes/],
     [
       "a transposition of one dimension",
       (tensor) => ({ tensor: { ...tensor, shape: [6], strides: [1] }, transpose: true }),
@@ -110,7 +111,7 @@ describe("load", () => {
     const [whole, cut] = [await stored(sequence(6), [6], "whole"), await stored(sequence(6), [6], "cut")];
     const parameter = await parameterOf([12]);
     await fs.truncate(cut.file.path, 20);
-    const message = expect.stringMatching(/cut has become shorter.*expected at least 24 bytes, found 20/);
+    const message = expect.stringMatching(/cut was truncated.*expected at least 24 bytes, found 20/);
     const loading = parameter.load([{ tensor: whole }, { tensor: cut, at: 6 }]);
     await expect(loading).rejects.toMatchObject({ code: "ERR_EVACLIP_IO", message });
     expect([...(await parameter.read()).data]).toEqual(new Array(12).fill(-1));
@@ -138,7 +139,7 @@ describe("a parameter that is stored with padding", () => {
   }
 
   test("is written, read and loaded without it, and is zero there", async () => {
-    const parameter = new Parameter("weight", [2, 3], undefined, [3, 4]);
+    const parameter = new Parameter("weight", [2, 3], { storedShape: [3, 4] });
     expect(parameter.size).toBe(6);
     parameter.allocate(device);
     await parameter.write(Float32Array.of(1, 2, 3, 4, 5, 6));
@@ -150,7 +151,7 @@ describe("a parameter that is stored with padding", () => {
     await parameter.load([{ tensor, at: 1 }]);
     expect(await storedContent(parameter)).toEqual([1, 7, 8, 0, 9, 10, 6, 0, 0, 0, 0, 0]);
     await expect(parameter.load([{ tensor, at: 3 }])).rejects.toMatchObject({
-      message: expect.stringContaining("does not fit into [2, 3]"),
+      message: expect.stringContaining("exceeds a parameter of shape [2, 3]"),
     });
     const content = new HostTensor("f32", [3, 4], Float32Array.from(await storedContent(parameter)));
     expect([...parameter.withoutPadding(content).data]).toEqual([1, 7, 8, 9, 10, 6]);
@@ -160,7 +161,7 @@ describe("a parameter that is stored with padding", () => {
   test("passes in parts where it is large", async () => {
     const shape = [1500, 1001];
     const values = sequence(1500 * 1001);
-    const parameter = new Parameter("weight", shape, undefined, [1500, 1024]);
+    const parameter = new Parameter("weight", shape, { storedShape: [1500, 1024] });
     parameter.allocate(device);
     await parameter.load([{ tensor: await stored(values, shape) }]);
     const { data } = await parameter.read();
@@ -188,7 +189,7 @@ describe("a parameter that is stored with padding", () => {
       [2, 5, 4],
     ],
   ])("refuses to store %j as %j", (shape, larger) => {
-    const parameter = new Parameter("weight", shape, undefined, larger);
+    const parameter = new Parameter("weight", shape, { storedShape: larger });
     expect(() => parameter.allocate(device)).toThrow(
       expect.objectContaining({
         code: "ERR_EVACLIP_INVALID_ARGUMENT",

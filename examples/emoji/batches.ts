@@ -40,7 +40,7 @@ export function trainingBatch(sampler: Sampler, vocabulary: Vocabulary, step: nu
   const { captions, drawings, augmentation } = sampler.batch(step);
   return {
     size: captions.length,
-    images: imageTensors(drawings, augmentation),
+    tensors: imageTensors(drawings, augmentation),
     ...packTexts(captions, vocabulary),
   };
 }

@@ -76,11 +76,12 @@ async function trainModel(
   try {
     for await (const event of run) {
       if (event.type !== "step") continue;
-      history.loss.push(event.loss);
-      history.accuracy.push(event.imageAccuracy);
+      const { loss, imageAccuracy: accuracy = 0 } = event; // CLIP's objective reports it
+      history.loss.push(loss);
+      history.accuracy.push(accuracy);
       history.learningRate.push(event.learningRate);
       history.scale.push(event.logitScale);
-      progress.update({ step: event.step, loss: event.loss, accuracy: event.imageAccuracy });
+      progress.update({ step: event.step, loss, accuracy });
     }
   } finally {
     progress.finish();

@@ -1,68 +1,64 @@
+import { throwIfAborted } from "../abortable";
 import { anyFunction, checkArgument, ownArgument, pathText } from "../arguments";
 import type { LoadReport } from "../weights/load_report";
 import type { ConfigSource } from "../weights/config/resolve_config";
 import { writeWeights } from "../weights/write_weights";
-import type { HeldImage, ImageInput } from "../image/image_input";
+import type { ImageInput } from "../image/image_input";
 import { clipTokenizer, type Tokenizer } from "../text/tokenizer";
 import type { Device } from "../device";
+import type { DeviceKind } from "../native";
 import { type Encoder, scoresOf } from "./encoder";
-import { zeroShotWeights } from "./zero_shot_weights";
-import { elementCount } from "../shape";
 import type { ClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
 import type { Precision } from "../models/precision";
+import type { Parameter } from "../parameter";
 import {
   callOptions,
   captionList,
   checkWrapped,
+  classifierOptions,
   classifyOptions,
   encodeOptions,
   labelList,
   ownPixels,
   ownTokens,
+  saveOptions,
 } from "./call_arguments";
 import { Calls } from "./calls";
 import type { Preprocessing } from "../image/preprocessing";
-import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabels } from "./classification";
-import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions } from "./eva_clip_options";
+import type { Classification, ClassifierOptions, ClassifyOptions } from "./classification";
+import { Classifier, type ClassifierModel } from "./classifier";
+import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, SaveOptions } from "./eva_clip_options";
+import { type MemoryInfo, memoryInfo } from "./memory_info";
 import { ModelEncoder } from "./model_encoder";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
 import { holdImages } from "./own_inputs";
 import { tokenRows } from "./token_rows";
-import { ownMatrix, ownVectors, splitRows, type Vectors } from "./vectors";
-
-export interface MemoryInfo {
-  /** What the model's parameters hold, padding included. */
-  readonly parameterBytes: number;
-  /** Of the memory that all programs of the device share. */
-  readonly arenaBytes: number;
-  /** Of a GPU's kernels' own memory beside it. */
-  readonly workspaceBytes: number;
-}
+import { ownVectors, splitRows, type Vectors } from "./vectors";
 
 /**
- * A model on a device, ready to embed images and captions. Calls may overlap; the device runs them in order.
+ * A model on a device that embeds images and captions. Calls may overlap; the device runs them in order.
  *
- * - Every method rejects with an `EvaClipError`: `ERR_EVACLIP_INVALID_ARGUMENT` for an argument that cannot be used,
- *   `ERR_EVACLIP_DISPOSED` after `dispose`, `ERR_EVACLIP_NOT_FINITE` where NaN or infinity would be a result.
- * - What a method is given is copied when it is called (buffers of several samples up to 64 MiB; more is refused) and may
- *   be changed, transferred or shared afterwards. Every vector returned has memory of its own.
- * - An embedding differs by a few parts in 10⁷ with the number of samples that are encoded together.
+ * - Every method rejects with an `EvaClipError`: `ERR_EVACLIP_INVALID_ARGUMENT` for an invalid argument,
+ *   `ERR_EVACLIP_DISPOSED` after `dispose`, `ERR_EVACLIP_NOT_FINITE` where a result would be NaN or infinite.
+ * - Arguments are copied when a method is called (buffers of several samples up to 64 MiB; more is refused) and may be
+ *   changed, transferred or shared afterwards. Every returned vector has memory of its own.
+ * - An embedding depends on the number of samples encoded together, by a few parts in 10⁷.
  */
-export class EvaClip implements Encoder, AsyncDisposable {
+export class EvaClip implements AsyncDisposable {
   readonly config: ClipConfig;
   readonly tokenizer: Tokenizer;
-  /** What `load` made of the file. */
+  /** How `load` filled the parameters. */
   readonly loadReport: LoadReport | undefined;
   readonly #encoder: ModelEncoder;
-  readonly #calls = new Calls();
-  readonly #ownsModel: boolean;
-  readonly #ownsDevice: boolean;
+  readonly #calls = new Calls("the model");
+  readonly #classifiers = new Set<Classifier>();
+  readonly #owns: NonNullable<WrapOptions["owns"]>;
   #disposed: Promise<void> | undefined;
 
   /**
-   * Wraps a model whose parameters are on a device already, for example one that is being trained; `dispose` then
-   * leaves both alone. Elsewhere use `create` or `load`.
+   * Wraps a model whose parameters are allocated on a device, for example one that is being trained; by default `dispose`
+   * frees neither. Otherwise use `create` or `load`.
    */
   constructor(
     readonly model: ClipModel,
@@ -73,8 +69,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     this.config = model.config;
     this.tokenizer = options.tokenizer ?? clipTokenizer();
     this.loadReport = options.loadReport;
-    this.#ownsDevice = options.owns === "model and device";
-    this.#ownsModel = options.owns === "model" || this.#ownsDevice;
+    this.#owns = { ...options.owns };
     this.#encoder = new ModelEncoder(processor, model, this.tokenizer);
   }
 
@@ -90,19 +85,18 @@ export class EvaClip implements Encoder, AsyncDisposable {
   }
 
   /**
-   * A model from files: a checkpoint's folder, a folder of checkpoints (the latest is taken), or the weights of another
-   * program, in any known layout, as a file, an index of shards, or a folder that holds one under its usual name.
+   * A model from files: the folder of a checkpoint, a folder of checkpoints (the latest is loaded), or weights of another
+   * program in any known layout: a file, an index of shards, or a folder with one under its usual name.
    * @throws EvaClipError as `create`, and `ERR_EVACLIP_IO`, `ERR_EVACLIP_CHECKPOINT_CORRUPT`,
-   *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming the tensors; `ERR_EVACLIP_INVALID_CONFIG` naming what to state as `config`
-   *   or `quickGelu`
+   *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming the tensors; `ERR_EVACLIP_INVALID_CONFIG` naming the fields to pass as
+   *   `config` or `quickGelu`
    */
   static async load(path: string, options: LoadOptions = {}): Promise<EvaClip> {
     const { model, device, ...rest } = await loadModel(path, options);
     return new EvaClip(model, device, rest);
   }
 
-  /** `cpu` or `cuda`. */
-  get device(): string {
+  get device(): DeviceKind {
     return this.processor.info.kind;
   }
 
@@ -124,7 +118,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     return this.model.image.imageSize;
   }
 
-  /** What images go through, as the model's files state it. */
+  /** How images are prepared, as the model's files state it. */
   get preprocessing(): Preprocessing {
     return this.model.preprocessing;
   }
@@ -133,12 +127,12 @@ export class EvaClip implements Encoder, AsyncDisposable {
     return this.model.text.contextLength;
   }
 
-  get setting(): string {
-    return this.#encoder.setting;
+  get disposed(): boolean {
+    return this.#calls.closed;
   }
 
   /**
-   * The embedding of an image, or of each of several, under the evaluation transform. → [E] or a list of them
+   * The embedding of an image, or a list of embeddings of several, under the evaluation transform. → [E] each
    * @throws EvaClipError `ERR_EVACLIP_DATA` naming an image that cannot be read
    */
   async encodeImage(image: ImageInput, options?: EncodeOptions): Promise<Float32Array>;
@@ -153,9 +147,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     return isList ? splitRows(rows, images.length) : rows;
   }
 
-  /**
-   * The embedding of a caption, or of each of several. Captions longer than the context are cut. → [E] or a list of them
-   */
+  /** The embedding of a caption, or a list of embeddings of several; captions are cut to the context length. → [E] each */
   async encodeText(caption: string, options?: EncodeOptions): Promise<Float32Array>;
   async encodeText(captions: readonly string[], options?: EncodeOptions): Promise<Float32Array[]>;
   async encodeText(
@@ -170,9 +162,9 @@ export class EvaClip implements Encoder, AsyncDisposable {
   }
 
   /**
-   * Embeddings [batch, E] of images that are ready: f32 [batch, 3, S, S], normalised as `preprocess` does, or u8
-   * [batch, S, S, 3] RGB.
-   * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the pixels do not make the batch
+   * Embeddings [batch, E] of prepared images.
+   * @param pixels f32 [batch, 3, S, S], normalized as by `preprocess`, or u8 RGB [batch, S, S, 3]; copied at the call
+   * @throws EvaClipError `ERR_EVACLIP_SHAPE` for another number of pixels
    */
   async encodePixels(
     pixels: Float32Array | Uint8Array,
@@ -185,8 +177,9 @@ export class EvaClip implements Encoder, AsyncDisposable {
   }
 
   /**
-   * Embeddings [batch, E] of captions that are tokenised: [batch, L] row-major, each with its end of text, then zeros.
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for ids out of range or a caption without an end
+   * Embeddings [batch, E] of tokenized captions.
+   * @param tokens [batch, L] row-major, each row with an end of text, then zeros; copied at the call
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for ids out of range or a caption without an end of text
    */
   async encodeTokens(tokens: Int32Array, batch: number, options: EncodeOptions = {}): Promise<Float32Array> {
     const own = ownArgument("encodeTokens: options", options, encodeOptions);
@@ -195,10 +188,10 @@ export class EvaClip implements Encoder, AsyncDisposable {
   }
 
   /**
-   * Products of vectors of E numbers, which are cosines when the vectors have unit length: a number for two vectors,
-   * otherwise for each of `a` its products with every one of `b`.
+   * Dot products of vectors [E], which are cosines for vectors of unit length: a number for two vectors, otherwise one
+   * row per vector of `a` with its products with every vector of `b`.
    * @throws EvaClipError `ERR_EVACLIP_SHAPE` for a vector of another length; `ERR_EVACLIP_NOT_FINITE` when a vector or a
-   *   product holds NaN or infinity
+   *   product is NaN or infinite
    */
   async similarity(a: Float32Array, b: Float32Array, options?: CallOptions): Promise<number>;
   async similarity(a: Vectors, b: Vectors, options?: CallOptions): Promise<Float32Array[]>;
@@ -212,18 +205,26 @@ export class EvaClip implements Encoder, AsyncDisposable {
       : splitRows(products, rows.length / this.embedDim);
   }
 
-  /** a [N, E] times the transpose of b [M, E] → [N, M]; throws as `similarity` does. */
-  async products(a: Float32Array, b: Float32Array): Promise<Float32Array> {
-    const rows = ownMatrix("products: a", a, this.embedDim);
-    const others = ownMatrix("products: b", b, this.embedDim);
-    return this.#calls.run(() => scoresOf(this.#encoder, rows, others));
+  /**
+   * Zero-shot classification with fixed labels: their embeddings are computed here and stay on the device. Use it to
+   * classify images in more than one call.
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` without labels, or for a template without `{}`;
+   *   `ERR_EVACLIP_NOT_FINITE`
+   */
+  async classifier(labels: readonly string[], options: ClassifierOptions = {}): Promise<Classifier> {
+    const names = ownArgument("classifier: labels", labels, labelList);
+    const own = ownArgument("classifier: options", options, classifierOptions);
+    return this.#calls.run(async () => {
+      const made = await Classifier.create(this.#classifierModel, names, own);
+      this.#classifiers.add(made);
+      return made;
+    }, own.signal);
   }
 
   /**
-   * The labels that fit an image best, by prompts made of them; for several images a list of each. Best first, equal
-   * ones in the order of `labels`.
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` without labels, or for a template without `{}`;
-   *   `ERR_EVACLIP_DATA` naming an image that cannot be read
+   * The labels that fit an image best, or for several images a list of each. Best first, equal ones in the order of
+   * `labels`. Embeds the labels in every call; see `classifier`.
+   * @throws EvaClipError as `classifier`, and `ERR_EVACLIP_DATA` naming an image that cannot be read
    */
   async classify(
     image: ImageInput,
@@ -243,42 +244,41 @@ export class EvaClip implements Encoder, AsyncDisposable {
     const names = ownArgument("classify: labels", labels, labelList);
     const own = ownArgument("classify: options", options, classifyOptions);
     const { images, isList } = holdImages("classify: images", input);
-    const { topK = 5, signal, templates = DEFAULT_TEMPLATES } = own;
-    const settings = { templates, ...(signal && { signal }) };
-    const ranked = await this.#calls.run(() => this.#rankedLabels(images, names, settings), signal);
-    const best = ranked.map((of) => of.slice(0, topK));
-    return isList ? best : best[0]!;
+    const ranked = await this.#calls.run(async () => {
+      await using classifier = await Classifier.create(this.#classifierModel, names, own);
+      return await classifier.rank(images, own);
+    }, own.signal);
+    return isList ? ranked : ranked[0]!;
   }
 
   /**
-   * Writes model.safetensors and config.json, which `load` reads.
-   * @throws EvaClipError `ERR_EVACLIP_DISK_FULL`, `ERR_EVACLIP_IO`
+   * Writes weights and configuration into a folder, which `load` reads; by default model.safetensors and config.json.
+   * @returns the path of each file written
+   * @throws EvaClipError as `writeWeights`
    */
-  async save(directory: string): Promise<void> {
+  async save(directory: string, options: SaveOptions = {}): Promise<readonly string[]> {
     checkArgument("save: directory", directory, pathText);
-    await this.#calls.run(() => writeWeights(directory, this.model));
+    const { signal, ...how } = ownArgument("save: options", options, saveOptions);
+    const values = async (parameter: Parameter) => {
+      throwIfAborted(signal);
+      return parameter.read();
+    };
+    return this.#calls.run(() => writeWeights(directory, this.model, { ...how, values }), signal);
   }
 
   async memoryInfo(): Promise<MemoryInfo> {
-    const bytes = { f32: 4, bf16: 2, i32: 4, u8: 1 };
-    const held = this.model
-      .parameters()
-      .map(({ dtype, storedShape }) => bytes[dtype] * elementCount(storedShape));
-    return this.#calls.run(async () => ({
-      parameterBytes: held.reduce((sum, own) => sum + own, 0),
-      ...(await this.processor.memory()),
-    }));
+    return this.#calls.run(() => memoryInfo(this.model, this.processor));
   }
 
-  /** Runs `work` with an encoder of this model as one call: `dispose` waits for all of it. */
+  /** Runs `work` with an encoder of this model as one call, which `dispose` waits for. */
   async asOneCall<T>(work: (encoder: Encoder) => Promise<T>): Promise<T> {
     checkArgument("asOneCall: work", work, anyFunction);
     return this.#calls.run(async () => work(this.#encoder));
   }
 
   /**
-   * Refuses calls from now on, waits for those under way, and frees what `create` or `load` took. Idempotent: every call
-   * returns the same promise.
+   * Refuses further calls, waits for those under way, and frees the classifiers and what `create` or `load` allocated.
+   * Idempotent: every call returns the same promise.
    */
   dispose(): Promise<void> {
     this.#disposed ??= this.#release();
@@ -289,23 +289,21 @@ export class EvaClip implements Encoder, AsyncDisposable {
     await this.dispose();
   }
 
-  async #release(): Promise<void> {
-    await this.#calls.close();
-    this.#encoder.dispose();
-    if (this.#ownsModel) for (const parameter of this.model.parameters()) parameter.dispose();
-    if (this.#ownsDevice) await this.processor.dispose();
+  get #classifierModel(): ClassifierModel {
+    return {
+      model: this.model,
+      device: this.processor,
+      encoder: this.#encoder,
+      calls: this.#calls,
+      forget: (classifier) => this.#classifiers.delete(classifier),
+    };
   }
 
-  /** All labels of each image, best first. */
-  async #rankedLabels(
-    images: readonly HeldImage[],
-    labels: readonly string[],
-    { templates, signal }: CallOptions & Required<Pick<ClassifyOptions, "templates">>,
-  ): Promise<Classification[][]> {
-    const weights = await zeroShotWeights(this.#encoder, labels, templates, signal);
-    const features = await this.#encoder.images(images, signal ? { signal } : {});
-    const scores = await scoresOf(this.#encoder, features, weights);
-    const scale = await this.#encoder.logitScale();
-    return splitRows(scores, images.length).map((row) => rankLabels(row, labels, scale));
+  async #release(): Promise<void> {
+    await this.#calls.close();
+    await Promise.all([...this.#classifiers].map((classifier) => classifier.dispose()));
+    this.#encoder.dispose();
+    if (this.#owns.model) this.model.dispose();
+    if (this.#owns.device) await this.processor.dispose();
   }
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import {
   abortSignal,
+  anyFunction,
   checkArgument,
   flag,
   oneOf,
@@ -13,9 +14,10 @@ import { configSource } from "../weights/config/config_argument";
 import type { LoadReport } from "../weights/load_report";
 import type { ConfigSource } from "../weights/config/resolve_config";
 import type { Tokenizer } from "../text/tokenizer";
-import { Device } from "../device";
+import { type Device, deviceOrChoice } from "../device";
 import type { ClipConfig } from "../models/clip_config";
 import { ClipModel, type ClipModelOptions } from "../models/clip_model";
+import { loggerArgument } from "../logger";
 import { type Precision, precisionArgument } from "../models/precision";
 import { checkTokenizer } from "../models/stated_tokenizer";
 import { initializeModel } from "../weights/initialize";
@@ -29,22 +31,22 @@ const tokenizerLike = z.custom<Tokenizer>(
   { error: "a tokenizer, with encode and vocabularySize" },
 );
 
-/** How an EvaClip holds its model. */
+/** How an `EvaClip` holds its model. */
 export interface WrapOptions {
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
   /** What `dispose` frees. Default nothing. */
-  readonly owns?: "nothing" | "model" | "model and device";
+  readonly owns?: { readonly model?: boolean; readonly device?: boolean };
   readonly loadReport?: LoadReport;
 }
 
-/** A model on a device, and who frees them. */
+/** A model on a device, and which of the two `dispose` frees. */
 export interface OpenedModel extends WrapOptions {
   readonly model: ClipModel;
   readonly device: Device;
 }
 
-/** Makes a model whose parameters `fill` gives memory and values; what was taken is freed when it fails. */
+/** Makes a model whose parameters `fill` allocates and sets; on failure everything is freed. */
 async function open(
   config: ClipConfig,
   where: string,
@@ -57,26 +59,21 @@ async function open(
   const { device, owned } = await openDevice(given);
   try {
     const filled = await fill(model, device, precision);
-    const owns = owned ? "model and device" : "model";
+    const owns = { model: true, device: owned };
     return { model, device, owns, ...filled, ...(tokenizer && { tokenizer }) };
   } catch (error) {
-    for (const parameter of model.parameters()) parameter.dispose();
+    model.dispose();
     if (owned) await device.dispose();
     throw error;
   }
 }
 
-/** Options of opening a model, whose device and tokenizer are objects of others. */
 const openOptions = {
-  device: z
-    .custom<CreateOptions["device"]>(
-      (value) => value instanceof Device || ["auto", "cpu", "cuda"].includes(value as string),
-      { error: "one of auto, cpu, cuda, or a Device" },
-    )
-    .optional(),
+  device: deviceOrChoice.optional(),
   threads: positiveInteger.optional(),
   precision: precisionArgument.optional(),
   tokenizer: tokenizerLike.optional(),
+  logger: loggerArgument.optional(),
   init: oneOf("published", "fan_in").optional(),
 };
 const createOptions = options({ ...openOptions, seed: z.int({ error: "an integer" }).optional() });
@@ -85,6 +82,7 @@ const loadOptions = options({
   config: configSource.optional(),
   quickGelu: flag.optional(),
   ema: flag.optional(),
+  onProgress: anyFunction.optional(),
   signal: abortSignal.optional(),
 });
 
@@ -103,10 +101,10 @@ export async function createModel(config: ConfigSource, options: CreateOptions):
 export async function loadModel(path: string, options: LoadOptions): Promise<OpenedModel> {
   checkArgument("load: path", path, pathText);
   const given = ownArgument("load: options", options, loadOptions);
-  const { signal } = given;
+  const { signal, logger, onProgress } = given;
   signal?.throwIfAborted();
   await using file = await ModelFile.open(path, given);
   return await open(file.config, file.path, given, async (model, device, precision) => ({
-    loadReport: await file.fill(model, device, { precision, signal }),
+    loadReport: await file.fill(model, device, { precision, signal, logger, onProgress }),
   }));
 }

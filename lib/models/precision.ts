@@ -4,3 +4,8 @@ import { oneOf } from "../arguments";
 export type Precision = "f32" | "bf16";
 
 export const precisionArgument = oneOf("f32", "bf16");
+
+/** bf16 on CUDA, where tensor cores compute several times as fast in it as in f32; f32 on the CPU. */
+export function defaultPrecision(device: string): Precision {
+  return device === "cuda" ? "bf16" : "f32";
+}

@@ -12,15 +12,14 @@ export interface UpdateInputs {
   secondMoments: readonly Operand[];
   /** [] f32: the norm of all gradients. When it is not finite, nothing changes. */
   norm: Operand;
-  /** [] f32: the factor of warm-up and decay at this step. */
-  schedule: Operand;
+  /** [parameters] f32: the learning rate of each parameter at this step, with any schedule multiplied in. */
+  learningRates: Operand;
   /** [] i32: 1 for the first update. */
   step: Operand;
 }
 
 /** The settings that LAMB and AdamW share. */
 export interface UpdateSettings {
-  learningRates: readonly number[];
   weightDecays: readonly number[];
   beta1: number;
   beta2: number;
@@ -44,11 +43,10 @@ const updateInputs = options({
   firstMoments: operandList,
   secondMoments: operandList,
   norm: anOperand,
-  schedule: anOperand,
+  learningRates: anOperand,
   step: anOperand,
 });
 const settingsFields = {
-  learningRates: numbers,
   weightDecays: numbers,
   beta1: finiteNumber,
   beta2: finiteNumber,
@@ -63,20 +61,18 @@ const lambSettings = options({
 });
 
 function namedInputs(inputs: UpdateInputs) {
-  const { firstMoments, secondMoments, ...rest } = inputs;
-  return { ...rest, first_moments: firstMoments, second_moments: secondMoments };
+  const { firstMoments, secondMoments, learningRates, ...rest } = inputs;
+  const renamed = {
+    first_moments: firstMoments,
+    second_moments: secondMoments,
+    learning_rates: learningRates,
+  };
+  return { ...rest, ...renamed };
 }
 
 function namedSettings(settings: UpdateSettings) {
-  const { learningRates, weightDecays, beta1, beta2, eps, clipNorm } = settings;
-  return {
-    learning_rates: learningRates,
-    weight_decays: weightDecays,
-    beta1,
-    beta2,
-    eps,
-    clip_norm: clipNorm,
-  };
+  const { weightDecays, beta1, beta2, eps, clipNorm } = settings;
+  return { weight_decays: weightDecays, beta1, beta2, eps, clip_norm: clipNorm };
 }
 
 /** The norm of all gradients together: the root of the sum of their squares. → [] f32 */

@@ -27,11 +27,14 @@ const LAYERS = [
   ["models", "losses", "optim", "data"],
   ["nn", "image", "text"],
   ["ops"],
-  ["compile.ts", "grad.ts", "device.ts", "parameter.ts", "tensor.ts", "host_tensor.ts"],
+  [
+    ...["tensor.ts", "grad.ts", "compile.ts", "parameter.ts", "parameter_role.ts"],
+    ...["device.ts", "list_devices.ts", "host_tensor.ts"],
+  ],
   ["io"],
   ["native.ts"],
   ["native_not_found.ts"],
-  ["abortable.ts", "random.ts", "sample_error.ts", "shape.ts"],
+  ["abortable.ts", "logger.ts", "random.ts", "sample_error.ts", "shape.ts"],
   ["arguments.ts"],
   ["errors.ts", "suggestion.ts"],
 ];

@@ -316,8 +316,13 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     const { model, optimizer } = await tinyTraining(w.device);
     await optimizer.allocate(w.device);
     const state = { version: 1, step: 1, samplesSeen: 8, seed: 1, cursor: null } as const;
-    const path = await eva.writeCheckpoint(join(w.folder, "checkpoints"), { model, optimizer, state });
-    return { target: eva.readCheckpoint, given: [path, { model, optimizer }] };
+    const groups = { model: model.parameters(), optimizer: optimizer.state() };
+    const path = await eva.writeCheckpoint(join(w.folder, "checkpoints"), {
+      config: model.config,
+      groups,
+      state,
+    });
+    return { target: eva.readCheckpoint, given: [path, groups, { ignore: [] }] };
   },
   writeCheckpoint: async (w) => {
     const { model, optimizer } = await tinyTraining(w.device);
@@ -325,7 +330,11 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     const state = { version: 1, step: 1, samplesSeen: 8, seed: 1, cursor: null };
     return {
       target: eva.writeCheckpoint,
-      given: [join(w.folder, "checkpoints"), { model, optimizer, state }, { keepLast: 1 }],
+      given: [
+        join(w.folder, "checkpoints"),
+        { config: model.config, groups: { model: model.parameters(), optimizer: optimizer.state() }, state },
+        { keepLast: 1 },
+      ],
     };
   },
   allocateModel: (w) => ({ target: eva.allocateModel, given: [described(), w.device, { dtype: "f32" }] }),

@@ -59,7 +59,7 @@ describe("a flag in the place of a value", () => {
     const { code, err } = await run(...words);
     expect(code).toBe(2);
     expect(err).toMatch(new RegExp(`option '${flag} <.*' argument missing: ${value} is a flag`));
-    expect(err).toContain(`it is written ${flag}=${value}`);
+    expect(err).toContain(`to use it as the value, write ${flag}=${value}`);
   });
 
   test("so is -- behind a flag", async () => {

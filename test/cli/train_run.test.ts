@@ -142,21 +142,25 @@ const TOLD: Readonly<Record<string, readonly [value: string | undefined, setting
   {
     "--train-data": ["moved", "trainData"],
     "--dataset-type": ["folder", "datasetType"],
-    "--csv-img-key": ["picture", "csvImgKey"],
-    "--csv-caption-key": ["words", "csvCaptionKey"],
-    "--csv-separator": ["tab", "csvSeparator"],
-    "--image-key": ["jpg", "imageKey"],
-    "--text-key": ["words", "textKey"],
-    "--json-text-key": ["words", "jsonTextKey"],
-    "--damaged-shards": ["skip", "damagedShards"],
-    "--shuffle-buffer": ["7", "shuffleBuffer"],
+    "--csv-img-key": ["picture", "manifest.imageKey"],
+    "--csv-caption-key": ["words", "manifest.captionKey"],
+    "--csv-separator": ["tab", "manifest.separator"],
+    "--image-key": ["jpg", "webdataset.imageKey"],
+    "--text-key": ["words", "webdataset.textKey"],
+    "--json-text-key": ["words", "webdataset.jsonTextKey"],
+    "--damaged-shards": ["skip", "webdataset.damagedShards"],
+    "--shuffle-buffer": ["7", "webdataset.shuffleBuffer"],
+    "--image-mean": ["0.5", "preprocessing.mean"],
+    "--image-std": ["0.5", "preprocessing.std"],
+    "--image-interpolation": ["bilinear", "preprocessing.interpolation"],
+    "--image-resize-mode": ["squash", "preprocessing.resize_mode"],
     "--crop-scale": ["0.5,1", "cropScale"],
     "--text-bucket": ["128", "textBucket"],
     "--batch-size": ["5", "batchSize"],
     "--steps": ["12", "steps"],
-    "--visual-lr": ["1e-3", "learningRates.image"],
+    "--image-lr": ["1e-3", "learningRates.image"],
     "--text-lr": ["2e-3", "learningRates.text"],
-    "--visual-wd": ["0.3", "weightDecays.image"],
+    "--image-wd": ["0.3", "weightDecays.image"],
     "--text-wd": ["0.4", "weightDecays.text"],
     "--beta1": ["0.8", "beta1"],
     "--beta2": ["0.9", "beta2"],
@@ -171,39 +175,60 @@ const TOLD: Readonly<Record<string, readonly [value: string | undefined, setting
   },
   {
     "--epochs": ["3", "steps"],
-    "--dataset-resampled": [undefined, "datasetResampled"],
+    "--dataset-resampled": [undefined, "resampled"],
     "--lr": ["1e-4", "learningRates.other"],
     "--wd": ["0.3", "weightDecays.text"],
-    "--visual-ld": ["0.5", "learningRates.image"],
-    "--text-ld": ["0.5", "learningRates.text"],
+    "--image-layer-decay": ["0.5", "learningRates.image"],
+    "--text-layer-decay": ["0.5", "learningRates.text"],
     "--skip-scheduler": [undefined, "schedule"],
   },
-  { "--ld": ["0.5", "learningRates.image"] },
+  { "--layer-decay": ["0.5", "learningRates.image"] },
 ];
 /** Those that a run does not go on with another value of, here or with other data. */
 const REFUSED = [
   ...["--opt", "--seed", "--model", "--force-image-size", "--force-context-length", "--force-quick-gelu"],
   ...["--lock-image", "--lock-image-unlocked-groups", "--lock-text", "--lock-text-unlocked-layers"],
   "--train-num-samples",
+  "--siglip",
 ];
 /** Those that change no step: what a run starts from, what is measured and kept, how fast it goes. */
 const FREE = [
-  ...["--init", "--pretrained", "--pretrained-image", "--pretrained-text", "--pretrained-activation"],
+  ...[
+    "--init",
+    "--pretrained",
+    "--pretrained-image-path",
+    "--pretrained-text-path",
+    "--pretrained-activation",
+  ],
   ...["--pretrained-ema", "--no-pretrained-ema"],
   ...["--skip-list", "--val-data", "--val-frequency", "--imagenet-val", "--zeroshot-frequency"],
   ...["--logs", "--name", "--resume", "--restart-data", "--save-frequency", "--save-steps", "--keep-last"],
-  ...["--workers", "--max-skips", "--device", "--threads", "--log-every-n-steps", "--json", "--help"],
+  ...[
+    "--decode-concurrency",
+    "--max-skips",
+    "--device",
+    "--threads",
+    "--log-every-n-steps",
+    "--json",
+    "--help",
+  ],
 ];
+
+/** `value` as a path, or once per channel, where the flag takes those. */
+function valuesOf(flag: string, value: string): string[] {
+  if (flag === "--train-data") return [path(value)];
+  return ["--image-mean", "--image-std"].includes(flag) ? [value, value, value] : [value];
+}
 
 test("a run that goes on tells every flag by which its steps differ", async () => {
   await cp(path("pairs"), path("moved"), { recursive: true });
-  expect(await train("told", "--epochs", "1", "--visual-lr", "2e-3", "--text-lr", "1e-3")).toMatchObject({
+  expect(await train("told", "--epochs", "1", "--image-lr", "2e-3", "--text-lr", "1e-3")).toMatchObject({
     code: 0,
   });
   for (const flags of TOLD) {
     await cp(path("logs", "told"), path("logs", "told-again"), { recursive: true });
     const given = Object.entries(flags).flatMap(([flag, [value]]) =>
-      value === undefined ? [flag] : [flag, flag === "--train-data" ? path(value) : value],
+      value === undefined ? [flag] : [flag, ...valuesOf(flag, value)],
     );
     const { code, err } = await train("told-again", "--resume", "latest", "--epochs", "1", ...given);
     expect({ code, err }).toMatchObject({ code: 0 });
@@ -252,10 +277,10 @@ test.each([
 });
 
 test.each([
-  ["--restart-data does nothing without --resume", ["--restart-data"]],
-  ["--lamb-variant does nothing without --opt lamb", ["--lamb-variant", "paper"]],
-  ["--epochs-cooldown does nothing without --lr-scheduler const-cooldown", ["--epochs-cooldown", "1"]],
-  ["--epochs-cooldown does nothing", ["--lr-scheduler", "cosine", "--epochs-cooldown", "1"]],
+  ["--restart-data has no effect without --resume", ["--restart-data"]],
+  ["--lamb-variant has no effect without --opt lamb", ["--lamb-variant", "paper"]],
+  ["--epochs-cooldown has no effect without --lr-scheduler const-cooldown", ["--epochs-cooldown", "1"]],
+  ["--epochs-cooldown has no effect", ["--lr-scheduler", "cosine", "--epochs-cooldown", "1"]],
   ["const-cooldown needs --epochs-cooldown", ["--lr-scheduler", "const-cooldown"]],
   ["a warm-up of 9 steps (--warmup), and the whole run has 8", ["--epochs", "2", "--warmup", "9"]],
   [
@@ -268,7 +293,7 @@ test.each([
 });
 
 test.each([
-  ["--workers", "100000", "from 1 to 1024"],
+  ["--decode-concurrency", "100000", "from 1 to 1024"],
   ["--beta1", "1", "less than 1"],
   ["--beta2", "1", "less than 1"],
   ["--lr", "NaN", "must be a number"],
@@ -277,6 +302,31 @@ test.each([
     code: 2,
     err: expect.stringContaining(message),
   });
+});
+
+test("other programs' names of flags are understood, or refused with ours where they mean something else", async () => {
+  const { code, err } = await train("unused", "--visual-lr=-1", "--json");
+  expect(code).toBe(2);
+  expect(err).toContain("--image-lr");
+  for (const [flag, ours] of [
+    ["--workers", "--decode-concurrency <n>"],
+    ["--pretrained-image", "--pretrained-image-path <path>"],
+    ["--pretrained-text", "--pretrained-text-path <path>"],
+  ] as const) {
+    const refused = await train("unused", flag, "4");
+    expect(refused.code).toBe(2);
+    expect(refused.err).toContain(`error: ${flag} `);
+    expect(refused.err).toContain(ours);
+    expect(JSON.parse(refused.out)).toMatchObject({ error: { code: "ERR_EVACLIP_INVALID_ARGUMENT" } });
+  }
+});
+
+test("help says where defaults differ from open_clip's", async () => {
+  const { out } = await captureCli("train", "--help");
+  const help = out.replace(/\s+/g, " ");
+  expect(help).toContain("open_clip's is 0.2");
+  expect(help).toContain("open_clip's is 10000");
+  expect(help).toContain("default: bf16 on CUDA, f32 on the CPU");
 });
 
 test("help says which options are required", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { decodeImage } from "../../lib/image/decode";
 import { preprocess } from "../../lib/image/prepare";
 import { Device } from "../../lib/device";
-import { batchParts } from "../../lib/clip/encoder_programs";
+import { batchParts } from "../../lib/clip/in_parts";
 import { EvaClip } from "../../lib/clip/eva_clip";
 import { START, tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
@@ -108,7 +108,7 @@ test("classification: shares that add up, best first", async () => {
   const found = await model.classify(pictures[0]!, labels, { topK: 4, templates: ["a {}", "the {}"] });
   expect(found.map(({ label }) => label).sort()).toEqual([...labels].sort());
   expect(found.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 6);
-  expect([...found].sort((a, b) => b.score - a.score)).toEqual(found);
+  expect([...found].sort((a, b) => b.similarity - a.similarity)).toEqual(found);
   expect(await model.classify(pictures, labels, { topK: 1 })).toHaveLength(3);
   await expect(model.classify(pictures[0]!, [])).rejects.toMatchObject({
     code: "ERR_EVACLIP_INVALID_ARGUMENT",
@@ -131,6 +131,19 @@ test("save and load give the same embeddings; bf16 gives nearly the same", async
   expect(half.precision).toBe("bf16");
   expectClose(await half.encodeImage(pictures[0]!), expected, 0.05);
   expectClose(await half.encodeText("a cat"), await model.encodeText("a cat"), 0.05);
+});
+
+test("save takes a layout, a dtype and a signal, and gives the paths", async () => {
+  const directory = join(folder, "saved_open_clip");
+  const files = await model.save(directory, { layout: "open_clip", dtype: "bf16" });
+  expect(files[0]).toBe(join(directory, "open_clip_model.safetensors"));
+  await using loaded = await EvaClip.load(directory, { ...options, config: tinyConfig });
+  expectClose(await loaded.encodeImage(pictures[0]!), await model.encodeImage(pictures[0]!), 0.05);
+  const refused = { code: "ERR_EVACLIP_INVALID_ARGUMENT" };
+  await expect(model.save(directory, { layout: "zip" as never })).rejects.toMatchObject(refused);
+  await expect(model.save(directory, { dtype: "f64" as never })).rejects.toMatchObject(refused);
+  const reason = new Error("no longer wanted");
+  await expect(model.save(directory, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
 });
 
 test("the seed chooses the weights", async () => {

@@ -256,7 +256,10 @@ test("a configuration with another vocabulary, tokenizer or cleaning is refused 
 describe("files that are none of a model", () => {
   test("a model's name, nothing, and other values", async () => {
     await expect(EvaClip.load("EVA02-CLIP-B-16")).rejects.toEqual(
-      coded("IO", /is the name of a published model/),
+      coded(
+        "IO",
+        /EVA02-CLIP-B-16 is the name of a published model, not a file: its weights are published as EVA02_CLIP_B_psz16_s8B\.pt of QuanSun\/EVA-CLIP; download them and pass their path/,
+      ),
     );
     await expect(EvaClip.load(join(folder, "none"))).rejects.toEqual(coded("IO", /none: it does not exist/));
     await expect(EvaClip.load(folder)).rejects.toEqual(coded("IO", /has no model/));
@@ -271,7 +274,7 @@ describe("files that are none of a model", () => {
     [{ dtype: "bf16" }, /has no field "dtype"/],
     [{ precison: "bf16" }, /did you mean precision/],
     [{ precision: "f16" }, /precision must be one of f32, bf16/],
-    [{ device: "gpu" }, /device must be one of auto, cpu, cuda, or a Device, found "gpu"/],
+    [{ device: "gpu" }, /device must be one of cpu, cuda, auto, or a Device, found "gpu"/],
     [{ threads: 0 }, /threads must be/],
     [{ init: "bogus" }, /init must be one of published, fan_in/],
     [{ quickGelu: "yes" }, /quickGelu must be true or false/],

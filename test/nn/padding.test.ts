@@ -6,6 +6,7 @@ import { textInitialization } from "../../lib/nn/initialization";
 import { initializeParameters } from "../../lib/nn/initialize_parameters";
 import { Mlp, type MlpShape } from "../../lib/nn/mlp";
 import { storedColumns } from "../../lib/nn/padding";
+import { Scope } from "../../lib/nn/scope";
 import { SwiGlu } from "../../lib/nn/swiglu";
 import { cast, type FloatDType, multiply } from "../../lib/ops/elementwise";
 import { sum } from "../../lib/ops/reduce";
@@ -30,10 +31,11 @@ test("rows of bf16 are whole multiples of 16 bytes, and no row changes that is o
 });
 
 const modules = {
-  "SwiGLU with its norm": (shape: MlpShape) => new SwiGlu("mlp", shape, { subNorm: true, eps: 1e-6 }),
-  SwiGLU: (shape: MlpShape) => new SwiGlu("mlp", shape, { subNorm: false, eps: 1e-6 }),
-  GELU: (shape: MlpShape) => new Mlp(["mlp.fc1", "mlp.fc2"], shape, "gelu"),
-  "quick GELU": (shape: MlpShape) => new Mlp(["mlp.fc1", "mlp.fc2"], shape, "quick_gelu"),
+  "SwiGLU with its norm": (shape: MlpShape) =>
+    new SwiGlu(new Scope("mlp"), shape, { subNorm: true, eps: 1e-6 }),
+  SwiGLU: (shape: MlpShape) => new SwiGlu(new Scope("mlp"), shape, { subNorm: false, eps: 1e-6 }),
+  GELU: (shape: MlpShape) => new Mlp(new Scope("mlp"), ["fc1", "fc2"], shape, "gelu"),
+  "quick GELU": (shape: MlpShape) => new Mlp(new Scope("mlp"), ["fc1", "fc2"], shape, "quick_gelu"),
 };
 
 const optimizers = { LAMB: Lamb, AdamW };
@@ -77,17 +79,17 @@ async function train(
   const contents = () => Promise.all(all.map((parameter) => parameter.read()));
 
   const data = { x: spec("f32", [ROWS, WIDTH]), target: spec("f32", [ROWS, WIDTH]) };
-  const inputs = { ...data, schedule: spec("f32", []), step: spec("i32", []) };
-  const program = await compile(device, inputs, ({ x, target, schedule, step }) => {
+  const inputs = { ...data, learningRates: spec("f32", [parameters.length]), step: spec("i32", []) };
+  const program = await compile(device, inputs, ({ x, target, learningRates, step }) => {
     const y = cast(module.forward(cast(x, type)), "f32");
     const gradients = grad(sum(multiply(y, target)), parameters);
-    optimizer.update(gradients, { schedule, step });
+    optimizer.update(gradients, { learningRates, step });
     return { y, ...Object.fromEntries(gradients.map((gradient, i) => [`${i}`, gradient])) };
   });
   const start = await contents();
   const runs: Record<string, HostTensor>[] = [];
   for (let step = 1; step <= STEPS; step++) {
-    const counters = { schedule: Float32Array.of(1), step: Int32Array.of(step) };
+    const counters = { learningRates: optimizer.learningRatesAt(1), step: Int32Array.of(step) };
     runs.push(await program({ x: noise(ROWS * WIDTH, 1), target: noise(ROWS * WIDTH, 2), ...counters }));
   }
   program.dispose();

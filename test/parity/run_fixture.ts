@@ -133,10 +133,10 @@ async function compareLamb(
   await optimizer.allocate(device);
 
   const { data, specs } = inputsOf(fixture);
-  const inputs = { ...specs, schedule: spec("f32", []), step: spec("i32", []) };
-  const program = await compile(device, inputs, ({ schedule, step, ...x }) => {
+  const inputs = { ...specs, learningRates: spec("f32", [rules.length]), step: spec("i32", []) };
+  const program = await compile(device, inputs, ({ learningRates, step, ...x }) => {
     const { loss } = trainingPass(model, x);
-    const { gradientNorm } = optimizer.update(grad(loss, optimizer.parameters), { schedule, step });
+    const { gradientNorm } = optimizer.update(grad(loss, optimizer.parameters), { learningRates, step });
     model.clampLogitScale();
     return { loss, gradientNorm };
   });
@@ -146,7 +146,7 @@ async function compareLamb(
     [key, relativeError([value], tensorOf(fixture, key).data)] satisfies [string, number];
   for (let step = 0; step < STEPS; step++) {
     const factor = warmupCosine(step, { warmupSteps: warmup, totalSteps: total_steps });
-    const counters = { schedule: Float32Array.of(factor), step: Int32Array.of(step + 1) };
+    const counters = { learningRates: optimizer.learningRatesAt(factor), step: Int32Array.of(step + 1) };
     const { loss, gradientNorm } = await program({ ...data, ...counters });
     losses.push(errorOf(`lamb/loss_step${step}`, loss.item()));
     norms.push(errorOf(`lamb/grad_norm_step${step}`, gradientNorm.item()));

@@ -5,6 +5,8 @@ import type { Device } from "../../lib/device";
 import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
 import type { FloatDType } from "../../lib/ops/elementwise";
+import { initializeParameters } from "../../lib/nn/initialize_parameters";
+import { allocateAll, type Parameter } from "../../lib/parameter";
 import { AdamW } from "../../lib/optim/adamw";
 import { Lamb } from "../../lib/optim/lamb";
 import type { Optimizer } from "../../lib/optim/optimizer";
@@ -66,6 +68,10 @@ export interface TinyOptions {
   locks?: TowerLocks;
   /** What the model computes in. */
   type?: FloatDType;
+  /** Fields of the configuration to change. */
+  config?: Partial<ClipConfigInput>;
+  /** Parameters to train beside the model's; they get memory and initial values. */
+  own?: readonly Parameter[];
 }
 
 /** An initialized model and its optimizer. */
@@ -73,14 +79,16 @@ export async function tinyTraining(
   device: Device,
   options: TinyOptions = {},
 ): Promise<{ model: ClipModel; optimizer: Optimizer }> {
-  const { optimizer = "adamw", seed = 1, learningRate = 1e-3, locks = {}, type } = options;
-  const model = new ClipModel(parseClipConfig(tinyConfig), {
+  const { optimizer = "adamw", seed = 1, learningRate = 1e-3, locks = {}, type, config, own = [] } = options;
+  const model = new ClipModel(parseClipConfig({ ...tinyConfig, ...config }), {
     init: "fan_in",
     ...(type && { precision: type }),
   });
   await initializeModel(model, device, { seed });
   const tower = { learningRate, weightDecay: 0.05, layerDecay: 0.9 };
-  const all = model.parameters();
+  allocateAll(own, device);
+  await initializeParameters(device, own, seed);
+  const all = [...model.parameters(), ...own];
   const settings = { image: tower, text: tower, other: tower };
   const rules = parameterRules(all, settings, unlockedParameters(all, locks));
   return { model, optimizer: optimizer === "lamb" ? new Lamb(rules) : new AdamW(rules, { clipNorm: 1 }) };

@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import ts from "typescript";
 
@@ -11,6 +19,7 @@ export class TranspiledLibrary {
   constructor() {
     mkdirSync(join(root, "build"), { recursive: true });
     this.folder = mkdtempSync(join(root, "build", "transpiled-"));
+    symlinkSync(join(root, "assets"), join(this.folder, "assets"));
     const compilerOptions = {
       module: ts.ModuleKind.CommonJS,
       target: ts.ScriptTarget.ES2022,

@@ -6,9 +6,9 @@ import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import type { ClipModel } from "../../lib/models/clip_model";
 import type { Optimizer } from "../../lib/optim/optimizer";
 import {
+  type CheckpointContent,
   findCheckpoint,
   MODEL_FILE,
-  OPTIMIZER_FILE,
   readCheckpoint,
   readTrainerState,
   STATE_FILE,
@@ -41,17 +41,27 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Another model, to read into. */
+function content(more: Partial<TrainerState> = {}): CheckpointContent {
+  const groups = { model: model.parameters(), optimizer: optimizer.state() };
+  return { config: model.config, groups, state: { ...state, ...more } };
+}
+
+/** The groups of another model, to read into. */
 async function target() {
   const other = await tinyTraining(device, { seed: 77 });
   await other.optimizer.allocate(device);
-  return other;
+  return { model: other.model.parameters(), optimizer: other.optimizer.state() };
 }
 
 test("what was written is read back, with the published keys and the configuration", async () => {
   const root = join(folder, "whole");
-  const path = await writeCheckpoint(root, { model, optimizer, state });
-  expect((await readdir(path)).sort()).toEqual(["config.json", MODEL_FILE, OPTIMIZER_FILE, STATE_FILE]);
+  const path = await writeCheckpoint(root, content());
+  expect((await readdir(path)).sort()).toEqual([
+    "config.json",
+    MODEL_FILE,
+    "optimizer.safetensors",
+    STATE_FILE,
+  ]);
   expect(await findCheckpoint(root)).toBe(path);
   expect(await findCheckpoint(path)).toBe(path);
   expect(JSON.parse(await readFile(join(path, "config.json"), "utf8"))).toMatchObject({ embed_dim: 16 });
@@ -60,13 +70,13 @@ test("what was written is read back, with the published keys and the configurati
 
   const other = await target();
   expect(await readCheckpoint(path, other)).toEqual(state);
-  expect(await contentOf(other.model.parameters())).toEqual(await contentOf(model.parameters()));
+  expect(await contentOf(other.model)).toEqual(await contentOf(model.parameters()));
 });
 
 test("a later checkpoint of the same step takes the place of the earlier one", async () => {
   const root = join(folder, "again");
-  await writeCheckpoint(root, { model, optimizer, state });
-  const path = await writeCheckpoint(root, { model, optimizer, state: { ...state, samplesSeen: 1000 } });
+  await writeCheckpoint(root, content());
+  const path = await writeCheckpoint(root, content({ samplesSeen: 1000 }));
   expect((await readTrainerState(path)).samplesSeen).toBe(1000);
   expect((await readdir(root)).sort()).toEqual(["latest", "step-0000012"]);
 });
@@ -75,17 +85,17 @@ test("what a crash left behind is cleared away", async () => {
   const root = join(folder, "crash");
   await mkdir(join(root, "step-0000004.tmp"), { recursive: true });
   await writeFile(join(root, "step-0000004.tmp", MODEL_FILE), "half");
-  await writeCheckpoint(root, { model, optimizer, state });
+  await writeCheckpoint(root, content());
   expect((await readdir(root)).sort()).toEqual(["latest", "step-0000012"]);
 });
 
 test("a full disk: a clear error, nothing half-written, and the checkpoint before stays whole", async () => {
   const root = join(folder, "full");
-  const before = await writeCheckpoint(root, { model, optimizer, state });
+  const before = await writeCheckpoint(root, content());
   const { open } = fileSystem;
   const spy = jest.spyOn(fileSystem, "open").mockImplementation(async (...given) => {
     const handle = await open(...given);
-    if (String(given[0]).includes(OPTIMIZER_FILE)) {
+    if (String(given[0]).includes("optimizer.safetensors")) {
       handle.write = () =>
         Promise.reject(
           Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" }),
@@ -93,7 +103,7 @@ test("a full disk: a clear error, nothing half-written, and the checkpoint befor
     }
     return handle;
   });
-  const failed = writeCheckpoint(root, { model, optimizer, state: { ...state, step: 13 } });
+  const failed = writeCheckpoint(root, content({ step: 13 }));
   await expect(failed).rejects.toMatchObject({ code: "ERR_EVACLIP_DISK_FULL" });
   await expect(failed).rejects.toThrow("step-0000013");
   spy.mockRestore();
@@ -104,7 +114,7 @@ test("a full disk: a clear error, nothing half-written, and the checkpoint befor
 
 test("a folder that cannot be written to is an error of ours", async () => {
   await writeFile(join(folder, "file"), "");
-  const failed = writeCheckpoint(join(folder, "file", "runs"), { model, optimizer, state });
+  const failed = writeCheckpoint(join(folder, "file", "runs"), content());
   await expect(failed).rejects.toMatchObject({ code: "ERR_EVACLIP_IO" });
 });
 
@@ -112,7 +122,7 @@ describe("a checkpoint that does not fit", () => {
   /** A checkpoint whose tensors were changed. */
   async function changed(name: string, change: (tensors: Map<string, ReturnType<typeof tensor>>) => void) {
     const root = join(folder, name);
-    const path = await writeCheckpoint(root, { model, optimizer, state });
+    const path = await writeCheckpoint(root, content());
     const copy = join(folder, `${name}-copy`);
     await cp(path, copy, { recursive: true });
     const all = await Promise.all(
@@ -135,10 +145,10 @@ describe("a checkpoint that does not fit", () => {
   });
   const mismatch = async (path: string) => {
     const other = await target();
-    const before = await contentOf(other.model.parameters());
+    const before = await contentOf(other.model);
     const error = await readCheckpoint(path, other).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "ERR_EVACLIP_CHECKPOINT_MISMATCH" });
-    expect(await contentOf(other.model.parameters())).toEqual(before);
+    expect(await contentOf(other.model)).toEqual(before);
     return (error as Error).message;
   };
 
@@ -173,7 +183,7 @@ test.each([
   ["not JSON", "{", "is not JSON"],
   ["not a state", '{"version": 1, "step": -1}', "step"],
 ])("a state file that is %s is reported as damaged", async (_, text, problem) => {
-  const path = await writeCheckpoint(join(folder, "state"), { model, optimizer, state });
+  const path = await writeCheckpoint(join(folder, "state"), content());
   await writeFile(join(path, STATE_FILE), text);
   const reading = readTrainerState(path);
   await expect(reading).rejects.toMatchObject({ code: "ERR_EVACLIP_CHECKPOINT_CORRUPT" });

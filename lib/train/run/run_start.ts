@@ -1,19 +1,19 @@
 import { resolve } from "node:path";
 import type { Json } from "../../data/dataset";
 import { EvaClipError } from "../../errors";
-import type { BatchSource, BatchStream } from "../batch_source";
+import type { BatchAt, BatchSource } from "../batch_source";
 import { readCheckpoint } from "../checkpoint";
 import { findCheckpoint } from "../../weights/checkpoint/checkpoint_folder";
 import { expectNoMetrics } from "../metrics_file";
 import { damagedCheckpoint, latestOfRun, type RunStart, startFresh, startFrom } from "./run_record";
 import { compareSettings, settingsOf } from "./run_settings";
-import type { TrainConfig, TrainOptions } from "../train_config";
+import { groupsOf, type TrainConfig, type TrainOptions } from "../train_config";
 import { readTrainerState, type TrainerState } from "../../weights/checkpoint/trainer_state";
 
 /** What a run starts with, once everything is checked and nothing but the model in memory has changed. */
 export interface TrainingStart {
   readonly state: TrainerState;
-  readonly stream: BatchStream;
+  readonly stream: AsyncIterator<BatchAt>;
   /** The checkpoint that it goes on from. */
   readonly folder?: string;
   /** Of the folder of checkpoints, when there is one. */
@@ -34,14 +34,14 @@ export async function openStart(
   const folder = await checkpointToResume(config, options);
   const settings = await settingsOf(config, source);
   if (folder === undefined) return freshStart(config, options, source, settings);
-  const { model, optimizer, checkpoint, metricsFile } = config;
+  const { checkpoint, metricsFile } = config;
   const ifWhole = <T>(reading: Promise<T>) =>
     reading.catch(async (error: unknown) => {
       throw await damagedCheckpoint(folder, error);
     });
   const saved = await ifWhole(readTrainerState(folder));
   checkState(folder, saved, config);
-  const { restartData = false } = options;
+  const { restartData = false, ignore = [] } = options;
   const warnings = compareSettings(folder, saved, settings, restartData ? ["firstSamples"] : []);
   const run = checkpoint && (await startFrom(checkpoint.directory, folder, saved));
   if (run && !run.isContinued && metricsFile !== undefined) await expectNoMetrics(metricsFile);
@@ -54,7 +54,7 @@ export async function openStart(
   }
   const cursor = restartData ? null : saved.cursor;
   const stream = openStream(source, cursor, folder);
-  await ifWhole(readCheckpoint(folder, { model, optimizer }));
+  await ifWhole(readCheckpoint(folder, groupsOf(config), { ignore }));
   const lineage = run?.record.lineage ?? undefined;
   const { lineage: _, ...rest } = saved;
   const state = { ...rest, cursor, settings, ...(lineage !== undefined && { lineage }) };
@@ -104,7 +104,7 @@ function checkState(folder: string, { seed, step }: TrainerState, config: TrainC
   throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { path: folder, step, steps });
 }
 
-function openStream(source: BatchSource, cursor: Json, folder: string): BatchStream {
+function openStream(source: BatchSource, cursor: Json, folder: string): AsyncIterator<BatchAt> {
   try {
     return source.open(cursor ?? undefined);
   } catch (error) {
