@@ -1,5 +1,6 @@
 // The only file that loads the addon. It types the addon's whole surface; nothing else touches it.
 import { join } from "node:path";
+import type { ErrorCode } from "./error_codes";
 import { EvaClipError } from "./errors";
 import { nativeNotFound } from "./native_not_found";
 
@@ -141,9 +142,20 @@ export interface Native {
     to: ArrayBufferView,
     toType: NativeStoredDtype,
   ): void;
-  setErrorFactory(make: (code: string, message: string, details: Record<string, string>) => Error): void;
+  setErrorFactory(make: (code: ErrorCode, message: string, details: Record<string, string>) => Error): void;
   /** Of every op: its fields in order, as [name, kind]. */
   opFields(): Record<string, [string, string][]>;
+}
+
+/** Details that can be numbers; the addon gives every one as text. */
+const QUANTITIES = new Set(["expected", "actual", "needed", "free"]);
+
+function withNumbers(details: Record<string, string>): Record<string, unknown> {
+  const entries = Object.entries(details).map(([name, text]) => {
+    const isNumber = QUANTITIES.has(name) && /^-?\d+(\.\d+)?$/.test(text);
+    return [name, isNumber ? Number(text) : text];
+  });
+  return Object.fromEntries(entries);
 }
 
 const packageFolder = join(__dirname, "..");
@@ -161,4 +173,4 @@ export const native: Native = load();
 // process.exit() and uncaught exceptions run no cleanup hook of the addon, and the static destructors that follow free
 // what the devices' threads compute with.
 process.on("exit", () => native.stopDevices());
-native.setErrorFactory((code, message, details) => new EvaClipError(code, message, details));
+native.setErrorFactory((code, message, details) => new EvaClipError(code, message, withNumbers(details)));

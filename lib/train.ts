@@ -2,16 +2,25 @@
 export { type ClipLoss, clipLoss } from "./losses/clip_loss";
 export { siglipLoss } from "./losses/siglip_loss";
 export { ClipModel, type ClipModelOptions } from "./models/clip_model";
+export type { ImageOptions, ImageTower, TowerOptions } from "./models/image_tower";
+export type { PackedCaptions, TextTower, TextTowerOptions } from "./models/text_tower";
 export { AdamW } from "./optim/adamw";
 export { Lamb, type LambOptions } from "./optim/lamb";
-export { Optimizer, type OptimizerOptions } from "./optim/optimizer";
+export { Optimizer, type OptimizerOptions, type UpdateReport, type UpdateStep } from "./optim/optimizer";
 export {
   type GroupSettings,
   type ParameterRule,
   parameterRules,
+  type Tower,
   type TowerSettings,
 } from "./optim/parameter_groups";
-export { type Schedule, scheduleFactor, warmupCosine } from "./optim/schedule";
+export {
+  type Schedule,
+  type ScheduleKind,
+  type ScheduleOptions,
+  scheduleFactor,
+  warmupCosine,
+} from "./optim/schedule";
 export { type TowerLock, type TowerLocks, unlockedParameters } from "./optim/tower_locks";
 export {
   type BatchSource,
@@ -20,8 +29,24 @@ export {
   batchesOf,
   type TrainingBatch,
 } from "./train/batch_source";
-export { readCheckpoint, type TrainerState, writeCheckpoint } from "./train/checkpoint";
+export {
+  type CheckpointContent,
+  readCheckpoint,
+  type TrainerState,
+  writeCheckpoint,
+} from "./train/checkpoint";
 export { TrainingRun, type TrainOptions, type TrainResult, train } from "./train/train";
 export type { PatchDropout, TrainConfig } from "./train/train_config";
-export type { TrainEvent } from "./train/train_events";
-export { allocateModel, initializeModel } from "./weights/initialize";
+export type {
+  CheckpointEvent,
+  EndEvent,
+  EndReason,
+  EvaluateEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+  WarningEvent,
+} from "./train/train_events";
+export type { RecordImages } from "./train/training_step";
+export type { RunSettings } from "./weights/checkpoint/trainer_state";
+export { type AllocateOptions, allocateModel, initializeModel } from "./weights/initialize";

@@ -38,7 +38,7 @@ export type DrawingStarted = (style: Style) => void;
  * Loads the emoji data set, installing its packages and drawing its pictures the first time.
  *
  * @param cacheFolder drawn styles are kept here, one folder a style and version
- * @throws EvaClipError `ERR_EVACLIP_DEMO_ART` when the packages cannot be installed
+ * @throws EvaClipError `ERR_EVACLIP_IO` when the packages cannot be installed
  */
 export async function loadDataSet(
   cacheFolder: string,

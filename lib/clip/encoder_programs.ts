@@ -1,4 +1,4 @@
-import { compileByShape } from "../compile";
+import { compileByShape } from "../compile_by_shape";
 import { packText } from "../text/pack_text";
 import type { Device } from "../device";
 import { HostTensor } from "../host_tensor";

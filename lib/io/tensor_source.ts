@@ -52,10 +52,14 @@ export interface StoredTensor {
   readonly shape: readonly number[];
   /** In elements. */
   readonly strides: readonly number[];
+  /** @internal */
   readonly file: MappedFile;
   /** The byte of `file` where element [0, …, 0] begins. */
   readonly offset: number;
-  /** Of a format with checksums: reads the bytes once, and throws `ERR_EVACLIP_CHECKPOINT_CORRUPT` when they are damaged. */
+  /**
+   * Of a format with checksums: reads the bytes once, and throws `ERR_EVACLIP_CHECKPOINT_CORRUPT` when they are damaged.
+   * @internal
+   */
   readonly check?: () => Promise<void>;
 }
 

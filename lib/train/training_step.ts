@@ -1,4 +1,5 @@
-import { compileByShape, type Program } from "../compile";
+import type { Program } from "../compile";
+import { compileByShape } from "../compile_by_shape";
 import type { Device } from "../device";
 import { EvaClipError } from "../errors";
 import { grad } from "../grad";

@@ -27,13 +27,23 @@ const LAYERS = [
   ["models", "losses", "optim", "data"],
   ["nn", "image", "text"],
   ["ops"],
-  ["compile.ts", "grad.ts", "device.ts", "parameter.ts", "tensor.ts", "host_tensor.ts"],
+  [
+    "compile.ts",
+    "compile_by_shape.ts",
+    "grad.ts",
+    "device.ts",
+    "parameter.ts",
+    "tensor.ts",
+    "host_tensor.ts",
+    "op_outputs.ts",
+  ],
   ["io"],
   ["native.ts"],
   ["native_not_found.ts"],
   ["abortable.ts", "random.ts", "sample_error.ts"],
   ["arguments.ts"],
   ["errors.ts", "suggestion.ts"],
+  ["error_codes.ts"],
 ];
 
 const rankOf = (layer) => LAYERS.findIndex((layers) => layers.includes(layer));

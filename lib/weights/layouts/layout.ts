@@ -42,7 +42,9 @@ export interface Layout {
 
 /** A layout as one file has it. */
 export interface StoredLayout {
+  /** @internal */
   readonly layout: Layout;
+  /** The prefix of the text tower's names. @internal */
   readonly storedText: string;
 }
 
