@@ -2,7 +2,6 @@
 // name what they hold. Reads the declarations that the build would write.
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import ts from "typescript";
 
 const root = resolve(import.meta.dirname, "..");
