@@ -4,7 +4,7 @@
 import { parseArgs } from "node:util";
 import { Device } from "eva-clip";
 import { compile, type KernelTiming, ops, Parameter, spec, type Tensor } from "eva-clip/graph";
-import { elementCount } from "../lib/host_tensor";
+import { elementCount } from "../lib/shape";
 import type { Operand } from "../lib/tensor";
 import { median } from "./comparison";
 import { type Case, gpuCases, smokeCases } from "./gpu_op_cases";

@@ -13,18 +13,11 @@ import {
 } from "./arguments";
 import { type Device, deviceArgument } from "./device";
 import { EvaClipError } from "./errors";
-import {
-  allocateArray,
-  dtypeArgument,
-  elementCount,
-  HostTensor,
-  holds,
-  shapeArgument,
-  shapeText,
-} from "./host_tensor";
+import { allocateArray, dtypeArgument, HostTensor, holds, shapeArgument, shapeText } from "./host_tensor";
 import type { DType, KernelTiming, NativeArray, NativeProgram, ProgramStats } from "./native";
 import { Parameter } from "./parameter";
 import { suggestionFor } from "./suggestion";
+import { elementCount } from "./shape";
 import { Graph, type Operand, Tensor } from "./tensor";
 
 /** The dtype and shape of a program's input. */

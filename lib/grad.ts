@@ -1,6 +1,6 @@
 import { checkArgument, instanceOf, ownArgument, shortened } from "./arguments";
 import { EvaClipError } from "./errors";
-import { elementCount } from "./host_tensor";
+import { elementCount } from "./shape";
 import { Parameter } from "./parameter";
 import { apply, constant, type Fields, Graph, type Operand, operandList, type Step, Tensor } from "./tensor";
 

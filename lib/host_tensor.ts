@@ -11,6 +11,7 @@ import {
 } from "./arguments";
 import { EvaClipError } from "./errors";
 import type { DType, NativeArray } from "./native";
+import { elementCount } from "./shape";
 
 const arrayTypes = {
   f32: Float32Array,
@@ -44,11 +45,6 @@ export type ArrayOf<T extends DType> = {
   i32: Int32Array;
   u8: Uint8Array;
 }[T];
-
-/** The number of elements of a shape. */
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, dim) => product * dim, 1);
-}
 
 /** An array of so many bytes. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` */
 function withMemory<T>(bytes: number, make: () => T): T {

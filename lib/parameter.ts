@@ -14,9 +14,10 @@ import {
 } from "./arguments";
 import { type Device, deviceArgument as aDevice } from "./device";
 import { EvaClipError } from "./errors";
-import { allocateArray, elementCount, HostTensor, holds } from "./host_tensor";
+import { allocateArray, HostTensor, holds } from "./host_tensor";
 import { floatView, type StoredTensor, TENSOR_ARRAYS } from "./io/tensor_source";
 import type { DType, NativeArray, NativeParameter, NativePiece } from "./native";
+import { elementCount } from "./shape";
 
 /** How a parameter starts: a constant, or normal deviates cut at ± `cut` standard deviations (0: not cut). */
 export type Initializer =

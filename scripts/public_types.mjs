@@ -1,7 +1,7 @@
 // Checks that every type of lib/ that a public declaration mentions can be imported from an entry point, so that users can
 // name what they hold. Reads the declarations that the build would write.
-import { existsSync, readFileSync } from "node:fs";
-import { basename, join, relative, resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
 import ts from "typescript";
 
 const root = resolve(import.meta.dirname, "..");

@@ -1,4 +1,3 @@
-import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { invalidArgument, shortened } from "../arguments";
 import { publishedImageTowersOf, publishedNamesOf } from "../weights/config/infer_config";
@@ -13,7 +12,7 @@ import {
   resolveConfig,
   type StoredLayout,
 } from "../weights";
-import { statIfThere } from "../io/model_path";
+import { exists } from "../io/model_path";
 import type { TensorSource } from "../io/tensor_source";
 import { parameterCounts } from "../models/model_cost";
 import { readTrainerState, STATE_FILE } from "../train/checkpoint";
@@ -116,7 +115,7 @@ async function inspectFile(path: string, flags: InspectFlags): Promise<Inspectio
   await using source = await openWeights(path, { ema });
   const tensors = [...source.tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
   const folder = dirname(source.path);
-  const isCheckpoint = await stat(join(folder, STATE_FILE)).then(Boolean, () => false);
+  const isCheckpoint = await exists(join(folder, STATE_FILE));
   return {
     path: source.path,
     format: source.format,
@@ -141,8 +140,7 @@ function inspectModel(name: string): Inspection {
 const LOOKS_LIKE_FILE = /\.(safetensors|json|pt|pth|bin|ckpt)$|^[.~]?\/|^\.\.|\/.*\/|\/$/;
 
 async function inspectAny(target: string, flags: InspectFlags): Promise<Inspection> {
-  const isThere = await statIfThere(target);
-  if (isThere || LOOKS_LIKE_FILE.test(target)) return inspectFile(target, flags);
+  if ((await exists(target)) || LOOKS_LIKE_FILE.test(target)) return inspectFile(target, flags);
   try {
     const found = inspectModel(target);
     const { config, quickGelu, ema } = flags;

@@ -1,6 +1,6 @@
-import { stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { EvaClipError } from "../index";
+import { exists } from "../io/model_path";
 import type { TrainFlags } from "./train_command";
 
 export const PARAMS_FILE = "params.json";
@@ -37,8 +37,7 @@ export async function runFolder({ logs, name, resume }: TrainFlags): Promise<str
   const folder = join(logs, name ?? new Date().toISOString().slice(0, 19).replaceAll(":", "-"));
   if (resume !== undefined) return folder;
   for (const trace of TRACES) {
-    const found = await stat(join(folder, trace)).catch(() => undefined);
-    if (!found) continue;
+    if (!(await exists(join(folder, trace)))) continue;
     const message = `there is a run in ${folder} already: go on with it by --resume latest, or choose another --name`;
     throw new EvaClipError("ERR_EVACLIP_RUN_EXISTS", message, { path: folder });
   }

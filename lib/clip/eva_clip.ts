@@ -7,7 +7,7 @@ import { clipTokenizer, type Tokenizer } from "../text/tokenizer";
 import type { Device } from "../device";
 import { type Encoder, scoresOf } from "./encoder";
 import { zeroShotWeights } from "./zero_shot_weights";
-import { elementCount } from "../host_tensor";
+import { elementCount } from "../shape";
 import type { ClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
 import type { Precision } from "../models/precision";

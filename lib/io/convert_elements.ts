@@ -1,14 +1,14 @@
 import { EvaClipError } from "../errors";
 import { type NativeStoredDtype, native } from "../native";
 
-/** The bits of infinity, without the sign. */
+/** The bits of +infinity. */
 const INFINITY_BITS = { F16: 0x7c00, BF16: 0x7f80 } as const;
 const SIGN = 0x8000;
 
-/** The types by their widths; the 16-bit ones as their bits. */
+/** The array of each type; 16-bit types are bit patterns. */
 const ELEMENTS = { F64: Float64Array, F32: Float32Array, F16: Uint16Array, BF16: Uint16Array } as const;
 
-/** A copy, because bytes in a file need not be aligned. */
+/** A copy, because bytes of a file may be unaligned. */
 function elementsOf(bytes: Uint8Array, type: NativeStoredDtype) {
   return new ELEMENTS[type](Uint8Array.from(bytes).buffer);
 }
@@ -34,10 +34,10 @@ function firstInfinity(values: ArrayLike<number>, type: NativeStoredDtype, begin
 }
 
 /**
- * The elements of `bytes` in another type, rounded to the nearest, ties to even. Infinity and NaN stay what they are.
+ * The elements of `bytes` in another type, rounded to nearest, ties to even. Infinity and NaN are kept.
  * @param name what the elements are, for the error
  * @param first the index of the first element, for the error
- * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` for a finite value that the type has no finite value for
+ * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` for a finite value that overflows the type
  */
 export function convertElements(
   name: string,
@@ -52,7 +52,7 @@ export function convertElements(
     const value = valueAt(bytes, from, at);
     if (!Number.isFinite(value)) continue;
     const index = first + at;
-    const advice = `give it a wider type, ${to === "F16" ? "f32 or bf16" : "f32"}`;
+    const advice = `use a wider type, ${to === "F16" ? "f32 or bf16" : "f32"}`;
     const message = `${name}: the value ${value} at index ${index} would be infinite as ${to}: ${advice}`;
     throw new EvaClipError("ERR_EVACLIP_NOT_FINITE", message, { index, value, type: to });
   }

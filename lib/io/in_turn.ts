@@ -1,12 +1,12 @@
-const underWay = new Map<string, Promise<unknown>>();
+const pending = new Map<string, Promise<unknown>>();
 
-/** Runs `work` when what was given before for the same thing is over, however it ended. */
-export async function inTurn<T>(thing: string, work: () => Promise<T>): Promise<T> {
-  const mine = (underWay.get(thing) ?? Promise.resolve()).then(work, work);
-  underWay.set(thing, mine);
+/** Runs `work` after all earlier work for the same key has settled. */
+export async function inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+  const mine = (pending.get(key) ?? Promise.resolve()).then(work, work);
+  pending.set(key, mine);
   try {
     return await mine;
   } finally {
-    if (underWay.get(thing) === mine) underWay.delete(thing);
+    if (pending.get(key) === mine) pending.delete(key);
   }
 }

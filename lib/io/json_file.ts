@@ -4,7 +4,7 @@ import { EvaClipError } from "../errors";
 import { statModelFile } from "./model_path";
 import { replaceFile } from "./replace_file";
 
-/** The content of a JSON file. @throws EvaClipError `ERR_EVACLIP_IO` or, when it is not JSON, `ERR_EVACLIP_CHECKPOINT_CORRUPT`. */
+/** The content of a JSON file. @throws EvaClipError `ERR_EVACLIP_IO`, or `ERR_EVACLIP_CHECKPOINT_CORRUPT` if it is not JSON */
 export async function readJson(path: string): Promise<unknown> {
   await statModelFile(path);
   const text = await readFile(path, "utf8").catch((error: Error) => {
@@ -18,7 +18,7 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** Writes a JSON file, so that a reader sees the old one or the whole new one. @throws EvaClipError as `replaceFile` */
+/** Writes a JSON file atomically: a reader sees the old file or the whole new one. @throws EvaClipError as `replaceFile` */
 export async function writeJson(path: string, value: unknown): Promise<void> {
   await replaceFile(path, async (file) => file.writeFile(`${JSON.stringify(value, null, 2)}\n`));
 }

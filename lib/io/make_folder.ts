@@ -4,19 +4,23 @@ import { EvaClipError } from "../errors";
 import { writeError } from "./file_error";
 
 /**
- * Makes a folder and those above it, one at a time: `mkdir` with `recursive` never ends where a file system such as /proc
- * says of a folder's child that it does not exist.
+ * Creates a folder and its parents, one at a time: `mkdir` with `recursive` loops forever where a file system such as
+ * /proc answers ENOENT for every child of an existing folder.
  *
- * @returns the topmost folder that was made, if any
+ * @returns the topmost folder that was created, if any
  * @throws EvaClipError `ERR_EVACLIP_IO` or `ERR_EVACLIP_DISK_FULL`
  */
 export async function makeFolder(path: string): Promise<string | undefined> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
   if ("isDirectory" in found) {
     if (found.isDirectory()) return undefined;
-    throw new EvaClipError("ERR_EVACLIP_IO", `cannot make the folder ${path}: a file is in its place`, {
-      path,
-    });
+    throw new EvaClipError(
+      "ERR_EVACLIP_IO",
+      `cannot create the folder ${path}: there is a file of that name`,
+      {
+        path,
+      },
+    );
   }
   if (found.code !== "ENOENT") throw writeError(path, found);
   const parent = dirname(path);

@@ -2,21 +2,16 @@ import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { describeValue, invalidArgument, shortened } from "../arguments";
 import { EvaClipError } from "../errors";
+import { specialKind } from "./regular_file";
 
-const SPECIAL_FILES: readonly (readonly [(found: Stats) => boolean, string])[] = [
-  [(found) => found.isFIFO(), "a named pipe (FIFO)"],
-  [(found) => found.isCharacterDevice() || found.isBlockDevice(), "a device"],
-  [(found) => found.isSocket(), "a socket"],
-];
-
-/** Paths are shown whole; what is longer than any system takes is no path. */
-const LONGEST_PATH = 4096;
+/** PATH_MAX of Linux: a longer string is not a path, and is shortened in messages. */
+const MAX_PATH_LENGTH = 4096;
 
 function cannotRead(path: string, error: NodeJS.ErrnoException): EvaClipError {
-  const shown = path.length > LONGEST_PATH ? shortened(path) : path;
+  const shown = path.length > MAX_PATH_LENGTH ? shortened(path) : path;
   const problems: Record<string, string> = {
     ENOENT: "it does not exist",
-    ENOTDIR: "it does not exist, a part of its path is a file",
+    ENOTDIR: "it does not exist; part of its path is a file",
     EACCES: "no permission (EACCES)",
     EPERM: "no permission (EPERM)",
   };
@@ -28,8 +23,8 @@ function cannotRead(path: string, error: NodeJS.ErrnoException): EvaClipError {
 }
 
 /**
- * What lies at a path, without opening it: opening a named pipe or a device may never end.
- * @throws EvaClipError `ERR_EVACLIP_IO` when there is nothing, no permission, or neither a file nor a folder
+ * The file or folder at a path, without opening it: opening a named pipe or a device may block forever.
+ * @throws EvaClipError `ERR_EVACLIP_IO` when it does not exist, cannot be accessed, or is neither a file nor a folder
  */
 export async function statModelPath(path: string): Promise<Stats> {
   if (typeof path !== "string")
@@ -38,21 +33,29 @@ export async function statModelPath(path: string): Promise<Stats> {
     throw cannotRead(path, error);
   });
   if (found.isFile() || found.isDirectory()) return found;
-  const kind = SPECIAL_FILES.find(([isKind]) => isKind(found))?.[1] ?? "no file";
-  throw new EvaClipError("ERR_EVACLIP_IO", `${path} is ${kind}; expected a file`, { path });
+  throw notAFile(path, found);
 }
 
-/** The same, where a folder is no more welcome. @throws EvaClipError `ERR_EVACLIP_IO` */
+function notAFile(path: string, found: Stats): EvaClipError {
+  return new EvaClipError("ERR_EVACLIP_IO", `${path} is ${specialKind(found)}; expected a file`, { path });
+}
+
+/** As `statModelPath`, but refuses folders too. @throws EvaClipError `ERR_EVACLIP_IO` */
 export async function statModelFile(path: string): Promise<Stats> {
   const found = await statModelPath(path);
   if (found.isFile()) return found;
-  throw new EvaClipError("ERR_EVACLIP_IO", `${path} is a folder; expected a file`, { path });
+  throw notAFile(path, found);
 }
 
-/** The same, and undefined when there is nothing. @throws EvaClipError `ERR_EVACLIP_IO` */
+/** As `statModelPath`, but undefined when nothing exists at the path. @throws EvaClipError `ERR_EVACLIP_IO` */
 export async function statIfThere(path: string): Promise<Stats | undefined> {
   return statModelPath(path).catch((error: EvaClipError) => {
     if (error.details?.cause === "ENOENT" || error.details?.cause === "ENOTDIR") return undefined;
     throw error;
   });
+}
+
+/** Whether there is a file or folder at a path. @throws EvaClipError `ERR_EVACLIP_IO` when that cannot be determined */
+export async function exists(path: string): Promise<boolean> {
+  return (await statIfThere(path)) !== undefined;
 }

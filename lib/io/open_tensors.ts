@@ -2,7 +2,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { EvaClipError } from "../errors";
 import { FORMAT_BYTES, foreignFormat } from "./foreign_format";
-import { statIfThere, statModelFile, statModelPath } from "./model_path";
+import { exists, statModelFile, statModelPath } from "./model_path";
 import type { WeightsChoice } from "./moving_average";
 import { openPytorch } from "./pytorch/pytorch_file";
 import { openSafetensors } from "./safetensors";
@@ -10,7 +10,7 @@ import { openShards } from "./sharded_file";
 import type { TensorSource } from "./tensor_source";
 import { withoutWrapperNames } from "./wrapper_names";
 
-/** What a model's folder may hold; the first that is there is taken. */
+/** File names of weights in a model's folder, in order of preference. */
 const MODEL_FILES = [
   "model.safetensors",
   "open_clip_model.safetensors",
@@ -18,13 +18,13 @@ const MODEL_FILES = [
   "pytorch_model.bin",
 ].flatMap((name) => [name, `${name}.index.json`]);
 
-/** A safetensors header is JSON behind its length, which is far below 2⁵⁶. */
+/** A safetensors file begins with the length of its header, far below 2⁵⁶, and the header, which is JSON. */
 const LENGTH_BYTES = 8;
 const OPENING_BRACE = "{".charCodeAt(0);
 
 type FileKind = "safetensors" | "pytorch" | "index";
 
-/** What a file is, by its first bytes; its name decides only between kinds of damage. */
+/** The kind of a file, by its first bytes; its name decides only which format a damaged file is reported as. */
 async function kindOf(path: string): Promise<FileKind> {
   const { size } = await statModelFile(path);
   const file = await open(path, "r");
@@ -47,13 +47,13 @@ async function openFile(path: string, kind: FileKind, choice: WeightsChoice): Pr
   throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", problem, { path });
 }
 
-/** The file of a model's folder. */
+/** The file of weights in a model's folder. */
 async function findModelFile(folder: string): Promise<string> {
   for (const name of MODEL_FILES) {
     const path = join(folder, name);
-    if (await statIfThere(path)) return path;
+    if (await exists(path)) return path;
   }
-  const message = `${folder} holds no model: expected one of ${MODEL_FILES.join(", ")}`;
+  const message = `${folder} has no model: expected one of ${MODEL_FILES.join(", ")}`;
   throw new EvaClipError("ERR_EVACLIP_IO", message, { path: folder });
 }
 
@@ -65,13 +65,13 @@ async function openAny(path: string, choice: WeightsChoice): Promise<TensorSourc
 }
 
 /**
- * Opens the tensors of a safetensors file, of a PyTorch checkpoint, of an index with its shards, or of a folder that holds
- * one of them under its usual name. The content of a file decides what it is, not its name. Tensors have the names that
- * they have in the model, without those that `torch.compile`, FSDP, DeepSpeed and the like put before and into them.
+ * Opens the tensors of a safetensors file, a PyTorch checkpoint, an index with its shards, or a folder that contains one
+ * of these under its usual name. Files are recognized by content, not by name. Tensor names are those of the model, without
+ * the prefixes of `torch.compile`, FSDP, DeepSpeed and similar wrappers.
  *
- * @throws EvaClipError `ERR_EVACLIP_IO` when there is none or it cannot be read; `ERR_EVACLIP_CHECKPOINT_CORRUPT` naming
- *   the file and what is wrong with it; `ERR_EVACLIP_CHECKPOINT_MISMATCH` when it holds a moving average of the weights as
- *   well, and `choice` does not say which are meant
+ * @throws EvaClipError `ERR_EVACLIP_IO` when it does not exist or cannot be read; `ERR_EVACLIP_CHECKPOINT_CORRUPT` naming
+ *   the file and the damage; `ERR_EVACLIP_CHECKPOINT_MISMATCH` when it has both weights and their moving average and
+ *   `choice` does not choose
  */
 export async function openTensors(path: string, choice: WeightsChoice = {}): Promise<TensorSource> {
   const source = await openAny(path, choice).catch((error: Error) => {

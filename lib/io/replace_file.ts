@@ -4,10 +4,10 @@ import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { writeError } from "./file_error";
 
-/** A write that goes on touches its file all the time; on another machine nothing else tells that it does. */
+/** A pending write keeps modifying its file; for a writer on another machine that is the only sign of life. */
 const STALE_MS = 24 * 60 * 60 * 1000;
 
-/** Which of the machines that share a folder this is: `<file>.<machine>-<process>-<random>.tmp` */
+/** Identifies this machine among those that share a folder, in `<file>.<machine>-<process>-<random>.tmp`. */
 const machine = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 
 function temporaryName(path: string): string {
@@ -23,18 +23,18 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Whether nobody writes a temporary file any more: its process has ended, or it has not been touched for a day. */
+/** Whether a temporary file is abandoned: its process has ended, or it has not been modified for a day. */
 function isStale(suffix: string, modified: number): boolean {
   const age = Date.now() - modified;
   if (age > STALE_MS) return true;
   const [, host, process_] = /^([0-9a-f]{8})-(\d+)-[0-9a-f]{8}$/.exec(suffix) ?? [];
   if (host !== machine) return false;
   const pid = Number(process_);
-  // A process of a container often has the number of the one before it.
+  // In a container a process often has the same id as the previous one.
   return pid === process.pid ? age > process.uptime() * 1000 : !isRunning(pid);
 }
 
-/** Removes what was left of writes to a file that were killed. */
+/** Removes temporary files of killed writes to `path`. */
 async function removeStale(path: string): Promise<void> {
   const [folder, front] = [dirname(path), `${basename(path)}.`];
   for (const name of await readdir(folder)) {
@@ -46,21 +46,21 @@ async function removeStale(path: string): Promise<void> {
   }
 }
 
-/** Makes a rename in a directory survive a power failure. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
+/** Makes a rename in a folder durable across a power failure. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
   try {
-    await directory.sync();
+    await folder.sync();
   } finally {
-    await directory.close();
+    await folder.close();
   }
 }
 
 /**
- * Writes a file under a temporary name; it is flushed to the disk before it takes its name, so that a reader sees the old
- * file or the whole new one, and a failure leaves nothing behind. What a killed write left is removed by the next one.
+ * Replaces a file atomically: it is written under a temporary name, flushed to the disk, and renamed, so that a reader sees
+ * the old file or the whole new one. A failure leaves no file behind; the next write removes that of a killed process.
  *
- * @throws EvaClipError `ERR_EVACLIP_DISK_FULL` or `ERR_EVACLIP_IO`, and what `write` throws
+ * @throws EvaClipError `ERR_EVACLIP_DISK_FULL` or `ERR_EVACLIP_IO`, and whatever `write` throws
  */
 export async function replaceFile(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   const temporary = temporaryName(path);
@@ -74,7 +74,7 @@ export async function replaceFile(path: string, write: (file: FileHandle) => Pro
       await file.close();
     }
     await rename(temporary, path);
-    await syncDirectory(dirname(path));
+    await syncFolder(dirname(path));
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
     throw writeError(path, error);

@@ -1,5 +1,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { EvaClipError } from "../errors";
+import { elementCount } from "../shape";
+import { corrupt } from "./checkpoint_error";
 import { convertElements } from "./convert_elements";
 import { MappedFile } from "./mapped_file";
 import { replaceFile } from "./replace_file";
@@ -16,20 +18,20 @@ import {
 
 const LENGTH_BYTES = 8;
 /** The format's own limit. */
-const GREATEST_HEADER_BYTES = 100_000_000;
+const MAX_HEADER_BYTES = 100_000_000;
 const WRITE_CHUNK_BYTES = 16 * 1024 * 1024;
-/** Elements converted before the event loop gets its turn. */
+/** Elements converted between two turns of the event loop. */
 const CONVERTED_CHUNK = 1 << 18;
 
-/** Values of a tensor; bf16 and f16 are their 16-bit patterns. */
+/** Values of a tensor; bf16 and f16 are 16-bit patterns. */
 export type TensorArray = InstanceType<(typeof TENSOR_ARRAYS)[keyof typeof TENSOR_ARRAYS]>;
 
 /** A tensor to write, stored as `dtype`. */
 export interface TensorToWrite extends TensorInfo {
   readonly name: string;
-  /** May be a function, which is called when the tensor's turn comes, so that not all are held at once. */
+  /** A function is called when the tensor is written, so that not all are in memory at once. */
   readonly data: ArrayBufferView | (() => ArrayBufferView | Promise<ArrayBufferView>);
-  /** What `data` holds, if not `dtype`: it is rounded to the nearest, ties to even. */
+  /** The type of `data`, if not `dtype`; values are rounded to nearest, ties to even. */
   readonly from?: FloatDtype;
 }
 
@@ -47,12 +49,12 @@ export class SafetensorsFile implements TensorSource {
     return this.file.path;
   }
 
-  /** A copy of one tensor's values as they are stored. Throws ERR_EVACLIP_CHECKPOINT_CORRUPT when there is none of that name. */
+  /** A copy of one tensor's stored values. @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT` if there is no such tensor */
   async read(name: string): Promise<TensorArray> {
     const tensor = this.tensors.get(name);
     if (tensor === undefined) throw corrupt(this.path, `has no tensor "${name}"`, { tensor: name });
     const elements = TENSOR_ARRAYS[tensor.dtype];
-    const size = tensor.shape.reduce((product, dim) => product * dim, 1) * elementBytes(tensor.dtype);
+    const size = elementCount(tensor.shape) * elementBytes(tensor.dtype);
     return new elements(this.file.bytes(tensor.offset, tensor.offset + size).buffer as ArrayBuffer);
   }
 
@@ -78,10 +80,10 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     if (fileBytes < LENGTH_BYTES) throw corrupt(path, `is ${fileBytes} bytes long, too short for a header`);
     const length = file.bytes(0, LENGTH_BYTES);
     const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
-    if (headerBytes > Math.min(GREATEST_HEADER_BYTES, fileBytes - LENGTH_BYTES)) {
+    if (headerBytes > Math.min(MAX_HEADER_BYTES, fileBytes - LENGTH_BYTES)) {
       throw corrupt(
         path,
-        `is a broken safetensors file: it claims a header of ${headerBytes} bytes in a file of ${fileBytes}`,
+        `is a broken safetensors file: its header of ${headerBytes} bytes is longer than the file of ${fileBytes}`,
       );
     }
     const dataStart = LENGTH_BYTES + headerBytes;
@@ -102,11 +104,10 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
 }
 
 /**
- * Writes a safetensors file, tensor by tensor, under a temporary name; it is flushed to the disk before it takes its
- * name, so a reader sees the old file or the whole new one, and a failure leaves nothing behind.
+ * Writes a safetensors file, tensor by tensor, as `replaceFile` does: a reader sees the old file or the whole new one.
  *
  * @throws EvaClipError ERR_EVACLIP_DISK_FULL or ERR_EVACLIP_IO; ERR_EVACLIP_INVALID_ARGUMENT for a duplicate name or
- *   data that does not fill the shape; ERR_EVACLIP_NOT_FINITE for a finite value that would be infinite in the type stored
+ *   data that does not fill the shape; ERR_EVACLIP_NOT_FINITE for a finite value that overflows the stored type
  */
 export async function writeSafetensors(
   path: string,
@@ -127,7 +128,7 @@ async function writeTensor(file: FileHandle, tensor: TensorToWrite): Promise<voi
   const { name, dtype, shape, from = dtype } = tensor;
   const view = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
   const data = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  const elements = shape.reduce((product, size) => product * size, 1);
+  const elements = elementCount(shape);
   const expected = elements * TENSOR_ARRAYS[from].BYTES_PER_ELEMENT;
   const fail = (problem: string) =>
     new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `tensor "${name}": ${problem}`, { tensor: name });
@@ -150,8 +151,4 @@ async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
     const { bytesWritten } = await file.write(bytes, done, Math.min(WRITE_CHUNK_BYTES, bytes.length - done));
     done += bytesWritten;
   }
-}
-
-function corrupt(path: string, problem: string, details: Record<string, unknown> = {}): EvaClipError {
-  return new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", `${path} ${problem}`, { path, ...details });
 }

@@ -1,5 +1,6 @@
 import { shortened } from "../arguments";
 import { EvaClipError } from "../errors";
+import { elementCount } from "../shape";
 import { elementBytes, type StoredDtype, TENSOR_ARRAYS } from "./tensor_source";
 
 export interface TensorInfo {
@@ -7,7 +8,7 @@ export interface TensorInfo {
   readonly shape: readonly number[];
 }
 
-/** A tensor's type, shape and range of bytes after the header. */
+/** A tensor's type, shape and byte range [begin, end) after the header. */
 export interface TensorEntry extends TensorInfo {
   readonly begin: number;
   readonly end: number;
@@ -31,9 +32,9 @@ function isSizeList(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-/** Bytes of a tensor, or not a safe integer when the shape is absurd. */
+/** Bytes of a tensor; not a safe integer if the shape is absurd. */
 function byteSize({ dtype, shape }: TensorInfo): number {
-  return shape.reduce((product, size) => product * size, 1) * elementBytes(dtype);
+  return elementCount(shape) * elementBytes(dtype);
 }
 
 function parseEntry(name: string, value: unknown, dataBytes: number, fail: Fail): TensorEntry {
@@ -51,9 +52,7 @@ function parseEntry(name: string, value: unknown, dataBytes: number, fail: Fail)
   }
   const entry = { dtype: dtype as StoredDtype, shape, begin: offsets[0]!, end: offsets[1]! };
   if (entry.begin > entry.end || entry.end > dataBytes) {
-    throw failTensor(
-      `its bytes ${entry.begin} to ${entry.end} are not inside the ${dataBytes} bytes of data`,
-    );
+    throw failTensor(`its bytes ${entry.begin} to ${entry.end} are outside the ${dataBytes} bytes of data`);
   }
   if (byteSize(entry) !== entry.end - entry.begin) {
     throw failTensor(
@@ -63,13 +62,13 @@ function parseEntry(name: string, value: unknown, dataBytes: number, fail: Fail)
   return entry;
 }
 
-/** The format has a map of texts or nothing here; other values are kept as JSON, and nulls are as good as nothing. */
+/** By the format a map from string to string, or absent; other values are kept as JSON, and null counts as absent. */
 function parseMetadata(value: unknown, fail: Fail): Record<string, string> {
   if (value === undefined || value === null) return {};
   if (!isRecord(value)) throw fail(`has a ${METADATA_KEY} that is not a map from string to string`);
-  const told = Object.entries(value).filter(([, content]) => content !== null);
+  const stated = Object.entries(value).filter(([, content]) => content !== null);
   return Object.fromEntries(
-    told.map(([key, content]) => [key, typeof content === "string" ? content : JSON.stringify(content)]),
+    stated.map(([key, content]) => [key, typeof content === "string" ? content : JSON.stringify(content)]),
   );
 }
 
@@ -105,7 +104,7 @@ export function parseHeader(header: Uint8Array, dataBytes: number, fail: Fail): 
 }
 
 /**
- * Orders tensors for a file, widest type first so that every tensor is aligned to its own type, and makes the header.
+ * Orders tensors for a file, widest type first so that every tensor is aligned to its own type, and builds the header.
  * Equal input gives equal bytes.
  */
 export function layoutTensors<T extends TensorInfo & { readonly name: string }>(
@@ -121,7 +120,7 @@ export function layoutTensors<T extends TensorInfo & { readonly name: string }>(
   let begin = 0;
   for (const { name, dtype, shape, bytes } of order) {
     if (names.has(name) || !Number.isSafeInteger(bytes)) {
-      const problem = names.has(name) ? "is there twice or reserved" : `has an impossible shape [${shape}]`;
+      const problem = names.has(name) ? "is a duplicate or reserved" : `has an impossible shape [${shape}]`;
       throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `tensor "${name}" ${problem}`, { tensor: name });
     }
     names.add(name);

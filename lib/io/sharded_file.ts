@@ -1,11 +1,11 @@
 import { readFile, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, normalize } from "node:path";
-import { EvaClipError } from "../errors";
+import { corrupt } from "./checkpoint_error";
 import type { StoredTensor, TensorSource } from "./tensor_source";
 
-const GREATEST_INDEX_BYTES = 100_000_000;
+const MAX_INDEX_BYTES = 100_000_000;
 
-/** Several files whose tensors an index lists. */
+/** Several files, with an index of their tensors. */
 class ShardedFile implements TensorSource {
   constructor(
     readonly path: string,
@@ -17,7 +17,7 @@ class ShardedFile implements TensorSource {
     return this.shards[0]!.format;
   }
 
-  /** Of all shards; where they differ, the last one's. */
+  /** Merged from all shards; where they differ, the last one's. */
   get metadata(): Readonly<Record<string, string>> {
     return Object.assign({}, ...this.shards.map(({ metadata }) => metadata));
   }
@@ -31,18 +31,14 @@ class ShardedFile implements TensorSource {
   }
 }
 
-function corrupt(path: string, problem: string, details: Record<string, unknown> = {}): EvaClipError {
-  return new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", `${path} ${problem}`, { path, ...details });
-}
-
 function staysInFolder(shard: string): boolean {
   return shard !== "" && !isAbsolute(shard) && !normalize(shard).startsWith("..");
 }
 
-/** From every tensor's name to the file that holds it. */
+/** Tensor name → file. */
 async function readWeightMap(path: string): Promise<Map<string, string>> {
   const { size } = await stat(path);
-  if (size > GREATEST_INDEX_BYTES) throw corrupt(path, `is ${size} bytes long, too long for an index`);
+  if (size > MAX_INDEX_BYTES) throw corrupt(path, `is ${size} bytes long, too long for an index`);
   let index: unknown;
   try {
     index = JSON.parse(await readFile(path, "utf8"));
@@ -52,41 +48,45 @@ async function readWeightMap(path: string): Promise<Map<string, string>> {
   }
   const map = (index as { weight_map?: unknown } | null)?.weight_map;
   if (typeof map !== "object" || map === null || Array.isArray(map) || Object.keys(map).length === 0) {
-    throw corrupt(path, "is no index: expected a weight_map from tensor to file");
+    throw corrupt(path, "is not an index: expected a weight_map from tensor to file");
   }
   for (const [tensor, shard] of Object.entries(map)) {
     if (typeof shard === "string" && staysInFolder(shard)) continue;
     const found = JSON.stringify(shard);
-    throw corrupt(path, `places "${tensor}" in ${found}; expected a file beside it`, { tensor });
+    throw corrupt(path, `places "${tensor}" in ${found}; expected a file in the same folder`, { tensor });
   }
   return new Map(Object.entries(map as Record<string, string>));
 }
 
-/** The tensors of all shards: each from the shard that the index names; those it does not list, from where they are. */
+/** The tensors of all shards: each from the shard that the index names; unlisted ones from the shard that has them. */
 function collect(path: string, map: ReadonlyMap<string, string>, shards: ReadonlyMap<string, TensorSource>) {
   const tensors = new Map<string, StoredTensor>();
   for (const [shard, source] of shards) {
     for (const [name, tensor] of source.tensors) {
       if ((map.get(name) ?? shard) !== shard) continue;
       if (tensors.has(name)) {
-        throw corrupt(path, `does not say which of its files has "${name}"; ${shard} is the second`, {
-          tensor: name,
-        });
+        throw corrupt(
+          path,
+          `does not list "${name}", which more than one of its files has, ${shard} among them`,
+          {
+            tensor: name,
+          },
+        );
       }
       tensors.set(name, tensor);
     }
   }
   for (const [name, shard] of map) {
     if (!tensors.has(name))
-      throw corrupt(path, `places "${name}" in ${shard}, which lacks it`, { tensor: name });
+      throw corrupt(path, `places "${name}" in ${shard}, which does not have it`, { tensor: name });
   }
   return tensors;
 }
 
 /**
- * Opens every file that an index names, with `openShard`.
- * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT` for a bad index, a shard outside its folder, or a tensor that its
- *   shard lacks; `ERR_EVACLIP_IO` for a missing shard
+ * Opens every file of an index with `openShard`.
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT` for an invalid index, a shard outside its folder, or a tensor missing
+ *   from its shard; `ERR_EVACLIP_IO` for a missing shard
  */
 export async function openShards(
   path: string,

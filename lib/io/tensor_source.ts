@@ -1,9 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 import { EvaClipError } from "../errors";
+import { elementCount } from "../shape";
 import type { NativeStoredView } from "../native";
 import type { MappedFile } from "./mapped_file";
 
-/** The array that holds each type's elements in JavaScript; types that it has none for are bit patterns. */
+/** The JavaScript array of each element type; types that JavaScript lacks are bit patterns. */
 export const TENSOR_ARRAYS = {
   F64: Float64Array,
   F32: Float32Array,
@@ -29,13 +30,13 @@ export const TENSOR_ARRAYS = {
   C64: BigUint64Array,
 } as const;
 
-/** Element types of files, by the names that safetensors gives them. */
+/** Element types of files, by their names in safetensors. */
 export type StoredDtype = keyof typeof TENSOR_ARRAYS;
 
-/** Types whose elements share bytes. */
+/** Bits per element of types that pack several elements into a byte. */
 const PACKED_BITS: Partial<Record<StoredDtype, number>> = { F6_E2M3: 6, F6_E3M2: 6, F4: 4 };
 
-/** The bytes of one element; a fraction where elements share bytes. */
+/** Bytes per element; a fraction for packed types. */
 export function elementBytes(dtype: StoredDtype): number {
   const packed = PACKED_BITS[dtype];
   return packed === undefined ? TENSOR_ARRAYS[dtype].BYTES_PER_ELEMENT : packed / 8;
@@ -43,42 +44,42 @@ export function elementBytes(dtype: StoredDtype): number {
 
 const FLOAT_TYPES = ["F64", "F32", "F16", "BF16"] as const satisfies StoredDtype[];
 
-/** The types that can become a parameter; a tensor of any other may lie in a file that is read, unused. */
+/** The types that a parameter can be loaded from; a file may also have tensors of others, which are not used. */
 export type FloatDtype = (typeof FLOAT_TYPES)[number];
 
 /** A tensor of a file: where its elements are, not their values. */
 export interface StoredTensor {
   readonly dtype: StoredDtype;
   readonly shape: readonly number[];
-  /** In elements. */
+  /** In elements, one per dimension. */
   readonly strides: readonly number[];
   /** @internal */
   readonly file: MappedFile;
-  /** The byte of `file` where element [0, …, 0] begins. */
+  /** Byte offset in `file` of element [0, …, 0]. */
   readonly offset: number;
   /**
-   * Of a format with checksums: reads the bytes once, and throws `ERR_EVACLIP_CHECKPOINT_CORRUPT` when they are damaged.
+   * For formats with checksums: verifies the bytes. @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT`
    * @internal
    */
   readonly check?: () => Promise<void>;
 }
 
-/** An open file, or several that belong together, and the tensors in it. */
+/** An open file of tensors, or several that belong together. */
 export interface TensorSource extends AsyncDisposable {
   readonly path: string;
   readonly format: "safetensors" | "pytorch";
   readonly metadata: Readonly<Record<string, string>>;
-  /** The tensors are a moving average of weights, which was told from what the file holds beside them. */
+  /** Whether the tensors are a moving average of weights, as the rest of the file shows. */
   readonly isAverage?: boolean;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** Work that was started with a tensor goes on. Idempotent. */
+  /** Pending loads finish; later reads are refused. Idempotent. */
   close(): Promise<void>;
 }
 
-/** Elements converted before the event loop gets its turn. */
+/** Elements converted between two turns of the event loop. */
 const CHUNK = 1 << 18;
 
-/** The strides of a tensor without gaps, the last dimension varying fastest. */
+/** The strides of a contiguous tensor, the last dimension varying fastest. */
 export function rowMajorStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length);
   let stride = 1;
@@ -93,7 +94,7 @@ export function isFloatDtype(dtype: StoredDtype): dtype is FloatDtype {
   return (FLOAT_TYPES as readonly StoredDtype[]).includes(dtype);
 }
 
-/** The tensor as the addon takes it. @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when it is not floating-point. */
+/** The tensor in the addon's form. @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when it is not floating-point */
 export function floatView({ dtype, shape, strides, file, offset }: StoredTensor): NativeStoredView {
   if (isFloatDtype(dtype)) return { file: file.native, dtype, offset, shape, strides };
   const problem = `a tensor of ${file.path} is ${dtype}; expected ${FLOAT_TYPES.join(", ")}`;
@@ -101,14 +102,14 @@ export function floatView({ dtype, shape, strides, file, offset }: StoredTensor)
 }
 
 /**
- * The elements of a floating-point tensor in row-major order, a part at a time.
+ * The elements of a floating-point tensor in row-major order, read in parts.
  *
- * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for other types, or a tensor that leaves its file;
- *   `ERR_EVACLIP_IO` when the file has become shorter; `ERR_EVACLIP_DISPOSED` when it was closed
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for other types, or a tensor outside its file; `ERR_EVACLIP_IO`
+ *   when the file has been truncated; `ERR_EVACLIP_DISPOSED` when it is closed
  */
 export async function readFloat32(tensor: StoredTensor): Promise<Float32Array> {
   const view = floatView(tensor);
-  const floats = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+  const floats = new Float32Array(elementCount(tensor.shape));
   for (let first = 0; first < floats.length; first += CHUNK) {
     view.file.read(view, first, floats.subarray(first, first + CHUNK));
     if (first + CHUNK < floats.length) await setImmediate();

@@ -2,7 +2,7 @@ import { EvaClipError } from "../errors";
 import { EMA_NAMES, takesEma, type WeightsChoice } from "./moving_average";
 import type { TensorSource } from "./tensor_source";
 
-/** What torch.compile, FSDP, DeepSpeed, activation checkpointing and DataParallel put into the names of a model's parts. */
+/** Name parts that torch.compile, FSDP, DeepSpeed, activation checkpointing and DataParallel insert. */
 const WRAPPERS: ReadonlySet<string> = new Set([
   "_orig_mod",
   "_fsdp_wrapped_module",
@@ -10,18 +10,18 @@ const WRAPPERS: ReadonlySet<string> = new Set([
   "_checkpoint_wrapped_module",
   "module",
 ]);
-/** Where trainers keep a model: only in front of every name, because a part of a model may be called so as well. */
+/** Prefixes under which trainers store a model: only if every name has it, because a module may have the same name. */
 const CONTAINERS: readonly string[] = ["model", "state_dict", "model_state_dict"];
-const MOST_CONTAINERS = 8;
+const MAX_CONTAINERS = 8;
 
-/** The name a tensor has in the model itself, unless nothing would be left of it. */
+/** A tensor's name in the model itself. */
 function unwrapped(name: string): string {
   const parts = name.split(".");
   const last = parts.pop()!;
   return [...parts.filter((part) => !WRAPPERS.has(part)), last].join(".");
 }
 
-/** A tensor's name as it is stored, and what is left of it without wrappers. */
+/** A tensor's stored name, and the same without wrappers. */
 interface Named {
   readonly stored: string;
   readonly name: string;
@@ -31,11 +31,11 @@ const frontOf = (fronts: readonly string[], name: string) =>
   fronts.find((front) => name.startsWith(`${front}.`));
 const without = (front: string, { stored, name }: Named) => ({ stored, name: name.slice(front.length + 1) });
 
-/** The names without containers, of the weights that are meant. */
+/** The names without containers, of the chosen weights. */
 function withoutContainers(all: readonly Named[], path: string, choice: WeightsChoice): readonly Named[] {
   let names = all;
   let isChosen = choice.ema !== true;
-  for (let depth = 0; depth < MOST_CONTAINERS && names.length > 0; depth++) {
+  for (let depth = 0; depth < MAX_CONTAINERS && names.length > 0; depth++) {
     const container = CONTAINERS.find((front) => names.every(({ name }) => frontOf([front], name)));
     const average = names.map(({ name }) => frontOf(EMA_NAMES, name)).find((front) => front !== undefined);
     if (container !== undefined) {
@@ -53,7 +53,7 @@ function withoutContainers(all: readonly Named[], path: string, choice: WeightsC
   return names;
 }
 
-/** Tensors by the names that they have in the model itself, without those of wrappers around it and its parts. */
+/** Tensors by their names in the model itself. */
 function unwrapNames<T>(
   tensors: ReadonlyMap<string, T>,
   path: string,
@@ -64,7 +64,7 @@ function unwrapNames<T>(
   for (const { stored, name } of withoutContainers(all, path, choice)) {
     const tensor = tensors.get(stored)!;
     if (found.has(name)) {
-      const problem = `${path} has the tensor "${name}" twice, once as "${stored}", with and without the name of a wrapper`;
+      const problem = `${path} has the tensor "${name}" twice: as "${stored}", and under another name once wrapper prefixes are removed`;
       throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", problem, { path, tensor: name });
     }
     found.set(name, tensor);
@@ -73,10 +73,10 @@ function unwrapNames<T>(
 }
 
 /**
- * The same tensors under the names that they have in the model itself, without `module.`, `_orig_mod.` and the like; of
- * weights and their moving average (`ema.`) those that are meant.
- * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT` when two tensors have the same name then;
- *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` when there are both kinds and none was chosen
+ * The same tensors under their names in the model itself, without `module.`, `_orig_mod.` and the like. If there are both
+ * weights and their moving average (`ema.`), only the chosen ones.
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT` when two tensors then have the same name;
+ *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` when there are both kinds and `choice` does not choose
  */
 export function withoutWrapperNames(source: TensorSource, choice: WeightsChoice = {}): TensorSource {
   const tensors = unwrapNames(source.tensors, source.path, source.isAverage ? {} : choice);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { checkArgument, finiteNumber, listOf, options, wholeNumber } from "../arguments";
-import { elementCount } from "../host_tensor";
+import { elementCount } from "../shape";
 import { apply, type Operand, operandList } from "../tensor";
 
 export interface RandomFillSettings {

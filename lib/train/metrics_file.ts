@@ -1,8 +1,9 @@
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
 import { makeFolder } from "../io/make_folder";
+import { statIfThere } from "../io/model_path";
 import type { TrainEvent } from "./train_events";
 
 /** Lines kept in memory while they cannot be written; older ones are dropped, and counted. */
@@ -101,7 +102,7 @@ async function openForWriting(path: string): Promise<FileHandle> {
 
 /** @throws EvaClipError `ERR_EVACLIP_RUN_EXISTS` when a file holds the metrics of another run. */
 export async function expectNoMetrics(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
+  const found = await statIfThere(path);
   if (!found || found.size === 0) return;
   const message = `${path} holds the metrics of another run: resume that one, or choose another name`;
   throw new EvaClipError("ERR_EVACLIP_RUN_EXISTS", message, { path });

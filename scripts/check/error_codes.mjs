@@ -20,7 +20,7 @@ function tableOf(root) {
 }
 
 export function errorsPage(root) {
-  const rows = tableOf(root).map(({ code, when, advice }) => `| \`${code}\` | ${when} | ${advice} |`);
+  const sections = tableOf(root).map(({ code, when, advice }) => `## \`${code}\`\n\n${when}\n\n${advice}\n`);
   return `# Errors
 
 Every error that this package throws or rejects with is an \`EvaClipError\`: \`code\` to branch on, \`message\` for people, \`details\` with the facts
@@ -41,10 +41,9 @@ try {
 \`isEvaClipError(error, code?)\` looks at the code alone, so it also knows errors of another copy of the package or another realm, for which
 \`instanceof EvaClipError\` is false. \`ErrorCode\` is the type of all codes.
 
-| code | when | what to do |
-| --- | --- | --- |
-${rows.join("\n")}
-`;
+Below, each code with when it happens and what to do.
+
+${sections.join("\n")}`;
 }
 
 export function checkErrorCodes(root) {

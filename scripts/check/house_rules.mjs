@@ -4,6 +4,8 @@ import { forEachLine, listFiles, readText } from "./source_tree.mjs";
 
 const WARN_LINES = 300;
 const MOST_LINES = 400;
+/** Columns of a line of documentation, so that it reads in an editor without wrapping. */
+const MOST_COLUMNS = 160;
 /** Files that may be longer, each with the reason. */
 const LONG_FILES = {};
 
@@ -43,6 +45,8 @@ export function checkHouseRules(root) {
       if (!FILE_NAME.test(name)) problems.push(`${path}: file names are snake_case`);
     }
     forEachLine(root, path, (line, number) => {
+      if (path.endsWith(".md") && line.length > MOST_COLUMNS)
+        problems.push(`${path}:${number}: ${line.length} columns, ${MOST_COLUMNS} at most`);
       for (const [pattern, what] of FORBIDDEN) {
         if (pattern.test(line)) problems.push(`${path}:${number}: ${what}: ${line.trim().slice(0, 80)}`);
       }

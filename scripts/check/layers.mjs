@@ -40,7 +40,7 @@ const LAYERS = [
   ["io"],
   ["native.ts"],
   ["native_not_found.ts"],
-  ["abortable.ts", "random.ts", "sample_error.ts"],
+  ["abortable.ts", "random.ts", "sample_error.ts", "shape.ts"],
   ["arguments.ts"],
   ["errors.ts", "suggestion.ts"],
   ["error_codes.ts"],

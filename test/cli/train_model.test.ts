@@ -193,5 +193,5 @@ test.each([
 test("a moving average that is not there is not replaced by other weights", async () => {
   const { code, err } = await train("no-average", ...towers(), "--pretrained-ema");
   expect(code).toBe(1);
-  expect(err).toMatch(/mim\.safetensors holds no moving average of weights/);
+  expect(err).toMatch(/mim\.safetensors has no moving average of the weights/);
 });

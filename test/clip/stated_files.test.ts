@@ -259,7 +259,7 @@ describe("files that are none of a model", () => {
       coded("IO", /is the name of a published model/),
     );
     await expect(EvaClip.load(join(folder, "none"))).rejects.toEqual(coded("IO", /none: it does not exist/));
-    await expect(EvaClip.load(folder)).rejects.toEqual(coded("IO", /holds no model/));
+    await expect(EvaClip.load(folder)).rejects.toEqual(coded("IO", /has no model/));
     for (const path of [new URL("file:///x"), Buffer.from("x"), undefined, 5, ""]) {
       await expect(EvaClip.load(path as string)).rejects.toEqual(
         coded("INVALID_ARGUMENT", /load: path must be/),
@@ -331,6 +331,6 @@ test("a save where no folder can be made ends", async () => {
   await using model = await EvaClip.load(join(MODELS, "oc_preprocess"), cpu);
   await expect(model.save("/proc/x/y")).rejects.toEqual(coded("IO", /cannot write \/proc\/x/));
   await writeFile(join(folder, "file"), "");
-  await expect(model.save(join(folder, "file"))).rejects.toEqual(coded("IO", /a file is in its place/));
+  await expect(model.save(join(folder, "file"))).rejects.toEqual(coded("IO", /there is a file of that name/));
   await expect(model.save(join(folder, "file/below"))).rejects.toEqual(coded("IO", /file/));
 });

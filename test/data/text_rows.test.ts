@@ -142,7 +142,7 @@ describe("what is no manifest says what it is", () => {
       ["a.XLSX", /is an Excel workbook, which is not read: save it as CSV/],
       ["a.sqlite", /is an SQLite database, which is not read: write its rows/],
       ["a.pkl", /is a Python pickle, which is not read/],
-      [join(folder.path, "folder.csv"), /it is a directory, not a file/],
+      [join(folder.path, "folder.csv"), /it is a folder, not a file/],
       [join(folder.path, "loop.csv"), /cannot read .*loop\.csv: ELOOP/],
       ["/dev/zero", /a manifest is a \.csv, \.tsv or \.jsonl file/],
       [join(folder.path, "mixd.csv"), /there is no file .*mixd\.csv; did you mean .*mixed\.csv\?/],

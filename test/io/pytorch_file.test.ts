@@ -223,10 +223,10 @@ describe("openPytorch refuses", () => {
   });
 
   test.each<[string, RegExp]>([
-    ["legacy", /format from before version 1\.6/],
+    ["legacy", /format of PyTorch before version 1\.6/],
     ["negated", /"weight" of a negated or conjugated view/],
     ["sparse", /"weight" as an object of torch\._utils\._rebuild_sparse_tensor/],
-    ["whole_list", /holds a list, expected a state dict/],
+    ["whole_list", /has a list at its root, expected a state dict/],
   ])("%s.pt as a kind that is not read", async (name, message) => {
     await expect(openPytorch(fixture(name))).rejects.toEqual(failure("UNSUPPORTED", message));
   });
@@ -243,7 +243,7 @@ describe("openPytorch refuses", () => {
     ],
     ["a web page", "\n<!DOCTYPE html><html>", "UNSUPPORTED", /is a web page/],
     ["the tar format", tar, "UNSUPPORTED", /is a tar archive/],
-    ["a bare pickle", "\x80\x02}.", "UNSUPPORTED", /pickle without the archive/],
+    ["a bare pickle", "\x80\x02}.", "UNSUPPORTED", /bare pickle/],
     ["a gzip file", "\x1f\x8b\x08", "UNSUPPORTED", /gzip/],
     ["text", "weights", "CORRUPT", /neither a PyTorch checkpoint.* begins with the bytes 77656967/],
     ["a ZIP of something else", packArchive([{ name: "a/b.txt", data: "x" }]), "UNSUPPORTED", /no data\.pkl/],
@@ -321,7 +321,7 @@ describe("openPytorch refuses", () => {
     ]) {
       const entries = [...checkpointEntries(pickle), { name: "archive/constants.pkl", data: "" }];
       await expect(openPytorch(await scratch.write("script.pt", packArchive(entries)))).rejects.toEqual(
-        failure("CORRUPT", /modules more than 64 deep or more than 100000/),
+        failure("CORRUPT", /modules nested more than 64 deep, or more than 100000/),
       );
     }
   });

@@ -23,12 +23,12 @@ describe("readRegularFile", () => {
     await symlink(at("fifo"), at("fifo_link"));
     await symlink("/dev/zero", at("zero_link"));
     const kinds = {
-      [at("fifo")]: /a FIFO/,
-      [at("fifo_link")]: /a FIFO/,
+      [at("fifo")]: /a named pipe \(FIFO\)/,
+      [at("fifo_link")]: /a named pipe \(FIFO\)/,
       [at("socket")]: /a socket/,
       "/dev/zero": /a device/,
       [at("zero_link")]: /a device/,
-      [folder.path]: /a directory/,
+      [folder.path]: /a folder/,
     };
     for (const [path, message] of Object.entries(kinds)) {
       const error = { code: "ERR_EVACLIP_DATA", message: expect.stringMatching(message), details: { path } };

@@ -57,7 +57,7 @@ describe("a moving average", () => {
     (front) => {
       const names = [`${front}.visual.proj`, `${front}.logit_scale`];
       expect(namesOf(...names)).toEqual(["visual.proj", "logit_scale"]);
-      expect(() => chosenOf({ ema: false }, ...names)).toThrow(/holds only a moving average .*ema false/);
+      expect(() => chosenOf({ ema: false }, ...names)).toThrow(/has only a moving average .*ema is false/);
     },
   );
 
@@ -84,7 +84,7 @@ describe("a moving average", () => {
 
   test("that is not there cannot be chosen", () => {
     expect(() => chosenOf({ ema: true }, "visual.proj")).toThrow(
-      /no moving average of weights, and ema true/,
+      /no moving average of the weights, but ema is true/,
     );
   });
 });

@@ -77,7 +77,7 @@ describe("readZipArchive", () => {
       /directory of 4 entries|no entry 3/,
     ],
     ["fewer entries than there are", patched(good, "PK\x05\x06", 10, 2, 2), /bytes after the last entry/],
-    ["a divided archive", patched(good, "PK\x05\x06", 4, 2, 1), /one part of a divided archive/],
+    ["a split archive", patched(good, "PK\x05\x06", 4, 2, 1), /one part of a split archive/],
     ["a missing ZIP64 record", patched(good, "PK\x05\x06", 16, 4, 0xffffffff), /lacks the ZIP64 record/],
     ["missing ZIP64 sizes", patched(good, "PK\x01\x02", 42, 4, 0xffffffff), /without the ZIP64 sizes/],
     [

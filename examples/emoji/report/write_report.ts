@@ -1,14 +1,17 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DemoResult } from "../result";
+import { exampleFigure } from "./figure";
 import { reportPage } from "./page";
 import { drawDetail, drawExamples, type Scored } from "./pictures";
 import type { Example, History } from "./sections";
 
 const SHOWN = { seen: 36, unseen: 12, matrixPerGroup: 5 } as const;
+/** Of those, the first in the figure. */
+const FIGURE = { seen: 7, unseen: 3 } as const;
 
 /**
- * Writes `result.json` and `report.html` to a folder.
+ * Writes `result.json`, `report.html` and `examples.svg` to a folder.
  *
  * @returns the examples that the report shows
  */
@@ -36,6 +39,11 @@ export async function writeReport(
   await mkdir(folder, { recursive: true });
   await replaceFile(join(folder, "result.json"), `${JSON.stringify(result, undefined, 2)}\n`);
   await replaceFile(join(folder, "report.html"), page);
+  const shown = [
+    ...examples.slice(0, FIGURE.seen),
+    ...examples.slice(SHOWN.seen, SHOWN.seen + FIGURE.unseen),
+  ];
+  await replaceFile(join(folder, "examples.svg"), exampleFigure(shown));
   return examples;
 }
 

@@ -3,11 +3,11 @@ import { PickleCursor } from "./pickle_cursor";
 import { type PickleDialect, PickleGlobal, PickleList, PickleObject, type PickleValue } from "./pickle_value";
 
 /**
- * The time and memory of a pickle are bounded by its instructions: a checkpoint has about 25 for each tensor, and each
- * makes one value at most and copies none.
+ * Bounds the time and memory of a pickle: each instruction creates at most one value and copies none. A checkpoint has
+ * about 25 per tensor.
  */
-const MOST_INSTRUCTIONS = 1_000_000;
-const LONGEST_NAME_SHOWN = 200;
+const MAX_INSTRUCTIONS = 1_000_000;
+const MAX_NAME_SHOWN = 200;
 const PROTO = 0x80;
 const STOP = 0x2e;
 const PROTOCOLS = { least: 2, greatest: 5 };
@@ -30,7 +30,7 @@ class PickleMachine {
         `has a pickle of protocol ${found}, expected ${PROTOCOLS.least} to ${PROTOCOLS.greatest}`,
       );
     }
-    for (let count = 0; count < MOST_INSTRUCTIONS; count++) {
+    for (let count = 0; count < MAX_INSTRUCTIONS; count++) {
       const code = this.cursor.uint8();
       if (code === STOP) return this.result();
       const instruction = INSTRUCTIONS.get(code);
@@ -41,7 +41,7 @@ class PickleMachine {
       }
       instruction(this);
     }
-    throw this.corrupt(`has a pickle of more than ${MOST_INSTRUCTIONS} instructions`);
+    throw this.corrupt(`has a pickle of more than ${MAX_INSTRUCTIONS} instructions`);
   }
 
   corrupt(problem: string): Error {
@@ -52,10 +52,10 @@ class PickleMachine {
     this.stack.push(value);
   }
 
-  /** The top of the stack, of what was pushed since the last mark. */
+  /** The top of the stack, above the last mark. */
   top(): PickleValue {
     if (this.stack.length <= (this.marks.at(-1) ?? 0))
-      throw this.corrupt("has a pickle that takes what it never put");
+      throw this.corrupt("has a pickle that pops from an empty stack");
     return this.stack.at(-1)!;
   }
 
@@ -77,7 +77,7 @@ class PickleMachine {
 
   popToMark(): PickleValue[] {
     const mark = this.marks.pop();
-    if (mark === undefined) throw this.corrupt("has a pickle that goes back to a mark it never set");
+    if (mark === undefined) throw this.corrupt("has a pickle that pops to a mark it never set");
     return this.stack.splice(mark);
   }
 
@@ -99,7 +99,7 @@ class PickleMachine {
   get(index: number): void {
     const value = this.memo.get(index);
     if (value === undefined)
-      throw this.corrupt(`has a pickle that recalls value ${index}, which it never stored`);
+      throw this.corrupt(`has a pickle that gets value ${index} of its memo, which it never put there`);
     this.push(value);
   }
 
@@ -107,13 +107,13 @@ class PickleMachine {
     const target = this.top();
     if (target instanceof PickleObject) return;
     if (!(target instanceof PickleList))
-      throw this.corrupt("has a pickle that appends to what is not a list");
+      throw this.corrupt("has a pickle that appends to a value that is not a list");
     for (const item of items) target.items.push(item);
   }
 
   addToSet(items: readonly PickleValue[]): void {
     const target = this.top();
-    if (!(target instanceof Set)) throw this.corrupt("has a pickle that adds to what is not a set");
+    if (!(target instanceof Set)) throw this.corrupt("has a pickle that adds to a value that is not a set");
     for (const item of items) target.add(item);
   }
 
@@ -121,7 +121,7 @@ class PickleMachine {
     const target = this.top();
     if (target instanceof PickleObject) return;
     if (!(target instanceof Map))
-      throw this.corrupt("has a pickle that sets an item of what is not a dictionary");
+      throw this.corrupt("has a pickle that sets an item of a value that is not a dictionary");
     if (pairs.length % 2 !== 0) throw this.corrupt("has a pickle with a key that has no value");
     for (let i = 0; i < pairs.length; i += 2) target.set(pairs[i]!, pairs[i + 1]!);
   }
@@ -134,33 +134,33 @@ class PickleMachine {
     const name = this.pop();
     const module = this.pop();
     if (typeof module !== "string" || typeof name !== "string") {
-      throw this.corrupt("has a pickle with a global whose name is not text");
+      throw this.corrupt("has a pickle with a global whose name is not a string");
     }
     this.global(module, name);
   }
 
-  /** REDUCE, NEWOBJ and NEWOBJ_EX alike: in a pickle all three ask for a value made from arguments. */
+  /** REDUCE, NEWOBJ and NEWOBJ_EX: all three construct a value from arguments. */
   construct(args: readonly PickleValue[]): void {
     const target = this.pop();
-    const name = target instanceof PickleGlobal ? target.qualifiedName : "something that is not a class";
+    const name = target instanceof PickleGlobal ? target.qualifiedName : "a value that is not a class";
     if (!(target instanceof PickleGlobal) || target.construct === undefined) {
       throw this.fail("UNSAFE", `asks to call ${name}: refused, nothing was run`, { global: name });
     }
     this.push(target.construct(args));
   }
 
-  /** Attributes for an object. Those of an OrderedDict (its `_metadata`) say nothing about the weights. */
+  /** Sets the attributes of an object. Those of an OrderedDict (its `_metadata`) are ignored. */
   build(): void {
     const state = this.pop();
     const target = this.top();
     if (target instanceof PickleObject) {
       if (state instanceof Map) target.attributes = state;
     } else if (!(target instanceof Map)) {
-      throw this.fail("UNSAFE", "asks to set the state of a value that has none: refused, nothing was run");
+      throw this.fail("UNSAFE", "asks to set the state of a value without one: refused, nothing was run");
     }
   }
 
-  /** Protocol 1's way to make an object, which nothing here writes; read only to name what it asks for. */
+  /** INST of protocol 1, always refused: parsed only for the name in the error. */
   instance(module: string, name: string): never {
     const { qualifiedName } = this.resolve(module, name);
     throw this.fail("UNSAFE", `asks to call ${qualifiedName}: refused, nothing was run`, {
@@ -171,11 +171,11 @@ class PickleMachine {
   private resolve(module: string, name: string): PickleGlobal {
     const found = this.dialect.resolve(module, name);
     if (found !== undefined) return found;
-    const global = `${module}.${name}`.slice(0, LONGEST_NAME_SHOWN);
+    const global = `${module}.${name}`.slice(0, MAX_NAME_SHOWN);
     throw this.fail(
       "UNSAFE",
-      `asks for ${global}, which is not among the data that checkpoints hold: refused, nothing was run ` +
-        "(a file saved as torch.save(model.state_dict(), …) holds nothing else)",
+      `asks for ${global}, which is not allowed in checkpoints: refused, nothing was run ` +
+        "(a file saved with torch.save(model.state_dict(), …) contains only allowed data)",
       { global },
     );
   }
@@ -190,7 +190,7 @@ class PickleMachine {
   }
 }
 
-/** Every instruction but PROTO and STOP, by the character or byte that stands for it. */
+/** Every instruction but PROTO and STOP, by its opcode. */
 const INSTRUCTIONS: ReadonlyMap<number, (m: PickleMachine) => void> = new Map(
   Object.entries<(m: PickleMachine) => void>({
     "(": (m) => m.mark(),
@@ -254,17 +254,17 @@ const INSTRUCTIONS: ReadonlyMap<number, (m: PickleMachine) => void> = new Map(
       m.construct(m.popTuple());
     },
     b: (m) => m.build(),
-    /** A frame only announces how many bytes follow, for readers of streams. */
+    /** FRAME: only the number of bytes that follow, for readers of streams. */
     "\x95": (m) => m.cursor.uint64(),
   }).map(([code, instruction]) => [code.charCodeAt(0), instruction]),
 );
 
 /**
- * Reads a pickle of protocol 2 to 5 as data. A global is what `dialect` says it is, or the file is refused; nothing
- * that the file names is ever imported or called, and values may refer to each other but are never copied.
+ * Reads a pickle of protocol 2 to 5 as data. Globals are resolved by `dialect`, which refuses the file for any other;
+ * nothing that the file names is ever imported or called. Values may refer to each other but are never copied.
  *
- * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSAFE naming the module and name that a refused pickle asks for;
- *   ERR_EVACLIP_CHECKPOINT_CORRUPT saying what was expected, and before which byte
+ * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSAFE naming the module and name of a refused global;
+ *   ERR_EVACLIP_CHECKPOINT_CORRUPT with what was expected, and before which byte
  */
 export function unpickle(bytes: Uint8Array, dialect: PickleDialect, fail: Fail): PickleValue {
   return new PickleMachine(new PickleCursor(bytes, fail), dialect, fail).run();

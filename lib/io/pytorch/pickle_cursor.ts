@@ -1,10 +1,10 @@
 import type { Fail } from "../checkpoint_error";
 
-/** Python's integers have no limit; a checkpoint's are counters and seeds. */
-const GREATEST_INTEGER_BYTES = 1024;
+/** Python's integers are unlimited; those of a checkpoint are counters and seeds. */
+const MAX_INTEGER_BYTES = 1024;
 const NEWLINE = 0x0a;
 
-/** Reads a pickle's arguments one after the other; nothing is made that the bytes left do not hold. */
+/** Reads the arguments of a pickle's instructions in order; never allocates more than the bytes that are left. */
 export class PickleCursor {
   private position = 0;
   private readonly view: DataView;
@@ -41,12 +41,12 @@ export class PickleCursor {
     return this.view.getInt32(this.take(4), true);
   }
 
-  /** A length of eight bytes; one beyond 2^53 comes out rounded and is refused by whoever takes that many bytes. */
+  /** A length of eight bytes; above 2^53 it is rounded, and always too large for `take`. */
   uint64(): number {
     return Number(this.view.getBigUint64(this.take(8), true));
   }
 
-  /** Protocol 2 stores floating-point numbers the other way round than everything else. */
+  /** Big-endian, unlike everything else in a pickle. */
   float64(): number {
     return this.view.getFloat64(this.take(8), false);
   }
@@ -63,11 +63,11 @@ export class PickleCursor {
     try {
       return this.text.decode(bytes);
     } catch {
-      throw this.fail("CORRUPT", `holds a string that is not UTF-8 at byte ${at} of its pickle`);
+      throw this.fail("CORRUPT", `has a string that is not UTF-8 at byte ${at} of its pickle`);
     }
   }
 
-  /** Text up to the end of the line, which is not part of it. */
+  /** Text up to the end of the line, without the newline. */
   line(): string {
     const end = this.data.indexOf(NEWLINE, this.position);
     const text = this.string(end < 0 ? this.remaining + 1 : end - this.position);
@@ -75,13 +75,10 @@ export class PickleCursor {
     return text;
   }
 
-  /** A two's-complement integer of `count` bytes: a number where it is exact, else a bigint. */
+  /** A two's-complement integer of `count` bytes: a number if it is exact, otherwise a bigint. */
   integer(count: number): number | bigint {
-    if (count > GREATEST_INTEGER_BYTES) {
-      throw this.fail(
-        "CORRUPT",
-        `holds an integer of ${count} bytes, expected ${GREATEST_INTEGER_BYTES} at most`,
-      );
+    if (count > MAX_INTEGER_BYTES) {
+      throw this.fail("CORRUPT", `has an integer of ${count} bytes, expected at most ${MAX_INTEGER_BYTES}`);
     }
     const digits = Buffer.from(this.bytes(count)).reverse().toString("hex");
     const value = BigInt.asIntN(8 * count, BigInt(`0x${digits || "0"}`));

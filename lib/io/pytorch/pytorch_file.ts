@@ -1,5 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { EvaClipError } from "../../errors";
+import { elementCount } from "../../shape";
 import { type Fail, failAbout } from "../checkpoint_error";
 import { FORMAT_BYTES, foreignFormat } from "../foreign_format";
 import { MappedFile } from "../mapped_file";
@@ -11,12 +12,12 @@ import { findStateDict } from "./pytorch_state_dict";
 import { elementBytes, type StoredTensor, type TensorSource } from "../tensor_source";
 import { checkEntry, readEntry, readRange, readZipArchive, type ZipEntry } from "./zip_archive";
 
-/** A checkpoint's pickle describes tensors, at a few hundred bytes each; their values lie outside it. */
-const GREATEST_PICKLE_BYTES = 256 * 1024 * 1024;
+/** A checkpoint's pickle has a few hundred bytes per tensor; values are separate entries. */
+const MAX_PICKLE_BYTES = 256 * 1024 * 1024;
 /** A view may repeat its storage (torch.expand) up to this many elements, 1 GiB in f32. */
-const MOST_REPEATED_ELEMENTS = 2 ** 28;
+const MAX_REPEATED_ELEMENTS = 2 ** 28;
 
-/** A torch.save archive: `<folder>/data.pkl` describes what was saved, `<folder>/data/<key>` are the storages. */
+/** A torch.save archive: the pickle `<folder>/data.pkl`, and a storage per `<folder>/data/<key>`. */
 interface PytorchArchive {
   readonly folder: string;
   readonly entries: ReadonlyMap<string, ZipEntry>;
@@ -26,10 +27,10 @@ interface PytorchArchive {
 /**
  * Opens a PyTorch checkpoint (torch.save's ZIP format, or a TorchScript archive, of which only the weights are read)
  * and finds its state dict; see `findStateDict` for where, and `pytorchDialect` for what a file may contain. Only the
- * description is read here: tensors are ranges of the mapped file, each checked to lie inside its storage.
+ * pickle is read here: tensors are ranges of the mapped file, checked to be inside their storage.
  *
  * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSAFE when the file asks for code to be run (nothing is);
- *   ERR_EVACLIP_CHECKPOINT_UNSUPPORTED for other formats and kinds of tensor, saying what to do;
+ *   ERR_EVACLIP_CHECKPOINT_UNSUPPORTED for other formats and kinds of tensor, with advice;
  *   ERR_EVACLIP_CHECKPOINT_CORRUPT for a damaged file; ERR_EVACLIP_IO when it cannot be read
  */
 export async function openPytorch(path: string, choice: WeightsChoice = {}): Promise<TensorSource> {
@@ -61,7 +62,7 @@ export async function openPytorch(path: string, choice: WeightsChoice = {}): Pro
   }
 }
 
-/** Checks each entry once, however many tensors lie in it. */
+/** Checks each entry once, however many tensors share it. */
 function entryChecks(file: MappedFile, fail: Fail): (entry: ZipEntry) => Promise<void> {
   const checks = new Map<ZipEntry, Promise<void>>();
   return (entry) => {
@@ -87,10 +88,10 @@ async function readArchive(path: string, fail: Fail): Promise<PytorchArchive> {
     if (entries.has(`${folder}/byteorder`)) {
       await checkByteOrder(file, storedEntry(entries, `${folder}/byteorder`, fail), fail);
     }
-    if (pickle.bytes > GREATEST_PICKLE_BYTES) {
+    if (pickle.bytes > MAX_PICKLE_BYTES) {
       throw fail(
         "UNSUPPORTED",
-        `has a data.pkl of ${pickle.bytes} bytes, expected ${GREATEST_PICKLE_BYTES} at most`,
+        `has a data.pkl of ${pickle.bytes} bytes, expected at most ${MAX_PICKLE_BYTES}`,
       );
     }
     return { folder, entries, pickle: await readEntry(file, pickle, fail) };
@@ -99,7 +100,7 @@ async function readArchive(path: string, fail: Fail): Promise<PytorchArchive> {
   }
 }
 
-/** torch.save puts everything into one folder, which is often named after the file. */
+/** The folder of all entries of a torch.save archive, usually named after the file. */
 function findFolder(entries: ReadonlyMap<string, ZipEntry>, fail: Fail): string {
   const folders = [...entries.keys()].flatMap((name) => /^([^/]+)\/data\.pkl$/.exec(name)?.[1] ?? []);
   const [folder] = folders;
@@ -109,7 +110,7 @@ function findFolder(entries: ReadonlyMap<string, ZipEntry>, fail: Fail): string 
     ? fail("CORRUPT", `has ${folders.length} entries named data.pkl, expected one`)
     : fail(
         "UNSUPPORTED",
-        `is a ZIP archive, but not of torch.save: it has no data.pkl, found ${names.join(", ")}`,
+        `is a ZIP archive, but not a PyTorch checkpoint: it has no data.pkl, found ${names.join(", ")}`,
       );
 }
 
@@ -121,25 +122,25 @@ async function checkByteOrder(file: FileHandle, entry: ZipEntry, fail: Fail): Pr
   const bytes = await readRange(file, entry.begin, Math.min(entry.bytes, FORMAT_BYTES), fail);
   const order = bytes.toString("latin1");
   if (order === "big")
-    throw fail("UNSUPPORTED", "was saved on a big-endian machine: save it again on another one");
+    throw fail("UNSUPPORTED", "was saved on a big-endian machine: save it again on a little-endian one");
   if (order !== "little")
     throw fail("CORRUPT", `has the byte order ${JSON.stringify(order)}, expected "little"`);
 }
 
 function storedEntry(entries: ReadonlyMap<string, ZipEntry>, name: string, fail: Fail): ZipEntry {
   const entry = entries.get(name);
-  if (entry === undefined) throw fail("CORRUPT", `has no entry "${name}", which its weights need`);
+  if (entry === undefined) throw fail("CORRUPT", `has no entry "${name}", which its weights refer to`);
   if (!entry.isStored) {
     throw fail(
       "UNSUPPORTED",
-      `is a compressed archive ("${name}"), and weights are read where they lie: save it again with torch.save, or ` +
-        "unpack it and store it without compression, `unzip IN.pt -d folder && cd folder && zip -0 -D -r ../OUT.pt .`",
+      `is a compressed archive ("${name}"); weights are read in place: save it again with torch.save, or ` +
+        "archive it again without compression, `unzip IN.pt -d folder && cd folder && zip -0 -D -r ../OUT.pt .`",
     );
   }
   return entry;
 }
 
-/** Finds a tensor's bytes: its view must lie inside its storage, and the storage inside its entry of the archive. */
+/** Locates a tensor in the file. Its view must be inside its storage, and the storage inside its entry of the archive. */
 function locate(
   name: string,
   tensor: PickledTensor,
@@ -166,7 +167,7 @@ function locate(
     );
   }
   if (shape.includes(0)) return { dtype, shape, strides, offset: entry.begin, entry };
-  const elements = shape.reduce((product, size) => product * size, 1);
+  const elements = elementCount(shape);
   const last = shape.reduce((place, size, i) => place + (size - 1) * strides[i]!, begin);
   const available = Math.floor(storageBytes / elementBytes(dtype));
   if (last >= available) {
@@ -175,10 +176,10 @@ function locate(
       `[${shape}] of strides [${strides}] from element ${begin}, outside its storage of ${available} elements`,
     );
   }
-  if (elements > Math.max(available, MOST_REPEATED_ELEMENTS)) {
+  if (elements > Math.max(available, MAX_REPEATED_ELEMENTS)) {
     throw failTensor(
       "UNSUPPORTED",
-      `[${shape}] that repeats a storage of ${available} elements ${elements} times`,
+      `[${shape}] that repeats a storage of ${available} elements to ${elements}`,
     );
   }
   return { dtype, shape, strides, offset: entry.begin + begin * elementBytes(dtype), entry };

@@ -3,9 +3,9 @@ import { type PickleDialect, PickleGlobal, PickleObject, type PickleValue } from
 import type { StoredDtype } from "../tensor_source";
 
 /** PyTorch's own limit. */
-const MOST_DIMENSIONS = 64;
+const MAX_DIMENSIONS = 64;
 
-/** An entry of the archive as the pickle describes it; `elements` of an untyped storage are bytes. */
+/** A storage as the pickle describes it; the `elements` of an untyped storage are bytes. */
 export class PickledStorage {
   constructor(
     readonly typeName: string,
@@ -14,21 +14,21 @@ export class PickledStorage {
   ) {}
 }
 
-/** A tensor as the pickle describes it: a view, in elements, not yet checked against its storage. */
+/** A tensor as the pickle describes it: a view in elements, not yet checked against its storage. */
 export class PickledTensor {
   constructor(
     readonly storage: PickledStorage,
     readonly begin: number,
     readonly shape: readonly number[],
     readonly strides: readonly number[],
-    /** PyTorch's name of the element type or of the storage that implies it. */
+    /** PyTorch's name of the element type, or of a storage type that implies it. */
     readonly typeName: string,
-    /** A view that negates or conjugates its storage as it is read. */
+    /** Whether reading the view negates or conjugates its storage. */
     readonly isLazy: boolean,
   ) {}
 }
 
-/** Element types that are read, by the names that a pickle gives them; a weight of another type is refused. */
+/** Supported element types by their names in a pickle. */
 export const STORED_DTYPES: ReadonlyMap<string, StoredDtype> = new Map(
   (
     [
@@ -58,7 +58,7 @@ export const STORED_DTYPES: ReadonlyMap<string, StoredDtype> = new Map(
   ]),
 );
 
-/** Names without behaviour: storage types, element types and the values of torch's enumerations. */
+/** Globals that are only names: storage types, element types and values of torch's enumerations. */
 const STORAGE_TYPES =
   /^torch\.((BFloat16|Bool|Byte|Char|Complex\w+|Double|Float|Half|Int|Long|Q?UInt\w+|QInt\w+|Short)Storage|(storage\.)?UntypedStorage)$/;
 const ELEMENT_TYPES = /^torch\.(bool|b?float\d+\w*|complex\d+|q?u?int\d+\w*)$/;
@@ -66,9 +66,9 @@ const ENUMERATION_VALUES =
   /^torch\.(strided|sparse_coo|contiguous_format|channels_last|channels_last_3d|preserve_format)$/;
 
 /**
- * Classes and functions whose results stand beside weights in checkpoints of EVA, EVA-CLIP, OpenCLIP and DeepSpeed:
- * options, epochs and scores as numpy scalars, states of random generators and loss scalers. Each becomes an object
- * that has a name; what it was made from is dropped, except for attributes.
+ * Classes and functions found in checkpoints of EVA, EVA-CLIP, OpenCLIP and DeepSpeed next to the weights: options,
+ * epochs and scores as numpy scalars, states of random generators and loss scalers. Each becomes a `PickleObject` with
+ * its attributes; constructor arguments are dropped.
  */
 const DATA_OBJECTS: ReadonlySet<string> = new Set([
   "_codecs.encode",
@@ -98,11 +98,11 @@ const NUMPY_OBJECTS =
   /^numpy\.(_core|core)\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer)$|^numpy\.dtypes\.\w+$/;
 const BUILTIN_OBJECTS =
   /^(__builtin__|builtins)\.(bytearray|complex|dict|float|frozenset|int|list|set|slice|str|tuple)$/;
-/** The classes of a TorchScript archive's modules, and its typed lists. */
+/** Module classes of a TorchScript archive, and its typed lists. */
 const SCRIPT_OBJECTS = /^__torch__\.|^torch\.jit\._pickle\.(build_\w+list|restore_type_tag)$/;
 
 function isSizes(value: PickleValue | undefined): value is number[] {
-  return Array.isArray(value) && value.length <= MOST_DIMENSIONS && value.every(isSize);
+  return Array.isArray(value) && value.length <= MAX_DIMENSIONS && value.every(isSize);
 }
 
 function isSize(value: PickleValue | undefined): value is number {
@@ -111,7 +111,7 @@ function isSize(value: PickleValue | undefined): value is number {
 
 type Construct = (args: readonly PickleValue[]) => PickleValue;
 
-/** The globals that make a value which the reader looks into. */
+/** Globals that construct a value that the reader uses. */
 function constructors(fail: Fail): ReadonlyMap<string, Construct> {
   const tensor = (args: readonly PickleValue[], dtype?: PickleValue, metadata?: PickleValue) => {
     const [storage, begin, shape, strides] = args;
@@ -137,7 +137,7 @@ function constructors(fail: Fail): ReadonlyMap<string, Construct> {
   };
   const dictionary: Construct = (args) => {
     if (args.every((arg) => arg instanceof PickleGlobal || arg === null)) return new Map();
-    throw fail("UNSUPPORTED", "has a dictionary in the form of Python 2: save it again with a newer PyTorch");
+    throw fail("UNSUPPORTED", "has a dictionary in Python 2's form: save it again with a newer PyTorch");
   };
   return new Map<string, Construct>([
     ["torch._utils._rebuild_tensor", (args) => tensor(args)],
@@ -152,9 +152,8 @@ function constructors(fail: Fail): ReadonlyMap<string, Construct> {
 }
 
 /**
- * What torch.save writes beside plain containers, and nothing else. A name is allowed when it is on one of this file's
- * lists; each allowed name has a constructor of ours that keeps data. All others, whether called or not, make the whole
- * file refused: it was not written to be data. `__torch__` classes are allowed in `isScript` archives only.
+ * The globals of torch.save's files: those on the lists of this module, each with a constructor that only keeps data. Any
+ * other global, called or not, makes the whole file unsafe. `__torch__` classes are allowed in `isScript` archives only.
  */
 export function pytorchDialect(isScript: boolean, fail: Fail): PickleDialect {
   const constructed = constructors(fail);

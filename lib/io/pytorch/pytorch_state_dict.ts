@@ -3,27 +3,27 @@ import { EMA_NAMES, takesEma, type WeightsChoice } from "../moving_average";
 import { PickleObject, type PickleValue } from "./pickle_value";
 import { PickledTensor } from "./pytorch_globals";
 
-/** Where trainers put the state dict, in the order of preference. */
+/** Keys under which trainers store the state dict, in order of preference. */
 const WRAPPERS = ["model", "module", "state_dict", "model_state_dict"] as const;
-const MOST_WRAPPERS = 8;
-const DEEPEST_MODULE = 64;
-const LONGEST_NAME = 4096;
-const MOST_MODULES = 100_000;
+const MAX_WRAPPERS = 8;
+const MAX_MODULE_DEPTH = 64;
+const MAX_NAME_LENGTH = 4096;
+const MAX_MODULES = 100_000;
 
 export interface StateDict {
   readonly tensors: ReadonlyMap<string, PickledTensor>;
-  /** Texts, numbers and truth values that stood beside the weights: `epoch`, `name`, … */
+  /** Strings, numbers and booleans next to the weights: `epoch`, `name`, … */
   readonly metadata: Readonly<Record<string, string>>;
-  /** They are the moving average of weights. */
+  /** Whether the tensors are a moving average of the weights. */
   readonly isAverage: boolean;
 }
 
 /**
- * The weights in what torch.save was given. Dictionaries under `model`, `module`, `state_dict` and `model_state_dict`
- * are entered one after the other; those of a moving average (`model_ema`, …) where it is meant. Values beside tensors,
- * such as an optimizer's state, are left out; a weight that is not stored as a plain tensor is an error.
+ * Finds the weights in an object saved by torch.save: descends into dictionaries under `model`, `module`, `state_dict` and
+ * `model_state_dict`, or into those of a moving average (`model_ema`, …) if it is chosen. Other values, such as an
+ * optimizer's state, are ignored; a weight that is not stored as a plain tensor is an error.
  *
- * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSUPPORTED naming the entry, or what was there instead of weights
+ * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_UNSUPPORTED naming the entry, or the value found instead of weights
  */
 export function findStateDict(
   root: PickleValue,
@@ -34,7 +34,7 @@ export function findStateDict(
   const metadata: Record<string, string> = {};
   let found = root;
   let isAverage = false;
-  for (let depth = 0; depth < MOST_WRAPPERS && found instanceof Map; depth++) {
+  for (let depth = 0; depth < MAX_WRAPPERS && found instanceof Map; depth++) {
     collectMetadata(found, metadata);
     const dictionary: ReadonlyMap<PickleValue, PickleValue> = found;
     const trained = WRAPPERS.find((key) => isModel(dictionary.get(key)));
@@ -50,7 +50,9 @@ export function findStateDict(
     return { tensors: collectModules(found, fail), metadata, isAverage };
   }
   const problem =
-    found instanceof Map ? `nests more than ${MOST_WRAPPERS} dictionaries` : `holds ${describe(found)}`;
+    found instanceof Map
+      ? `nests more than ${MAX_WRAPPERS} dictionaries`
+      : `has ${describe(found)} at its root`;
   throw fail("UNSUPPORTED", `${problem}, expected a state dict, such as model.state_dict()`);
 }
 
@@ -85,7 +87,7 @@ function collectTensors(
   for (const [name, value] of dictionary) {
     if (value instanceof PickledTensor) {
       if (typeof name !== "string")
-        throw fail("UNSUPPORTED", "has a state dict with a name that is not text");
+        throw fail("UNSUPPORTED", "has a state dict with a name that is not a string");
       tensors.set(name, value);
     } else if (value instanceof PickleObject && /^(numpy|torch)\._/.test(value.className)) {
       throw fail("UNSUPPORTED", `has "${String(name)}" as ${describe(value)}, expected a plain tensor`);
@@ -99,21 +101,21 @@ function collectTensors(
   );
 }
 
-/** The tensors of a TorchScript module and of the modules in its attributes, by their paths. */
+/** The tensors of a TorchScript module and its submodules, by path. */
 function collectModules(root: PickleObject, fail: Fail): Map<string, PickledTensor> {
   const tensors = new Map<string, PickledTensor>();
   let modules = 0;
   const visit = (module: PickleObject, path: string, depth: number) => {
-    if (depth > DEEPEST_MODULE || ++modules > MOST_MODULES) {
+    if (depth > MAX_MODULE_DEPTH || ++modules > MAX_MODULES) {
       throw fail(
         "CORRUPT",
-        `has modules more than ${DEEPEST_MODULE} deep or more than ${MOST_MODULES} of them`,
+        `has modules nested more than ${MAX_MODULE_DEPTH} deep, or more than ${MAX_MODULES} of them`,
       );
     }
     for (const [attribute, value] of module.attributes) {
       const name = `${path}${String(attribute)}`;
-      if (name.length > LONGEST_NAME)
-        throw fail("CORRUPT", `has a module's name of ${name.length} characters`);
+      if (name.length > MAX_NAME_LENGTH)
+        throw fail("CORRUPT", `has a module name of ${name.length} characters`);
       if (value instanceof PickledTensor) tensors.set(name, value);
       else if (value instanceof PickleObject) visit(value, `${name}.`, depth + 1);
     }

@@ -4,14 +4,14 @@ import { crc32 } from "node:zlib";
 import type { Fail } from "../checkpoint_error";
 import type { MappedFile } from "../mapped_file";
 
-/** Where an entry's bytes lie in the file. */
+/** An entry and its byte range in the file. */
 export interface ZipEntry {
   readonly name: string;
   readonly begin: number;
   readonly bytes: number;
   /** False for a compressed entry, whose `bytes` in the file are not its content. */
   readonly isStored: boolean;
-  /** CRC-32 of the content; 0 where whoever wrote the archive did not compute it, as PyTorch may be told. */
+  /** CRC-32 of the content; 0 if the writer did not compute it, which is an option of PyTorch. */
   readonly checksum: number;
 }
 
@@ -27,7 +27,7 @@ interface Directory {
   readonly count: number;
   readonly bytes: number;
   readonly begin: number;
-  /** Where the records after the directory begin. */
+  /** Start of the records after the directory. */
   readonly end: number;
 }
 
@@ -38,16 +38,16 @@ const END = { signature: 0x06054b50, bytes: 22 };
 const ZIP64_LOCATOR = { signature: 0x07064b50, bytes: 20 };
 const ZIP64_END = { signature: 0x06064b50, bytes: 56 };
 const ZIP64_EXTRA = 0x0001;
-const MOST_COMMENT_BYTES = 0xffff;
+const MAX_COMMENT_BYTES = 0xffff;
 const SEE_ZIP64_16 = 0xffff;
 const SEE_ZIP64_32 = 0xffffffff;
 const ENCRYPTED_FLAGS = 0x2041;
 const STORED = 0;
 
-/** About a hundred bytes an entry: more than any checkpoint has. */
-const GREATEST_DIRECTORY_BYTES = 16 * 1024 * 1024;
+/** At about a hundred bytes per entry, more than any checkpoint has. */
+const MAX_DIRECTORY_BYTES = 16 * 1024 * 1024;
 const HEADERS_AT_ONCE = 64;
-/** Read and summed before the event loop gets its turn. */
+/** Read and checksummed between two turns of the event loop. */
 const CHECKED_BYTES = 1 << 18;
 
 /** Bytes [begin, begin + length) of a file that is at least that long. */
@@ -61,15 +61,15 @@ export async function readRange(
   for (let done = 0; done < length; ) {
     const { bytesRead } = await file.read(bytes, done, length - done, begin + done);
     if (bytesRead === 0)
-      throw fail("CORRUPT", `ends at byte ${begin + done}: it became shorter while it was read`);
+      throw fail("CORRUPT", `ends at byte ${begin + done}: it was truncated while being read`);
     done += bytesRead;
   }
   return bytes;
 }
 
 /**
- * Lists a ZIP or ZIP64 archive that fills its file from the first byte to the last: every entry by its name, with the
- * range of its bytes. The directory and each entry's own header must agree, and no two entries may overlap.
+ * Lists the entries of a ZIP or ZIP64 archive by name, with their byte ranges. The archive must fill its file, the
+ * directory must agree with each entry's own header, and entries may not overlap.
  *
  * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_CORRUPT naming the entry, what was expected and found
  */
@@ -100,13 +100,13 @@ export async function readZipArchive(
 }
 
 /**
- * Reads a stored entry and compares it with its checksum.
- * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_CORRUPT naming the entry; ERR_EVACLIP_IO when the file has become shorter
+ * Reads a stored entry and verifies its checksum.
+ * @throws EvaClipError ERR_EVACLIP_CHECKPOINT_CORRUPT naming the entry; ERR_EVACLIP_IO when the file has been truncated
  */
 export async function checkEntry(file: MappedFile, entry: ZipEntry, fail: Fail): Promise<void> {
   const { begin, bytes, checksum } = entry;
   if (checksum === 0) return;
-  // Kept, because new memory costs more than reading and summing.
+  // Reused, because allocating costs more than reading and checksumming.
   const part = new Uint8Array(Math.min(CHECKED_BYTES, bytes));
   let found = 0;
   for (let done = 0; done < bytes; done += part.length) {
@@ -118,7 +118,7 @@ export async function checkEntry(file: MappedFile, entry: ZipEntry, fail: Fail):
   compareChecksum(entry, found, fail);
 }
 
-/** The content of a small stored entry, compared with its checksum. */
+/** The content of a small stored entry, its checksum verified. */
 export async function readEntry(file: FileHandle, entry: ZipEntry, fail: Fail): Promise<Buffer> {
   const content = await readRange(file, entry.begin, entry.bytes, fail);
   if (entry.checksum !== 0) compareChecksum(entry, crc32(content), fail);
@@ -134,7 +134,7 @@ function compareChecksum({ name, checksum }: ZipEntry, found: number, fail: Fail
 }
 
 async function findDirectory(file: FileHandle, fileBytes: number, fail: Fail): Promise<Directory> {
-  const tailBytes = Math.min(fileBytes, MOST_COMMENT_BYTES + END.bytes + ZIP64_LOCATOR.bytes);
+  const tailBytes = Math.min(fileBytes, MAX_COMMENT_BYTES + END.bytes + ZIP64_LOCATOR.bytes);
   const tailBegin = fileBytes - tailBytes;
   const tail = await readRange(file, tailBegin, tailBytes, fail);
   const at = findEnd(tail);
@@ -147,7 +147,7 @@ async function findDirectory(file: FileHandle, fileBytes: number, fail: Fail): P
     begin: tail.readUInt32LE(at + 16),
   };
   if (short.disks !== 0 && short.disks !== SEE_ZIP64_32)
-    throw fail("CORRUPT", "is one part of a divided archive");
+    throw fail("CORRUPT", "is one part of a split archive");
   const locator = at - ZIP64_LOCATOR.bytes;
   const isZip64 = locator >= 0 && tail.readUInt32LE(locator) === ZIP64_LOCATOR.signature;
   const needsZip64 =
@@ -163,13 +163,13 @@ async function findDirectory(file: FileHandle, fileBytes: number, fail: Fail): P
       `has a ZIP directory of ${bytes} bytes at byte ${begin}, expected one that ends at byte ${end}`,
     );
   }
-  if (bytes > GREATEST_DIRECTORY_BYTES || count * CENTRAL.bytes > bytes) {
+  if (bytes > MAX_DIRECTORY_BYTES || count * CENTRAL.bytes > bytes) {
     throw fail("CORRUPT", `has a ZIP directory of ${count} entries in ${bytes} bytes`);
   }
   return directory;
 }
 
-/** The place of the end record whose comment reaches exactly to the end of the file, or -1. */
+/** The offset of the end record whose comment ends exactly at the end of the file, or -1. */
 function findEnd(tail: Buffer): number {
   for (let at = tail.length - END.bytes; at >= 0; at--) {
     const isRecord = tail.readUInt32LE(at) === END.signature;
@@ -229,7 +229,7 @@ function parseDirectory(bytes: Buffer, { count }: Directory, fail: Fail): Direct
   return entries;
 }
 
-/** Size in the file and place of the header; each is in the ZIP64 field when its short form is all ones, in that order. */
+/** Size in the file and offset of the header. A field that is all ones is in the ZIP64 field instead, in this order. */
 function readSizes(record: Buffer, extra: Buffer, fail: Fail): { bytes: number; header: number } {
   const long = zip64Field(extra, fail);
   let at = 0;
@@ -261,7 +261,7 @@ function zip64Field(extra: Buffer, fail: Fail): Buffer {
   return extra.subarray(0, 0);
 }
 
-/** Checks an entry's own header, and that header and bytes end before `limit`, where whatever follows begins. */
+/** Checks an entry's own header, and that header and content end before `limit`, the start of whatever follows. */
 async function locateEntry(
   file: FileHandle,
   { name, method, checksum, bytes, header }: DirectoryEntry,

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { realpath, stat } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { EvaClipError } from "../../errors";
 import { readJson, writeJson } from "../../io/json_file";
+import { exists } from "../../io/model_path";
 import {
   checkpointName,
   listCheckpoints,
@@ -29,11 +30,7 @@ type RunRecord = z.infer<typeof runRecord>;
 
 async function readRecord(root: string): Promise<RunRecord | undefined> {
   const path = join(root, RECORD_FILE);
-  const isThere = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) return undefined;
+  if (!(await exists(path))) return undefined;
   const parsed = runRecord.safeParse(await readJson(path));
   if (parsed.success) return parsed.data;
   throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", `${path} is not the record of a run`, { path });
@@ -58,11 +55,7 @@ export async function latestOfRun(root: string): Promise<string | undefined> {
   const newest = await newestCheckpoint(root, (state) => isOfRun(record, state));
   if (newest !== undefined || record === undefined || record.from === null) return newest;
   const from = resolve(root, record.from);
-  const isThere = await stat(join(from, MODEL_FILE)).then(
-    () => true,
-    () => false,
-  );
-  if (isThere) return from;
+  if (await exists(join(from, MODEL_FILE))) return from;
   const message = `the run in ${root} went on from ${from}, which is gone, and has saved no checkpoint since`;
   throw new EvaClipError("ERR_EVACLIP_IO", message, { path: from });
 }

@@ -1,8 +1,9 @@
-import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { shortened } from "../../arguments";
 import { EvaClipError } from "../../errors";
 import { writeError } from "../../io/file_error";
+import { exists } from "../../io/model_path";
 import { replaceFile } from "../../io/replace_file";
 import { openSafetensors } from "../../io/safetensors";
 import { readTrainerState, type TrainerState } from "./trainer_state";
@@ -23,12 +24,6 @@ export function checkpointName(step: number): string {
   return `step-${String(step).padStart(7, "0")}`;
 }
 
-const isThere = (path: string) =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
-
 /** Names of the checkpoints in a folder, the newest first. */
 export async function listCheckpoints(root: string): Promise<string[]> {
   const names = await readdir(root).catch((): string[] => []);
@@ -47,7 +42,7 @@ export async function recoverFolder(root: string): Promise<void> {
       if (UNFINISHED_NAME.test(name)) await rm(path, { recursive: true, force: true });
       if (!REPLACED_NAME.test(name)) continue;
       const target = path.slice(0, -REPLACED.length);
-      if (await isThere(target)) await rm(path, { recursive: true, force: true });
+      if (await exists(target)) await rm(path, { recursive: true, force: true });
       else await rename(path, target);
     }
   } catch (error) {
@@ -57,7 +52,7 @@ export async function recoverFolder(root: string): Promise<void> {
 
 /** Moves a whole checkpoint to its name; one that has it already stays until the new one is there. */
 export async function moveInto(folder: string, target: string): Promise<void> {
-  if (!(await isThere(target))) return rename(folder, target);
+  if (!(await exists(target))) return rename(folder, target);
   const old = target + REPLACED;
   await rm(old, { recursive: true, force: true });
   await rename(target, old);
@@ -103,14 +98,14 @@ export async function newestCheckpoint(
 /** The checkpoint that `latest` names, if there is that file and that checkpoint. */
 export async function namedLatest(root: string): Promise<string | undefined> {
   const path = join(root, LATEST_FILE);
-  if (!(await isThere(path))) return undefined;
+  if (!(await exists(path))) return undefined;
   const name = (await readFile(path, "utf8")).trim();
   if (!CHECKPOINT_NAME.test(name)) {
     const message = `${path} names no checkpoint: ${shortened(name)}. Without that file the newest whole one is the latest`;
     throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", message, { path });
   }
   const folder = join(resolve(root), name);
-  return (await isThere(folder)) ? folder : undefined;
+  return (await exists(folder)) ? folder : undefined;
 }
 
 /**
@@ -119,6 +114,6 @@ export async function namedLatest(root: string): Promise<string | undefined> {
  * @returns undefined when there is none.
  */
 export async function findCheckpoint(path: string): Promise<string | undefined> {
-  if (await isThere(join(path, MODEL_FILE))) return resolve(path);
+  if (await exists(join(path, MODEL_FILE))) return resolve(path);
   return (await namedLatest(path)) ?? (await newestCheckpoint(path));
 }

@@ -9,21 +9,21 @@ describe("parseOptions", () => {
       steps: DEFAULT_STEPS,
       optimizer: "lamb",
       validate: false,
-      dtype: expect.stringMatching(/^(f32|bf16)$/),
+      precision: expect.stringMatching(/^(f32|bf16)$/),
       out: "runs/demo",
     });
   });
 
   it("reads every option", () => {
     const argv =
-      "--test-style noto --seed 7 --steps 50 --optimizer adamw --validate --dtype bf16 --threads 1";
+      "--test-style noto --seed 7 --steps 50 --optimizer adamw --validate --precision bf16 --threads 1";
     expect(parseOptions(argv.split(" "))).toMatchObject({
       testStyle: "noto",
       seed: 7,
       steps: 50,
       optimizer: "adamw",
       validate: true,
-      dtype: "bf16",
+      precision: "bf16",
       threads: 1,
     });
   });

@@ -18,7 +18,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 describe("the report", () => {
   it("is written with the result, and nothing is left beside them", async () => {
-    expect((await readdir(folder)).sort()).toEqual(["report.html", "result.json"]);
+    expect((await readdir(folder)).sort()).toEqual(["examples.svg", "report.html", "result.json"]);
     expect(JSON.parse(await readFile(join(folder, "result.json"), "utf8"))).toEqual(result);
   });
 
@@ -50,6 +50,12 @@ describe("the report", () => {
   it("has no number that is not one", () => {
     const markup = page.replaceAll(/base64,[^"]*/g, "");
     expect(markup.match(/NaN|undefined|Infinity/)).toBeNull();
+  });
+
+  it("comes with a figure of ten drawings that holds its images", async () => {
+    const figure = await readFile(join(folder, "examples.svg"), "utf8");
+    expect(figure.match(/<image href="data:image\/png;base64,/g)).toHaveLength(10);
+    expect(figure.match(/NaN|undefined|Infinity|href="http/)).toBeNull();
   });
 
   it("escapes names", () => {
