@@ -15,8 +15,10 @@ import {
 import { type Device, deviceArgument as aDevice } from "./device";
 import { EvaClipError } from "./errors";
 import { allocateArray, HostTensor, holds } from "./host_tensor";
-import { floatView, type StoredTensor, TENSOR_ARRAYS } from "./io/tensor_source";
-import type { DType, NativeArray, NativeParameter, NativePiece } from "./native";
+import type { StoredTensor } from "./io/tensor_source";
+import { pieceView, type TensorPiece } from "./io/tensor_view";
+import type { DType, NativeArray, NativeParameter } from "./native";
+import { type ParameterRole, roleArgument } from "./parameter_role";
 import { elementCount } from "./shape";
 
 /** How a parameter starts: a constant, or normal deviates cut at ± `cut` standard deviations (0: not cut). */
@@ -42,17 +44,6 @@ export const dimensions = listOf(wholeNumber, "a list of dimensions").transform(
 export { aDevice };
 export const floatDtype = oneOf("f32", "bf16");
 
-/** What part of a parameter is filled from which stored tensor. */
-export interface TensorPiece {
-  readonly tensor: StoredTensor;
-  /** Swap the two dimensions. */
-  readonly transpose?: boolean;
-  /** Only these rows (first dimension, of the tensor as stored). */
-  readonly rows?: readonly [begin: number, end: number];
-  /** The first element of the parameter that it fills; default 0. */
-  readonly at?: number;
-}
-
 const pieceShape = options({
   tensor: z.custom<StoredTensor>((value) => Array.isArray((value as StoredTensor | null)?.shape), {
     error: "a stored tensor",
@@ -62,65 +53,59 @@ const pieceShape = options({
   at: wholeNumber.optional(),
 });
 
-/** The rows and the transposition of a piece as a view of the file. */
-function nativePiece(
-  parameter: string,
-  { tensor, transpose = false, rows, at = 0 }: TensorPiece,
-): NativePiece {
-  const view = floatView(tensor);
-  const fail = (problem: string) => {
-    const message = `parameter ${parameter}: ${problem} of a stored tensor [${tensor.shape.join(", ")}]`;
-    return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { parameter });
-  };
-  let { offset } = view;
-  const shape = [...view.shape];
-  const strides = [...view.strides];
-  if (rows) {
-    const [begin, end] = rows;
-    const known = shape[0] ?? 0;
-    if (begin > end || end > known) throw fail(`cannot take rows ${begin} to ${end}`);
-    offset += begin * strides[0]! * TENSOR_ARRAYS[view.dtype].BYTES_PER_ELEMENT;
-    shape[0] = end - begin;
-  }
-  if (transpose) {
-    if (shape.length !== 2) throw fail("cannot swap the two dimensions");
-    shape.reverse();
-    strides.reverse();
-  }
-  return { ...view, offset, shape, strides, at };
+export interface ParameterOptions {
+  /** Default zero. */
+  readonly initial?: Initializer | undefined;
+  /** Default `shape`. */
+  readonly storedShape?: readonly number[] | undefined;
+  readonly role?: ParameterRole | undefined;
 }
 
+const parameterOptions = options({
+  initial: initializer.optional(),
+  storedShape: dimensions.optional(),
+  role: roleArgument.optional(),
+});
+
 /**
- * A named tensor that training changes and checkpoints hold. It is declared by a module without memory, so that a
- * model of any size can be described; `allocate` gives it storage on a device. Usable wherever a Tensor is.
+ * A named tensor that training changes and checkpoints hold, usable wherever a Tensor is. It is declared without memory,
+ * so a model of any size can be described; `allocate` gives it storage on a device.
  */
 export class Parameter {
   #storage: NativeParameter | undefined;
   #device: Device | undefined;
   #dtype: DType = "f32";
 
+  #disposed = false;
+
   readonly shape: readonly number[];
   readonly initial: Initializer;
   /**
-   * The shape under which ops see the parameter and a device holds it: larger in the first or the last dimension, with
-   * zeros behind the rest. Everything else speaks of `shape`.
+   * The shape that ops see and a device holds: larger than `shape` in the first or the last dimension, and zero there.
+   * Files, counts and reports use `shape`.
    */
   readonly storedShape: readonly number[];
+  /** What it is in its model; undefined outside of one. */
+  readonly role: ParameterRole | undefined;
 
+  /**
+   * @param name The published state-dict key, such as `visual.blocks.0.norm1.weight`.
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the invalid argument
+   */
   constructor(
-    /** The published state-dict key, for example `visual.blocks.0.norm1.weight`. */
     readonly name: string,
     shape: readonly number[],
-    initial: Initializer = { kind: "constant", value: 0 },
-    storedShape: readonly number[] = shape,
+    given: ParameterOptions = {},
   ) {
     checkArgument("Parameter: name", name, text);
     this.shape = ownArgument("Parameter: shape", shape, dimensions);
-    this.initial = ownArgument("Parameter: initial", initial, initializer);
-    this.storedShape = ownArgument("Parameter: storedShape", storedShape, dimensions);
+    const { initial, storedShape, role } = ownArgument("Parameter: options", given, parameterOptions);
+    this.initial = initial ?? { kind: "constant", value: 0 };
+    this.storedShape = storedShape ?? this.shape;
+    this.role = role;
   }
 
-  /** By what it has: what is behind a Proxy, or has the prototype alone, lacks the private fields. */
+  /** By its private fields, which a Proxy and an object with only the prototype lack. */
   static [Symbol.hasInstance](value: unknown): value is Parameter {
     return typeof value === "object" && value !== null && #dtype in value;
   }
@@ -138,8 +123,13 @@ export class Parameter {
     return this.#storage !== undefined;
   }
 
+  /** Whether its memory was freed; allocating it again ends that. */
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
   /**
-   * Takes memory on `device`; the content is undefined until it is written or initialised.
+   * Allocates memory on `device`; the content is undefined until it is written or initialized.
    * @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY`, or `ERR_EVACLIP_INVALID_ARGUMENT` when it has storage already.
    */
   allocate(device: Device, dtype: "f32" | "bf16" = "f32"): void {
@@ -151,6 +141,7 @@ export class Parameter {
     this.#storage = device.native.createParameter(dtype, this.shape, this.storedShape);
     this.#device = device;
     this.#dtype = dtype;
+    this.#disposed = false;
   }
 
   /**
@@ -164,7 +155,7 @@ export class Parameter {
   }
 
   /**
-   * Copies `data` in, in order with the device's other work. Like a program's inputs, it is read before the call returns
+   * Copies `data` in, in order with the device's other work. It is read before the call returns, like a program's inputs,
    * unless it is in a SharedArrayBuffer.
    */
   async write(data: NativeArray): Promise<void> {
@@ -182,16 +173,16 @@ export class Parameter {
   }
 
   /**
-   * Fills the parts that `pieces` name straight from their files, converting, on the device's thread and in order with
-   * its other work. Everything is checked before the first element changes.
+   * Reads pieces of files into the parameter, converting their elements, on the device's thread and in order with its
+   * other work. All pieces are checked before the first element changes.
    *
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a piece that leaves its file or this parameter, or is not
-   *   floating-point; `ERR_EVACLIP_IO` when a file has become shorter; `ERR_EVACLIP_DISPOSED` when it was closed
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a piece that exceeds its file or this parameter, or is not
+   *   floating-point; `ERR_EVACLIP_IO` when a file was truncated; `ERR_EVACLIP_DISPOSED` when it was closed
    */
   async load(pieces: readonly TensorPiece[]): Promise<void> {
     const storage = this.#require();
     checkArgument("Parameter.load: pieces", pieces, listOf(pieceShape, "a list of pieces of stored tensors"));
-    await storage.load(pieces.map((piece) => nativePiece(this.name, piece)));
+    await storage.load(pieces.map((piece) => pieceView(`parameter ${this.name}`, piece)));
   }
 
   /** A copy of the content. */
@@ -201,7 +192,7 @@ export class Parameter {
     return new HostTensor(this.#dtype, this.shape, data);
   }
 
-  /** What a tensor of the stored shape, such as the parameter's gradient, holds for the elements of `shape`. */
+  /** A tensor of the stored shape, such as the gradient, without the padding. [storedShape] → [shape] */
   withoutPadding({ dtype, data }: HostTensor): HostTensor {
     const result = allocateArray(dtype, this.size);
     const [columns, pitch] = [this.shape.at(-1) ?? 1, this.storedShape.at(-1) ?? 1];
@@ -217,24 +208,29 @@ export class Parameter {
     this.#storage?.dispose();
     this.#storage = undefined;
     this.#device = undefined;
+    this.#disposed = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   #require(): NativeParameter {
     if (this.#storage) return this.#storage;
     throw new EvaClipError(
       "ERR_EVACLIP_DISPOSED",
-      `parameter ${this.name} has no storage: it was never allocated, or it was disposed`,
+      `parameter ${this.name} has no storage: it was ${this.#disposed ? "disposed" : "never allocated"}`,
       { parameter: this.name },
     );
   }
 }
 
-/** How much memory a parameter takes of a device. */
+/** The memory that a parameter takes, in bytes. */
 function storedBytes({ storedShape }: Parameter, dtype: "f32" | "bf16"): number {
   return elementCount(storedShape) * (dtype === "f32" ? 4 : 2);
 }
 
-/** What parameters take together, and whether `device` has it. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` */
+/** Checks that `device` has the memory that parameters take. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` */
 export function expectMemory(
   parameters: readonly Parameter[],
   device: Device,
@@ -245,8 +241,8 @@ export function expectMemory(
 }
 
 /**
- * Gives every parameter memory on `device`, or none of them one.
- * @param dtypeOf The type of each; default `f32`.
+ * Allocates every parameter on `device`, or none.
+ * @param dtypeOf The dtype of each; default `f32`.
  * @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` with the bytes of all in `details.needed`
  */
 export function allocateAll(

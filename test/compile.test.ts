@@ -199,7 +199,7 @@ describe("what a caller changes afterwards", () => {
     const kept = {
       spec: spec("f32", shape),
       host: new HostTensor("f32", shape, new Float32Array(6)),
-      parameter: new Parameter("p", shape, { kind: "constant", value: 0 }, shape),
+      parameter: new Parameter("p", shape, { storedShape: shape }),
     };
     const inputs = { x: { dtype: "f32" as const, shape } };
     const program = await compile(device, inputs, ({ x }) => {

@@ -6,7 +6,8 @@ import { Device } from "../lib/device";
 import { HostTensor } from "../lib/host_tensor";
 import { MappedFile } from "../lib/io/mapped_file";
 import { rowMajorStrides, type StoredTensor } from "../lib/io/tensor_source";
-import { Parameter, type TensorPiece } from "../lib/parameter";
+import type { TensorPiece } from "../lib/io/tensor_view";
+import { Parameter } from "../lib/parameter";
 
 let device: Device;
 let directory: string;
@@ -138,7 +139,7 @@ describe("a parameter that is stored with padding", () => {
   }
 
   test("is written, read and loaded without it, and is zero there", async () => {
-    const parameter = new Parameter("weight", [2, 3], undefined, [3, 4]);
+    const parameter = new Parameter("weight", [2, 3], { storedShape: [3, 4] });
     expect(parameter.size).toBe(6);
     parameter.allocate(device);
     await parameter.write(Float32Array.of(1, 2, 3, 4, 5, 6));
@@ -160,7 +161,7 @@ describe("a parameter that is stored with padding", () => {
   test("passes in parts where it is large", async () => {
     const shape = [1500, 1001];
     const values = sequence(1500 * 1001);
-    const parameter = new Parameter("weight", shape, undefined, [1500, 1024]);
+    const parameter = new Parameter("weight", shape, { storedShape: [1500, 1024] });
     parameter.allocate(device);
     await parameter.load([{ tensor: await stored(values, shape) }]);
     const { data } = await parameter.read();
@@ -188,7 +189,7 @@ describe("a parameter that is stored with padding", () => {
       [2, 5, 4],
     ],
   ])("refuses to store %j as %j", (shape, larger) => {
-    const parameter = new Parameter("weight", shape, undefined, larger);
+    const parameter = new Parameter("weight", shape, { storedShape: larger });
     expect(() => parameter.allocate(device)).toThrow(
       expect.objectContaining({
         code: "ERR_EVACLIP_INVALID_ARGUMENT",

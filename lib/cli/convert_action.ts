@@ -1,5 +1,5 @@
 import { invalidArgument } from "../arguments";
-import { ownLayout } from "../weights/write_weights";
+import { derivedTensors, ownLayout } from "../weights/write_weights";
 import { Device } from "../index";
 import { ClipModel } from "../train";
 import { type LoadReport, writeWeights } from "../weights";
@@ -27,7 +27,7 @@ function describe({ from, fromLayout, dtype, parameters, files }: Conversion): s
 export async function convert(input: string, output: string, flags: ConvertFlags): Promise<void> {
   await using file = await ModelFile.open(input, await statementFrom(flags));
   const { layout, ropeTables, json, dtype = file.weightType } = flags;
-  if (ropeTables && !(file.config.vision_cfg.rope && (layout ?? ownLayout(file.config)) === "eva_clip")) {
+  if (ropeTables && derivedTensors(file.config, layout ?? ownLayout(file.config)).length === 0) {
     throw invalidArgument("--rope-tables is for models with rotary positions, in the layout eva_clip");
   }
   const model = new ClipModel(file.config);
@@ -39,6 +39,6 @@ export async function convert(input: string, output: string, flags: ConvertFlags
     const result: Conversion = { from: report.path, fromLayout: report.layout, dtype, parameters, files };
     printResult(result, json, describe);
   } finally {
-    for (const parameter of model.parameters()) parameter.dispose();
+    model.dispose();
   }
 }

@@ -1,18 +1,13 @@
 import type { ParameterStart } from "../weights";
 
-/** The number of a block in a name. */
-const BLOCK = /(^|\.)(blocks|resblocks|layers)\.(\d+)\./;
-
-function blockOf(name: string): number | undefined {
-  const number = BLOCK.exec(name)?.[3];
-  return number === undefined ? undefined : Number(number);
+/** A name with `numbers` in the place of its block's number. */
+function withBlock(name: string, block: number | undefined, numbers: string): string {
+  return block === undefined ? name : name.replace(`.${block}.`, `.${numbers}.`);
 }
 
-const withBlock = (name: string, block: string) => name.replace(BLOCK, `$1$2.${block}.`);
-
-/** What a row says besides its name, with `block` for the number of the block in the names of tensors. */
-function originOf({ origin, path, from = [], note }: ParameterStart, block: string): string {
-  const tensors = from.map((name) => withBlock(name, block)).join(", ");
+/** A row without its name, with `numbers` in the place of the block's number in names of tensors. */
+function originOf({ block, origin, path, from = [], note }: ParameterStart, numbers: string): string {
+  const tensors = from.map((name) => withBlock(name, block, numbers)).join(", ");
   const source = path === undefined ? "" : ` ${tensors} of ${path}`;
   return `${origin}${source}${note === undefined ? "" : `: ${note}`}`;
 }
@@ -29,20 +24,20 @@ function ranges(numbers: readonly number[]): string {
 }
 
 /**
- * Names and origins of parameters for people: one row for what all blocks have in common, with the numbers of the blocks in
- * the place of one.
+ * Names and origins of parameters to print: one row for parameters that differ only in their block, with the numbers of all
+ * these blocks.
  */
 export function initializationRows(parameters: readonly ParameterStart[]): (readonly [string, string])[] {
   const rows = new Map<string, { start: ParameterStart; blocks: number[] }>();
   for (const start of parameters) {
-    const block = blockOf(start.name);
-    const key = `${withBlock(start.name, "*")} ${originOf(start, "*")}`;
+    const { name, block } = start;
+    const key = `${withBlock(name, block, "*")} ${originOf(start, "*")}`;
     const row = rows.get(key) ?? { start, blocks: [] };
     if (block !== undefined) row.blocks.push(block);
     rows.set(key, row);
   }
   return [...rows.values()].map(({ start, blocks }) => {
     const numbers = ranges(blocks);
-    return [withBlock(start.name, numbers), originOf(start, numbers)] as const;
+    return [withBlock(start.name, start.block, numbers), originOf(start, numbers)] as const;
   });
 }

@@ -236,7 +236,7 @@ async function runPrepared(
     progress.stop();
     await encoder.dispose();
     config.optimizer.dispose();
-    for (const parameter of config.model.parameters()) parameter.dispose();
+    config.model.dispose();
   }
 }
 

@@ -292,7 +292,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
   async #release(): Promise<void> {
     await this.#calls.close();
     this.#encoder.dispose();
-    if (this.#ownsModel) for (const parameter of this.model.parameters()) parameter.dispose();
+    if (this.#ownsModel) this.model.dispose();
     if (this.#ownsDevice) await this.processor.dispose();
   }
 

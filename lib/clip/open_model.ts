@@ -60,7 +60,7 @@ async function open(
     const owns = owned ? "model and device" : "model";
     return { model, device, owns, ...filled, ...(tokenizer && { tokenizer }) };
   } catch (error) {
-    for (const parameter of model.parameters()) parameter.dispose();
+    model.dispose();
     if (owned) await device.dispose();
     throw error;
   }

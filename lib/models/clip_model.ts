@@ -1,14 +1,14 @@
 import { oneOf, options, ownArgument } from "../arguments";
+import { type Preprocessing, preprocessingOf } from "../image/preprocessing";
 import type { InitScheme } from "../nn/initialization";
 import { Module } from "../nn/module";
+import { Scope } from "../nn/scope";
 import { clampUpdate } from "../ops/optimizer";
-import { Parameter } from "../parameter";
-import { type ClipConfig, isEva, parseClipConfig, textPrefix } from "./clip_config";
-import { ClipVisionTower } from "./clip_vision";
-import { EvaVisionTower } from "./eva_vision";
+import type { Parameter } from "../parameter";
+import { type ClipConfig, parseClipConfig, textModule } from "./clip_config";
 import type { ImageTower } from "./image_tower";
+import { imageTowerOf } from "./image_towers";
 import { type Precision, precisionArgument } from "./precision";
-import { type Preprocessing, preprocessingOf } from "../image/preprocessing";
 import { TextTower } from "./text_tower";
 
 /** The logarithm of the logit scale at the start of training (Radford et al. 2021, section 2.5). */
@@ -16,9 +16,9 @@ const INITIAL_LOGIT_SCALE = Math.log(1 / 0.07);
 const LARGEST_LOGIT_SCALE = Math.log(100);
 
 export interface ClipModelOptions {
-  /** What the model computes in; parameters keep their own dtype. */
+  /** What the model computes in; parameters have their own dtype. Default `f32`. */
   precision?: Precision;
-  /** How parameters start. */
+  /** How parameters are initialized. Default `published`. */
   init?: InitScheme;
 }
 
@@ -28,31 +28,38 @@ const modelOptions = options({
 });
 
 /**
- * An image tower and a text tower with a shared space, and the scale of their logits. Made from a configuration
- * alone: its parameters have names and shapes, but no memory until they are allocated on a device.
+ * An image tower and a text tower with a shared embedding space, and the scale of their logits. It is described by a
+ * configuration alone: its parameters have names and shapes, but no memory until they are allocated on a device.
  */
 export class ClipModel extends Module {
   readonly logitScale: Parameter; // [], the logarithm of the scale
   readonly image: ImageTower;
   readonly text: TextTower;
-  /** What images go through; u8 images are normalised by the image tower. */
+  /** How images are preprocessed; u8 images are normalized by the image tower. */
   readonly preprocessing: Preprocessing;
   readonly config: ClipConfig;
 
+  /** @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` */
   constructor(given: ClipConfig, how: ClipModelOptions = {}) {
     super();
     const config = parseClipConfig(given, "ClipModel: config");
     this.config = config;
     const { precision = "f32", init = "published" } = ownArgument("ClipModel: options", how, modelOptions);
-    const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
+    const { embed_dim: embedDim, vision_cfg, text_cfg } = config;
     const activation = config.quick_gelu ? "quick_gelu" : "gelu";
     this.preprocessing = preprocessingOf(config);
-    const options = { embedDim, precision, init, pixels: this.preprocessing };
-    this.logitScale = new Parameter("logit_scale", [], { kind: "constant", value: INITIAL_LOGIT_SCALE });
-    this.image = isEva(config)
-      ? new EvaVisionTower(vision, options)
-      : new ClipVisionTower(vision, { ...options, activation });
-    this.text = new TextTower(text, { ...options, activation, prefix: textPrefix(config) });
+    const root = new Scope();
+    const shared = { embedDim, precision, init, activation } as const;
+    const initial = { kind: "constant", value: INITIAL_LOGIT_SCALE } as const;
+    this.logitScale = root.parameter("logit_scale", [], { initial });
+    this.image = imageTowerOf(vision_cfg).build(vision_cfg, {
+      ...shared,
+      scope: root.at("visual", { tower: "image" }),
+      pixels: this.preprocessing,
+    });
+    const text = root.at(textModule(config), { tower: "text" });
+    this.text = new TextTower(text_cfg, { ...shared, scope: text });
+    root.checkHeldBy(this);
   }
 
   /** Every parameter by its published state-dict key. */
@@ -60,7 +67,7 @@ export class ClipModel extends Module {
     return new Map(this.parameters().map((parameter) => [parameter.name, parameter]));
   }
 
-  /** Records that the logit scale is kept between 1 and 100, as after every step of CLIP's training. */
+  /** Records that the logit scale is clamped to 1 … 100, as after every step of CLIP's training. */
   clampLogitScale(): void {
     clampUpdate([this.logitScale], 0, LARGEST_LOGIT_SCALE);
   }

@@ -6,35 +6,35 @@ import { ClipModel } from "./clip_model";
 import { forwardGflops, type PerTower, parameterCounts } from "./model_cost";
 import { type PublishedModel, publishedModels } from "./published_models";
 
-/** A published model, and what it takes. */
+/** A published model and its cost. */
 export interface KnownModel extends Omit<PublishedModel, "config"> {
   readonly config: ClipConfig;
   readonly imageSize: number;
   readonly parameters: PerTower;
-  /** Of the forward pass of one image and of one caption of full length, two for each multiplication and addition. */
+  /** GFLOPs of the forward pass of one image and of one caption of full length; a multiply-add counts as two. */
   readonly gflops: PerTower;
 }
 
-/** Near names that an error lists. */
+/** The number of similar names that an error lists. */
 const SUGGESTIONS = 5;
 
 /** Every published model. */
 export function knownModels(): readonly KnownModel[] {
   return publishedModels.map((published) => {
     const config = parseClipConfig(published.config);
+    const model = new ClipModel(config);
     return {
       ...published,
       config,
-      imageSize: config.vision_cfg.image_size,
-      parameters: parameterCounts(new ClipModel(config)),
-      gflops: forwardGflops(config),
+      imageSize: model.image.imageSize,
+      parameters: parameterCounts(model),
+      gflops: forwardGflops(model),
     };
   });
 }
 
 /**
- * The configuration of a published model, by its name or another one it is known by, in any case where that leaves
- * no doubt.
+ * The configuration of a published model, by its name or an alias; case matters only where it is ambiguous.
  * @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` with similar names.
  */
 export function modelConfig(name: string): ClipConfig {
@@ -43,7 +43,7 @@ export function modelConfig(name: string): ClipConfig {
   return parseClipConfig(config);
 }
 
-/** Whether a published model is known by a name. */
+/** Whether it is the name or an alias of a published model. */
 export function isModelName(name: string): boolean {
   const wanted = name.toLowerCase();
   return publishedModels.some((model) => namesOf(model).some((known) => known.toLowerCase() === wanted));

@@ -1,5 +1,6 @@
+import { elementCount } from "../shape";
 import type { Parameter } from "../parameter";
-import type { ClipConfig } from "./clip_config";
+import type { TowerName } from "../parameter_role";
 import type { ClipModel } from "./clip_model";
 
 /** A quantity of each tower, and of the whole model. */
@@ -13,7 +14,7 @@ function elements(parameters: readonly Parameter[]): number {
   return parameters.reduce((sum, { size }) => sum + size, 0);
 }
 
-/** The parameters of a model; the total counts the logit scale too. */
+/** The number of parameters; the total includes the logit scale. */
 export function parameterCounts(model: ClipModel): PerTower {
   return {
     image: elements(model.image.parameters()),
@@ -22,45 +23,36 @@ export function parameterCounts(model: ClipModel): PerTower {
   };
 }
 
-interface Transformer {
-  tokens: number;
-  width: number;
-  layers: number;
-  /** Weights of the MLP of one block. */
-  mlp: number;
-}
-
-/** Multiplications of a transformer: 4 C² and the MLP a token, 2 N C a token for scores and their use. */
-function multiplications({ tokens, width, layers, mlp }: Transformer): number {
-  return layers * tokens * (4 * width * width + mlp + 2 * tokens * width);
+/**
+ * Multiplications of a tower, for N tokens of width C in L blocks: N for each weight of the blocks' matrices, 2 N² C L for
+ * attention scores and their use, the projection of each patch, and the head of one row.
+ */
+function multiplications(all: readonly Parameter[], tower: TowerName): number {
+  const parameters = all.filter(({ role }) => role?.tower === tower);
+  const where = (fits: (parameter: Parameter) => boolean) => elements(parameters.filter(fits));
+  const isMatrix = ({ shape }: Parameter) => shape.length > 1;
+  const blocks = new Set(
+    parameters.map(({ role }) => role?.layer).filter((layer) => typeof layer === "number"),
+  );
+  const positions = parameters.find(({ role }) => ["grid", "context"].includes(role?.resize?.kind ?? ""));
+  const [tokens, width] = (positions?.shape.slice(-2) ?? [0, 0]) as [number, number];
+  const grid = positions?.role?.resize;
+  const patches = grid?.kind === "grid" ? tokens - grid.prefixTokens : 0;
+  return (
+    tokens * where((parameter) => typeof parameter.role?.layer === "number" && isMatrix(parameter)) +
+    2 * elementCount([tokens, tokens, width, blocks.size]) +
+    patches * where(({ role }) => role?.resize?.kind === "patches") +
+    where((parameter) => parameter.role?.layer === "head" && isMatrix(parameter))
+  );
 }
 
 /**
- * GFLOPs of the forward pass of one image and of one caption of full length: two for each multiplication and
- * addition of the matrix products, all tokens through all blocks (the convention of open_clip's
- * docs/model_profile.csv, whose figures these are).
+ * GFLOPs of the forward pass of one image and of one caption of full length: two for each multiplication and addition of
+ * the matrix products, all tokens through all blocks (the convention of open_clip's docs/model_profile.csv).
  */
-export function forwardGflops(config: ClipConfig): PerTower {
-  const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
-  const patches = (vision.image_size / vision.patch_size) ** 2;
-  const hidden = Math.trunc(vision.width * vision.mlp_ratio);
-  const image =
-    patches * 3 * vision.patch_size ** 2 * vision.width +
-    multiplications({
-      tokens: 1 + patches,
-      width: vision.width,
-      layers: vision.layers,
-      mlp: (vision.naiveswiglu ? 3 : 2) * vision.width * hidden,
-    }) +
-    vision.width * embedDim;
-  const caption =
-    multiplications({
-      tokens: text.context_length,
-      width: text.width,
-      layers: text.layers,
-      mlp: 2 * text.width * Math.trunc(text.width * text.mlp_ratio),
-    }) +
-    text.width * embedDim;
-  const gflops = (products: number) => (2 * products) / 1e9;
-  return { image: gflops(image), text: gflops(caption), total: gflops(image + caption) };
+export function forwardGflops(model: ClipModel): PerTower {
+  const all = model.parameters();
+  const image = (2 * multiplications(all, "image")) / 1e9;
+  const text = (2 * multiplications(all, "text")) / 1e9;
+  return { image, text, total: image + text };
 }

@@ -1,13 +1,13 @@
 import { shortened } from "../arguments";
 import { EvaClipError } from "../errors";
 
-/** The ids of CLIP's tokenizer (Radford et al. 2021). */
+/** The size of CLIP's vocabulary (Radford et al. 2021). */
 export const CLIP_VOCABULARY = 49_408;
-/** What a configuration names where the vocabulary is larger than CLIP's, and the tokenizer CLIP's all the same. */
+/** States that the tokenizer is CLIP's although the vocabulary is larger. */
 export const CLIP_TOKENIZER_NAME = "openai/clip-vit-base-patch32";
 const CLIP_TOKENIZERS = /^(openai|laion)\/clip-vit-/i;
 
-/** Whether a name is that of a repository with CLIP's tokenizer. */
+/** Whether it names a repository with CLIP's tokenizer. */
 export function isClipTokenizer(name: string): boolean {
   return CLIP_TOKENIZERS.test(name);
 }
@@ -18,12 +18,12 @@ interface TextStatement {
   readonly tokenizer_kwargs?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** Options of open_clip's tokenizer that change nothing. */
+/** Whether an option of open_clip's tokenizer has no effect. */
 function changesNothing([name, value]: readonly [string, unknown]): boolean {
   return value === undefined || value === null || value === "" || (name === "clean" && value === "lower");
 }
 
-/** Why CLIP's tokenizer gives other ids than those a model was trained with; undefined when it gives the same. */
+/** Why a model was not trained with the ids of CLIP's tokenizer; undefined when it was. */
 export function tokenizerProblem({ text_cfg: text }: { text_cfg: TextStatement }): string | undefined {
   const { hf_tokenizer_name: name, vocab_size, tokenizer_kwargs = {} } = text;
   if (name !== undefined && !isClipTokenizer(name)) return `its tokenizer is ${shortened(name)}, not CLIP's`;
@@ -33,12 +33,12 @@ export function tokenizerProblem({ text_cfg: text }: { text_cfg: TextStatement }
   return `its vocabulary has ${vocab_size} ids, CLIP's ${CLIP_VOCABULARY}`;
 }
 
-/** @throws EvaClipError `ERR_EVACLIP_TOKENIZER` for a model whose texts CLIP's tokenizer would give other ids */
+/** @throws EvaClipError `ERR_EVACLIP_TOKENIZER` for a model that was not trained with CLIP's tokenizer */
 export function checkTokenizer(config: { text_cfg: TextStatement }, where: string): void {
   const problem = tokenizerProblem(config);
   if (problem === undefined) return;
   const message =
-    `${where}: the model was not trained with CLIP's tokenizer: ${problem}; give its own as the option tokenizer, or ` +
-    `state text_cfg.hf_tokenizer_name ${CLIP_TOKENIZER_NAME} if it is CLIP's all the same`;
+    `${where}: the model was not trained with CLIP's tokenizer: ${problem}; pass its own as the option tokenizer, or ` +
+    `state text_cfg.hf_tokenizer_name ${CLIP_TOKENIZER_NAME} if it is CLIP's after all`;
   throw new EvaClipError("ERR_EVACLIP_TOKENIZER", message, { where, problem });
 }

@@ -3,29 +3,24 @@ import { TokenEmbedding } from "../nn/embedding";
 import { fanInInitialization, textInitialization } from "../nn/initialization";
 import { LayerNorm } from "../nn/layer_norm";
 import { Module } from "../nn/module";
-import type { Precision } from "./precision";
 import type { PackedTokens } from "../ops/embedding";
 import { l2Normalize } from "../ops/l2_normalize";
 import { gatherRows } from "../ops/layout";
-import { type Activation, matmul } from "../ops/linear";
-import { Parameter } from "../parameter";
+import { matmul } from "../ops/linear";
+import type { Parameter } from "../parameter";
 import type { Operand, Tensor } from "../tensor";
-import type { TextConfig } from "./clip_config";
+import type { TextTowerConfig } from "./clip_config";
 import { type TowerOptions, toFloat32 } from "./image_tower";
+import { hiddenWidth } from "./mlp_width";
+import type { Precision } from "./precision";
 import { CLIP_EPS, residualBlock } from "./residual_block";
 
 const FAN_IN_POSITION_STD = 0.01;
 
-/** Captions packed one after another; what comes after an end of text cannot reach the output of a causal tower. */
+/** Captions packed one after another, each up to its end-of-text token, the last that can reach a causal tower's output. */
 export interface PackedCaptions extends PackedTokens {
-  /** [B] i32: the place of each caption's end of text, where the tower is read. */
+  /** [B] i32: the index of each caption's end-of-text token, whose row is pooled. */
   textEnds: Operand;
-}
-
-export interface TextTowerOptions extends TowerOptions {
-  /** What the keys begin with. */
-  prefix: string;
-  activation: Activation;
 }
 
 /** CLIP's causal text tower (Radford et al. 2021, section 2.4), on packed captions. */
@@ -38,27 +33,27 @@ export class TextTower extends Module {
   private readonly blocks: readonly Block[];
   private readonly norm: LayerNorm;
 
-  constructor(
-    config: TextConfig,
-    { prefix, embedDim, precision, init: scheme, activation }: TextTowerOptions,
-  ) {
+  constructor(config: TextTowerConfig, options: TowerOptions) {
     super();
+    const { scope, embedDim, precision, activation } = options;
     const { width, heads, layers, context_length: contextLength, vocab_size: vocabulary } = config;
     this.contextLength = contextLength;
     this.vocabulary = vocabulary;
     this.precision = precision;
-    const hidden = Math.trunc(width * config.mlp_ratio);
+    const hidden = hiddenWidth(config);
     const size = { layers, width, hidden };
     const init =
-      scheme === "fan_in" ? fanInInitialization(size, FAN_IN_POSITION_STD) : textInitialization(size);
-    this.projection = new Parameter(`${prefix}text_projection`, [width, embedDim], init.head);
-    this.embedding = new TokenEmbedding(prefix, { vocabulary, contextLength, width, init });
+      options.init === "fan_in" ? fanInInitialization(size, FAN_IN_POSITION_STD) : textInitialization(size);
+    const head = { initial: init.head, decays: true };
+    this.projection = scope.at("", { layer: "head" }).parameter("text_projection", [width, embedDim], head);
+    const embedded = { vocabulary, contextLength, width, init };
+    this.embedding = new TokenEmbedding(scope.at("", { layer: "embedding" }), embedded);
     const shape = { width, heads, hidden, init, activation };
-    this.blocks = Array.from({ length: layers }, (_, i) => residualBlock(prefix, i, shape));
-    this.norm = new LayerNorm(`${prefix}ln_final`, width, CLIP_EPS);
+    this.blocks = Array.from({ length: layers }, (_, i) => residualBlock(scope, i, shape));
+    this.norm = new LayerNorm(scope.at("ln_final", { layer: "final_norm" }), width, CLIP_EPS);
   }
 
-  /** The embeddings of captions before normalisation. → [B, E] f32 */
+  /** → [B, E] f32, not normalized */
   features({ tokens, cuSeqlens, textEnds }: PackedCaptions): Tensor {
     const context = { cuSeqlens, causal: true };
     const ends = (x: Tensor) => gatherRows(x, textEnds);
@@ -70,7 +65,7 @@ export class TextTower extends Module {
     return matmul(this.norm.forward(toFloat32(x)), this.projection);
   }
 
-  /** The embeddings of captions, of unit length. → [B, E] f32 */
+  /** → [B, E] f32, of unit length */
   encode(captions: PackedCaptions): Tensor {
     return l2Normalize(this.features(captions));
   }

@@ -1,12 +1,13 @@
 import { type AttentionOptions, attention } from "../ops/attention";
 import { concat } from "../ops/layout";
 import { linear } from "../ops/linear";
-import { Parameter } from "../parameter";
+import type { Parameter } from "../parameter";
 import { constant, type Operand, type Tensor } from "../tensor";
 import { type BlockInitialization, zeros } from "./initialization";
 import { LayerNorm } from "./layer_norm";
-import { Linear } from "./linear";
+import { Linear, MATRIX } from "./linear";
 import { Module } from "./module";
+import type { Scope } from "./scope";
 
 export interface AttentionShape {
   width: number;
@@ -14,25 +15,25 @@ export interface AttentionShape {
   init: BlockInitialization;
 }
 
-/** What the tokens of a batch are: the same for every block of a tower. */
+/** Describes the tokens of a batch to attention: the same for every block of a tower. */
 export type AttentionContext = Omit<AttentionOptions, "heads">;
 
-/** Keeps the rows that the tower's output reads: [B, N, C] or [T, C] → [B, C]. */
+/** Selects the rows that the tower's output reads. [B, N, C] or [T, C] → [B, C] */
 export type RowSelection = (x: Tensor) => Tensor;
 
 export interface AttentionOutput {
-  /** Applied as soon as the tokens are mixed. */
+  /** Applied to the mixed tokens, before the output projection. */
   rows?: RowSelection | undefined;
   /** Added to the result. */
   residual?: Tensor | undefined;
 }
 
-/** Multi-head self-attention; families differ in how they store the projections. */
+/** Multi-head self-attention; families differ in their projections. */
 export abstract class SelfAttention extends Module {
   protected abstract readonly heads: number;
   /** [..., width] → [..., 3 width]: queries, keys and values. */
   protected abstract project(x: Tensor): Tensor;
-  /** The output projection, over the heads side by side. */
+  /** The output projection of the concatenated heads. [..., width] → [..., width] */
   protected abstract finish(x: Tensor, residual?: Tensor): Tensor;
 
   forward(x: Tensor, context: AttentionContext, { rows, residual }: AttentionOutput = {}): Tensor {
@@ -41,20 +42,20 @@ export abstract class SelfAttention extends Module {
   }
 }
 
-/** Attention as CLIP's text tower and OpenAI's image tower store it: one packed projection, fully biased. */
+/** Attention of CLIP's text tower and OpenAI's image tower: one packed projection, with biases. */
 export class ClipAttention extends SelfAttention {
   readonly heads: number;
   readonly inWeight: Parameter; // [3 width, width]
   readonly inBias: Parameter; // [3 width]
   readonly output: Linear; // [width, width]
 
-  constructor(name: string, { width, heads, init }: AttentionShape) {
+  constructor(scope: Scope, { width, heads, init }: AttentionShape) {
     super();
     this.heads = heads;
-    this.inWeight = new Parameter(`${name}.in_proj_weight`, [3 * width, width], init.qkv);
-    this.inBias = new Parameter(`${name}.in_proj_bias`, [3 * width], zeros);
+    this.inWeight = scope.parameter("in_proj_weight", [3 * width, width], { initial: init.qkv, ...MATRIX });
+    this.inBias = scope.parameter("in_proj_bias", [3 * width], { initial: zeros });
     const shape = { inputs: width, outputs: width, init: init.attentionOutput };
-    this.output = new Linear(`${name}.out_proj`, shape);
+    this.output = new Linear(scope.at("out_proj"), shape);
   }
 
   protected project(x: Tensor): Tensor {
@@ -83,16 +84,18 @@ export class EvaAttention extends SelfAttention {
   readonly norm: LayerNorm | null; // [width]
   readonly output: Linear; // [width, width]
 
-  constructor(name: string, { width, heads, init, qkvBias, subNorm, eps }: EvaAttentionShape) {
+  constructor(scope: Scope, { width, heads, init, qkvBias, subNorm, eps }: EvaAttentionShape) {
     super();
     this.heads = heads;
-    this.queryBias = qkvBias ? new Parameter(`${name}.q_bias`, [width], zeros) : null;
-    this.valueBias = qkvBias ? new Parameter(`${name}.v_bias`, [width], zeros) : null;
+    this.queryBias = qkvBias ? scope.parameter("q_bias", [width], { initial: zeros }) : null;
+    this.valueBias = qkvBias ? scope.parameter("v_bias", [width], { initial: zeros }) : null;
+    const matrix = { initial: init.qkv, ...MATRIX };
     this.weights = subNorm
-      ? ["q", "k", "v"].map((part) => new Parameter(`${name}.${part}_proj.weight`, [width, width], init.qkv))
-      : [new Parameter(`${name}.qkv.weight`, [3 * width, width], init.qkv)];
-    this.norm = subNorm ? new LayerNorm(`${name}.inner_attn_ln`, width, eps) : null;
-    this.output = new Linear(`${name}.proj`, { inputs: width, outputs: width, init: init.attentionOutput });
+      ? ["q", "k", "v"].map((part) => scope.parameter(`${part}_proj.weight`, [width, width], matrix))
+      : [scope.parameter("qkv.weight", [3 * width, width], matrix)];
+    this.norm = subNorm ? new LayerNorm(scope.at("inner_attn_ln"), width, eps) : null;
+    const shape = { inputs: width, outputs: width, init: init.attentionOutput };
+    this.output = new Linear(scope.at("proj"), shape);
   }
 
   protected project(x: Tensor): Tensor {

@@ -7,27 +7,27 @@ import type { Norm } from "./layer_norm";
 import { Module } from "./module";
 
 export interface BlockParts {
-  /** [width], scales of the two branches; null: not scaled. */
+  /** [width], layer scales of the two branches; null: none. */
   gamma1?: Parameter | null;
   gamma2?: Parameter | null;
   norm1: Norm;
   attention: SelfAttention;
   norm2: Norm;
   mlp: Module & { forward(x: Tensor, residual?: Tensor): Tensor };
-  /** Norms come after their branch, not before it. */
+  /** Norms come after their branch instead of before it. */
   postNorm?: boolean;
-  /** The place of the block in its tower, from 0. */
+  /** The number of the block in its tower, from 0. */
   index: number;
   /** The probability with which a training sample skips a branch. */
   dropPathRate?: number;
 }
 
 export interface BlockContext extends AttentionContext {
-  /** [2] i32 (seed, step) in training: turns stochastic depth on. */
+  /** [2] i32 (seed, step), in training: enables stochastic depth. */
   seed?: Operand | undefined;
 }
 
-/** A branch of a block; it adds the residual itself when it is given one. */
+/** A branch of a block; it adds the residual when it is given one. */
 type Branch = (residual?: Tensor) => Tensor;
 
 /** A transformer block: x + γ₁ Attention(N₁ x), then x + γ₂ MLP(N₂ x); post-norm: x + γ₁ N₁(Attention x), … */
@@ -54,8 +54,8 @@ export class Block extends Module {
   }
 
   /**
-   * x [B, N, C] or [T, C] → the same. With `rows`, only the rows it selects, [B, C]: nothing after the attention mixes
-   * tokens, so the last block of a tower computes the rest for the pooled tokens alone.
+   * x [B, N, C] or [T, C] → the same shape; with `rows`, the selected rows [B, C]. Nothing after attention mixes tokens,
+   * so the last block of a tower computes the rest for the pooled tokens alone.
    */
   forward(x: Tensor, context: BlockContext, rows?: RowSelection): Tensor {
     const { seed, ...tokens } = context;
@@ -70,7 +70,7 @@ export class Block extends Module {
     return this.addBranch(1, mixed, transform, seed);
   }
 
-  /** x + γ · branch, dropped at random in training; the plain sum is left to the branch's last op. */
+  /** x + γ · branch, with stochastic depth in training; a plain sum is fused into the branch's last op. */
   private addBranch(which: 0 | 1, x: Tensor, branch: Branch, seed?: Operand): Tensor {
     const gamma = this.gammas[which];
     const rate = seed ? this.dropPathRate : 0;

@@ -1,18 +1,18 @@
 import type { Initializer } from "../parameter";
 
-/** How the matrices of one block start. */
+/** The initializers of the matrices of one block. */
 export interface BlockInitialization {
   /** The projections to queries, keys and values. */
   qkv: Initializer;
-  /** The projection that ends the attention branch. */
+  /** The output projection of attention. */
   attentionOutput: Initializer;
   /** The projections to the hidden layer of the MLP. */
   hidden: Initializer;
-  /** The projection that ends the MLP branch. */
+  /** The output projection of the MLP. */
   mlpOutput: Initializer;
 }
 
-/** How a tower starts. Biases start at zero, norms as the identity. */
+/** The initializers of a tower. Biases start at zero, norms as the identity. */
 export interface Initialization {
   block(index: number): BlockInitialization;
   /** The class token, or the table of token embeddings. */
@@ -23,7 +23,7 @@ export interface Initialization {
   head: Initializer;
 }
 
-/** The sizes that deviations depend on. */
+/** The sizes that standard deviations depend on. */
 export interface TowerSize {
   layers: number;
   width: number;
@@ -32,25 +32,25 @@ export interface TowerSize {
   patchColumns?: number;
 }
 
-/** `published`: as the papers' code starts each family; `fan_in`: deviations from the width, for small models. */
+/** `published`: as each family's published code; `fan_in`: standard deviations by the width, for small models. */
 export type InitScheme = "published" | "fan_in";
 
 export const zeros: Initializer = { kind: "constant", value: 0 };
 export const ones: Initializer = { kind: "constant", value: 1 };
 
-/** Cut at two deviations, as truncated normal initialisers usually are. */
+/** Truncated at two standard deviations, as is usual. */
 const CUT = 2;
 
 function normal(std: number): Initializer {
   return { kind: "normal", std };
 }
 
-/** A normal with the deviation of PyTorch's default, uniform in ± 1 / √fanIn. */
+/** A normal with the standard deviation of PyTorch's default, uniform in ± 1 / √fanIn. */
 function likeUniform(fanIn: number): Initializer {
   return normal(1 / Math.sqrt(3 * fanIn));
 }
 
-/** EVA-02's image tower: 0.02 for every matrix, branches scaled down by depth, a head close to zero. */
+/** EVA's image towers: 0.02 for every matrix, branches scaled down by depth, a head close to zero. */
 export function evaImageInitialization({ patchColumns = 1 }: TowerSize): Initialization {
   const std = 0.02;
   return {
@@ -100,7 +100,7 @@ export function textInitialization({ layers, width }: TowerSize): Initialization
   };
 }
 
-/** Deviations that keep the scale of activations at any width: 0.02 stalls a tower of width 128 for long. */
+/** Standard deviations that keep the scale of activations at any width; with 0.02 a tower of width 128 learns slowly. */
 export function fanInInitialization(size: TowerSize, positionStd: number): Initialization {
   const { layers, width, hidden, patchColumns = 1 } = size;
   const cut = (fanIn: number, branches = 1): Initializer => ({

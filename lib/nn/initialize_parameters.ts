@@ -5,7 +5,7 @@ import type { Device } from "../device";
 import { randomFill } from "../ops/random_fill";
 import { aDevice, type Initializer, Parameter } from "../parameter";
 
-/** What random numbers are a function of. */
+/** The seed of random numbers. */
 export const seed32 = z.int32({ error: "a 32-bit integer" });
 export const parameterList = listOf(instanceOf(Parameter), "a list of parameters");
 
@@ -15,14 +15,14 @@ interface Normal {
   readonly cut: number;
 }
 
-/** Consecutive parameters whose deviates are cut alike, and the place of the first among all. */
+/** Consecutive parameters with the same truncation, and the index of the first among all. */
 interface Run {
   readonly first: number;
   readonly cut: number;
   readonly parameters: Parameter[];
 }
 
-/** Every initial value as a normal deviate; a constant has no deviation. */
+/** Every initializer as a normal; a constant has a standard deviation of 0. */
 function normalOf(initial: Initializer): Normal {
   if (initial.kind === "constant") return { mean: initial.value, std: 0, cut: 0 };
   return { mean: initial.mean ?? 0, std: initial.std, cut: initial.cut ?? 0 };
@@ -40,8 +40,8 @@ function runsOf(parameters: readonly Parameter[]): Run[] {
 }
 
 /**
- * Gives parameters that have storage on `device` their initial values, on the device itself. The values are a function
- * of the seed, the parameters' order and their initialisers, and the same on every backend.
+ * Fills parameters that have storage on `device` with their initial values, computed on the device. The values are a
+ * function of the seed, the order of the parameters and their initializers, and the same on every backend.
  */
 export async function initializeParameters(
   device: Device,

@@ -1,28 +1,29 @@
 import { layerNorm, rmsNorm } from "../ops/layer_norm";
-import { Parameter } from "../parameter";
+import type { Parameter } from "../parameter";
 import type { Tensor } from "../tensor";
 import { ones, zeros } from "./initialization";
 import { Module } from "./module";
+import type { Scope } from "./scope";
 
 /** A norm over the last axis. [..., width] → [..., width] */
 export interface Norm extends Module {
-  /** The normalised x, plus the residual when there is one. */
+  /** The normalized x, plus the residual when there is one. */
   forward(x: Tensor, residual?: Tensor): Tensor;
 }
 
-/** Layer norm with its weight at `name.weight` and its bias at `name.bias`. */
+/** Layer norm, with `weight` and `bias`. [..., width] → [..., width] */
 export class LayerNorm extends Module implements Norm {
   readonly weight: Parameter; // [width]
   readonly bias: Parameter; // [width]
 
   constructor(
-    name: string,
+    scope: Scope,
     width: number,
     readonly eps: number,
   ) {
     super();
-    this.weight = new Parameter(`${name}.weight`, [width], ones);
-    this.bias = new Parameter(`${name}.bias`, [width], zeros);
+    this.weight = scope.parameter("weight", [width], { initial: ones });
+    this.bias = scope.parameter("bias", [width], { initial: zeros });
   }
 
   forward(x: Tensor, residual?: Tensor): Tensor {
@@ -30,17 +31,17 @@ export class LayerNorm extends Module implements Norm {
   }
 }
 
-/** RMS norm with its weight at `name.weight`. */
+/** RMS norm, with `weight`. [..., width] → [..., width] */
 export class RmsNorm extends Module implements Norm {
   readonly weight: Parameter; // [width]
 
   constructor(
-    name: string,
+    scope: Scope,
     width: number,
     readonly eps: number,
   ) {
     super();
-    this.weight = new Parameter(`${name}.weight`, [width], ones);
+    this.weight = scope.parameter("weight", [width], { initial: ones });
   }
 
   forward(x: Tensor, residual?: Tensor): Tensor {

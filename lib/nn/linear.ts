@@ -1,29 +1,35 @@
 import { type LinearOptions, linear } from "../ops/linear";
-import { type Initializer, Parameter } from "../parameter";
+import type { Initializer, Parameter } from "../parameter";
 import type { Tensor } from "../tensor";
 import { zeros } from "./initialization";
 import { Module } from "./module";
+import type { Scope } from "./scope";
 
 export interface LinearShape {
   inputs: number;
   outputs: number;
   init: Initializer;
   bias?: boolean;
-  /** What a device holds of the inputs and the outputs, with zeros behind the rest; default no more than there are. */
+  /** The sizes that a device holds, zero beyond `inputs` and `outputs`; default the same. */
   storedInputs?: number;
   storedOutputs?: number;
 }
 
-/** x Wᵀ + b, with W at `name.weight` and b at `name.bias`. [..., inputs] → [..., outputs] */
+/** What every matrix of a product is: it decays, and inference may hold it in bf16. */
+export const MATRIX = { decays: true, bf16: true } as const;
+
+/** x Wᵀ + b, with `weight` and `bias`. [..., inputs] → [..., outputs] */
 export class Linear extends Module {
   readonly weight: Parameter; // [outputs, inputs]
   readonly bias: Parameter | null; // [outputs]
 
-  constructor(name: string, { inputs, outputs, init, bias = true, ...stored }: LinearShape) {
+  constructor(scope: Scope, { inputs, outputs, init, bias = true, ...stored }: LinearShape) {
     super();
     const { storedInputs = inputs, storedOutputs = outputs } = stored;
-    this.weight = new Parameter(`${name}.weight`, [outputs, inputs], init, [storedOutputs, storedInputs]);
-    this.bias = bias ? new Parameter(`${name}.bias`, [outputs], zeros, [storedOutputs]) : null;
+    const matrix = { initial: init, storedShape: [storedOutputs, storedInputs], ...MATRIX };
+    this.weight = scope.parameter("weight", [outputs, inputs], matrix);
+    const vector = { initial: zeros, storedShape: [storedOutputs] };
+    this.bias = bias ? scope.parameter("bias", [outputs], vector) : null;
   }
 
   forward(x: Tensor, options?: LinearOptions): Tensor {

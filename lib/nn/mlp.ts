@@ -4,17 +4,18 @@ import type { BlockInitialization } from "./initialization";
 import { Linear } from "./linear";
 import { Module } from "./module";
 import { storedColumns } from "./padding";
+import type { Scope } from "./scope";
 
 export interface MlpShape {
   width: number;
   hidden: number;
-  /** The hidden columns that a device holds: those behind the first `hidden` are and stay 0. Default `storedColumns`. */
+  /** The hidden columns that a device holds, zero beyond `hidden`. Default `storedColumns`. */
   storedHidden?: number;
   init: BlockInitialization;
 }
 
-/** The names of the two projections: fc1 and fc2 in EVA's towers, c_fc and c_proj in CLIP's. */
-export type MlpNames = readonly [input: string, output: string];
+/** The keys of the two projections: fc1 and fc2 in EVA's towers, c_fc and c_proj in CLIP's. */
+export type MlpKeys = readonly [input: string, output: string];
 
 /** W₂ act(W₁ x + b₁) + b₂. [..., width] → [..., width] */
 export class Mlp extends Module {
@@ -22,18 +23,19 @@ export class Mlp extends Module {
   readonly output: Linear; // [width, hidden]
 
   constructor(
-    names: MlpNames,
+    scope: Scope,
+    [input, output]: MlpKeys,
     { width, hidden, init, storedHidden = storedColumns(hidden) }: MlpShape,
     readonly activation: Activation,
   ) {
     super();
-    this.input = new Linear(names[0], {
+    this.input = new Linear(scope.at(input), {
       inputs: width,
       outputs: hidden,
       init: init.hidden,
       storedOutputs: storedHidden,
     });
-    this.output = new Linear(names[1], {
+    this.output = new Linear(scope.at(output), {
       inputs: hidden,
       outputs: width,
       init: init.mlpOutput,

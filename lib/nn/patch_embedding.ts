@@ -7,30 +7,37 @@ import {
   patchProjection,
   patchRows,
 } from "../ops/patch_embed";
-import { Parameter } from "../parameter";
+import type { Parameter } from "../parameter";
 import { type Operand, reshape, type Tensor } from "../tensor";
 import { type Initialization, zeros } from "./initialization";
+import { MATRIX } from "./linear";
 import { Module } from "./module";
+import type { Scope } from "./scope";
 
 export interface PatchEmbeddingShape {
-  /** The side of the image, in pixels. */
+  /** The height and width of images, in pixels. */
   imageSize: number;
   patchSize: number;
   width: number;
   init: Initialization;
-  /** How u8 images are normalised. Default CLIP's. */
+  /** How u8 images are normalized. Default CLIP's. */
   pixels?: PixelStatistics | undefined;
 }
 
-/** The keys of the parameters, which differ between families; without `bias` the projection has none. */
-export interface PatchEmbeddingNames {
+/** The keys and shapes of the parameters, which differ between families. */
+export interface PatchEmbeddingKeys {
   classToken: string;
   positions: string;
   weight: string;
+  /** Without it the projection has no bias. */
   bias?: string;
+  /** The dimensions of size 1 before those of the class token and the positions. */
+  leading?: readonly number[];
+  /** Whether positions of another grid are resized with aligned corners (OpenAI's), or with aligned edges. */
+  alignCorners?: boolean;
 }
 
-/** Image patches as tokens behind a class token, with the embedding of each place added. */
+/** A class token and image patches as tokens, plus position embeddings. */
 export class PatchEmbedding extends Module {
   readonly classToken: Parameter; // width elements
   readonly positions: Parameter; // [..., 1 + N, width]
@@ -40,29 +47,33 @@ export class PatchEmbedding extends Module {
   readonly grid: number;
   private readonly pixels: PixelStatistics;
 
-  /** @param leading The dimensions of size 1 that the family puts before those of its embeddings. */
-  constructor(
-    names: PatchEmbeddingNames,
-    { imageSize, patchSize, width, init, pixels = clipPixels }: PatchEmbeddingShape,
-    leading: readonly number[] = [],
-  ) {
+  constructor(scope: Scope, keys: PatchEmbeddingKeys, shape: PatchEmbeddingShape) {
     super();
+    const { imageSize, patchSize, width, init, pixels = clipPixels } = shape;
+    const { leading = [], alignCorners = false } = keys;
     this.grid = imageSize / patchSize;
     this.pixels = { mean: pixels.mean, std: pixels.std };
     const places = 1 + this.grid * this.grid;
     const tokenShape = leading.length > 0 ? [...leading, 1, width] : [width];
-    this.classToken = new Parameter(names.classToken, tokenShape, init.token);
-    this.positions = new Parameter(names.positions, [...leading, places, width], init.positions);
-    this.weight = new Parameter(names.weight, [width, 3, patchSize, patchSize], init.patches);
-    this.bias = names.bias === undefined ? null : new Parameter(names.bias, [width], zeros);
+    this.classToken = scope.parameter(keys.classToken, tokenShape, { initial: init.token });
+    this.positions = scope.parameter(keys.positions, [...leading, places, width], {
+      initial: init.positions,
+      resize: { kind: "grid", prefixTokens: 1, alignCorners },
+    });
+    this.weight = scope.parameter(keys.weight, [width, 3, patchSize, patchSize], {
+      initial: init.patches,
+      resize: { kind: "patches" },
+      ...MATRIX,
+    });
+    this.bias = keys.bias === undefined ? null : scope.parameter(keys.bias, [width], { initial: zeros });
   }
 
-  /** The patches of an image. */
+  /** The number of patches of an image. */
   get patches(): number {
     return this.grid * this.grid;
   }
 
-  /** images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S], kept [B, K] i32 or all → [B, 1 + K, width] */
+  /** images u8 [B, S, S, 3] or normalized f32 [B, 3, S, S], kept [B, K] i32 or all → [B, 1 + K, width] */
   forward(images: Tensor, kept: Operand | undefined, type: FloatDType): Tensor {
     const [width, , patchSize] = this.weight.shape as [number, number, number];
     const rows = patchRows(images, { patchSize, kept, dtype: type, pixels: this.pixels });

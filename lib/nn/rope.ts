@@ -3,9 +3,9 @@ export interface RopeOptions {
   grid: number;
   /** D, a multiple of 4. */
   headDim: number;
-  /** The side of the grid that positions are measured on: a grid of any size spans 0 … pretrainedGrid. */
+  /** The grid that positions are measured on: with `interpolate`, a grid of any size spans 0 … pretrainedGrid. */
   pretrainedGrid?: number;
-  /** Whether a grid of another size is stretched to the pretrained one. */
+  /** Scale the positions of a grid of another size to the pretrained one. */
   interpolate?: boolean;
   theta?: number;
 }

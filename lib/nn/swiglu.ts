@@ -1,27 +1,28 @@
 import { linear } from "../ops/linear";
 import { type SubNorm, swiglu } from "../ops/swiglu";
-import { Parameter } from "../parameter";
+import type { Parameter } from "../parameter";
 import type { Tensor } from "../tensor";
 import { ones, zeros } from "./initialization";
 import { Linear } from "./linear";
 import type { MlpShape } from "./mlp";
 import { Module } from "./module";
 import { storedColumns } from "./padding";
+import type { Scope } from "./scope";
 
-/** The parameters of the norm inside, which is part of the op. */
+/** The parameters of the inner norm, which the swiglu op computes. */
 class HiddenNorm extends Module implements SubNorm {
   readonly weight: Parameter; // [columns]
   readonly bias: Parameter; // [columns]
 
   constructor(
-    name: string,
+    scope: Scope,
     readonly columns: number,
     stored: number,
     readonly eps: number,
   ) {
     super();
-    this.weight = new Parameter(`${name}.weight`, [columns], ones, [stored]);
-    this.bias = new Parameter(`${name}.bias`, [columns], zeros, [stored]);
+    this.weight = scope.parameter("weight", [columns], { initial: ones, storedShape: [stored] });
+    this.bias = scope.parameter("bias", [columns], { initial: zeros, storedShape: [stored] });
   }
 }
 
@@ -32,15 +33,17 @@ export class SwiGlu extends Module {
   readonly norm: HiddenNorm | null; // [hidden]
   readonly output: Linear; // [width, hidden]
 
-  constructor(name: string, shape: MlpShape, options: { subNorm: boolean; eps: number }) {
+  constructor(scope: Scope, shape: MlpShape, options: { subNorm: boolean; eps: number }) {
     super();
     const { width, hidden, init, storedHidden = storedColumns(hidden) } = shape;
     const wide = { inputs: width, outputs: hidden, init: init.hidden, storedOutputs: storedHidden };
-    this.gate = new Linear(`${name}.w1`, wide);
-    this.value = new Linear(`${name}.w2`, wide);
-    this.norm = options.subNorm ? new HiddenNorm(`${name}.ffn_ln`, hidden, storedHidden, options.eps) : null;
+    this.gate = new Linear(scope.at("w1"), wide);
+    this.value = new Linear(scope.at("w2"), wide);
+    this.norm = options.subNorm
+      ? new HiddenNorm(scope.at("ffn_ln"), hidden, storedHidden, options.eps)
+      : null;
     const narrow = { inputs: hidden, outputs: width, init: init.mlpOutput, storedInputs: storedHidden };
-    this.output = new Linear(`${name}.w3`, narrow);
+    this.output = new Linear(scope.at("w3"), narrow);
   }
 
   forward(x: Tensor, residual?: Tensor): Tensor {

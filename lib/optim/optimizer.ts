@@ -66,7 +66,7 @@ export abstract class Optimizer {
     const moments = (kind: string) =>
       rules.map(
         ({ parameter: { name, shape, storedShape } }) =>
-          new Parameter(`${kind}.${name}`, shape, zeros, storedShape),
+          new Parameter(`${kind}.${name}`, shape, { initial: zeros, storedShape }),
       );
     this.parameters = rules.map(({ parameter }) => parameter);
     this.towers = rules.map(({ tower }) => tower);

@@ -1,14 +1,15 @@
 import { finiteNumber, instanceOf, listOf, oneOf, options, ownArgument } from "../arguments";
 import { Parameter } from "../parameter";
+import type { TowerName } from "../parameter_role";
 
 export interface TowerSettings {
   learningRate: number;
   weightDecay: number;
-  /** Each layer learns this many times as fast as the next one; 1: all alike. */
+  /** lr(layer) = learningRate × layerDecay^(layers above). Default 1. */
   layerDecay?: number;
 }
 
-/** Settings by tower; `other` is for what belongs to neither, the logit scale. */
+/** Settings by tower; `other` is for parameters of no tower, such as the logit scale. */
 export interface GroupSettings {
   image: TowerSettings;
   text: TowerSettings;
@@ -21,10 +22,10 @@ export type Tower = keyof GroupSettings;
 export interface ParameterRule {
   parameter: Parameter;
   tower: Tower;
-  /** The layer decay's factor, which the learning rate contains. */
+  /** layerDecay^(layers above), a factor of the learning rate. */
   layerScale: number;
   learningRate: number;
-  /** 0 for a bias, norm, position or class token. */
+  /** 0 where the parameter's role does not decay: vectors, biases, norms, positions and class tokens. */
   weightDecay: number;
 }
 
@@ -43,38 +44,28 @@ export const ruleList = listOf(
   "a list of parameter rules",
 );
 
-/** What stands before the first block, at the layer that learns slowest. */
-const FIRST_LAYER =
-  /patch_embed|pos_embed|cls_token|mask_token|conv1|class_embedding|positional_embedding|token_embedding/;
-const BLOCK = /blocks\.(\d+)\./;
-const EXEMPT = /\.bias$|(^|\.)(pos_embed|cls_token|positional_embedding|logit_scale)$/;
-
-export function towerOf(name: string): Tower {
-  if (name === "logit_scale") return "other";
-  return name.startsWith("visual.") ? "image" : "text";
-}
-
-/** The blocks of each tower. */
-export function depthsOf(parameters: readonly Parameter[]): Record<Tower, number> {
-  const found: Record<Tower, number> = { image: 0, text: 0, other: 0 };
-  for (const { name } of parameters) {
-    const index = BLOCK.exec(name)?.[1];
-    const tower = towerOf(name);
-    if (index !== undefined) found[tower] = Math.max(found[tower], Number(index) + 1);
+/** The number of blocks of each tower. */
+export function depthsOf(parameters: readonly Parameter[]): Record<TowerName, number> {
+  const depths = { image: 0, text: 0 };
+  for (const { role } of parameters) {
+    if (role?.tower === undefined || typeof role.layer !== "number") continue;
+    depths[role.tower] = Math.max(depths[role.tower], role.layer + 1);
   }
-  return found;
-}
-
-/** 0 for the embeddings, i + 1 for block i, depth + 1 for what follows. */
-export function layerOf(name: string, depth: number): number {
-  if (FIRST_LAYER.test(name)) return 0;
-  const index = BLOCK.exec(name)?.[1];
-  return index === undefined ? depth + 1 : Number(index) + 1;
+  return depths;
 }
 
 /**
- * The published rules of EVA-CLIP (training/optim.py): learning rates decay by layer within each tower; vectors,
- * biases, positions and class tokens have no weight decay.
+ * The layers between a parameter and the output of its tower: block i of `depth` has depth - i above it. As published,
+ * the norm before the first block learns as fast as the head.
+ */
+function layersAbove({ role }: Parameter, depth: number): number {
+  if (role?.layer === "embedding") return depth + 1;
+  return typeof role?.layer === "number" ? depth - role.layer : 0;
+}
+
+/**
+ * The published rules of EVA-CLIP (training/optim.py): learning rates decay by layer within each tower; vectors, biases,
+ * positions and class tokens have no weight decay. A parameter without a role has the settings of `other`, without decay.
  * @param all Every parameter of the model, from which the depths are counted.
  * @param trained Those to update; by default all.
  */
@@ -83,20 +74,19 @@ export function parameterRules(
   given: GroupSettings,
   trained: readonly Parameter[] = all,
 ): ParameterRule[] {
-  const depth = depthsOf(ownArgument("parameterRules: all", all, parameterList));
+  const depths = depthsOf(ownArgument("parameterRules: all", all, parameterList));
   const settings = ownArgument("parameterRules: settings", given, groupSettings);
   return ownArgument("parameterRules: trained", trained, parameterList).map((parameter) => {
-    const { name, shape } = parameter;
-    const tower = towerOf(name);
-    const { learningRate, weightDecay, layerDecay = 1 } = settings[tower];
-    const layersAbove = tower === "other" ? 0 : depth[tower] + 1 - layerOf(name, depth[tower]);
-    const layerScale = layerDecay ** layersAbove;
+    const { role } = parameter;
+    const { learningRate, weightDecay, layerDecay = 1 } = settings[role?.tower ?? "other"];
+    const above = role?.tower === undefined ? 0 : layersAbove(parameter, depths[role.tower]);
+    const layerScale = layerDecay ** above;
     return {
       parameter,
-      tower,
+      tower: role?.tower ?? "other",
       layerScale,
       learningRate: learningRate * layerScale,
-      weightDecay: shape.length <= 1 || EXEMPT.test(name) ? 0 : weightDecay,
+      weightDecay: role?.decays ? weightDecay : 0,
     };
   });
 }

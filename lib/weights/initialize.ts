@@ -2,16 +2,11 @@ import { checkArgument, instanceOf, options, ownArgument } from "../arguments";
 import type { Device } from "../device";
 import { ClipModel } from "../models/clip_model";
 import { initializeParameters, seed32 } from "../nn/initialize_parameters";
-import { aDevice, allocateAll, floatDtype, type Parameter } from "../parameter";
+import { aDevice, allocateAll, floatDtype } from "../parameter";
 
 export interface AllocateOptions {
   /** `bf16` keeps matrices and embedding tables in 16 bits, for inference. Default `f32`, which training needs. */
   dtype?: "f32" | "bf16";
-}
-
-/** Vectors, positions and the class token are read in f32; only the large matrices gain from 16 bits. */
-function isMatrix({ name, shape }: Parameter): boolean {
-  return shape.length >= 2 && name.endsWith("weight");
 }
 
 const allocateFields = { dtype: floatDtype.optional() };
@@ -24,8 +19,7 @@ function checkModelAndDevice(caller: string, model: ClipModel, device: Device): 
 }
 
 /**
- * Gives the parameters memory on `device`, or none of them where there is not enough for all; their content is
- * undefined.
+ * Allocates all parameters on `device`, or none where there is not enough memory; their content is undefined.
  * @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` with `details.needed` and `details.free` in bytes.
  */
 export function allocateModel(model: ClipModel, device: Device, given: AllocateOptions = {}): void {
@@ -34,11 +28,11 @@ export function allocateModel(model: ClipModel, device: Device, given: AllocateO
 }
 
 function allocate(model: ClipModel, device: Device, { dtype = "f32" }: AllocateOptions): void {
-  allocateAll(model.parameters(), device, (parameter) => (isMatrix(parameter) ? dtype : "f32"));
+  allocateAll(model.parameters(), device, ({ role }) => (role?.bf16 ? dtype : "f32"));
 }
 
 /**
- * Gives the parameters memory on `device` and their initial values, a function of the seed alone.
+ * Allocates the parameters on `device` and sets their initial values, a function of the seed alone.
  * @throws EvaClipError (as a rejection) as `allocateModel`; the parameters then have no memory
  */
 export async function initializeModel(
@@ -53,7 +47,7 @@ export async function initializeModel(
   try {
     await initializeParameters(device, model.parameters(), seed);
   } catch (error) {
-    for (const parameter of model.parameters()) parameter.dispose();
+    model.dispose();
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 /** The sharpness of the cubic kernel in PyTorch, with which published embeddings were resized. */
 const SHARPNESS = -0.75;
 
-/** One row of an interpolation: the four source places it reads, and their weights. */
+/** The four source indices that one output index reads, and their weights. */
 interface Taps {
   places: readonly number[];
   weights: readonly number[];
@@ -17,23 +17,23 @@ function cubic(t: number): number {
 function taps(from: number, to: number, alignCorners: boolean): Taps[] {
   const step = alignCorners ? (to > 1 ? (from - 1) / (to - 1) : 0) : from / to;
   return Array.from({ length: to }, (_, i) => {
-    const centre = alignCorners ? i * step : (i + 0.5) * step - 0.5;
-    const first = Math.floor(centre) - 1;
-    const neighbours = [0, 1, 2, 3].map((k) => first + k);
+    const center = alignCorners ? i * step : (i + 0.5) * step - 0.5;
+    const first = Math.floor(center) - 1;
+    const neighbors = [0, 1, 2, 3].map((k) => first + k);
     return {
-      places: neighbours.map((place) => Math.min(Math.max(place, 0), from - 1)),
-      weights: neighbours.map((place) => cubic(centre - place)),
+      places: neighbors.map((place) => Math.min(Math.max(place, 0), from - 1)),
+      weights: neighbors.map((place) => cubic(center - place)),
     };
   });
 }
 
 export interface ResizeOptions {
-  /** The places of the first and last pixel stay where they are (CLIP's checkpoints), instead of the outer edges. */
+  /** Map the centers of the first and last pixels to each other, instead of the outer edges. Default false. */
   alignCorners?: boolean;
 }
 
 /**
- * Bicubic resizing without antialiasing of square images whose pixels are `channels` numbers side by side.
+ * Bicubic resizing of a square image, without antialiasing.
  * data [from, from, channels] → [to, to, channels]
  */
 export function resizeGrid(
@@ -63,19 +63,20 @@ export function resizeGrid(
 }
 
 /**
- * Position embeddings for a grid of another size; the row of the class token, the first, is copied.
- * data [1 + from², width] → [1 + to², width]
+ * Position embeddings for a grid of another size; the rows of prefix tokens, such as the class token, are copied.
+ * data [prefixTokens + from², width] → [prefixTokens + to², width]
  */
 export function resizePositions(
   data: Float32Array,
   from: number,
   to: number,
-  options?: ResizeOptions,
+  { prefixTokens = 1, ...options }: ResizeOptions & { prefixTokens?: number } = {},
 ): Float32Array {
-  const width = data.length / (1 + from * from);
-  const out = new Float32Array((1 + to * to) * width);
-  out.set(data.subarray(0, width));
-  out.set(resizeGrid(data.subarray(width), from, to, options), width);
+  const width = data.length / (prefixTokens + from * from);
+  const prefix = prefixTokens * width;
+  const out = new Float32Array(prefix + to * to * width);
+  out.set(data.subarray(0, prefix));
+  out.set(resizeGrid(data.subarray(prefix), from, to, options), prefix);
   return out;
 }
 

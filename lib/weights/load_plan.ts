@@ -1,26 +1,27 @@
 import { isFloatDtype, type StoredTensor, type TensorSource } from "../io/tensor_source";
+import { textPrefix } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
 import type { Parameter } from "../parameter";
 import {
   isDerived,
-  type Layout,
-  type Naming,
-  namingOf,
   type Place,
+  type PlacedRule,
   parameterOf,
   placeOf,
+  rulesFor,
+  rulesOfModel,
   type StoredLayout,
   storedShape,
-  towerOf,
+  variantIn,
 } from "./layouts/layout";
 import type { LoadReport, ParameterOrigin } from "./load_report";
 import { Mismatch } from "./mismatch";
 import { type Resizing, resizingOf, sameShape } from "./resize";
 
 export interface LoadWeightsOptions {
-  /** `image` and `text` leave the other tower and the logit scale alone. Default `both`. */
+  /** `image` and `text` do not change the other tower and the logit scale. Default `both`. */
   readonly towers?: "both" | "image" | "text";
-  /** Parameters to leave as they are, and tensors to leave in the file: whole names, or ends of names after a dot. */
+  /** Parameters to leave unchanged, and tensors not to read: whole names, or ends of names after a dot. */
   readonly skip?: readonly string[];
   /** Parameters that the file may lack, named as in `skip`; `true`: all. */
   readonly allowMissing?: readonly string[] | true;
@@ -35,47 +36,47 @@ export interface Assignment {
   readonly resizing: Resizing | undefined;
 }
 
-/** What a load will do; nothing is changed until it is carried out. */
+/** The steps of a load; nothing changes until it is carried out. */
 export interface LoadPlan {
   readonly report: LoadReport;
   readonly assignments: readonly Assignment[];
-  /** Parameters that keep what they hold, all of it or some rows: they need initial values first. */
+  /** Parameters that keep their values, or some rows of them: they need initial values first. */
   readonly unfilled: readonly Parameter[];
 }
 
-/** Whether a list holds a name, or what the name ends with after a dot. */
+/** Whether a list contains a name, or what it ends with after a dot. */
 function isNamed(name: string, list: readonly string[]): boolean {
   return list.some((entry) => name === entry || name.endsWith(`.${entry}`));
 }
 
-/** A parameter's name, with the names it would have in the file where they are others. */
+/** A parameter's name, and its names in the file where they differ. */
 function described(name: string, place: Place | undefined): string {
   if (place === undefined) return `${name} (which the layout does not hold)`;
   return place.names.join() === name ? name : `${name} (stored as ${place.names.join(", ")})`;
 }
 
 /**
- * Decides for every parameter of a model where in a file its values are, and checks that nothing is amiss.
+ * Finds the values of every parameter of a model in a file, and checks that they match.
  * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming tensors that are missing, unknown, or of another shape
  */
 export function planLoad(
   model: ClipModel,
   source: Pick<TensorSource, "path" | "tensors">,
-  { layout, storedText }: StoredLayout,
+  stored: StoredLayout,
   options: LoadWeightsOptions = {},
 ): LoadPlan {
   const { towers = "both", skip = [] } = options;
-  const naming = namingOf(model.config, storedText);
-  const rules = layout.rules(naming);
+  const { layout, storedText } = stored;
+  const rules = rulesOfModel(layout, model.config, storedText);
   const mismatch = new Mismatch();
   const assignments: Assignment[] = [];
   const parameters: ParameterOrigin[] = [];
   const used = new Set<string>();
 
   for (const parameter of model.parameters()) {
-    const { name } = parameter;
+    const { name, role } = parameter;
     const place = placeOf(name, rules);
-    if (towers !== "both" && towerOf(name) !== towers) {
+    if (towers !== "both" && role?.tower !== towers) {
       parameters.push({ name, origin: "skipped", from: [], note: "not asked for" });
     } else if (isNamed(name, skip)) {
       parameters.push({ name, origin: "skipped", from: [], note: "skipped by name" });
@@ -92,9 +93,11 @@ export function planLoad(
     }
   }
   const left = [...source.tensors.keys()].filter((name) => !used.has(name));
-  // The file's image tower may be of another family than the model's, when only the text tower is wanted.
-  const image = layout.imageFamily((name) => source.tensors.has(name));
-  const { derived, unused, unexpected } = sortLeft(left, layout, { ...naming, image }, options);
+  // By the file's own rules: its image tower may be of another family, when only the text tower is loaded.
+  const variant = variantIn(stored, (name) => source.tensors.has(name));
+  const text = { text: textPrefix(model.config), storedText };
+  const fileRules = rulesFor(layout, stored.imageTower, variant, text);
+  const { derived, unused, unexpected } = sortLeft(left, layout.foreign ?? [], fileRules, options);
   mismatch.unexpected.push(...unexpected);
   mismatch.check(source.path);
 
@@ -107,19 +110,18 @@ function mayMiss(name: string, { allowMissing = [] }: LoadWeightsOptions): boole
   return allowMissing === true || isNamed(name, allowMissing);
 }
 
-/** Sorts the tensors that fill no parameter: some follow from the configuration, some were not asked for. */
+/** Sorts the tensors that fill no parameter: derived from the configuration, not asked for, or unexpected. */
 function sortLeft(
   names: readonly string[],
-  { rules, foreign = [] }: Layout,
-  naming: Naming,
+  foreign: readonly string[],
+  rules: readonly PlacedRule[],
   { towers = "both", skip = [] }: LoadWeightsOptions,
 ): Record<"derived" | "unused" | "unexpected", string[]> {
-  const fileRules = rules(naming);
   const isUnasked = (stored: string) => {
     if (foreign.includes(stored) || isNamed(stored, skip)) return true;
-    const name = parameterOf(stored, fileRules);
-    if (name === undefined) return false;
-    return isNamed(name, skip) || (towers !== "both" && towerOf(name) !== towers);
+    const parameter = parameterOf(stored, rules);
+    if (parameter === undefined) return false;
+    return isNamed(parameter.name, skip) || (towers !== "both" && parameter.tower !== towers);
   };
   const others = names.filter((name) => !isDerived(name));
   return {
@@ -143,7 +145,7 @@ function assign(
     if (!isFloatDtype(dtype)) mismatch.notFloat.push(`${name} (${dtype})`);
     if (sameShape(shape, expected)) return;
     const isPlain = tensors.length === 1 && !place.transpose;
-    resizing = isPlain ? resizingOf(parameter.name, expected, shape) : undefined;
+    resizing = isPlain ? resizingOf(parameter, expected, shape) : undefined;
     if (resizing) return;
     mismatch.addShape(name, expected, shape);
   });

@@ -1,21 +1,21 @@
 import type { LayoutName } from "./layouts/layout";
 
 /**
- * Where a parameter's values come from: the file as it is, the file resized, or not from the file, because it was
- * skipped or is not there.
+ * The source of a parameter's values: the file, the file after resizing, or not the file, because the parameter was
+ * skipped or is missing there.
  */
 export type Origin = "loaded" | "resized" | "skipped" | "missing";
 
 export interface ParameterOrigin {
   readonly name: string;
   readonly origin: Origin;
-  /** The tensors of the file, in the order in which their rows follow one another. */
+  /** The tensors of the file, in the order of their rows. */
   readonly from: readonly string[];
   /** How it was changed, or why it was not loaded. */
   readonly note?: string;
 }
 
-/** What became of every parameter of a model and of every tensor of a file. */
+/** The result of loading: for every parameter of the model and every tensor of the file. */
 export interface LoadReport {
   readonly path: string;
   readonly layout: LayoutName;
@@ -23,6 +23,6 @@ export interface LoadReport {
   readonly parameters: readonly ParameterOrigin[];
   /** Tensors that follow from the configuration, such as the tables of rotary positions. */
   readonly derived: readonly string[];
-  /** Tensors that were left: of a tower not asked for, skipped by name, or of another task. */
+  /** Tensors that were not read: of a tower not asked for, skipped by name, or of another task. */
   readonly unused: readonly string[];
 }

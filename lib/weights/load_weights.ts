@@ -44,7 +44,7 @@ async function carryOut({ parameter, tensors, transpose, resizing }: Assignment)
   await parameter.load(tensors.map((tensor, i) => ({ tensor, transpose, at: i * share })));
 }
 
-/** Fills the parameters, one at a time, each converted as it is read. */
+/** Reads the parameters one at a time, converting each. */
 export async function carryOutLoad(plan: Pick<LoadPlan, "assignments">, signal?: AbortSignal): Promise<void> {
   for (const assignment of plan.assignments) {
     signal?.throwIfAborted();
@@ -53,11 +53,12 @@ export async function carryOutLoad(plan: Pick<LoadPlan, "assignments">, signal?:
 }
 
 /**
- * Fills a model's parameters, which must have storage, from a file in any known layout; everything is checked before the
- * first is changed. Position embeddings, patch projections and contexts of another size are resized; parameters that
- * the file does not fill keep what they hold.
+ * Loads a model's parameters, which must be allocated, from a file in any known layout. Everything is checked before the
+ * first one changes. Position embeddings, patch projections and contexts of another size are resized; parameters that the
+ * file does not have keep their values.
  *
- * @returns what became of every parameter and tensor
+ * @param source what `openWeights` returns
+ * @returns the origin of every parameter, and the use of every tensor
  * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming tensors that are missing, unknown, or of another shape;
  *   `ERR_EVACLIP_CHECKPOINT_CORRUPT` or `ERR_EVACLIP_IO` for the file itself
  */

@@ -7,7 +7,7 @@ function shown(names: readonly string[]): string {
   return names.length > SHOWN_NAMES ? `${list} and ${names.length - SHOWN_NAMES} more` : list;
 }
 
-/** Everything that keeps the tensors of a file from being the parameters of a model. */
+/** The differences between the tensors of a file and the parameters of a model. */
 export class Mismatch {
   readonly missing: string[] = [];
   readonly unexpected: string[] = [];
@@ -18,7 +18,7 @@ export class Mismatch {
     this.misshapen.push(`${name} (expected [${expected.join(", ")}], found [${found.join(", ")}])`);
   }
 
-  /** @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming everything that was found */
+  /** @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming every difference, if there is any */
   check(path: string): void {
     const { missing, unexpected, misshapen, notFloat } = this;
     const kinds: [string, readonly string[]][] = [

@@ -8,8 +8,8 @@ import { isModelName } from "../models/known_models";
 import { findCheckpoint, MODEL_FILE } from "./checkpoint/checkpoint_folder";
 
 /**
- * Opens the weights that a path stands for: a checkpoint's folder, a folder of checkpoints with a `latest` file, or what
- * `openTensors` opens.
+ * Opens a file of weights: safetensors, a PyTorch archive, an index of shards, a folder with one of these, a checkpoint's
+ * folder, or a folder of checkpoints. The result is for `loadWeights`, and has to be closed.
  * @throws EvaClipError `ERR_EVACLIP_IO` when there are none, `ERR_EVACLIP_CHECKPOINT_CORRUPT`
  */
 export async function openWeights(path: string, choice: WeightsChoice = {}): Promise<TensorSource> {

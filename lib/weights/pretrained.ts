@@ -10,7 +10,7 @@ import {
   pathText,
   text,
 } from "../arguments";
-import { invalidConfig } from "./config/config_fields";
+import { activationName, invalidConfig } from "./config/config_fields";
 import type { LayoutName, StoredLayout } from "./layouts/layout";
 import { planLoad } from "./load_plan";
 import type { LoadReport } from "./load_report";
@@ -22,28 +22,28 @@ import { storedPreprocessing } from "./config/stored_preprocessing";
 import { withStoredTokenizer } from "./config/stored_tokenizer";
 import type { WeightsChoice } from "../io/moving_average";
 import type { TensorSource } from "../io/tensor_source";
-import { isEva } from "../models/clip_config";
 import { ClipModel } from "../models/clip_model";
+import { imageTowerOf } from "../models/image_towers";
 import { sameNormalization } from "../image/preprocessing";
 import { tokenizerProblem } from "../models/stated_tokenizer";
 import type { Initializer } from "../parameter";
 import { openWeights } from "./open_weights";
 import { TOWER_SKIP_LIST } from "./tower_skip_list";
 
-/** Weights to start from. */
+/** Pretrained weights to start training from. */
 export interface PretrainedWeights extends WeightsChoice {
   /** A file in any known layout, an index of shards, or a folder that holds one. */
   readonly path: string;
   /**
-   * Parameters and tensors that start fresh: whole names, or ends of names after a dot. Default `TOWER_SKIP_LIST` for a
-   * tower, nothing for a whole model.
+   * Parameters and tensors not to load: whole names, or ends of names after a dot. Default `TOWER_SKIP_LIST` for a tower,
+   * nothing for a whole model.
    */
   readonly skip?: readonly string[];
-  /** The activation they were trained with, where the file does not tell; `any` takes them with another one too. */
+  /** The activation they were trained with, if the file does not say; `any` skips the check. */
   readonly activation?: "gelu" | "quick_gelu" | "any";
 }
 
-/** What a model starts from; a tower of its own goes over that of the whole model. */
+/** The weights that a model starts from; tower weights override the whole model's. */
 export interface Pretrained {
   readonly model?: PretrainedWeights | undefined;
   readonly image?: PretrainedWeights | undefined;
@@ -62,25 +62,27 @@ const pretrainedArgument = options({
   text: weightsArgument,
 });
 
-/** Where the value of a parameter comes from. */
+/** The source of a parameter's initial value. */
 export interface ParameterStart {
   readonly name: string;
+  /** The block of its tower, from 0; undefined outside of blocks. */
+  readonly block?: number;
   readonly origin: "loaded" | "resized" | "initial";
-  /** The file, and its tensors in the order in which their rows follow one another. */
+  /** The file, and its tensors in the order of their rows. */
   readonly path?: string;
   readonly from?: readonly string[];
-  /** How it was resized; of an initial value, its distribution. */
+  /** How it was resized, or the distribution of an initial value. */
   readonly note?: string;
 }
 
-/** One file of weights, and what of it was used. */
+/** One file of weights, and how it was used. */
 export interface InitializationSource extends Pick<LoadReport, "path" | "derived" | "unused"> {
   readonly towers: "both" | "image" | "text";
   readonly layout: LayoutName;
   readonly skip: readonly string[];
 }
 
-/** How a model started: every parameter's origin, in the model's order. */
+/** How a model was initialized: every parameter's origin, in the model's order. */
 export interface Initialization {
   readonly sources: readonly InitializationSource[];
   readonly parameters: readonly ParameterStart[];
@@ -90,14 +92,12 @@ type Towers = InitializationSource["towers"];
 
 function describeInitializer(initial: Initializer): string {
   if (initial.kind === "constant") return `constant ${Number(initial.value.toPrecision(6))}`;
-  return `normal, deviation ${Number(initial.std.toPrecision(4))}`;
+  return `normal, std ${Number(initial.std.toPrecision(4))}`;
 }
 
-const activationName = (isQuick: boolean) => (isQuick ? "QuickGELU" : "GELU");
-
-/** Of all the towers, EVA's image tower alone has no activation to choose. */
+/** Whether a tower's activation is configurable; that of some image towers is not. */
 function readsActivation(model: ClipModel, towers: Towers): boolean {
-  return towers !== "image" || !isEva(model.config);
+  return towers !== "image" || imageTowerOf(model.config.vision_cfg).activation === undefined;
 }
 
 /** @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` unless the weights were trained with the model's activation. */
@@ -113,31 +113,31 @@ async function checkActivation(
   const { path } = source;
   if (known === undefined && stated === undefined) {
     const message =
-      `${path} does not tell the activation that its weights were trained with: state it as activation, gelu or quick_gelu ` +
-      "(OpenAI's weights), or any to take them with either";
+      `cannot tell the activation of ${path}: pass activation "gelu" or "quick_gelu" (OpenAI's weights), or "any" to skip ` +
+      "the check";
     throw invalidConfig(message, { path, state: ["activation"] });
   }
   const found = known?.quickGelu ?? stated === "quick_gelu";
   if (known !== undefined && stated !== undefined && known.quickGelu !== (stated === "quick_gelu")) {
-    const message = `${path} needs ${activationName(found)}, because ${known.reason}; ${stated} was stated`;
+    const message = `${path} needs ${activationName(found)}, because ${known.reason}; activation ${stated} was passed`;
     throw invalidConfig(message, { path, stated });
   }
   if (found === expected) return;
   const message =
-    `${path} was trained with ${activationName(found)} (${known?.reason ?? "as stated"}), and the model computes ` +
-    `${activationName(expected)}: set quick_gelu to ${found} in its configuration, or state the activation any to take the ` +
-    "weights all the same";
+    `${path} was trained with ${activationName(found)} (${known?.reason ?? "as stated"}), but the model computes ` +
+    `${activationName(expected)}: set quick_gelu to ${found} in its configuration, or pass activation "any" to skip the ` +
+    "check";
   throw invalidConfig(message, { path, expected, found });
 }
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when weights state other images or texts than the model is given. */
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when weights state another normalization or tokenizer than the model's. */
 async function checkInputs(model: ClipModel, source: TensorSource, stored: StoredLayout, towers: Towers) {
   const { path } = source;
   const images = towers === "text" ? undefined : await storedPreprocessing(source, stored.layout.name);
   if (images && !sameNormalization(images.preprocessing, model.preprocessing)) {
     const message =
-      `${images.where} states another mean and std of images than the model's: state them as preprocess_cfg of the model's ` +
-      `configuration, ${JSON.stringify(images.preprocessing)}`;
+      `${images.where} states another mean and std of images than the model's: set preprocess_cfg of the model's ` +
+      `configuration to ${JSON.stringify(images.preprocessing)}`;
     throw invalidConfig(message, {
       path,
       field: "preprocess_cfg",
@@ -155,12 +155,12 @@ async function checkInputs(model: ClipModel, source: TensorSource, stored: Store
 }
 
 /**
- * Fills a model, whose parameters have initial values, from pretrained weights as EVA-CLIP does: a whole model's, then each
- * tower's own. Position embeddings, patch projections and contexts of another size are resized.
+ * Loads pretrained weights into a model, whose parameters have initial values, as EVA-CLIP does: a whole model's, then each
+ * tower's. Position embeddings, patch projections and contexts of another size are resized.
  *
  * @returns the origin of every parameter
- * @throws EvaClipError as `loadWeights`; `ERR_EVACLIP_INVALID_CONFIG` when weights were trained with another activation than
- *   the model's, or nothing tells with which, or state another normalization of images or tokenizer
+ * @throws EvaClipError as `loadWeights`; `ERR_EVACLIP_INVALID_CONFIG` when weights were trained with another or an unknown
+ *   activation, or with another normalization of images or tokenizer
  */
 export async function loadPretrained(
   model: ClipModel,
@@ -173,9 +173,10 @@ export async function loadPretrained(
   const loadOptions = options({ signal: abortSignal.optional() });
   const { signal } = ownArgument("loadPretrained: options", given, loadOptions);
   const starts = new Map<string, ParameterStart>(
-    model
-      .parameters()
-      .map(({ name, initial }) => [name, { name, origin: "initial", note: describeInitializer(initial) }]),
+    model.parameters().map(({ name, initial, role }) => {
+      const block = typeof role?.layer === "number" ? { block: role.layer } : {};
+      return [name, { name, ...block, origin: "initial", note: describeInitializer(initial) }];
+    }),
   );
   const sources: InitializationSource[] = [];
   const plans: [Towers, PretrainedWeights | undefined][] = [
@@ -196,7 +197,9 @@ export async function loadPretrained(
     sources.push({ path, towers, layout, skip, derived, unused });
     for (const { name, origin, from, note } of parameters) {
       if (origin !== "loaded" && origin !== "resized") continue;
-      starts.set(name, { name, origin, path, from, ...(note !== undefined && { note }) });
+      const { block } = starts.get(name)!;
+      const more = { ...(block !== undefined && { block }), ...(note !== undefined && { note }) };
+      starts.set(name, { name, origin, path, from, ...more });
     }
   }
   return { sources, parameters: [...starts.values()] };

@@ -1,6 +1,6 @@
 /**
- * What starts fresh in a tower by default, in every published recipe of EVA-CLIP (EVA-CLIP/rei/README.md): the head of the
- * task before, the way into the shared space, and the logit scale.
+ * What is not loaded into a tower by default, in every published recipe of EVA-CLIP (EVA-CLIP/rei/README.md): the head of
+ * the previous task, the projection to the shared space, and the logit scale.
  */
 export const TOWER_SKIP_LIST: readonly string[] = [
   "head.weight",

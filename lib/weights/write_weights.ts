@@ -18,27 +18,35 @@ import { writeJson } from "../io/json_file";
 import { makeFolder } from "../io/make_folder";
 import { statIfThere } from "../io/model_path";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors";
-import { type ClipConfig, isEva } from "../models/clip_config";
+import type { ClipConfig } from "../models/clip_config";
 import { ClipModel } from "../models/clip_model";
 import { preprocessingOf } from "../image/preprocessing";
+import type { DerivedTensor } from "../models/image_tower_descriptor";
+import { imageTowerOf } from "../models/image_towers";
 import type { Parameter } from "../parameter";
 import { toHuggingFaceConfig } from "./config/hugging_face_config";
 import { PREPROCESSOR_FILE, toPreprocessorConfig } from "./config/hugging_face_preprocessing";
-import { type Layout, type LayoutName, namingOf, type Place, placeOf, storedShape } from "./layouts/layout";
+import {
+  type Layout,
+  type LayoutName,
+  type Place,
+  placeOf,
+  rulesOfModel,
+  storedShape,
+} from "./layouts/layout";
 import { layouts } from "./layouts/all_layouts";
 import { toOpenClipConfig } from "./config/open_clip_config";
 import { CONFIG_FILE, OPEN_CLIP_CONFIG_FILE } from "./config/config_files";
-import { ropeBuffers } from "./rope_buffers";
 import { STORED_DTYPES, type WeightDType } from "./weight_dtype";
 
 export interface WriteWeightsOptions {
-  /** Default the layout whose names the model has: `eva_clip`, or `openai` for a plain image tower. */
+  /** Default: the layout whose names the model has, such as `eva_clip`, or `openai` for a plain image tower. */
   readonly layout?: LayoutName;
   /** Default each parameter's own. */
   readonly dtype?: WeightDType;
-  /** Write the tables of rotary positions as well, which EVA-CLIP's own strict loading expects. Default false. */
+  /** Also write the tables of rotary positions, which EVA-CLIP's own strict loading expects. Default false. */
   readonly ropeTables?: boolean;
-  /** Gives a parameter's values, in f32 where it has no memory; called when their turn comes. Default its memory's. */
+  /** Returns a parameter's values, f32 where it has no memory; called for one at a time. Default: reads the parameter. */
   readonly values?: (parameter: Parameter) => Promise<HostTensor>;
 }
 
@@ -49,31 +57,25 @@ const writeWeightsOptions = optionsOf({
   values: anyFunction.optional(),
 });
 
-/** Which image towers a layout can be written with; those left out hold no text tower. */
-const WRITABLE: Partial<Record<LayoutName, readonly ("eva" | "clip")[]>> = {
-  eva_clip: ["eva"],
-  open_clip: ["eva", "clip"],
-  openai: ["clip"],
-  hugging_face: ["clip"],
-};
-
-/** The names under which the programs of each layout look for a folder's weights. */
-const MODEL_FILES: Partial<Record<LayoutName, string>> = { open_clip: "open_clip_model.safetensors" };
-
 /** The layout whose names the model's parameters have. */
-export function ownLayout(config: ClipConfig): LayoutName {
-  return isEva(config) ? "eva_clip" : "openai";
+export function ownLayout({ vision_cfg }: ClipConfig): LayoutName {
+  return imageTowerOf(vision_cfg).ownLayout;
 }
 
-function writableLayout(name: string, config: ClipConfig): Layout {
-  const found = layouts.find((layout) => layout.name === name);
-  const image = isEva(config) ? "eva" : "clip";
-  if (found && WRITABLE[found.name]?.includes(image)) return found;
-  const possible = Object.entries(WRITABLE).filter(([, images]) => images.includes(image));
-  const names = possible.map(([layout]) => layout).join(", ");
+/** Tensors that strict readers of a layout expect besides the parameters, such as tables of rotary positions. */
+export function derivedTensors({ vision_cfg }: ClipConfig, layout: LayoutName): readonly DerivedTensor[] {
+  return imageTowerOf(vision_cfg).layouts[layout]?.derived?.(vision_cfg) ?? [];
+}
+
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a layout that the model is not written in */
+function writableLayout(name: string, { vision_cfg }: ClipConfig): Layout {
+  const tower = imageTowerOf(vision_cfg);
+  const found = layouts().find((layout) => layout.name === name);
+  if (found && tower.layouts[name]?.writable) return found;
+  const writable = Object.keys(tower.layouts).filter((layout) => tower.layouts[layout]!.writable);
   throw new EvaClipError(
     "ERR_EVACLIP_INVALID_ARGUMENT",
-    `a model with ${image === "eva" ? "an EVA" : "a plain"} image tower can be written as ${names}, not as ${name}`,
+    `a model with ${tower.title} can be written as ${writable.join(", ")}, not as ${name}`,
     { layout: name },
   );
 }
@@ -101,7 +103,7 @@ function transposed<T extends Float32Array | Uint16Array>(values: T, columns: nu
 
 function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsOptions): TensorToWrite[] {
   const { dtype, values = (parameter: Parameter) => parameter.read() } = options;
-  const rules = layout.rules(namingOf(model.config));
+  const rules = rulesOfModel(layout, model.config);
   return model.parameters().flatMap((parameter) => {
     const place = placeOf(parameter.name, rules)!;
     const own = parameter.dtype === "bf16" ? "bf16" : "f32";
@@ -116,7 +118,7 @@ function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsO
   });
 }
 
-/** Whether a folder has a file that could be taken for a statement of what the images of its model go through. */
+/** Whether a folder has another file that could state the preprocessing of its model. */
 async function hasOtherStatements(folder: string): Promise<boolean> {
   const files = await Promise.all(
     [OPEN_CLIP_CONFIG_FILE, PREPROCESSOR_FILE].map((name) => statIfThere(join(folder, name))),
@@ -124,7 +126,7 @@ async function hasOtherStatements(folder: string): Promise<boolean> {
   return files.some((found) => found !== undefined);
 }
 
-/** The files that go beside the weights: [file, content]. */
+/** The files to write beside the weights: [file, content]. */
 async function configFiles(
   folder: string,
   layout: LayoutName,
@@ -147,11 +149,11 @@ async function configFiles(
 }
 
 /**
- * Writes a model as safetensors in a layout, its tensors read from the device one at a time, with the configuration that
- * the layout's programs look for beside it: config.json, or open_clip_config.json where open_clip has the model. What its
- * images go through is stated there, or in preprocessor_config.json.
+ * Writes a model as safetensors in a layout, its tensors read from the device one at a time, and beside it the configuration
+ * that the layout's programs read: config.json, or open_clip_config.json where open_clip has the model. Its preprocessing is
+ * stated there, or in preprocessor_config.json.
  *
- * @param path a file that ends in .safetensors, or a folder, in which the file gets its usual name
+ * @param path a file that ends in .safetensors, or a folder, in which the file has the layout's usual name
  * @returns the path of each file written
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a layout that cannot hold the model; `ERR_EVACLIP_NOT_FINITE`
  *   naming the tensor and the value that `dtype` cannot hold, such as 70000 in f16; `ERR_EVACLIP_DISK_FULL` or
@@ -169,16 +171,21 @@ export async function writeWeights(
   const layout = writableLayout(options.layout ?? ownLayout(model.config), model.config);
   const isFile = path.endsWith(".safetensors");
   const folder = isFile ? dirname(path) : path;
-  const weights = isFile ? path : join(folder, MODEL_FILES[layout.name] ?? "model.safetensors");
+  const weights = isFile ? path : join(folder, layout.modelFile ?? "model.safetensors");
   const write = async () => {
     await makeFolder(folder);
     const beside = await configFiles(folder, layout.name, model.config);
     const tensors = tensorsToWrite(model, layout, options);
-    if (ropeTables && layout.name === "eva_clip") tensors.push(...ropeBuffers(model.config, dtype ?? "f32"));
+    if (ropeTables) {
+      const tables = derivedTensors(model.config, layout.name);
+      tensors.push(
+        ...tables.map((table) => ({ ...table, dtype: STORED_DTYPES[dtype ?? "f32"], from: "F32" as const })),
+      );
+    }
     await writeSafetensors(weights, tensors, { format: "pt" });
     for (const [name, content] of beside) await writeJson(join(folder, name), content);
     return [weights, ...beside.map(([name]) => join(folder, name))];
   };
-  // Weights and configuration of two writes at once would be of different models.
+  // Two writes at once could leave the weights of one model and the configuration of another.
   return inTurn(resolve(folder), write);
 }

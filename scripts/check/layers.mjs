@@ -33,6 +33,7 @@ const LAYERS = [
     "grad.ts",
     "device.ts",
     "parameter.ts",
+    "parameter_role.ts",
     "tensor.ts",
     "host_tensor.ts",
     "op_outputs.ts",

@@ -6,6 +6,7 @@ import { textInitialization } from "../../lib/nn/initialization";
 import { initializeParameters } from "../../lib/nn/initialize_parameters";
 import { Mlp, type MlpShape } from "../../lib/nn/mlp";
 import { storedColumns } from "../../lib/nn/padding";
+import { Scope } from "../../lib/nn/scope";
 import { SwiGlu } from "../../lib/nn/swiglu";
 import { cast, type FloatDType, multiply } from "../../lib/ops/elementwise";
 import { sum } from "../../lib/ops/reduce";
@@ -30,10 +31,11 @@ test("rows of bf16 are whole multiples of 16 bytes, and no row changes that is o
 });
 
 const modules = {
-  "SwiGLU with its norm": (shape: MlpShape) => new SwiGlu("mlp", shape, { subNorm: true, eps: 1e-6 }),
-  SwiGLU: (shape: MlpShape) => new SwiGlu("mlp", shape, { subNorm: false, eps: 1e-6 }),
-  GELU: (shape: MlpShape) => new Mlp(["mlp.fc1", "mlp.fc2"], shape, "gelu"),
-  "quick GELU": (shape: MlpShape) => new Mlp(["mlp.fc1", "mlp.fc2"], shape, "quick_gelu"),
+  "SwiGLU with its norm": (shape: MlpShape) =>
+    new SwiGlu(new Scope("mlp"), shape, { subNorm: true, eps: 1e-6 }),
+  SwiGLU: (shape: MlpShape) => new SwiGlu(new Scope("mlp"), shape, { subNorm: false, eps: 1e-6 }),
+  GELU: (shape: MlpShape) => new Mlp(new Scope("mlp"), ["fc1", "fc2"], shape, "gelu"),
+  "quick GELU": (shape: MlpShape) => new Mlp(new Scope("mlp"), ["fc1", "fc2"], shape, "quick_gelu"),
 };
 
 const optimizers = { LAMB: Lamb, AdamW };

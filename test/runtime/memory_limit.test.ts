@@ -65,7 +65,8 @@ describe("a model larger than the machine", () => {
   function hugeModel(): ClipModel {
     const config = structuredClone(modelConfig("EVA-CLIP-18B"));
     const bytes = new ClipModel(config).parameters().reduce((sum, { size }) => sum + 4 * size, 0);
-    config.vision_cfg.layers *= Math.max(1, Math.ceil((2 * machineBytes()) / bytes));
+    const times = Math.max(1, Math.ceil((2 * machineBytes()) / bytes));
+    config.vision_cfg.layers = Number(config.vision_cfg.layers) * times;
     return new ClipModel(config);
   }
 

@@ -39,7 +39,7 @@ test("names of no layout are refused with what was looked for and what is neares
   const image = namesOf("eva02", "open_clip").filter((name) => name.startsWith("visual."));
   const near = image.filter((name) => name !== "visual.trunk.pos_embed");
   expect(() => detectLayout(near, "model.bin")).toThrow(
-    /model\.bin is in no layout .*eva_clip \(visual\.cls_token, …\).*nearest is open_clip, but visual\.trunk\.pos_embed is missing/,
+    /model\.bin has an unknown layout.*eva_clip \(visual\.cls_token, …\).*closest is open_clip, missing visual\.trunk\.pos_embed/,
   );
   const error = expect.objectContaining({ code: "ERR_EVACLIP_CHECKPOINT_MISMATCH" });
   expect(() => detectLayout(["fc.weight", "fc.bias"])).toThrow(error);

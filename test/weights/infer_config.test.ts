@@ -39,7 +39,7 @@ test.each<[string, LayoutName]>([
 
 test.each(["ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336"])("%s needs its activation stated", (name) => {
   const tensors = storedShapesOf(new ClipModel(modelConfig(name)), "openai");
-  expect(() => infer(tensors)).toThrow(/file\.pt does not tell its activation: state quick_gelu/);
+  expect(() => infer(tensors)).toThrow(/cannot tell the activation of file\.pt: state quick_gelu/);
   expect(() => infer(tensors)).toThrow(invalid);
   expect(infer(tensors, { quick_gelu: false })).toEqual({ config: modelConfig(name), models: [name] });
   const quick = modelConfig(`${name}-quickgelu`);
@@ -123,7 +123,7 @@ describe("models that are not published", () => {
       });
       const stated = { vision_cfg: { head_width: 16, postnorm: true }, text_cfg: { heads: 2 } };
       const found = infer(storedShapesOf(new ClipModel(config), "eva_clip"), stated);
-      expect(Math.trunc(176 * found.config.vision_cfg.mlp_ratio)).toBe(hidden);
+      expect(Math.trunc(176 * (found.config.vision_cfg.mlp_ratio as number))).toBe(hidden);
     }
   });
 });
@@ -131,7 +131,7 @@ describe("models that are not published", () => {
 test("a tower alone does not tell a model", () => {
   const tensors = storedShapesOf(tinyModel("eva02"), "eva_mim");
   expect(() => infer(tensors)).toThrow(
-    /does not tell what model it is: it has no text\.positional_embedding/,
+    /cannot infer the configuration of file\.pt: it has no text\.positional_embedding/,
   );
 });
 

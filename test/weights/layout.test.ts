@@ -1,11 +1,10 @@
 import {
   isDerived,
   type LayoutName,
-  namingOf,
   parameterOf,
   placeOf,
+  rulesOfModel,
   storedShape,
-  towerOf,
 } from "../../lib/weights/layouts/layout";
 import { layouts } from "../../lib/weights/layouts/all_layouts";
 import { type TinyName, tinyModel, tinyNames } from "../support/tiny_models";
@@ -22,18 +21,18 @@ test.each(pairs)(
   "%s in %s: every parameter has places of its own, and each leads back",
   (name, layoutName) => {
     const model = tinyModel(name);
-    const layout = layouts.find((candidate) => candidate.name === layoutName)!;
-    const rules = layout.rules(namingOf(model.config));
+    const layout = layouts().find((candidate) => candidate.name === layoutName)!;
+    const rules = rulesOfModel(layout, model.config);
     const imageOnly = layoutName === "timm" || layoutName === "eva_mim";
     const seen = new Set<string>();
-    for (const { name: parameter, shape } of model.parameters()) {
-      if (imageOnly && towerOf(parameter) !== "image") continue;
+    for (const { name: parameter, shape, role } of model.parameters()) {
+      if (imageOnly && role?.tower !== "image") continue;
       const place = placeOf(parameter, rules);
       expect({ parameter, place }).toEqual({ parameter, place: expect.anything() });
       for (const stored of place!.names) {
         expect(seen).not.toContain(stored);
         seen.add(stored);
-        expect(parameterOf(stored, rules)).toBe(parameter);
+        expect(parameterOf(stored, rules)).toEqual({ name: parameter, tower: role?.tower });
       }
       const sizes = place!.names.map(() => storedShape(shape, place!).reduce((a, b) => a * b, 1));
       expect(sizes.reduce((a, b) => a + b, 0)).toBe(shape.reduce((a, b) => a * b, 1));

@@ -132,6 +132,7 @@ describe("a masked-image-modelling tower and a text tower of OpenAI", () => {
     ]);
     expect(report.parameters.find(({ name }) => name === "visual.blocks.1.norm1.bias")).toEqual({
       name: "visual.blocks.1.norm1.bias",
+      block: 1,
       origin: "loaded",
       path: path("mim.safetensors"),
       from: ["blocks.1.norm1.bias"],
@@ -274,7 +275,7 @@ describe("the activation that text weights were trained with", () => {
   });
 
   test("that nothing tells has to be stated", async () => {
-    await expect(load({}, undefined, false)).rejects.toMatchObject(invalid(/does not tell the activation/));
+    await expect(load({}, undefined, false)).rejects.toMatchObject(invalid(/cannot tell the activation/));
     await expect(load({}, "gelu", false)).resolves.toMatchObject(loaded("text"));
     await expect(load({}, "quick_gelu", true)).resolves.toMatchObject(loaded("text"));
   });
@@ -282,7 +283,7 @@ describe("the activation that text weights were trained with", () => {
   test("of OpenAI's archives is QuickGELU, which a GELU model refuses unless it is told to take any", async () => {
     const archive = { extra: ARCHIVE };
     await expect(load(archive, undefined, false)).rejects.toMatchObject(
-      invalid(/trained with QuickGELU \(OpenAI trained with it\), and the model computes GELU/),
+      invalid(/trained with QuickGELU \(OpenAI trained with it\), but the model computes GELU/),
     );
     await expect(load(archive, "gelu", false)).rejects.toMatchObject(
       invalid(/needs QuickGELU.*gelu was stated/),

@@ -74,7 +74,8 @@ describe("checkpoints of the published code give its features", () => {
       weights.map(([name, { shape, data }]) => ({ name, dtype: "F32", shape, data })),
     );
     const { vision_cfg, text_cfg } = parseClipConfig(fixture.config);
-    const heads = { vision_cfg: { head_width: vision_cfg.head_width }, text_cfg: { heads: text_cfg.heads } };
+    const head_width = vision_cfg.head_width as number;
+    const heads = { vision_cfg: { head_width }, text_cfg: { heads: text_cfg.heads } };
     const error = await errorOf(path, fixture, { config: heads, quickGelu: true });
     expect(error).toBeLessThan(2e-5);
   });

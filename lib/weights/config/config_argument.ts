@@ -4,9 +4,11 @@ import type { TensorSource } from "../../io/tensor_source";
 import type { ConfigFields } from "./config_fields";
 import type { Layout } from "../layouts/layout";
 import { layouts } from "../layouts/all_layouts";
+import type { AnyImageTower } from "../../models/image_tower_descriptor";
+import { imageTowers } from "../../models/image_towers";
 import type { StoredShapes } from "./shape_facts";
 
-/** Its copy is a deep one: the configuration is read when the file has been opened. */
+/** Copied deeply: the configuration is read after the file was opened. */
 const object = z.looseObject({}).transform((json) => structuredClone(json));
 
 /** A name, or JSON that `parseClipConfig` judges. */
@@ -20,22 +22,27 @@ export const configFields = z.custom<ConfigFields>(
 
 export const configStatement = options({ config: configSource.optional(), quickGelu: flag.optional() });
 
-/** By what they have, because another copy of this package may have made them. */
+/** Checked by their methods: another copy of this package may have made them. */
 export const tensorMap = z.custom<StoredShapes>(
   (value) =>
     typeof (value as StoredShapes | null)?.get === "function" &&
     typeof (value as StoredShapes).keys === "function",
   { error: "a map from names to tensors" },
 );
-/** What `detectLayout` gives. */
+/** The result of `detectLayout`. */
 export const storedLayout = z.looseObject(
   {
-    layout: z.custom<Layout>((value) => layouts.some((known) => known === value), {
+    layout: z.custom<Layout>((value) => layouts().some((known) => known === value), {
       error: "a known layout",
     }),
+    imageTower: z
+      .custom<AnyImageTower>((value) => imageTowers().some((known) => known === value), {
+        error: "a registered image tower",
+      })
+      .optional(),
     storedText: z.enum(["", "text."], { error: '"" or "text."' }),
   },
-  { error: "what detectLayout gives" },
+  { error: "a result of detectLayout" },
 );
 export const tensorSource = z.custom<TensorSource>(
   (value) =>

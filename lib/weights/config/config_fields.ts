@@ -1,7 +1,7 @@
 import { EvaClipError } from "../../errors";
 import type { ClipConfigInput } from "../../models/clip_config";
 
-/** Some fields of a configuration: what a person states of a file that does not tell all. */
+/** Some fields of a configuration, to complete or override those of a file. */
 export interface ConfigFields {
   readonly embed_dim?: number;
   readonly quick_gelu?: boolean;
@@ -11,7 +11,7 @@ export interface ConfigFields {
   readonly preprocess_cfg?: ClipConfigInput["preprocess_cfg"];
 }
 
-/** A configuration with fields stated anew. */
+/** A configuration with some fields replaced. */
 export function withFields(config: ClipConfigInput, stated: ConfigFields): ClipConfigInput {
   const { vision_cfg, text_cfg, ...rest } = stated;
   return {
@@ -26,9 +26,9 @@ export function invalidConfig(message: string, details: Record<string, unknown> 
   return new EvaClipError("ERR_EVACLIP_INVALID_CONFIG", message, details);
 }
 
-const activationName = (isQuick: boolean) => (isQuick ? "QuickGELU" : "GELU");
+export const activationName = (isQuick: boolean) => (isQuick ? "QuickGELU" : "GELU");
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when a stated activation is not the one that is known for a reason */
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when the stated activation contradicts the known one */
 export function checkActivation(
   path: string,
   stated: boolean | undefined,
@@ -40,15 +40,4 @@ export function checkActivation(
     `${path} needs ${activationName(known)}, because ${reason}; quick_gelu ${stated} was stated`,
     { path, stated, known },
   );
-}
-
-/** The hidden width of an MLP, as the towers compute it. */
-export function hiddenWidth({ width, mlp_ratio }: { width: number; mlp_ratio: number }): number {
-  return Math.trunc(width * mlp_ratio);
-}
-
-/** A ratio that gives exactly this hidden width: the quotient, unless its rounding falls just short. */
-export function mlpRatio(hidden: number, width: number): number {
-  const quotient = hidden / width;
-  return hiddenWidth({ width, mlp_ratio: quotient }) === hidden ? quotient : (hidden + 0.5) / width;
 }

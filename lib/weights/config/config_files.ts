@@ -6,7 +6,7 @@ import type { TensorSource } from "../../io/tensor_source";
 export const CONFIG_FILE = "config.json";
 export const OPEN_CLIP_CONFIG_FILE = "open_clip_config.json";
 
-/** Of a file in the same folder as weights. */
+/** The path of a file in the same folder as weights. */
 export function pathBeside({ path }: Pick<TensorSource, "path">, name: string): string {
   return join(dirname(path), name);
 }

@@ -1,10 +1,13 @@
 import { z } from "zod";
 import type { ClipConfig, ClipConfigInput } from "../../models/clip_config";
-import { hiddenWidth, invalidConfig, mlpRatio } from "./config_fields";
-import type { Naming } from "../layouts/layout";
+import type { AnyImageTower } from "../../models/image_tower_descriptor";
+import { imageTowerOf } from "../../models/image_towers";
+import { hiddenWidth, mlpRatio } from "../../models/mlp_width";
+import { CLIP_EPS } from "../../models/residual_block";
+import { invalidConfig } from "./config_fields";
 
 const size = z.number().int().positive();
-/** Of a square, which may be given by both sides. */
+/** The side of a square, or both sides. */
 const side = z.union([
   size,
   z
@@ -26,8 +29,8 @@ const textConfig = z.object({
   layer_norm_eps: z.number().default(1e-5),
 });
 
-/** Those of CLIPVisionConfig, and what EVA-CLIP's published configurations add. */
-const visionConfig = z.object({
+/** Those of CLIPVisionConfig; a family of image towers may add others. */
+const visionConfig = z.looseObject({
   hidden_size: size.default(768),
   intermediate_size: size.default(3072),
   num_hidden_layers: size.default(12),
@@ -36,16 +39,9 @@ const visionConfig = z.object({
   patch_size: side.default(32),
   hidden_act: activation.optional(),
   layer_norm_eps: z.number().optional(),
-  q_bias: z.boolean().default(true),
-  use_rms_norm: z.boolean().default(false),
-  post_layernorm: z.boolean().nullable().default(false),
-  use_sub_ln: z.boolean().default(false),
-  use_swiglu_mlp: z.boolean().default(false),
-  use_rope: z.boolean().default(false),
-  pretrained_seq_len: size.default(16),
 });
 
-/** A tower's `…_dict`, from before the other one, wins whole where there are both, as transformers lets it. */
+/** As in transformers, a tower's older `…_dict` replaces the other where there are both. */
 const huggingFaceConfig = z
   .object({
     model_type: z.string().default("clip"),
@@ -61,11 +57,8 @@ const huggingFaceConfig = z
     ...(vision && { vision_config: vision }),
   }));
 
-/** The types of models whose tokenizer is CLIP's. */
+/** Model types whose tokenizer is CLIP's. */
 const CLIP_TYPES = /^clip$|eva/i;
-
-/** The epsilons that the towers compute with. */
-const EPSILONS = { clip: 1e-5, eva: 1e-6 } as const;
 
 export function isHuggingFaceConfig(json: unknown): boolean {
   if (typeof json !== "object" || json === null) return false;
@@ -74,14 +67,9 @@ export function isHuggingFaceConfig(json: unknown): boolean {
   );
 }
 
-/** The only activation of a model, whose towers cannot differ here: EVA's image towers always use GELU. */
-function activationOf(
-  config: z.output<typeof huggingFaceConfig>,
-  image: Naming["image"],
-  path: string,
-): boolean {
-  // transformers' own default is OpenAI's activation; EVA-CLIP's configurations default to GELU.
-  const usual = image === "clip" ? "quick_gelu" : "gelu";
+/** Whether a model uses QuickGELU; its two towers have the same activation. */
+function quickGeluOf(config: z.output<typeof huggingFaceConfig>, isDefault: boolean, path: string): boolean {
+  const usual = isDefault ? "quick_gelu" : "gelu";
   const { hidden_act: ofText = usual } = config.text_config;
   const { hidden_act: ofImage = usual } = config.vision_config;
   if (ofText !== ofImage) {
@@ -90,30 +78,43 @@ function activationOf(
   return ofText === "quick_gelu";
 }
 
+/** The fields that a family adds. @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` */
+function familyFields(
+  tower: AnyImageTower,
+  vision: unknown,
+  path: string,
+): Record<string, unknown> | undefined {
+  const parsed = tower.huggingFace?.fields?.safeParse(vision);
+  if (parsed?.success === false) throw notClip(path, parsed.error, "vision_config");
+  return parsed?.data;
+}
+
+function notClip(path: string, { issues }: z.ZodError, ...section: string[]) {
+  const problems = issues.map((issue) => `${[...section, ...issue.path].join(".")}: ${issue.message}`);
+  return invalidConfig(`${path} is not the configuration of a CLIP model: ${problems.join("; ")}`, { path });
+}
+
 /**
  * A configuration from transformers' config.json of a CLIP model, or of an EVA-CLIP model published in its manner.
- * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` for what the towers here cannot compute
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` for what the towers here do not support
  */
-export function fromHuggingFaceConfig(json: unknown, image: Naming["image"], path: string): ClipConfigInput {
+export function fromHuggingFaceConfig(json: unknown, tower: AnyImageTower, path: string): ClipConfigInput {
   const parsed = huggingFaceConfig.safeParse(json);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-    throw invalidConfig(`${path} is no configuration of a CLIP model: ${problems.join("; ")}`, { path });
-  }
+  if (!parsed.success) throw notClip(path, parsed.error);
   const { text_config: text, vision_config: vision, projection_dim, model_type } = parsed.data;
+  const { layerNormEps = CLIP_EPS, defaultQuickGelu = true } = tower.huggingFace ?? {};
   const epsilons = [
-    ["text_config", text.layer_norm_eps, EPSILONS.clip],
-    ["vision_config", vision.layer_norm_eps, EPSILONS[image]],
+    ["text_config", text.layer_norm_eps, CLIP_EPS],
+    ["vision_config", vision.layer_norm_eps, layerNormEps],
   ] as const;
-  for (const [tower, found, expected] of epsilons) {
+  for (const [section, found, expected] of epsilons) {
     if (found === undefined || found === expected) continue;
-    throw invalidConfig(`${path}: ${tower}.layer_norm_eps is ${found}, the tower here has ${expected}`, {
-      path,
-    });
+    const message = `${path}: ${section}.layer_norm_eps is ${found}, but this tower computes with ${expected}`;
+    throw invalidConfig(message, { path });
   }
   return {
     embed_dim: projection_dim,
-    quick_gelu: activationOf(parsed.data, image, path),
+    quick_gelu: quickGeluOf(parsed.data, defaultQuickGelu, path),
     vision_cfg: {
       image_size: vision.image_size,
       patch_size: vision.patch_size,
@@ -121,7 +122,7 @@ export function fromHuggingFaceConfig(json: unknown, image: Naming["image"], pat
       width: vision.hidden_size,
       head_width: vision.hidden_size / vision.num_attention_heads,
       mlp_ratio: mlpRatio(vision.intermediate_size, vision.hidden_size),
-      ...(image === "eva" && evaFields(vision)),
+      ...familyFields(tower, vision, path),
     },
     text_cfg: {
       context_length: text.max_position_embeddings,
@@ -135,26 +136,12 @@ export function fromHuggingFaceConfig(json: unknown, image: Naming["image"], pat
   };
 }
 
-function evaFields(vision: z.output<typeof visionConfig>): Partial<ClipConfigInput["vision_cfg"]> {
-  return {
-    eva_model_name: "eva-clip",
-    qkv_bias: vision.q_bias,
-    use_rms_norm: vision.use_rms_norm,
-    postnorm: vision.post_layernorm ?? false,
-    subln: vision.use_sub_ln,
-    naiveswiglu: vision.use_swiglu_mlp,
-    rope: vision.use_rope,
-    pt_hw_seq_len: vision.pretrained_seq_len,
-    intp_freq: vision.use_rope,
-  };
-}
-
-/** The config.json of transformers' CLIPModel for a plain CLIP. */
+/** The config.json of transformers' CLIPModel, for a model whose image tower is written in this layout. */
 export function toHuggingFaceConfig(config: ClipConfig): unknown {
   const { embed_dim, quick_gelu, vision_cfg: vision, text_cfg: text } = config;
   const shared = {
     hidden_act: quick_gelu ? "quick_gelu" : "gelu",
-    layer_norm_eps: EPSILONS.clip,
+    layer_norm_eps: CLIP_EPS,
     projection_dim: embed_dim,
   };
   return {
@@ -173,16 +160,6 @@ export function toHuggingFaceConfig(config: ClipConfig): unknown {
       bos_token_id: text.vocab_size - 2,
       eos_token_id: text.vocab_size - 1,
     },
-    vision_config: {
-      ...shared,
-      model_type: "clip_vision_model",
-      hidden_size: vision.width,
-      intermediate_size: hiddenWidth(vision),
-      num_hidden_layers: vision.layers,
-      num_attention_heads: vision.width / vision.head_width,
-      image_size: vision.image_size,
-      patch_size: vision.patch_size,
-      num_channels: 3,
-    },
+    vision_config: { ...shared, ...imageTowerOf(vision).huggingFace?.visionConfig?.(vision) },
   };
 }

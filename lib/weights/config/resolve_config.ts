@@ -6,6 +6,7 @@ import {
   parseClipConfig,
   withoutNulls,
 } from "../../models/clip_config";
+import { imageTowerOf } from "../../models/image_towers";
 import { modelConfig } from "../../models/known_models";
 import { configStatement, storedLayout, tensorSource } from "./config_argument";
 import { CONFIG_FILE, jsonBeside, OPEN_CLIP_CONFIG_FILE, pathBeside } from "./config_files";
@@ -20,17 +21,17 @@ import { checkSupported } from "./supported_towers";
 
 export { CONFIG_FILE };
 
-/** A published model's name or another it is known by, or a configuration in the JSON of the published files. */
+/** The name or an alias of a published model, or a configuration in the JSON of the published files. */
 export type ConfigSource = string | ClipConfigInput;
 
 export interface ConfigStatement {
-  /** The whole configuration, or, without `embed_dim`, fields that go before those of the file. */
+  /** The whole configuration, or, without `embed_dim`, fields that override the file's. */
   readonly config?: ConfigSource | ConfigFields;
   /** The activation of the text tower, and of a plain image tower. */
   readonly quickGelu?: boolean;
 }
 
-/** A configuration, and where it was found. */
+/** A configuration and its source. */
 export interface FoundConfig {
   readonly config: ClipConfigInput;
   readonly where: string;
@@ -44,17 +45,16 @@ function isOwnConfig(json: unknown): json is ClipConfigInput {
   return typeof json === "object" && json !== null && "vision_cfg" in json;
 }
 
-/** The configuration beside a file or in its metadata. A format that says nothing of QuickGELU means GELU. */
+/** The configuration beside a file or in its metadata. GELU is the default of every format but transformers'. */
 export async function findConfig(
   source: TensorSource,
-  { layout }: StoredLayout,
+  { layout, imageTower = imageTowerOf({}) }: StoredLayout,
 ): Promise<FoundConfig | undefined> {
   const where = pathBeside(source, CONFIG_FILE);
   const json = withoutNulls(await jsonBeside(source, CONFIG_FILE));
   if (layout.name === "hugging_face") {
     if (!isHuggingFaceConfig(json)) return undefined;
-    const family = layout.imageFamily((name) => source.tensors.has(name));
-    return { config: fromHuggingFaceConfig(json, family, where), where };
+    return { config: fromHuggingFaceConfig(json, imageTower, where), where };
   }
   if (isOwnConfig(json)) return { config: { quick_gelu: false, ...json }, where };
   const openClip = withoutNulls(await jsonBeside(source, OPEN_CLIP_CONFIG_FILE));
@@ -78,7 +78,7 @@ function configInMetadata({ path, metadata }: TensorSource): FoundConfig | undef
     : undefined;
 }
 
-/** The configuration of a file, without what it says of its tokenizer in files of its own. */
+/** The configuration of a file, without the tokenizer that files beside it state. */
 async function configOfFile(
   source: TensorSource,
   stored: StoredLayout,
@@ -114,10 +114,10 @@ async function configOfFile(
 
 /**
  * The configuration of the model in a file: as stated, or from a config.json or open_clip_config.json beside it, its
- * metadata, or its shapes. What other files beside it say of preprocessing and tokenizer is part of it.
+ * metadata, or its shapes; with the preprocessing and the tokenizer that other files beside it state.
  *
- * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it cannot be told, naming the fields to state, when it has a part
- *   that is not supported, or when what is stated of the activation contradicts it; `ERR_EVACLIP_UNKNOWN_MODEL` for a name
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it cannot be inferred, naming the fields to state, when a part of
+ *   it is not supported, or when the stated activation contradicts it; `ERR_EVACLIP_UNKNOWN_MODEL` for an unknown name
  */
 export async function resolveConfig(
   source: TensorSource,

@@ -1,26 +1,22 @@
 import type { ClipConfig } from "../../models/clip_config";
-import { hiddenWidth, invalidConfig } from "./config_fields";
-import { type Naming, parameterOf, placeOf, type Rule, type StoredLayout } from "../layouts/layout";
+import type { AnyImageTower, ShapeReader } from "../../models/image_tower_descriptor";
+import { imageTowerOf } from "../../models/image_towers";
+import { hiddenWidth } from "../../models/mlp_width";
+import {
+  type PlacedRule,
+  parameterOf,
+  placeOf,
+  rulesFor,
+  type StoredLayout,
+  variantIn,
+} from "../layouts/layout";
 import { gridOf } from "../resize";
+import { invalidConfig } from "./config_fields";
 
 /** What the names and shapes of a model's tensors tell of its configuration. */
 export interface ShapeFacts {
   readonly embedDim: number;
-  readonly image: {
-    readonly isEva: boolean;
-    readonly imageSize: number;
-    readonly patchSize: number;
-    readonly layers: number;
-    readonly width: number;
-    readonly hidden: number;
-    readonly qkvBias: boolean;
-    readonly subNorm: boolean;
-    readonly swiglu: boolean;
-    readonly rmsNorm: boolean;
-    readonly layerScale: boolean;
-    /** The mean of the tokens is pooled, not the class token. */
-    readonly poolsMean: boolean;
-  };
+  readonly image: ImageFacts;
   readonly text: {
     readonly contextLength: number;
     readonly vocabulary: number;
@@ -30,24 +26,19 @@ export interface ShapeFacts {
   };
 }
 
+/** Of the image tower: its family, and that family's own facts. */
+export interface ImageFacts {
+  readonly tower: string;
+  readonly facts: unknown;
+}
+
+/** What the names and shapes of a model would tell, from its configuration. */
 export function factsOfConfig(config: ClipConfig): ShapeFacts {
   const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
+  const tower = imageTowerOf(vision);
   return {
     embedDim,
-    image: {
-      isEva: vision.eva_model_name !== undefined,
-      imageSize: vision.image_size,
-      patchSize: vision.patch_size,
-      layers: vision.layers,
-      width: vision.width,
-      hidden: hiddenWidth(vision),
-      qkvBias: vision.qkv_bias,
-      subNorm: vision.subln,
-      swiglu: vision.naiveswiglu,
-      rmsNorm: vision.use_rms_norm,
-      layerScale: Boolean(vision.ls_init_value),
-      poolsMean: vision.global_average_pool || vision.pool_type === "avg",
-    },
+    image: { tower: tower.name, facts: tower.inference?.factsOf(vision) },
     text: {
       contextLength: text.context_length,
       vocabulary: text.vocab_size,
@@ -60,37 +51,36 @@ export function factsOfConfig(config: ClipConfig): ShapeFacts {
 
 export type StoredShapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
 
-/** The shapes of a file, by the names that the model has for them. */
-class NamedShapes {
-  readonly naming: Naming;
-  private readonly rules: readonly Rule[];
+/** The shapes of a file, under the model's names. */
+class NamedShapes implements ShapeReader {
+  readonly variant: unknown;
+  /** What the model's names of the text tower begin with. */
+  readonly text: string;
+  private readonly rules: readonly PlacedRule[];
 
   constructor(
     private readonly path: string,
     private readonly tensors: StoredShapes,
-    { layout, storedText }: StoredLayout,
+    stored: StoredLayout,
+    tower: AnyImageTower,
   ) {
-    const image = layout.imageFamily((name) => tensors.has(name));
-    const text = image === "eva" ? "text." : "";
-    const likely = { image, separate: true, swiglu: true, text, storedText };
-    const has = (name: string) => this.isStored(name, layout.rules(likely));
-    const swiglu = has("visual.blocks.0.mlp.w1.weight") && has("visual.blocks.0.mlp.w3.weight");
-    this.naming = { ...likely, separate: has("visual.blocks.0.attn.inner_attn_ln.weight"), swiglu };
-    this.rules = layout.rules(this.naming);
+    this.variant = variantIn(stored, (name) => tensors.has(name));
+    this.text = tower.customText ? "text." : "";
+    const naming = { text: this.text, storedText: stored.storedText };
+    this.rules = rulesFor(stored.layout, tower, this.variant, naming);
   }
 
   has(name: string): boolean {
-    return this.isStored(name, this.rules);
+    return placeOf(name, this.rules)?.names.every((stored) => this.tensors.has(stored)) ?? false;
   }
 
-  /** The shape of a parameter, put together from its shares. */
   shape(name: string): readonly number[] {
     const place = placeOf(name, this.rules);
     const shapes = place?.names.map((stored) => this.tensors.get(stored)?.shape);
     if (!place || !shapes?.every((shape) => shape !== undefined)) {
       const where = place ? ` (as ${place.names.join(", ")})` : "";
       throw invalidConfig(
-        `${this.path} does not tell what model it is: it has no ${name}${where}; give the configuration as config`,
+        `cannot infer the configuration of ${this.path}: it has no ${name}${where}; pass the configuration as config`,
         { path: this.path, missing: name },
       );
     }
@@ -98,11 +88,10 @@ class NamedShapes {
     return shapes.length === 1 ? first : [first[0]! * shapes.length, ...first.slice(1)];
   }
 
-  /** How many blocks there are below a name. */
   count(blocks: string): number {
     let count = 0;
     for (const stored of this.tensors.keys()) {
-      const name = parameterOf(stored, this.rules);
+      const name = parameterOf(stored, this.rules)?.name;
       if (!name?.startsWith(`${blocks}.`)) continue;
       const index = Number(name.slice(blocks.length + 1).split(".", 1)[0]);
       if (Number.isInteger(index)) count = Math.max(count, index + 1);
@@ -110,62 +99,45 @@ class NamedShapes {
     return count;
   }
 
-  private isStored(name: string, rules: readonly Rule[]): boolean {
-    return placeOf(name, rules)?.names.every((stored) => this.tensors.has(stored)) ?? false;
+  grid(positions: string): number {
+    const rows = this.shape(positions).at(-2) ?? 0;
+    const grid = gridOf(rows, 1);
+    if (grid !== undefined) return grid;
+    const { path } = this;
+    const message = `${path} has ${rows} position embeddings, which are not a class token and a square grid`;
+    throw invalidConfig(message, { path, rows });
   }
 }
 
-function imageFacts(shapes: NamedShapes, path: string): ShapeFacts["image"] {
-  const isEva = shapes.naming.image === "eva";
-  const { swiglu, separate: subNorm } = shapes.naming;
-  const patches = shapes.shape(isEva ? "visual.patch_embed.proj.weight" : "visual.conv1.weight");
-  const [width, patchSize] = [patches[0]!, patches[3]!];
-  const rows = shapes.shape(isEva ? "visual.pos_embed" : "visual.positional_embedding").at(-2) ?? 0;
-  const grid = gridOf(rows);
-  if (grid === undefined) {
+/** The shapes of a file with an image tower that can be inferred. */
+function shapesIn(tensors: StoredShapes, stored: StoredLayout, path: string) {
+  const tower = stored.imageTower;
+  if (!tower?.inference) {
+    const problem = tower ? `of ${tower.title}` : "without an image tower";
     throw invalidConfig(
-      `${path} has ${rows} position embeddings, which are not a class token and a square grid`,
-      { path, rows },
+      `cannot infer the configuration of ${path}, a model ${problem}; pass the configuration as config`,
+      { path },
     );
   }
-  const blocks = isEva ? "visual.blocks" : "visual.transformer.resblocks";
-  const hidden = isEva ? (swiglu ? "mlp.w1" : "mlp.fc1") : "mlp.c_fc";
-  return {
-    isEva,
-    imageSize: grid * patchSize,
-    patchSize,
-    layers: shapes.count(blocks),
-    width,
-    hidden: shapes.shape(`${blocks}.0.${hidden}.weight`)[0]!,
-    qkvBias: !isEva || shapes.has(`${blocks}.0.attn.q_bias`),
-    subNorm,
-    swiglu,
-    rmsNorm: isEva && !shapes.has(`${blocks}.0.norm1.bias`),
-    layerScale: shapes.has(`${blocks}.0.gamma_1`),
-    poolsMean: shapes.has("visual.fc_norm.weight"),
-  };
+  const shapes = new NamedShapes(path, tensors, stored, tower);
+  return { shapes, image: { tower: tower.name, facts: tower.inference.factsIn(shapes) } };
 }
 
 /**
  * What the names and shapes of a file tell of its image tower.
- * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it holds none
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it has none
  */
-export function imageFactsOfTensors(
-  tensors: StoredShapes,
-  stored: StoredLayout,
-  path: string,
-): ShapeFacts["image"] {
-  return imageFacts(new NamedShapes(path, tensors, stored), path);
+export function imageFactsOfTensors(tensors: StoredShapes, stored: StoredLayout, path: string): ImageFacts {
+  return shapesIn(tensors, stored, path).image;
 }
 
 /**
  * What the names and shapes of a file tell of its model's configuration.
- * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it holds no whole model
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it does not hold a whole model
  */
 export function factsOfTensors(tensors: StoredShapes, stored: StoredLayout, path: string): ShapeFacts {
-  const shapes = new NamedShapes(path, tensors, stored);
-  const { text } = shapes.naming;
-  const image = imageFacts(shapes, path);
+  const { shapes, image } = shapesIn(tensors, stored, path);
+  const { text } = shapes;
   const [contextLength] = shapes.shape(`${text}positional_embedding`) as [number];
   const [vocabulary, width] = shapes.shape(`${text}token_embedding.weight`) as [number, number];
   const blocks = `${text}transformer.resblocks`;

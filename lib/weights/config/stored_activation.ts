@@ -14,13 +14,7 @@ export interface StoredActivation {
 /** transformers' configuration of a text tower or an image tower alone. */
 const towerConfig = z.object({ hidden_act: z.enum(["gelu", "quick_gelu"]) });
 
-function hasEvaTower({ tensors }: TensorSource, { layout }: StoredLayout): boolean {
-  const { image } = layout.landmarks;
-  const has = (name: string) => tensors.has(name);
-  return image?.every(has) === true && layout.imageFamily(has) === "eva";
-}
-
-/** The activation of the text tower, or of the plain image tower, in a file; undefined when nothing tells. */
+/** The activation that a file's weights were trained with; undefined when it is unknown. */
 export async function storedActivation(
   source: TensorSource,
   stored: StoredLayout,
@@ -34,5 +28,5 @@ export async function storedActivation(
   if (alone.success) {
     return { quickGelu: alone.data.hidden_act === "quick_gelu", reason: `${CONFIG_FILE} beside it says so` };
   }
-  return hasEvaTower(source, stored) ? { quickGelu: false, reason: "EVA-CLIP trained with it" } : undefined;
+  return stored.imageTower?.activation;
 }

@@ -1,7 +1,7 @@
 import type { TensorSource } from "../../io/tensor_source";
 import { invalidConfig } from "./config_fields";
 
-/** Towers that files are published with, by what their names begin with, and that are not computed here. */
+/** Published towers that are not supported, by how their names begin. */
 const OTHER_TOWERS: readonly (readonly [RegExp, string])[] = [
   [/^visual\.(layer\d+|attnpool|trunk\.layer\d+)\./, "a ResNet image tower"],
   [/^visual\.trunk\.(stem|stages)\./, "a convolutional image tower of timm"],
@@ -10,8 +10,7 @@ const OTHER_TOWERS: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` for a file with a tower of a kind that cannot be computed here, whatever
- *   its configuration
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` for a file with an unsupported tower, whatever its configuration
  */
 export function checkSupported({ path, tensors }: Pick<TensorSource, "path" | "tensors">): void {
   for (const name of tensors.keys()) {

@@ -1,61 +1,63 @@
-import { type ClipConfig, isEva, textPrefix } from "../../models/clip_config";
+import { type ClipConfig, textPrefix } from "../../models/clip_config";
+import type { AnyImageTower } from "../../models/image_tower_descriptor";
+import { imageTowerOf } from "../../models/image_towers";
+import type { NameRule } from "../../models/name_rules";
+import type { TowerName } from "../../parameter_role";
 
-export type LayoutName = "eva_clip" | "open_clip" | "openai" | "hugging_face" | "timm" | "eva_mim";
+/** Published layouts, and those that registered image towers bring. */
+export type LayoutName =
+  | "eva_clip"
+  | "open_clip"
+  | "openai"
+  | "hugging_face"
+  | "timm"
+  | "eva_mim"
+  | (string & {});
 
-/** What the names of a model's tensors depend on, besides the layout. */
-export interface Naming {
-  /** The family of the image tower: EVA's, or OpenAI CLIP's plain vision transformer. */
-  readonly image: "eva" | "clip";
-  /** Queries, keys and values of the image tower are projected by three matrices (EVA-02), not by one. */
-  readonly separate: boolean;
-  /** The MLP of the image tower is a SwiGLU. */
-  readonly swiglu: boolean;
-  /** What the names of the text tower begin with in the model. */
+/** What the text tower's keys begin with. */
+export interface TextNaming {
+  /** In the model: `text.` or `""`. */
   readonly text: string;
-  /** What they begin with in the file, where the layout leaves that open. */
+  /** In the file, where the layout allows either. */
   readonly storedText: string;
 }
 
-/** Where a layout keeps a part of the model. The first rule that fits a name decides. */
-export interface Rule {
-  /** A parameter or a module; `*` is the number of a block, and what lies below the name goes along. */
-  readonly ours: string;
-  /** The name in the file; several names hold equal shares of the rows, one after another. */
-  readonly stored: string | readonly string[];
-  /** The file holds the transpose. */
-  readonly transpose?: boolean;
-  /** The file holds only so many of the last dimensions; those before are 1. */
-  readonly rank?: number;
-}
-
-/** One way to name and arrange the tensors of a CLIP model in a file. */
+/** One way to name and arrange the tensors of a CLIP model in a file. Image towers say how a layout stores them. */
 export interface Layout {
   readonly name: LayoutName;
-  /** Names that every file of this layout has when it holds the tower; of a text tower, one list or another. */
-  readonly landmarks: { readonly image: readonly string[]; readonly texts?: readonly (readonly string[])[] };
-  /** The family of the image tower of a file that has these names. */
-  imageFamily(has: (name: string) => boolean): Naming["image"];
-  rules(naming: Naming): readonly Rule[];
-  /** Tensors of another task that files of this layout hold, such as the head of masked-image modelling. */
+  /** Of the text tower; without it, files of this layout hold an image tower alone. */
+  readonly text?: {
+    rules(naming: TextNaming): readonly NameRule[];
+    /** Lists of names, one of which every file of this layout with a text tower has. */
+    readonly landmarks?: readonly (readonly string[])[];
+  };
+  /** Tensors of another task that files of this layout hold, such as the head of masked-image modeling. */
   readonly foreign?: readonly string[];
+  /** The name of a folder's weights, for the programs that read this layout. */
+  readonly modelFile?: string;
 }
 
-/** A layout as one file has it. */
+/** The layout of a file. */
 export interface StoredLayout {
   /** @internal */
   readonly layout: Layout;
-  /** The prefix of the text tower's names. @internal */
+  /** The family of its image tower; undefined where it holds none. */
+  readonly imageTower: AnyImageTower | undefined;
+  /** What the keys of its text tower begin with: `text.` or `""`. */
   readonly storedText: string;
 }
 
-/** Where a parameter stands in a file. */
+/** A rule, and the tower it applies to; undefined for parameters of no tower. */
+export interface PlacedRule extends NameRule {
+  readonly tower: TowerName | undefined;
+}
+
+/** Where a parameter is in a file. */
 export interface Place {
   readonly names: readonly string[];
   readonly transpose: boolean;
   readonly rank: number | undefined;
 }
-
-export type Tower = "image" | "text" | "neither";
 
 /** Computed from the configuration, or a fact about it; never read. */
 const DERIVED =
@@ -66,22 +68,43 @@ export function isDerived(name: string): boolean {
   return DERIVED.test(name);
 }
 
-/** What the model of a configuration calls its parameters, and a file of that layout its tensors. */
-export function namingOf(config: ClipConfig, storedText: string = textPrefix(config)): Naming {
-  const { subln, naiveswiglu } = config.vision_cfg;
-  const image = isEva(config) ? "eva" : "clip";
-  return { image, separate: subln, swiglu: naiveswiglu, text: textPrefix(config), storedText };
+/** The rules of a layout, for an image tower of a variant. */
+export function rulesFor(
+  layout: Layout,
+  tower: AnyImageTower | undefined,
+  variant: unknown,
+  naming: TextNaming,
+): PlacedRule[] {
+  const image = tower?.layouts[layout.name]?.rules(variant) ?? [];
+  const text = layout.text?.rules(naming) ?? [];
+  return [
+    ...(layout.text ? [{ ours: "logit_scale", stored: "logit_scale", tower: undefined }] : []),
+    ...image.map((rule) => ({ ...rule, tower: "image" as const })),
+    ...text.map((rule) => ({ ...rule, tower: "text" as const })),
+  ];
 }
 
-/** Which tower a parameter of the model belongs to. */
-export function towerOf(name: string): Tower {
-  if (name === "logit_scale") return "neither";
-  return name.startsWith("visual.") ? "image" : "text";
+/** The rules by which a model is stored in a layout. */
+export function rulesOfModel(
+  layout: Layout,
+  config: ClipConfig,
+  storedText: string = textPrefix(config),
+): PlacedRule[] {
+  const tower = imageTowerOf(config.vision_cfg);
+  const naming = { text: textPrefix(config), storedText };
+  return rulesFor(layout, tower, tower.variant?.of(config.vision_cfg), naming);
+}
+
+/** The variant of a file's image tower; `has` says whether the file has a tensor. */
+export function variantIn({ layout, imageTower }: StoredLayout, has: (name: string) => boolean): unknown {
+  const rules = imageTower?.layouts[layout.name]?.rules;
+  if (!imageTower || !rules) return undefined;
+  return imageTower.variant?.in((name, variant) => placeOf(name, rules(variant))?.names.every(has) ?? false);
 }
 
 const split = (name: string) => (name === "" ? [] : name.split("."));
 
-/** The segments of the patterns of rules, which are few and are asked for with every name. */
+/** The segments of the patterns of rules, which are few and are looked up for every name. */
 const patternSegments = new Map<string, readonly string[]>();
 
 function segmentsOf(pattern: string): readonly string[] {
@@ -92,7 +115,7 @@ function segmentsOf(pattern: string): readonly string[] {
   return segments;
 }
 
-/** What a name becomes when the front that `from` describes is replaced by `to`; undefined when it does not fit. */
+/** A name with the prefix `from` replaced by `to`; undefined when it does not begin with it. */
 function rename(parts: readonly string[], from: string, to: string): string | undefined {
   const pattern = segmentsOf(from);
   let block = "";
@@ -105,8 +128,8 @@ function rename(parts: readonly string[], from: string, to: string): string | un
   return [...front, ...parts.slice(pattern.length)].join(".");
 }
 
-/** Where a parameter of the model stands in a file; undefined when the layout has no place for it. */
-export function placeOf(name: string, rules: readonly Rule[]): Place | undefined {
+/** Where a parameter of the model is in a file; undefined when the layout has no place for it. */
+export function placeOf(name: string, rules: readonly NameRule[]): Place | undefined {
   const parts = split(name);
   for (const { ours, stored, transpose = false, rank } of rules) {
     const names = [stored].flat().map((target) => rename(parts, ours, target));
@@ -115,46 +138,26 @@ export function placeOf(name: string, rules: readonly Rule[]): Place | undefined
   return undefined;
 }
 
-/** The parameter that a tensor of a file is, or is a share of; undefined when the layout knows no such name. */
-export function parameterOf(stored: string, rules: readonly Rule[]): string | undefined {
+/**
+ * The parameter that a tensor of a file is, or is a share of, and its tower; undefined when the layout has no such name.
+ */
+export function parameterOf(
+  stored: string,
+  rules: readonly PlacedRule[],
+): { readonly name: string; readonly tower: TowerName | undefined } | undefined {
   const parts = split(stored);
-  for (const rule of rules) {
-    for (const pattern of [rule.stored].flat()) {
-      const name = rename(parts, pattern, rule.ours);
-      if (name !== undefined) return name;
+  for (const { ours, stored: patterns, tower } of rules) {
+    for (const pattern of [patterns].flat()) {
+      const name = rename(parts, pattern, ours);
+      if (name !== undefined) return { name, tower };
     }
   }
   return undefined;
 }
 
-/** What the shape of each of a parameter's tensors is in a file. */
+/** The shape of each of a parameter's tensors in a file. */
 export function storedShape(shape: readonly number[], { names, transpose, rank }: Place): readonly number[] {
   const kept = rank === undefined ? shape : shape.slice(shape.length - rank);
   const turned = transpose ? kept.toReversed() : kept;
   return names.length === 1 ? turned : [turned[0]! / names.length, ...turned.slice(1)];
-}
-
-/** The names in a module that the layout shares with the model. */
-export function unchanged(...names: readonly string[]): Rule[] {
-  return names.map((name) => ({ ours: name, stored: name }));
-}
-
-const TEXT_PARTS = ["positional_embedding", "text_projection", "token_embedding", "transformer", "ln_final"];
-
-/** The text tower under OpenAI's names, below `text.` or at the root. */
-export function textRules({ text, storedText }: Naming): Rule[] {
-  return TEXT_PARTS.map((part) => ({ ours: `${text}${part}`, stored: `${storedText}${part}` }));
-}
-
-/** Rules for the parts of every block: [ours, stored] below the two fronts. */
-export function blockRules(
-  ours: string,
-  stored: string,
-  parts: readonly (readonly [string, string | readonly string[]])[],
-): Rule[] {
-  const below = (name: string) => `${stored}.*.${name}`;
-  return parts.map(([part, place]) => ({
-    ours: `${ours}.*.${part}`,
-    stored: typeof place === "string" ? below(place) : place.map(below),
-  }));
 }

@@ -1,0 +1,87 @@
+import type { ImageTowerInference } from "../image_tower_descriptor";
+import { hiddenWidth, mlpRatio } from "../mlp_width";
+import { usualHeadWidth } from "../usual_heads";
+import type { EvaVariant } from "./eva_layouts";
+import { type EvaTowerConfig, poolsMean } from "./eva_tower_config";
+
+/** What names and shapes tell of an EVA tower. */
+export interface EvaFacts {
+  readonly imageSize: number;
+  readonly patchSize: number;
+  readonly layers: number;
+  readonly width: number;
+  readonly hidden: number;
+  readonly qkvBias: boolean;
+  readonly subNorm: boolean;
+  readonly swiglu: boolean;
+  readonly rmsNorm: boolean;
+  readonly layerScale: boolean;
+  readonly poolsMean: boolean;
+}
+
+/** The initial value of layer scales, which a file no longer tells (EVA01-CLIP-B-16). */
+const LAYER_SCALE = 0.1;
+const ROPE_TABLE = /(^|\.)rope\.freqs_cos$/;
+const BLOCKS = "visual.blocks";
+
+export const evaInference: ImageTowerInference<EvaTowerConfig, EvaVariant, EvaFacts> = {
+  factsOf: (config) => ({
+    imageSize: config.image_size,
+    patchSize: config.patch_size,
+    layers: config.layers,
+    width: config.width,
+    hidden: hiddenWidth(config),
+    qkvBias: config.qkv_bias,
+    subNorm: config.subln,
+    swiglu: config.naiveswiglu,
+    rmsNorm: config.use_rms_norm,
+    layerScale: Boolean(config.ls_init_value),
+    poolsMean: poolsMean(config),
+  }),
+
+  factsIn: (shapes) => {
+    const { separate: subNorm, swiglu } = shapes.variant;
+    const patches = shapes.shape("visual.patch_embed.proj.weight");
+    const [width, patchSize] = [patches[0]!, patches[3]!];
+    return {
+      imageSize: shapes.grid("visual.pos_embed") * patchSize,
+      patchSize,
+      layers: shapes.count(BLOCKS),
+      width,
+      hidden: shapes.shape(`${BLOCKS}.0.mlp.${swiglu ? "w1" : "fc1"}.weight`)[0]!,
+      qkvBias: shapes.has(`${BLOCKS}.0.attn.q_bias`),
+      subNorm,
+      swiglu,
+      rmsNorm: !shapes.has(`${BLOCKS}.0.norm1.bias`),
+      layerScale: shapes.has(`${BLOCKS}.0.gamma_1`),
+      poolsMean: shapes.has("visual.fc_norm.weight"),
+    };
+  },
+
+  resembles: (facts, published) => facts.width === published.width && facts.swiglu === published.swiglu,
+
+  evidence: (facts, { reference, stated, hasTensor }) => {
+    // Sub-LN came with EVA-02, which has rotary positions and is pre-norm.
+    const isEva02 = facts.swiglu && facts.subNorm;
+    const rope = stated.rope ?? (isEva02 || hasTensor(ROPE_TABLE) || (reference?.rope ?? false));
+    const layerScale = reference?.ls_init_value ?? LAYER_SCALE;
+    return {
+      image_size: [facts.imageSize],
+      patch_size: [facts.patchSize],
+      layers: [facts.layers],
+      width: [facts.width],
+      mlp_ratio: [mlpRatio(facts.hidden, facts.width)],
+      head_width: [reference?.head_width, usualHeadWidth(facts.width)],
+      ...(facts.poolsMean && !stated.global_average_pool && { pool_type: [] }),
+      eva_model_name: [reference?.eva_model_name, "eva-clip"],
+      qkv_bias: [facts.qkvBias],
+      use_rms_norm: [facts.rmsNorm],
+      subln: [facts.subNorm],
+      naiveswiglu: [facts.swiglu],
+      postnorm: [isEva02 ? false : reference?.postnorm],
+      ls_init_value: [facts.layerScale ? layerScale : null],
+      rope: [rope],
+      ...(rope === true && { pt_hw_seq_len: [reference?.pt_hw_seq_len], intp_freq: [reference?.intp_freq] }),
+    };
+  },
+};
