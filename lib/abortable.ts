@@ -3,7 +3,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw signal.reason;
 }
 
-/** `work`, or the signal's reason as soon as it is aborted; what is under way then ends unheeded. */
+/** `work`, or the signal's reason as soon as it is aborted; the pending work then finishes and its result is ignored. */
 export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   let onAbort = (): void => undefined;

@@ -1,32 +1,42 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
-import { checkArgument, describeValue, options, ownArgument, positiveInteger, text } from "./arguments";
+import { checkArgument, describeValue, oneOf, options, ownArgument, positiveInteger } from "./arguments";
 import type { EvaClipError } from "./errors";
-import { type DeviceInfo, type NativeDevice, native } from "./native";
+import { type Logger, loggerArgument } from "./logger";
+import { type DeviceInfo, type DeviceKind, type InstructionSet, type NativeDevice, native } from "./native";
 
 export interface DeviceOptions {
-  /** Threads of the CPU backend; by default as many as the process may use. */
-  threads?: number;
-  /** `v2`, `v3` or `v4`: the x86-64 level of the CPU kernels; by default the newest the processor has. */
-  instructionSet?: string;
+  /** Threads of a CPU device. Default: as many as the process may use. */
+  readonly threads?: number;
+  /** x86-64 level of the CPU kernels. Default: the newest that the processor has. */
+  readonly instructionSet?: InstructionSet;
+  /** Told why `auto` chose the CPU. */
+  readonly logger?: Logger;
 }
 
-const KINDS = ["cpu", "cuda", "auto"] as const;
-export type DeviceKind = (typeof KINDS)[number];
+const KINDS = ["cpu", "cuda"] as const satisfies readonly DeviceKind[];
+const CHOICES = [...KINDS, "auto"] as const;
 
-const deviceOptions = options({ threads: positiveInteger.optional(), instructionSet: text.optional() });
+/** A kind of device, or `auto`: CUDA where it works, and otherwise the CPU. */
+export type DeviceChoice = (typeof CHOICES)[number];
+
+const deviceOptions = options({
+  threads: positiveInteger.optional(),
+  instructionSet: oneOf("v2", "v3", "v4", "generic").optional(),
+  logger: loggerArgument.optional(),
+});
 
 /** "Copy" as in two installed versions, or two module registries. */
 const FOREIGN = "opened by this copy of the package; this one is another copy's";
 
-/** `what`, or what to say of another copy's Device. */
+/** `expected`, with a note about a Device of another copy of the package. */
 const expected = (what: string) => (issue: { input?: unknown }) =>
   !(issue.input instanceof Device) && describeValue(issue.input) === "an object of class Device"
     ? `${what}, ${FOREIGN}`
     : what;
 
-/** A processor with a thread of its own, on which everything compiled for it runs in the order it was started. */
-export class Device {
+/** A processor with one worker thread; jobs run in submission order. */
+export class Device implements AsyncDisposable {
   #disposed: Promise<void> | undefined;
 
   /** @internal */
@@ -44,43 +54,55 @@ export class Device {
   /**
    * Opens a device, off the event loop. `cuda` never falls back; `auto` takes CUDA where it works and otherwise the CPU,
    * with the reason in `fallbackReason`.
-   * @throws EvaClipError (as a rejection) `ERR_EVACLIP_NO_DEVICE` when the device is not available, saying why;
-   *   `ERR_EVACLIP_INVALID_ARGUMENT`.
+   * @throws EvaClipError (as a rejection) `ERR_EVACLIP_NO_DEVICE` with the reason when the device is not available;
+   *   `ERR_EVACLIP_NATIVE_NOT_FOUND` when the package has no binary for this system; `ERR_EVACLIP_INVALID_ARGUMENT`
    */
-  static async open(kind: DeviceKind = "auto", given: DeviceOptions = {}): Promise<Device> {
-    checkArgument("Device.open: kind", kind, kindSchema);
+  static async open(kind: DeviceChoice = "auto", given: DeviceOptions = {}): Promise<Device> {
+    checkArgument("Device.open: kind", kind, choiceArgument);
     const options = ownArgument("Device.open: options", given, deviceOptions);
-    if (kind !== "auto") return openNative(kind);
+    if (kind !== "auto") return Device.#open(kind, options);
+    let reason: string;
     try {
-      return await openNative("cuda");
-    } catch (reason) {
-      return openNative("cpu", (reason as Error).message);
+      return await Device.#open("cuda", options);
+    } catch (error) {
+      reason = (error as Error).message;
     }
-
-    async function openNative(wanted: string, fallbackReason?: string): Promise<Device> {
-      const opened = await native.openDevice({
-        kind: wanted,
-        threads: options.threads ?? availableParallelism(),
-        instructionSet: options.instructionSet ?? process.env.EVA_CLIP_INSTRUCTION_SET ?? "",
-        cudaLibrary: process.env.EVA_CLIP_CUDA_LIBRARY ?? "",
-      });
-      return new Device(opened, opened.info(), fallbackReason);
-    }
+    const device = await Device.#open("cpu", options, reason);
+    options.logger?.warn?.(`device cpu in place of cuda: ${reason}`);
+    return device;
   }
 
-  /** By what it has: what is behind a Proxy, or has the prototype alone, lacks the private fields. */
+  static async #open(
+    kind: DeviceKind,
+    { threads, instructionSet }: DeviceOptions,
+    fallbackReason?: string,
+  ): Promise<Device> {
+    const opened = await native().openDevice({
+      kind,
+      threads: threads ?? availableParallelism(),
+      instructionSet: instructionSet ?? process.env.EVA_CLIP_INSTRUCTION_SET ?? "",
+      cudaLibrary: process.env.EVA_CLIP_CUDA_LIBRARY ?? "",
+    });
+    return new Device(opened, opened.info(), fallbackReason);
+  }
+
+  /** By its private field, which an object behind a Proxy or with only the prototype lacks. */
   static [Symbol.hasInstance](value: unknown): value is Device {
     return typeof value === "object" && value !== null && #disposed in value;
   }
 
-  /** Bytes of the arena that all programs of the device share, and of a GPU's kernels' own memory beside it. */
+  get disposed(): boolean {
+    return this.#disposed !== undefined;
+  }
+
+  /** Bytes of the arena that all programs of the device share, and of a GPU's kernel workspace. */
   async memory(): Promise<{ arenaBytes: number; workspaceBytes: number }> {
     return this.native.memory();
   }
 
   /**
-   * Takes no more work at once; waits for the work that was started, gives all memory back, that of parameters and
-   * programs included, and ends the device's thread. Idempotent.
+   * Refuses further work at once, waits for the work under way, frees all memory including that of parameters and
+   * programs, and ends the device's thread. Idempotent.
    */
   async dispose(): Promise<void> {
     this.#disposed ??= this.native.close().catch((error: EvaClipError) => {
@@ -94,11 +116,18 @@ export class Device {
   }
 }
 
-const kindSchema = z.custom<DeviceKind>((value) => KINDS.includes(value as DeviceKind), {
-  error: expected(`one of ${KINDS.join(", ")}`),
+/** For functions that open a device. */
+const choiceArgument = z.custom<DeviceChoice>((value) => CHOICES.includes(value as DeviceChoice), {
+  error: expected(`one of ${CHOICES.join(", ")}`),
 });
 
 /** For functions that compute on a device. */
 export const deviceArgument = z.custom<Device>((value) => value instanceof Device, {
   error: expected("a Device"),
 });
+
+/** For functions that take an open device or open one. */
+export const deviceOrChoice = z.custom<Device | DeviceChoice>(
+  (value) => value instanceof Device || CHOICES.includes(value as DeviceChoice),
+  { error: expected(`one of ${CHOICES.join(", ")}, or a Device`) },
+);

@@ -1,4 +1,4 @@
-// The only file that loads the addon. It types the addon's whole surface; nothing else touches it.
+// Loads the addon and types its whole surface. No other file loads it.
 import { join } from "node:path";
 import type { ErrorCode } from "./error_codes";
 import { EvaClipError } from "./errors";
@@ -9,52 +9,59 @@ export type DType = "f32" | "bf16" | "i32" | "u8";
 /** A typed array as the addon reads and writes it; the element size follows the dtype. */
 export type NativeArray = Float32Array | Uint16Array | Int32Array | Uint8Array;
 
+/** What computes: the processor's cores or an NVIDIA GPU. */
+export type DeviceKind = "cpu" | "cuda";
+
+/** The x86-64 level of the CPU kernels; `generic` on other processors. */
+export type InstructionSet = "v2" | "v3" | "v4" | "generic";
+
 export interface DeviceInfo {
-  kind: string;
-  /** The processor's own name. */
+  kind: DeviceKind;
+  /** The name of the processor, as its vendor gives it. */
   name: string;
-  instructionSet: string;
-  /** The library that multiplies matrices. */
+  /** Of a GPU: its compute capability, such as `sm_90`. */
+  instructionSet: InstructionSet | `sm_${number}`;
+  /** The GEMM library and its version. */
   library: string;
   threads: number;
   /** Of a GPU: the version of its driver. */
   driver?: string;
-  /** Of a GPU: its whole memory. */
+  /** Of a GPU: the size of its memory. */
   memoryBytes?: number;
 }
 
-/** A file in the address space. */
+/** A memory-mapped file. */
 export interface NativeMappedFile {
   readonly size: number;
-  /** Fills `into` with the bytes from `begin` on. */
+  /** Fills `into` with the bytes from offset `begin` on. */
   readBytes(begin: number, into: Uint8Array): void;
-  /** Fills `into` with a view's elements from the `first` on, in row-major order. */
+  /** Fills `into` with a view's elements from index `first` on, in row-major order. */
   read(view: NativeStoredView, first: number, into: Float32Array): void;
   close(): void;
 }
 
-/** Types of stored elements that the addon converts. */
+/** Element types of files that the addon converts. */
 export type NativeStoredDtype = "F64" | "F32" | "F16" | "BF16";
 
-/** A strided view of the elements in a file. */
+/** A strided view of a file's elements. */
 export interface NativeStoredView {
   file: NativeMappedFile;
   dtype: NativeStoredDtype;
-  /** The byte where element [0, …, 0] begins. */
+  /** The offset of element [0, …, 0] in bytes. */
   offset: number;
   shape: readonly number[];
   /** In elements. */
   strides: readonly number[];
 }
 
-/** What part of a parameter is filled from where. */
+/** A view and the part of a parameter that it fills. */
 export interface NativePiece extends NativeStoredView {
-  /** The first element of the parameter that it fills. */
+  /** Index of the first element of the parameter that it fills. */
   at: number;
 }
 
 export interface NativeParameter {
-  /** Copies `data` at the call, except what is in a SharedArrayBuffer, which is read until it has settled. */
+  /** Copies `data` at the call; data in a SharedArrayBuffer are read in place until the promise has settled. */
   write(data: NativeArray): Promise<void>;
   load(pieces: readonly NativePiece[]): Promise<void>;
   read(into: NativeArray): Promise<void>;
@@ -64,11 +71,11 @@ export interface NativeParameter {
 export interface NativeDevice {
   info(): DeviceInfo;
   memory(): Promise<{ arenaBytes: number; workspaceBytes: number }>;
-  /** Throws `ERR_EVACLIP_OUT_OF_MEMORY` when so many bytes more cannot be had. */
+  /** Throws `ERR_EVACLIP_OUT_OF_MEMORY` when `bytes` more cannot be allocated. */
   expectFree(bytes: number): void;
   /** Elements are read and written without the padding of the stored shape. */
   createParameter(dtype: DType, shape: readonly number[], storedShape: readonly number[]): NativeParameter;
-  /** Takes no more work at once, and settles when what was started is done and all memory was given back. */
+  /** Refuses further work at once; settles when the work under way is done and all memory is freed. */
   close(): Promise<void>;
 }
 
@@ -98,9 +105,9 @@ export interface ProgramStats {
   kernels: number;
   /** Bytes of the shared arena that this program needs. */
   arenaBytes: number;
-  /** The same if no two values shared bytes. */
+  /** The bytes it would need if no two values shared memory. */
   unsharedBytes: number;
-  /** Why a GPU runs the program kernel by kernel; absent where it replays it as a whole or runs it for the first time. */
+  /** Why a GPU runs the program kernel by kernel; absent where it replays a captured graph, and before the second run. */
   captureFailure?: string;
 }
 
@@ -108,12 +115,12 @@ export interface KernelTiming {
   op: string;
   calls: number;
   seconds: number;
-  /** Floating-point operations of all calls; 0 where the op does not count them. */
+  /** Floating-point operations of all calls; 0 for ops that do not count them. */
   flops: number;
 }
 
 export interface NativeProgram {
-  /** Inputs are copied at the call, except those in a SharedArrayBuffer, which are read until it has settled. */
+  /** Inputs are copied at the call; those in a SharedArrayBuffer are read in place until the promise has settled. */
   run(ids: number[], inputs: NativeArray[], outputs: NativeArray[]): Promise<void>;
   stats(): ProgramStats;
   startProfile(): Promise<void>;
@@ -124,14 +131,15 @@ export interface NativeProgram {
 export interface NativeDeviceOptions {
   kind: string;
   threads: number;
+  /** Empty for the newest that the processor has. */
   instructionSet: string;
-  /** The library of the CUDA backend; empty for the one beside the addon. */
+  /** The path of the CUDA backend; empty for the one beside the addon. */
   cudaLibrary: string;
 }
 
 export interface Native {
   openDevice(options: NativeDeviceOptions): Promise<NativeDevice>;
-  /** Joins the threads of this environment's devices; what they were doing is given up. */
+  /** Stops and joins the threads of this environment's devices; their work is abandoned. */
   stopDevices(): void;
   Graph: new () => NativeGraph;
   MappedFile: new (path: string) => NativeMappedFile;
@@ -143,7 +151,7 @@ export interface Native {
     toType: NativeStoredDtype,
   ): void;
   setErrorFactory(make: (code: ErrorCode, message: string, details: Record<string, string>) => Error): void;
-  /** Of every op: its fields in order, as [name, kind]. */
+  /** The fields of every op in order, as [name, kind]. */
   opFields(): Record<string, [string, string][]>;
 }
 
@@ -169,8 +177,21 @@ function load(): Native {
   }
 }
 
-export const native: Native = load();
-// process.exit() and uncaught exceptions run no cleanup hook of the addon, and the static destructors that follow free
-// what the devices' threads compute with.
-process.on("exit", () => native.stopDevices());
-native.setErrorFactory((code, message, details) => new EvaClipError(code, message, withNumbers(details)));
+function initialized(addon: Native): Native {
+  // process.exit() and uncaught exceptions run no cleanup hook of the addon, and the static destructors that follow free
+  // code that the devices' threads are running.
+  process.on("exit", () => addon.stopDevices());
+  addon.setErrorFactory((code, message, details) => new EvaClipError(code, message, withNumbers(details)));
+  return addon;
+}
+
+let loaded: Native | undefined;
+
+/**
+ * The addon, loaded at the first call: importing the package has no side effects and needs no binary.
+ * @throws EvaClipError `ERR_EVACLIP_NATIVE_NOT_FOUND`
+ */
+export function native(): Native {
+  loaded ??= initialized(load());
+  return loaded;
+}

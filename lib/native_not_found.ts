@@ -4,7 +4,7 @@ import { EvaClipError } from "./errors";
 
 const platform = `${process.platform}-${process.arch}`;
 
-/** Whether `folder` is this package, and not a place where a bundler has put its code. */
+/** Whether `folder` is this package, and not the output folder of a bundler. */
 function isPackage(folder: string): boolean {
   try {
     const { name } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { name?: string };
@@ -19,11 +19,11 @@ function prebuiltPlatforms(folder: string): string[] {
   return existsSync(prebuilds) ? readdirSync(prebuilds) : [];
 }
 
-/** What the user can do, by where the code runs: a checkout, a bundle, or an installed package. */
+/** Advice for where the code runs: a checkout, a bundle, or an installed package. */
 function remedy(folder: string): string {
   if (existsSync(join(folder, "scripts", "native.mjs"))) return "build it with `npm run build:native`";
   if (!isPackage(folder)) {
-    return "this code runs outside of its package, as in a bundle: mark eva-clip as external in the bundler's configuration";
+    return "this code runs outside its package, as in a bundle: mark eva-clip as external in the bundler's configuration";
   }
   const platforms = prebuiltPlatforms(folder);
   if (platforms.includes(platform)) return `the prebuilt binary for ${platform} does not load on this system`;

@@ -79,7 +79,7 @@ export interface Step {
 
 /** A computation that is being recorded for a device. */
 export class Graph {
-  readonly native: NativeGraph = new native.Graph();
+  readonly native: NativeGraph = new (native().Graph)();
   readonly steps: Step[] = [];
   /** Operands converted to the other floating-point dtype; one that is used twice is converted once. */
   readonly conversions = new Map<Operand, Tensor>();

@@ -2,8 +2,6 @@
 export { type ClipLoss, clipLoss } from "./losses/clip_loss";
 export { siglipLoss } from "./losses/siglip_loss";
 export { ClipModel, type ClipModelOptions } from "./models/clip_model";
-export type { ImageOptions, ImageTower, TowerOptions } from "./models/image_tower";
-export type { PackedCaptions, TextTower, TextTowerOptions } from "./models/text_tower";
 export { AdamW } from "./optim/adamw";
 export { Lamb, type LambOptions } from "./optim/lamb";
 export { Optimizer, type OptimizerOptions, type UpdateReport, type UpdateStep } from "./optim/optimizer";

@@ -17,8 +17,13 @@ export async function loadModel(path: string, flags: ModelFlags): Promise<EvaCli
     ...(await statementFrom(flags)),
   });
   const why = model.fallbackReason === undefined ? "" : ` (cuda: ${model.fallbackReason})`;
-  say(`${path}: ${model.setting}${why}`);
+  say(`${path}: ${settingOf(model)}${why}`);
   return model;
+}
+
+/** What a model computes in, and where. */
+function settingOf({ precision, device }: EvaClip): string {
+  return `${precision} on ${device}`;
 }
 
 /** The names of files among the words that a flag took. */
@@ -63,7 +68,7 @@ export async function encode(words: readonly string[], flags: EncodeFlags): Prom
     const kind = i < images.length ? "image" : "text";
     return { kind, input, embedding: Array.from(rows[i]!) };
   });
-  const result = { embedDim: model.embedDim, setting: model.setting, embeddings };
+  const result = { embedDim: model.embedDim, setting: settingOf(model), embeddings };
   printResult(result, flags.json, () =>
     embeddings.map(({ input, embedding }) => `${input}\t${embedding.join(" ")}`).join("\n"),
   );
@@ -98,7 +103,7 @@ export async function classify(words: readonly string[], flags: ClassifyFlags): 
   await using model = await loadModel(path, flags);
   const found = await model.classify(images, labels, { topK: flags.topK, ...(templates && { templates }) });
   const results = images.map((image, i): ClassifiedImage => ({ image, labels: found[i]! }));
-  printResult({ setting: model.setting, results }, flags.json, () => results.map(describe).join("\n"));
+  printResult({ setting: settingOf(model), results }, flags.json, () => results.map(describe).join("\n"));
 }
 
 function describe({ image, labels }: ClassifiedImage): string {

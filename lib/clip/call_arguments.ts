@@ -6,7 +6,6 @@ import {
   flag,
   instanceOf,
   listOf,
-  oneOf,
   options,
   positiveInteger,
   text,
@@ -26,11 +25,11 @@ export const encodeOptions = options({
   normalize: flag.optional(),
   batchSize: positiveInteger.optional(),
 });
-export const classifyOptions = options({
-  signal,
-  templates: promptTemplates.optional(),
-  topK: positiveInteger.optional(),
-});
+const classifierFields = { signal, templates: promptTemplates.optional() };
+const rankFields = { signal, topK: positiveInteger.optional(), batchSize: positiveInteger.optional() };
+export const classifierOptions = options(classifierFields);
+export const rankOptions = options(rankFields);
+export const classifyOptions = options({ ...classifierFields, ...rankFields });
 export const captionList = listOf(text, "a string or a list of strings");
 export const labelList = listOf(text, "a list of strings").min(1);
 
@@ -42,11 +41,11 @@ const tokenizer = z.custom(
 );
 const wrapOptions = options({
   tokenizer: tokenizer.optional(),
-  owns: oneOf("nothing", "model", "model and device").optional(),
+  owns: options({ model: flag.optional(), device: flag.optional() }).optional(),
   loadReport: z.custom().optional(),
 });
 
-/** Checks what an `EvaClip` is made of. */
+/** Checks the arguments of `EvaClip`'s constructor. */
 export function checkWrapped(model: unknown, device: unknown, given: unknown): void {
   const aModel = instanceOf(ClipModel);
   checkArgument("EvaClip: model", model, aModel);
@@ -67,7 +66,7 @@ const int32Array = z.custom<Int32Array>(
 
 /**
  * A copy of the pixels of `batch` images.
- * @throws EvaClipError `ERR_EVACLIP_SHAPE` when they do not make the batch
+ * @throws EvaClipError `ERR_EVACLIP_SHAPE` for another number of pixels
  */
 export function ownPixels(pixels: unknown, batch: unknown, imageSize: number): Float32Array | Uint8Array {
   checkArgument("encodePixels: batch", batch, wholeNumber);

@@ -1,18 +1,25 @@
 import { EvaClipError } from "../errors";
 import { abortable, throwIfAborted } from "../abortable";
 
-/** The calls of a model under way, each from its start to the end of its last stage. */
+/** The calls under way of an object that can be disposed, each from its start to the end of its last stage. */
 export class Calls {
   readonly #underWay = new Set<Promise<unknown>>();
   #isClosed = false;
 
+  /** @param owner whose calls they are, for the error: `the model` */
+  constructor(private readonly owner: string) {}
+
+  get closed(): boolean {
+    return this.#isClosed;
+  }
+
   /**
-   * Runs `work` as one call. An aborted `signal` rejects at once; what the call has under way then still counts until it
-   * has ended.
+   * Runs `work` as one call. An aborted `signal` rejects at once; work that the call has started counts until it has
+   * ended.
    * @throws EvaClipError `ERR_EVACLIP_DISPOSED` after `close`; the signal's reason
    */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    if (this.#isClosed) throw new EvaClipError("ERR_EVACLIP_DISPOSED", "the model was disposed");
+    if (this.#isClosed) throw new EvaClipError("ERR_EVACLIP_DISPOSED", `${this.owner} was disposed`);
     throwIfAborted(signal);
     const running = work();
     this.#underWay.add(running);

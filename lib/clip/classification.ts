@@ -1,31 +1,41 @@
-import type { PromptTemplates } from "./templates";
 import type { CallOptions } from "./eva_clip_options";
+import type { PromptTemplates } from "./templates";
 
-export interface ClassifyOptions extends CallOptions {
-  /** Prompts whose `{}` stands for the label; their embeddings are averaged. Default `a photo of a {}.` */
+export interface ClassifierOptions extends CallOptions {
+  /** Prompts with `{}` in place of the label; a label's embedding is the mean of its prompts'. Default `a photo of a {}.` */
   readonly templates?: PromptTemplates;
+}
+
+export interface RankOptions extends CallOptions {
   /** How many labels to return. Default 5. */
   readonly topK?: number;
+  /** Most images computed at a time. Default 32. */
+  readonly batchSize?: number;
 }
+
+export interface ClassifyOptions extends ClassifierOptions, RankOptions {}
 
 /** A label and how well it describes the image. */
 export interface Classification {
   readonly label: string;
-  /** Cosine of the embeddings. */
-  readonly score: number;
-  /** The share among all labels of e to the logit scale times the cosine. */
+  /** Softmax over all labels of e^logit_scale × similarity. */
   readonly probability: number;
+  /** Cosine of the embeddings of image and label. */
+  readonly similarity: number;
 }
 
-/** What a label is put into when no templates are given. */
 export const DEFAULT_TEMPLATES: PromptTemplates = ["a photo of a {}."];
+const DEFAULT_TOP_K = 5;
 
-/** All labels by falling score, with their shares of the softmax of `scale` times the scores. */
-export function rankLabels(scores: Float32Array, labels: readonly string[], scale: number): Classification[] {
-  const best = scores.reduce((a, score) => Math.max(a, score), Number.NEGATIVE_INFINITY);
-  const weights = Array.from(scores, (score) => Math.exp(scale * (score - best)));
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
+/** The `topK` labels of highest similarity, best first; equal ones in the order of `labels`. */
+export function bestLabels(
+  labels: readonly string[],
+  similarity: Float32Array,
+  probability: Float32Array,
+  topK: number = DEFAULT_TOP_K,
+): Classification[] {
   return labels
-    .map((label, i) => ({ label, score: scores[i]!, probability: weights[i]! / total }))
-    .sort((a, b) => b.score - a.score);
+    .map((label, i) => ({ label, probability: probability[i]!, similarity: similarity[i]! }))
+    .sort((a, b) => b.similarity - a.similarity)
+    .slice(0, topK);
 }

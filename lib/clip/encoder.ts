@@ -4,30 +4,28 @@ import { EvaClipError } from "../errors";
 import type { Preprocessing } from "../image/preprocessing";
 import { firstNotFinite, notFinite } from "./finite";
 
-/** Rows of numbers one after another: [N, E], row-major. */
+/** A matrix [N, E] in row-major order. */
 export type Rows = Float32Array;
 
-/** What evaluation needs of a model; `EvaClip` is one. */
+/** What evaluation needs of a model. */
 export interface Encoder {
   /** E */
   readonly embedDim: number;
-  /** The side of the images it takes, in pixels. */
+  /** Width and height of its images in pixels. */
   readonly imageSize: number;
-  /** What images go through. Default CLIP's. */
+  /** How its images are prepared. Default CLIP's. */
   readonly preprocessing?: Preprocessing;
-  /** How results were computed, for the protocol: device and type. */
-  readonly setting: string;
+  /** How embeddings are computed, for the protocol of an evaluation, such as `bf16 on cpu`. */
+  readonly description: string;
   /** Unit-length embeddings [batch, E] of RGB images u8 [batch, S, S, 3]. */
   encodePixels(pixels: Uint8Array, batch: number, options?: { signal?: AbortSignal }): Promise<Rows>;
-  /** Unit-length embeddings of captions, one per caption. */
+  /** Unit-length embeddings [E], one per caption. */
   encodeText(captions: readonly string[], options?: { signal?: AbortSignal }): Promise<Float32Array[]>;
-  /** The products of every row of a [N, E] with every row of b [M, E]: [N, M]. */
+  /** a [N, E] times the transpose of b [M, E] → [N, M] */
   products(a: Rows, b: Rows): Promise<Rows>;
-  /** Runs `work` as one call, which disposing waits for; `work` must use the encoder that it is given. */
-  asOneCall?<T>(work: (encoder: Encoder) => Promise<T>): Promise<T>;
 }
 
-/** Checks what an encoder gives. @throws EvaClipError `ERR_EVACLIP_SHAPE` */
+/** Checks what an encoder returns. @throws EvaClipError `ERR_EVACLIP_SHAPE` */
 export function checkRows(name: string, rows: unknown, expected: number): asserts rows is Rows {
   if (types.isFloat32Array(rows) && rows.length === expected) return;
   const actual = describeValue(rows);
@@ -36,9 +34,9 @@ export function checkRows(name: string, rows: unknown, expected: number): assert
 }
 
 /**
- * The products of every row of a [N, E] with every row of b [M, E]. → [N, M]
+ * a [N, E] times the transpose of b [M, E] → [N, M]
  * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` naming the rows whose product is NaN or infinite; `ERR_EVACLIP_SHAPE`
- *   when the encoder gives another number of products
+ *   when the encoder returns another number of products
  */
 export async function scoresOf(
   encoder: Pick<Encoder, "embedDim" | "products">,
@@ -56,7 +54,7 @@ export async function scoresOf(
   throw notFinite(message, { row, column, value: scores[bad] });
 }
 
-/** Rows of E numbers in one array. */
+/** Rows of `columns` numbers as one matrix. */
 export function stackRows(rows: readonly Float32Array[], columns: number): Rows {
   const stacked = new Float32Array(rows.length * columns);
   rows.forEach((row, i) => stacked.set(row, i * columns));

@@ -1,14 +1,15 @@
-import { compileByShape } from "../compile_by_shape";
+import { compileByShape, type ShapedProgram } from "../compile_by_shape";
 import { packText } from "../text/pack_text";
 import type { Device } from "../device";
 import { HostTensor } from "../host_tensor";
 import type { ClipModel } from "../models/clip_model";
+import { exp, multiply } from "../ops/elementwise";
 import { l2Normalize } from "../ops/l2_normalize";
 import { matmul } from "../ops/linear";
+import { softmax } from "../ops/reduce";
+import type { Parameter } from "../parameter";
 import type { Tensor } from "../tensor";
 
-/** Most samples of one run; smaller batches are powers of two, so that a model has few programs. */
-export const LARGEST_BATCH = 32;
 /** Lengths of packed text that a batch size has programs for. */
 const TEXT_LENGTHS = 8;
 const TEXT_UNIT = 16;
@@ -19,16 +20,20 @@ export interface Embeddings {
   readonly unit: Float32Array;
 }
 
-/** A batch of any size as powers of two, the largest first: 41 → 32, 8, 1. */
-export function batchParts(size: number, largest = LARGEST_BATCH): number[] {
-  const parts: number[] = [];
-  for (let left = size; left > 0; left -= parts.at(-1)!) {
-    parts.push(Math.min(largest, 2 ** Math.floor(Math.log2(left))));
-  }
-  return parts;
+/** The results of a zero-shot classification. */
+export interface ClassScores extends Embeddings {
+  readonly similarity: Float32Array; // [batch, C]
+  readonly probability: Float32Array; // [batch, C]
+  /** The model's `logit_scale`, the logarithm of the factor of the similarities. */
+  readonly logitScale: number;
 }
 
-/** The programs of a model that is used, not trained, each compiled when it is first needed. */
+type ClassOutputs = Record<"features" | "unit" | "similarity" | "probability", Tensor> & {
+  logitScale: Parameter;
+};
+export type ClassProgram = ShapedProgram<ClassOutputs>;
+
+/** The programs of a model for inference, each compiled when it is first needed. */
 export class EncoderPrograms {
   readonly #image: ReturnType<EncoderPrograms["imageProgram"]>;
   readonly #text: ReturnType<EncoderPrograms["textProgram"]>;
@@ -43,17 +48,12 @@ export class EncoderPrograms {
     this.#products = this.productProgram();
   }
 
-  /** Embeddings of images u8 [batch, S, S, 3] or normalised f32 [batch, 3, S, S]: as they are, and of unit length. */
+  /** Embeddings of images u8 [batch, S, S, 3] or normalized f32 [batch, 3, S, S], raw and of unit length. */
   async image(pixels: Uint8Array | Float32Array, batch: number): Promise<Embeddings> {
-    const side = this.model.image.imageSize;
-    const images =
-      pixels.BYTES_PER_ELEMENT === 1
-        ? new HostTensor("u8", [batch, side, side, 3], pixels as Uint8Array)
-        : new HostTensor("f32", [batch, 3, side, side], pixels as Float32Array);
-    return embeddingsOf(await this.#image({ images }));
+    return embeddingsOf(await this.#image({ images: this.#images(pixels, batch) }));
   }
 
-  /** Embeddings of captions, given as ids without padding: as they are, and of unit length. */
+  /** Embeddings of captions, given as ids without padding: raw and of unit length. */
   async text(rows: readonly ArrayLike<number>[]): Promise<Embeddings> {
     const longest = rows.length * this.model.text.contextLength;
     const bucket = Math.ceil(longest / TEXT_LENGTHS / TEXT_UNIT) * TEXT_UNIT;
@@ -75,10 +75,40 @@ export class EncoderPrograms {
     return y.data as Float32Array;
   }
 
+  /** One program from pixels to probabilities: softmax(e^logit_scale · unit · weightsᵀ), weights [C, E] of unit length. */
+  classification(weights: Parameter): ClassProgram {
+    return compileByShape(this.device, ({ images }): ClassOutputs => {
+      const features = this.model.image.features(images!);
+      const unit = l2Normalize(features);
+      const similarity = matmul(unit, weights, { transposeB: true });
+      const { logitScale } = this.model;
+      const probability = softmax(multiply(similarity, exp(logitScale)));
+      return { features, unit, similarity, probability, logitScale };
+    });
+  }
+
+  /** Runs a program of `classification` on images u8 [batch, S, S, 3]. */
+  async classify(program: ClassProgram, pixels: Uint8Array, batch: number): Promise<ClassScores> {
+    const results = await program({ images: this.#images(pixels, batch) });
+    return {
+      ...embeddingsOf(results),
+      similarity: results.similarity.data as Float32Array,
+      probability: results.probability.data as Float32Array,
+      logitScale: results.logitScale.item(),
+    };
+  }
+
   dispose(): void {
     this.#image.dispose();
     this.#text.dispose();
     this.#products.dispose();
+  }
+
+  #images(pixels: Uint8Array | Float32Array, batch: number): HostTensor {
+    const side = this.model.image.imageSize;
+    return pixels.BYTES_PER_ELEMENT === 1
+      ? new HostTensor("u8", [batch, side, side, 3], pixels as Uint8Array)
+      : new HostTensor("f32", [batch, 3, side, side], pixels as Float32Array);
   }
 
   private imageProgram() {

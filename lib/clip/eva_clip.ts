@@ -2,11 +2,11 @@ import { anyFunction, checkArgument, ownArgument, pathText } from "../arguments"
 import type { LoadReport } from "../weights/load_report";
 import type { ConfigSource } from "../weights/config/resolve_config";
 import { writeWeights } from "../weights/write_weights";
-import type { HeldImage, ImageInput } from "../image/image_input";
+import type { ImageInput } from "../image/image_input";
 import { clipTokenizer, type Tokenizer } from "../text/tokenizer";
 import type { Device } from "../device";
+import type { DeviceKind } from "../native";
 import { type Encoder, scoresOf } from "./encoder";
-import { zeroShotWeights } from "./zero_shot_weights";
 import { elementCount } from "../shape";
 import type { ClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
@@ -15,6 +15,7 @@ import {
   callOptions,
   captionList,
   checkWrapped,
+  classifierOptions,
   classifyOptions,
   encodeOptions,
   labelList,
@@ -23,13 +24,14 @@ import {
 } from "./call_arguments";
 import { Calls } from "./calls";
 import type { Preprocessing } from "../image/preprocessing";
-import { type Classification, type ClassifyOptions, DEFAULT_TEMPLATES, rankLabels } from "./classification";
+import type { Classification, ClassifierOptions, ClassifyOptions } from "./classification";
+import { Classifier, type ClassifierModel } from "./classifier";
 import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions } from "./eva_clip_options";
 import { ModelEncoder } from "./model_encoder";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
 import { holdImages } from "./own_inputs";
 import { tokenRows } from "./token_rows";
-import { ownMatrix, ownVectors, splitRows, type Vectors } from "./vectors";
+import { ownVectors, splitRows, type Vectors } from "./vectors";
 
 export interface MemoryInfo {
   /** What the model's parameters hold, padding included. */
@@ -49,15 +51,15 @@ export interface MemoryInfo {
  *   be changed, transferred or shared afterwards. Every vector returned has memory of its own.
  * - An embedding differs by a few parts in 10⁷ with the number of samples that are encoded together.
  */
-export class EvaClip implements Encoder, AsyncDisposable {
+export class EvaClip implements AsyncDisposable {
   readonly config: ClipConfig;
   readonly tokenizer: Tokenizer;
   /** What `load` made of the file. */
   readonly loadReport: LoadReport | undefined;
   readonly #encoder: ModelEncoder;
-  readonly #calls = new Calls();
-  readonly #ownsModel: boolean;
-  readonly #ownsDevice: boolean;
+  readonly #calls = new Calls("the model");
+  readonly #classifiers = new Set<Classifier>();
+  readonly #owns: NonNullable<WrapOptions["owns"]>;
   #disposed: Promise<void> | undefined;
 
   /**
@@ -73,8 +75,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     this.config = model.config;
     this.tokenizer = options.tokenizer ?? clipTokenizer();
     this.loadReport = options.loadReport;
-    this.#ownsDevice = options.owns === "model and device";
-    this.#ownsModel = options.owns === "model" || this.#ownsDevice;
+    this.#owns = { ...options.owns };
     this.#encoder = new ModelEncoder(processor, model, this.tokenizer);
   }
 
@@ -101,8 +102,7 @@ export class EvaClip implements Encoder, AsyncDisposable {
     return new EvaClip(model, device, rest);
   }
 
-  /** `cpu` or `cuda`. */
-  get device(): string {
+  get device(): DeviceKind {
     return this.processor.info.kind;
   }
 
@@ -133,8 +133,8 @@ export class EvaClip implements Encoder, AsyncDisposable {
     return this.model.text.contextLength;
   }
 
-  get setting(): string {
-    return this.#encoder.setting;
+  get disposed(): boolean {
+    return this.#calls.closed;
   }
 
   /**
@@ -212,18 +212,26 @@ export class EvaClip implements Encoder, AsyncDisposable {
       : splitRows(products, rows.length / this.embedDim);
   }
 
-  /** a [N, E] times the transpose of b [M, E] → [N, M]; throws as `similarity` does. */
-  async products(a: Float32Array, b: Float32Array): Promise<Float32Array> {
-    const rows = ownMatrix("products: a", a, this.embedDim);
-    const others = ownMatrix("products: b", b, this.embedDim);
-    return this.#calls.run(() => scoresOf(this.#encoder, rows, others));
+  /**
+   * Zero-shot classification with fixed labels: their embeddings are computed here and stay on the device. Use it to
+   * classify images in more than one call.
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` without labels, or for a template without `{}`;
+   *   `ERR_EVACLIP_NOT_FINITE`
+   */
+  async classifier(labels: readonly string[], options: ClassifierOptions = {}): Promise<Classifier> {
+    const names = ownArgument("classifier: labels", labels, labelList);
+    const own = ownArgument("classifier: options", options, classifierOptions);
+    return this.#calls.run(async () => {
+      const made = await Classifier.create(this.#classifierModel, names, own);
+      this.#classifiers.add(made);
+      return made;
+    }, own.signal);
   }
 
   /**
-   * The labels that fit an image best, by prompts made of them; for several images a list of each. Best first, equal
-   * ones in the order of `labels`.
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` without labels, or for a template without `{}`;
-   *   `ERR_EVACLIP_DATA` naming an image that cannot be read
+   * The labels that fit an image best, or for several images a list of each. Best first, equal ones in the order of
+   * `labels`. Embeds the labels in every call; see `classifier`.
+   * @throws EvaClipError as `classifier`, and `ERR_EVACLIP_DATA` naming an image that cannot be read
    */
   async classify(
     image: ImageInput,
@@ -243,11 +251,11 @@ export class EvaClip implements Encoder, AsyncDisposable {
     const names = ownArgument("classify: labels", labels, labelList);
     const own = ownArgument("classify: options", options, classifyOptions);
     const { images, isList } = holdImages("classify: images", input);
-    const { topK = 5, signal, templates = DEFAULT_TEMPLATES } = own;
-    const settings = { templates, ...(signal && { signal }) };
-    const ranked = await this.#calls.run(() => this.#rankedLabels(images, names, settings), signal);
-    const best = ranked.map((of) => of.slice(0, topK));
-    return isList ? best : best[0]!;
+    const ranked = await this.#calls.run(async () => {
+      await using classifier = await Classifier.create(this.#classifierModel, names, own);
+      return await classifier.rank(images, own);
+    }, own.signal);
+    return isList ? ranked : ranked[0]!;
   }
 
   /**
@@ -289,23 +297,21 @@ export class EvaClip implements Encoder, AsyncDisposable {
     await this.dispose();
   }
 
-  async #release(): Promise<void> {
-    await this.#calls.close();
-    this.#encoder.dispose();
-    if (this.#ownsModel) this.model.dispose();
-    if (this.#ownsDevice) await this.processor.dispose();
+  get #classifierModel(): ClassifierModel {
+    return {
+      model: this.model,
+      device: this.processor,
+      encoder: this.#encoder,
+      calls: this.#calls,
+      forget: (classifier) => this.#classifiers.delete(classifier),
+    };
   }
 
-  /** All labels of each image, best first. */
-  async #rankedLabels(
-    images: readonly HeldImage[],
-    labels: readonly string[],
-    { templates, signal }: CallOptions & Required<Pick<ClassifyOptions, "templates">>,
-  ): Promise<Classification[][]> {
-    const weights = await zeroShotWeights(this.#encoder, labels, templates, signal);
-    const features = await this.#encoder.images(images, signal ? { signal } : {});
-    const scores = await scoresOf(this.#encoder, features, weights);
-    const scale = await this.#encoder.logitScale();
-    return splitRows(scores, images.length).map((row) => rankLabels(row, labels, scale));
+  async #release(): Promise<void> {
+    await this.#calls.close();
+    await Promise.all([...this.#classifiers].map((classifier) => classifier.dispose()));
+    this.#encoder.dispose();
+    if (this.#owns.model) this.model.dispose();
+    if (this.#owns.device) await this.processor.dispose();
   }
 }

@@ -1,6 +1,6 @@
 import type { ConfigStatement } from "../weights/config/resolve_config";
 import type { Tokenizer } from "../text/tokenizer";
-import { Device, type DeviceKind } from "../device";
+import { Device, type DeviceChoice } from "../device";
 import { EvaClipError } from "../errors";
 import type { Precision } from "../models/precision";
 import type { WeightsChoice } from "../io/moving_average";
@@ -8,7 +8,7 @@ import type { InitScheme } from "../nn/initialization";
 
 export interface OpenOptions {
   /** Default `auto`. A `Device` that is open already is used, and stays open when the model is disposed. */
-  readonly device?: DeviceKind | Device;
+  readonly device?: DeviceChoice | Device;
   /** Threads of the CPU. Default: as many as the process may use. */
   readonly threads?: number;
   /** What the model computes in; `bf16` also keeps its matrices in 16 bits. Default `f32`. */

@@ -1,10 +1,10 @@
-// NaN and infinity end a computation with an error: no comparison with NaN holds, so a rank among NaN would be the best.
+// NaN and infinity end a computation with an error: no comparison with NaN holds, so NaN would have the best rank.
 import { EvaClipError } from "../errors";
 
 /** By how much the squared length of a unit vector may differ from 1; bf16 rounding stays below it. */
 const UNIT_TOLERANCE = 0.05;
 
-/** `ERR_EVACLIP_NOT_FINITE`: a value that should be a number is NaN or infinite. */
+/** `ERR_EVACLIP_NOT_FINITE`: a value is NaN or infinite. */
 export function notFinite(message: string, details?: Record<string, unknown>): EvaClipError {
   return new EvaClipError("ERR_EVACLIP_NOT_FINITE", message, details);
 }
@@ -15,23 +15,43 @@ export function firstNotFinite(values: Float32Array): number {
   return -1;
 }
 
-/** The squared length in double precision, which no row of f32 overflows. */
+/** The squared length in double precision, which f32 values cannot overflow. */
 export function squaredLength(row: Float32Array): number {
   let squares = 0;
   for (let i = 0; i < row.length; i++) squares += row[i]! * row[i]!;
   return squares;
 }
 
+/** What describes a sample by its index, for an error. */
+export type Describe = (index: number) => string;
+
 /**
- * Checks the embedding of one sample, before and after it was brought to unit length.
- * @param describe names the sample; only called for an error
+ * Checks embeddings [N, columns] of samples from `first` on, raw and, where given, normalized.
+ * @throws EvaClipError as `checkEmbedding`
+ */
+export function checkEmbeddings(
+  features: Float32Array,
+  unit: Float32Array | undefined,
+  columns: number,
+  first: number,
+  describe: Describe,
+): void {
+  for (let at = 0; at < features.length; at += columns) {
+    const end = at + columns;
+    checkEmbedding(features.subarray(at, end), unit?.subarray(at, end), first + at / columns, describe);
+  }
+}
+
+/**
+ * Checks the embedding of one sample, raw and, where given, normalized.
+ * @param describe only called for an error
  * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` when it holds NaN or infinity, or cannot have unit length
  */
 export function checkEmbedding(
   features: Float32Array,
   unit: Float32Array | undefined,
   index: number,
-  describe: (index: number) => string,
+  describe: Describe,
 ): void {
   const squares = squaredLength(features);
   if (!Number.isFinite(squares)) {

@@ -13,7 +13,7 @@ import { configSource } from "../weights/config/config_argument";
 import type { LoadReport } from "../weights/load_report";
 import type { ConfigSource } from "../weights/config/resolve_config";
 import type { Tokenizer } from "../text/tokenizer";
-import { Device } from "../device";
+import { type Device, deviceOrChoice } from "../device";
 import type { ClipConfig } from "../models/clip_config";
 import { ClipModel, type ClipModelOptions } from "../models/clip_model";
 import { type Precision, precisionArgument } from "../models/precision";
@@ -34,7 +34,7 @@ export interface WrapOptions {
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
   /** What `dispose` frees. Default nothing. */
-  readonly owns?: "nothing" | "model" | "model and device";
+  readonly owns?: { readonly model?: boolean; readonly device?: boolean };
   readonly loadReport?: LoadReport;
 }
 
@@ -57,7 +57,7 @@ async function open(
   const { device, owned } = await openDevice(given);
   try {
     const filled = await fill(model, device, precision);
-    const owns = owned ? "model and device" : "model";
+    const owns = { model: true, device: owned };
     return { model, device, owns, ...filled, ...(tokenizer && { tokenizer }) };
   } catch (error) {
     model.dispose();
@@ -68,12 +68,7 @@ async function open(
 
 /** Options of opening a model, whose device and tokenizer are objects of others. */
 const openOptions = {
-  device: z
-    .custom<CreateOptions["device"]>(
-      (value) => value instanceof Device || ["auto", "cpu", "cuda"].includes(value as string),
-      { error: "one of auto, cpu, cuda, or a Device" },
-    )
-    .optional(),
+  device: deviceOrChoice.optional(),
   threads: positiveInteger.optional(),
   precision: precisionArgument.optional(),
   tokenizer: tokenizerLike.optional(),

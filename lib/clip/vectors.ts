@@ -3,7 +3,7 @@ import { describeValue, invalidArgument } from "../arguments";
 import { EvaClipError } from "../errors";
 import { stackRows } from "./encoder";
 import { firstNotFinite, notFinite } from "./finite";
-import { checkBytes, ownArray, ownList } from "./own_inputs";
+import { checkBytes, ownList } from "./own_inputs";
 
 /** A vector of E numbers, or a list of them. */
 export type Vectors = Float32Array | readonly Float32Array[];
@@ -42,18 +42,4 @@ export function ownVectors(name: string, vectors: unknown, columns: number): Flo
   });
   checkBytes(name, 4 * columns * own.length, own.length);
   return stackRows(own, columns);
-}
-
-/** A copy of a matrix [N, columns] in one array; throws as `ownVectors` does. */
-export function ownMatrix(name: string, matrix: unknown, columns: number): Float32Array {
-  if (!types.isFloat32Array(matrix)) {
-    throw invalidArgument(`${name} must be a Float32Array, found ${describeValue(matrix)}`, { field: name });
-  }
-  if (matrix.length % columns !== 0) {
-    const message = `${name} must be rows of ${columns} numbers, found ${matrix.length} numbers`;
-    throw new EvaClipError("ERR_EVACLIP_SHAPE", message, { expected: columns, actual: matrix.length });
-  }
-  const own = ownArray(name, matrix, matrix.length / columns);
-  checkFinite(name, own);
-  return own;
 }

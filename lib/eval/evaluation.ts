@@ -14,8 +14,8 @@ export interface EvaluationOptions {
   /** Images decoded and encoded at a time. Default 32. */
   readonly batchSize?: number;
   /**
-   * Told how many images are done, and of how many where that is known; the evaluation waits for it. What it throws, or
-   * rejects with, ends the evaluation.
+   * Called with the number of images done and, where it is known, of all; the evaluation awaits it. An error of it ends
+   * the evaluation.
    */
   readonly onProgress?: (done: number, total: number | undefined) => unknown;
   /** Ends the evaluation: it rejects with the signal's reason. */
@@ -31,7 +31,7 @@ export const evaluationFields = {
 /** How many samples could not be used, by reason. */
 export type Skips = Readonly<Record<string, number>>;
 
-/** The batches of a whole data set in its own order, under the evaluation transform. */
+/** All samples of a data set in its own order, under the evaluation transform. */
 export function evaluationLoader(
   dataset: Dataset,
   { imageSize, preprocessing }: Pick<Encoder, "imageSize" | "preprocessing">,
@@ -50,7 +50,7 @@ export function evaluationLoader(
   });
 }
 
-/** Embeddings [batch, E] of a batch's images; one that is not finite is named by its key in the data set. */
+/** Embeddings [batch, E] of a batch's images; an error names an image by its key in the data set. */
 export async function encodeBatch(
   encoder: Encoder,
   { images, size, samples }: Batch,
@@ -76,8 +76,8 @@ export function countSkips(skips: Skips): number {
   return Object.values(skips).reduce((sum, count) => sum + count, 0);
 }
 
-/** What images went through, in the protocol's words. */
+/** How images are prepared and embeddings computed, for the protocol. */
 export function describeImages(encoder: Encoder): string {
   const { imageSize, preprocessing = CLIP_PREPROCESSING } = encoder;
-  return `images with the ${describePreprocessing(preprocessing, imageSize)}; ${encoder.setting}`;
+  return `images with the ${describePreprocessing(preprocessing, imageSize)}; ${encoder.description}`;
 }

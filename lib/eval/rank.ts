@@ -1,4 +1,4 @@
-/** Where the best right answer of a query stands among all answers. */
+/** The rank of a query's best right answer among all answers. */
 export interface Rank {
   /** Answers that score higher. */
   readonly above: number;
@@ -9,8 +9,8 @@ export interface Rank {
 }
 
 /**
- * The rank of the best of `right`, by finite scores. Ties are kept apart, because counting them as won would give a
- * model that scores everything the same the best rank.
+ * The rank of the best of `right`, by finite scores. Ties are counted separately: counted as won, they would give a
+ * model with one score for everything the best rank.
  * @param right indices of the right answers, at least one
  */
 export function rankAmong(scores: Float32Array, right: readonly number[]): Rank {
@@ -25,7 +25,7 @@ export function rankAmong(scores: Float32Array, right: readonly number[]): Rank 
 }
 
 /**
- * The probability that a right answer is among the best `k` when tied answers stand in random order:
+ * The probability that a right answer is among the best `k` when tied answers are in random order:
  * 1 - Π_{i < k - above} (wrong - i) / (wrong + right - i). Without ties it is 0 or 1.
  */
 export function probabilityWithin({ above, tiedWrong, tiedRight }: Rank, k: number): number {
@@ -36,7 +36,7 @@ export function probabilityWithin({ above, tiedWrong, tiedRight }: Rank, k: numb
   return 1 - missed;
 }
 
-/** The expected position of the first right answer, counted from 0, when tied answers stand in random order. */
+/** The expected position of the first right answer, counted from 0, when tied answers are in random order. */
 export function expectedPosition({ above, tiedWrong, tiedRight }: Rank): number {
   return above + tiedWrong / (tiedRight + 1);
 }

@@ -5,7 +5,7 @@ import { EvaClipError } from "../errors";
 import { throwIfAborted } from "../abortable";
 import { type Encoder, type Rows, scoresOf, stackRows } from "../clip/encoder";
 import { encodeCaptions } from "../clip/zero_shot_weights";
-import { checkEvaluated, useEncoder } from "./evaluated";
+import { checkEvaluated, type Evaluated, useEncoder } from "./evaluated";
 import {
   countSkips,
   describeImages,
@@ -17,7 +17,7 @@ import {
 } from "./evaluation";
 import { expectedPosition, probabilityWithin, type Rank, rankAmong } from "./rank";
 
-/** Scores ranked before the event loop gets its turn. */
+/** Scores ranked before the event loop turns. */
 const SCORES_AT_ONCE = 1_000_000;
 
 const retrievalOptions = options(evaluationFields);
@@ -40,10 +40,10 @@ export interface RetrievalResult {
   readonly imageToText: RecallScores;
   /** From a caption to its image. */
   readonly textToImage: RecallScores;
-  /** Samples that could not be used, in all and by reason. */
+  /** Samples that could not be used: their number, and by reason. */
   readonly skipped: number;
   readonly skips: Skips;
-  /** How the scores were made. */
+  /** How the scores were computed. */
   readonly protocol: string;
 }
 
@@ -64,7 +64,7 @@ export function recallScores(ranks: readonly Rank[]): RecallScores {
 }
 
 /**
- * For each query the rank of its best right answer. Scores are computed and ranked a few queries at a time.
+ * The rank of each query's best right answer. Scores are computed and ranked for a few queries at a time.
  *
  * @param queries [N, E]
  * @param answers [M, E]
@@ -95,7 +95,7 @@ export async function bestRanks(
   return ranks;
 }
 
-/** Embeddings of all images with captions [N, E], and the captions of each. */
+/** Embeddings [N, E] of all images with captions, and the captions of each. */
 async function encodeImages(encoder: Encoder, dataset: Dataset, options: EvaluationOptions) {
   const { signal, onProgress } = options;
   const features: Float32Array[] = [];
@@ -121,19 +121,19 @@ async function encodeImages(encoder: Encoder, dataset: Dataset, options: Evaluat
 }
 
 /**
- * Retrieval in both directions over a data set of images with one or more captions each; never holds the whole matrix
- * of similarities. Tied scores count as in random order. One call of the model: `dispose` waits for it.
- * @throws EvaClipError `ERR_EVACLIP_DATA` when no image with a caption is left; `ERR_EVACLIP_NOT_FINITE` when an
+ * Retrieval in both directions over a data set of images with one or more captions each; the matrix of similarities is
+ * never held whole. Tied scores count as in random order. One call of the model: `dispose` waits for it.
+ * @throws EvaClipError `ERR_EVACLIP_DATA` when no sample is an image with a caption; `ERR_EVACLIP_NOT_FINITE` when an
  *   embedding or a score is NaN or infinite
  */
 export async function evaluateRetrieval(
-  encoder: Encoder,
+  model: Evaluated,
   dataset: Dataset,
   options: EvaluationOptions = {},
 ): Promise<RetrievalResult> {
-  checkEvaluated("evaluateRetrieval", encoder, dataset);
+  checkEvaluated("evaluateRetrieval", model, dataset);
   const own = ownArgument("evaluateRetrieval: options", options, retrievalOptions);
-  return useEncoder(encoder, own.signal, (used) => retrieval(used, dataset, own));
+  return useEncoder(model, own.signal, (encoder) => retrieval(encoder, dataset, own));
 }
 
 async function retrieval(

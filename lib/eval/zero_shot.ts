@@ -5,7 +5,7 @@ import { EvaClipError } from "../errors";
 import { throwIfAborted } from "../abortable";
 import { type Encoder, scoresOf } from "../clip/encoder";
 import { zeroShotWeights } from "../clip/zero_shot_weights";
-import { checkEvaluated, useEncoder } from "./evaluated";
+import { checkEvaluated, type Evaluated, useEncoder } from "./evaluated";
 import {
   countSkips,
   describeImages,
@@ -21,7 +21,7 @@ import { OPENAI_IMAGENET_TEMPLATES, type PromptTemplates, promptTemplates } from
 export interface ZeroShotOptions extends EvaluationOptions {
   /** Default the 80 prompts of the published protocol. */
   readonly templates?: PromptTemplates;
-  /** Class names, one for each class of the data set in its order; by default the data set's own. */
+  /** Class names, one per class of the data set, in its order. Default the data set's own. */
   readonly classes?: readonly string[];
 }
 
@@ -36,15 +36,15 @@ export interface ZeroShotResult {
   readonly task: "zero-shot";
   readonly images: number;
   readonly classes: number;
-  /** Shares of images whose class is the best, or among the best five; a tie counts as in random order. */
+  /** Shares of images whose class has the highest score, or one of the five highest; a tie counts as in random order. */
   readonly top1: number;
   readonly top5: number;
-  /** The top-1 that guessing gives. */
+  /** The top-1 of guessing. */
   readonly chance: number;
-  /** Samples that could not be used, in all and by reason. */
+  /** Samples that could not be used: their number, and by reason. */
   readonly skipped: number;
   readonly skips: Skips;
-  /** How the score was made. */
+  /** How the score was computed. */
   readonly protocol: string;
 }
 
@@ -66,22 +66,22 @@ function classesOf(dataset: Dataset, given: readonly string[] | undefined): read
 }
 
 /**
- * Zero-shot classification of a data set whose samples have labels, such as a folder for each class. Tied scores count
- * as in random order, so that a model that cannot tell classes apart scores `chance`. One call of the model: `dispose`
- * waits for it.
- * @throws EvaClipError `ERR_EVACLIP_DATA` when the data set has no classes, a sample no label, or no image is left to
- *   score; `ERR_EVACLIP_NOT_FINITE` when an embedding or a score is NaN or infinite
+ * Zero-shot classification of a data set whose samples have labels, such as a folder per class. Tied scores count as in
+ * random order, so that a model with one score for all classes gets `chance`. One call of the model: `dispose` waits for
+ * it.
+ * @throws EvaClipError `ERR_EVACLIP_DATA` when the data set has no classes, a sample has no label, or no image can be
+ *   scored; `ERR_EVACLIP_NOT_FINITE` when an embedding or a score is NaN or infinite
  */
 export async function evaluateZeroShot(
-  encoder: Encoder,
+  model: Evaluated,
   dataset: Dataset,
   options: ZeroShotOptions = {},
 ): Promise<ZeroShotResult> {
-  checkEvaluated("evaluateZeroShot", encoder, dataset);
+  checkEvaluated("evaluateZeroShot", model, dataset);
   const own = ownArgument("evaluateZeroShot: options", options, zeroShotOptions);
   const { templates = OPENAI_IMAGENET_TEMPLATES } = own;
   const settings = { ...own, templates, classes: classesOf(dataset, own.classes) };
-  return useEncoder(encoder, own.signal, (used) => zeroShot(used, dataset, settings));
+  return useEncoder(model, own.signal, (encoder) => zeroShot(encoder, dataset, settings));
 }
 
 async function zeroShot(
@@ -117,7 +117,7 @@ async function zeroShot(
     skipped: countSkips(loader.skips),
     skips: { ...loader.skips },
     protocol:
-      `zero-shot classification, ${classes.length} classes, ${templates.length} prompts a class, ` +
-      `each class the normalised mean of its prompts' normalised embeddings; ${describeImages(encoder)}`,
+      `zero-shot classification, ${classes.length} classes, ${templates.length} prompts per class, ` +
+      `each class the normalized mean of its prompts' normalized embeddings; ${describeImages(encoder)}`,
   };
 }

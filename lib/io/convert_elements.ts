@@ -18,7 +18,7 @@ function valueAt(bytes: Uint8Array, type: NativeStoredDtype, index: number): num
   const element = bytes.subarray(index * width, (index + 1) * width);
   if (type === "F64" || type === "F32") return elementsOf(element, type)[0]!;
   const wide = new Float32Array(1);
-  native.convertElements(element, type, wide, "F32");
+  native().convertElements(element, type, wide, "F32");
   return wide[0]!;
 }
 
@@ -47,7 +47,7 @@ export function convertElements(
   first = 0,
 ): Float64Array | Float32Array | Uint16Array {
   const converted = new ELEMENTS[to](bytes.length / ELEMENTS[from].BYTES_PER_ELEMENT);
-  native.convertElements(bytes, from, converted, to);
+  native().convertElements(bytes, from, converted, to);
   for (let at = firstInfinity(converted, to, 0); at >= 0; at = firstInfinity(converted, to, at + 1)) {
     const value = valueAt(bytes, from, at);
     if (!Number.isFinite(value)) continue;

@@ -13,7 +13,7 @@ export class MappedFile {
   /** @throws EvaClipError `ERR_EVACLIP_IO` when the file cannot be opened or is not a regular file */
   static async open(path: string): Promise<MappedFile> {
     await statModelFile(path);
-    return new MappedFile(path, new native.MappedFile(path));
+    return new MappedFile(path, new (native().MappedFile)(path));
   }
 
   /** In bytes, at the time of opening. */

@@ -91,8 +91,8 @@ async function callOnce(
   } else if (kind === 4) {
     const picture = random.below(PICTURES.length);
     const found = await model.classify(PICTURES[picture]!, WORDS, { templates: ["{}"], topK: 3 });
-    for (const { label, score } of found) {
-      tally.compare([score], [dot(expected.texts[WORDS.indexOf(label)]!, expected.images[picture]!)]);
+    for (const { label, similarity } of found) {
+      tally.compare([similarity], [dot(expected.texts[WORDS.indexOf(label)]!, expected.images[picture]!)]);
     }
   } else {
     const controller = new AbortController();

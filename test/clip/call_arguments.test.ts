@@ -72,8 +72,6 @@ test.each<[string, () => Promise<unknown>, string, string?]>([
   ],
   ["similarity, too short", call("similarity", [new Float32Array(3)], vector), "ERR_EVACLIP_SHAPE", "a[0]"],
   ["similarity, empty", call("similarity", new Float32Array(0), vector), "ERR_EVACLIP_SHAPE"],
-  ["products of a list", call("products", [vector], vector), INVALID],
-  ["products, not whole rows", call("products", new Float32Array(17), vector), "ERR_EVACLIP_SHAPE"],
   ["classify without labels", call("classify", picture), INVALID, "classify: labels"],
   ["classify with no labels", call("classify", picture, []), INVALID],
   ["classify, labels as text", call("classify", picture, "dog"), INVALID, "a list of strings"],

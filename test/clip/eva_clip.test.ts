@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { decodeImage } from "../../lib/image/decode";
 import { preprocess } from "../../lib/image/prepare";
 import { Device } from "../../lib/device";
-import { batchParts } from "../../lib/clip/encoder_programs";
+import { batchParts } from "../../lib/clip/in_parts";
 import { EvaClip } from "../../lib/clip/eva_clip";
 import { START, tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
@@ -108,7 +108,7 @@ test("classification: shares that add up, best first", async () => {
   const found = await model.classify(pictures[0]!, labels, { topK: 4, templates: ["a {}", "the {}"] });
   expect(found.map(({ label }) => label).sort()).toEqual([...labels].sort());
   expect(found.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 6);
-  expect([...found].sort((a, b) => b.score - a.score)).toEqual(found);
+  expect([...found].sort((a, b) => b.similarity - a.similarity)).toEqual(found);
   expect(await model.classify(pictures, labels, { topK: 1 })).toHaveLength(3);
   await expect(model.classify(pictures[0]!, [])).rejects.toMatchObject({
     code: "ERR_EVACLIP_INVALID_ARGUMENT",

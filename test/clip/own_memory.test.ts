@@ -33,7 +33,6 @@ test("every vector that is returned has memory of its own", async () => {
     await model.encodeText("cat"),
     await model.encodePixels(noise(2 * PIXELS), 2),
     await model.encodeTokens(Int32Array.of(30, 31), 1),
-    await model.products(images[0]!, texts[0]!),
   ];
   for (const { buffer, byteLength } of vectors) expect(buffer.byteLength).toBe(byteLength);
   expect(new Set(vectors.map(({ buffer }) => buffer)).size).toBe(vectors.length);
@@ -88,7 +87,6 @@ test("what is detached before the call is empty or refused with a code", async (
   const floats = detached(new Float32Array(16));
   await expect(model.similarity(floats, floats)).rejects.toMatchObject({ code });
   expect(await model.encodePixels(floats, 0)).toEqual(new Float32Array(0));
-  expect(await model.products(floats, new Float32Array(16))).toEqual(new Float32Array(0));
 });
 
 test("tokens, vectors, captions, labels and options may be changed right after the call", async () => {
@@ -103,11 +101,9 @@ test("tokens, vectors, captions, labels and options may be changed right after t
   const [a, b] = [Float32Array.from({ length: 16 }, (_, i) => i), new Float32Array(16).fill(1)];
   const list = [b];
   const products = model.similarity([a], list);
-  const product = model.products(a, b);
   a.fill(0);
   list.push(a);
   expect(await products).toEqual([Float32Array.of(120)]);
-  expect(await product).toEqual(Float32Array.of(120));
 
   const captions = ["cat", "dog", "x"];
   const texts = model.encodeText(captions, { batchSize: 1 });
@@ -165,7 +161,6 @@ test("shared memory is accepted, and copied", async () => {
   expect(await model.encodeTokens(shared(ids), 1)).toEqual(await model.encodeTokens(ids, 1));
   const vector = new Float32Array(16).fill(0.5);
   expect(await model.similarity(shared(vector), vector)).toBe(4);
-  expect(await model.products(shared(vector), shared(vector))).toEqual(Float32Array.of(4));
   const file = shared(new Uint8Array(await readFile(pictures[0]!)));
   expectClose(await model.encodeImage(file), await model.encodeImage(pictures[0]!));
   expectClose(await model.encodeImage(file.buffer as never), await model.encodeImage(pictures[0]!));

@@ -271,7 +271,7 @@ describe("files that are none of a model", () => {
     [{ dtype: "bf16" }, /has no field "dtype"/],
     [{ precison: "bf16" }, /did you mean precision/],
     [{ precision: "f16" }, /precision must be one of f32, bf16/],
-    [{ device: "gpu" }, /device must be one of auto, cpu, cuda, or a Device, found "gpu"/],
+    [{ device: "gpu" }, /device must be one of cpu, cuda, auto, or a Device, found "gpu"/],
     [{ threads: 0 }, /threads must be/],
     [{ init: "bogus" }, /init must be one of published, fan_in/],
     [{ quickGelu: "yes" }, /quickGelu must be true or false/],

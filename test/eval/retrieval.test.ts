@@ -9,7 +9,7 @@ const EMBED = 3;
 const encoder: Encoder & { calls: number } = {
   embedDim: EMBED,
   imageSize: 4,
-  setting: "a test",
+  description: "a test",
   calls: 0,
   encodePixels: async (pixels, batch) => {
     const each = pixels.length / batch;
@@ -204,7 +204,7 @@ test.each([
         {} as never,
         pictures(() => []),
       ),
-    "encoder must be an EvaClip",
+    "model must be an EvaClip",
   ],
   ["data set", () => evaluateRetrieval(encoder, "folder" as never), "dataset must be a data set"],
   [

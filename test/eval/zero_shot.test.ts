@@ -11,7 +11,7 @@ const COLOURS: Record<string, number[]> = { red: [1, 0, 0], green: [0, 1, 0], bl
 const encoder: Encoder = {
   embedDim: 3,
   imageSize: 4,
-  setting: "a test",
+  description: "a test",
   encodePixels: async (pixels, batch) =>
     Float32Array.from({ length: batch * 3 }, (_, i) => pixels[Math.floor(i / 3) * 48 + (i % 3)]! / 255),
   encodeText: async (captions) =>
@@ -43,7 +43,7 @@ const dataset = (labels: (number | undefined)[]) =>
     }),
   });
 
-test("a class is the normalised mean of its prompts", async () => {
+test("a class is the normalized mean of its prompts", async () => {
   const weights = await zeroShotWeights(encoder, ["red", "green"], ["a {}", "long {}"]);
   expect(Array.from(weights.subarray(0, 3))).toEqual([1, 0, 0]);
   const length = Math.hypot(0.25, 1);
@@ -57,7 +57,7 @@ test("top-1 and top-5 with the protocol that made them", async () => {
   const options = { templates: ["a {}"], batchSize: 2, onProgress };
   const result = await evaluateZeroShot(encoder, dataset([0, 1, 1]), options);
   expect(result).toMatchObject({ images: 3, classes: 3, top1: 2 / 3, top5: 1, chance: 1 / 3, skipped: 0 });
-  expect(result.protocol).toMatch(/3 classes, 1 prompts a class.*4 \(bicubic.*a test/);
+  expect(result.protocol).toMatch(/3 classes, 1 prompts per class.*4 \(bicubic.*a test/);
   expect(found).toEqual([
     [2, 3],
     [3, 3],

@@ -61,7 +61,7 @@ test.each([
   [["cpu", { threads: "3" }], "Device.open: options.threads must be an integer of at least 1"],
   [["cpu", { threads: 0 }], "Device.open: options.threads must be at least 1, found 0"],
   [["cpu", { thread: 1 }], "did you mean threads?"],
-  [["cpu", { instructionSet: 4 }], "Device.open: options.instructionSet must be a string"],
+  [["cpu", { instructionSet: 4 }], "Device.open: options.instructionSet must be one of v2, v3, v4"],
 ])("Device.open refuses %p", async (given, message) => {
   await expect(Device.open(...(given as [never]))).rejects.toMatchObject({
     code: "ERR_EVACLIP_INVALID_ARGUMENT",

@@ -5,7 +5,7 @@ import { isMainThread, Worker } from "node:worker_threads";
 if (process.env.OMP_DISPLAY_ENV !== undefined) {
   // libgomp prints its settings as it is loaded.
   if (process.argv[2] === "main" || !isMainThread) {
-    require("../../lib/native");
+    require("../../lib/native").native();
     process.stdout.write(execFileSync("sh", ["-c", 'printf "%s" "$GOMP_SPINCOUNT"'], { encoding: "utf8" }));
   } else {
     new Worker(__filename);

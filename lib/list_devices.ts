@@ -1,0 +1,44 @@
+import { totalmem } from "node:os";
+import { Device } from "./device";
+import type { DeviceInfo, DeviceKind } from "./native";
+
+/** A device of this machine, or the reason why it cannot be used. */
+export type ListedDevice = {
+  readonly kind: DeviceKind;
+  /** Among the devices of its kind. */
+  readonly index: number;
+} & (
+  | {
+      readonly available: true;
+      readonly name: string;
+      /** Size of the machine's memory, or of the GPU's. */
+      readonly memoryBytes: number;
+      readonly info: DeviceInfo;
+    }
+  | { readonly available: false; readonly reason: string }
+);
+
+async function probe(kind: DeviceKind): Promise<ListedDevice> {
+  try {
+    await using device = await Device.open(kind);
+    const { info } = device;
+    return {
+      kind,
+      index: 0,
+      available: true,
+      name: info.name,
+      memoryBytes: info.memoryBytes ?? totalmem(),
+      info,
+    };
+  } catch (error) {
+    return { kind, index: 0, available: false, reason: (error as Error).message };
+  }
+}
+
+/**
+ * The devices that `Device.open` can open, each opened and closed once: the CPU, and the first GPU. Never rejects; a
+ * device that cannot be used is listed with the reason, such as a missing driver or binary.
+ */
+export async function listDevices(): Promise<ListedDevice[]> {
+  return [await probe("cpu"), await probe("cuda")];
+}
