@@ -1,8 +1,8 @@
 import { CounterRandom } from "../lib/random";
 
 /**
- * Lengths of captions as data sets have them, with both ends: log-normal, 18 tokens in the mean, from 5 to
- * `longest`, as in the programs of the peers.
+ * Realistic caption lengths in tokens, including start and end: log-normal with a mean of 18, from 5 to `longest`, as in
+ * the peers' programs.
  */
 export function captionLengths(count: number, longest = 77): number[] {
   const random = new CounterRandom(1);

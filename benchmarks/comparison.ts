@@ -1,10 +1,10 @@
-/** What one form of a piece of work took, and how that compares with ours. */
+/** The time of one variant of a task, relative to eva-clip's. */
 export interface Row {
   case: string;
   form: string;
   milliseconds: number;
   samplesPerSecond: number;
-  /** Its time over ours. */
+  /** Its time divided by eva-clip's. */
   ratio: number;
   torch: string | undefined;
   threads: number;
@@ -13,8 +13,8 @@ export interface Row {
 export const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 /**
- * The medians of forms that took turns.
- * @param seconds of each round, by form; the first form is ours
+ * The medians of variants that were run alternately.
+ * @param seconds of each round, by variant; the first is eva-clip's
  */
 export function compare(
   seconds: ReadonlyMap<string, readonly number[]>,
@@ -37,6 +37,6 @@ export function printRows(rows: readonly Row[], json: boolean): void {
     }
     const { form, milliseconds, samplesPerSecond, ratio } = row;
     const speed = `${milliseconds.toFixed(1).padStart(9)} ms ${samplesPerSecond.toFixed(1).padStart(9)} samples/s`;
-    console.log(`${row.case}  ${form.padEnd(24)} ${speed}   ours is ${ratio.toFixed(2)} x`);
+    console.log(`${row.case}  ${form.padEnd(24)} ${speed}   eva-clip is ${ratio.toFixed(2)} x as fast`);
   }
 }

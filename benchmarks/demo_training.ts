@@ -1,7 +1,7 @@
 // The demo's training as a whole (drawings, captions, augmentation, forward, backward, LAMB) against PyTorch on the same
-// cores. The two take turns, a few dozen steps each, and medians of the turns are compared.
+// cores. The two alternate, a few dozen steps at a time, and the medians are compared.
 //   npm run bench -- demo_training [--precision f32,bf16] [--rounds 5] [--steps 40] [--json]
-// The peer needs PyTorch, timm and a C++ compiler for Python's `python3`, or for EVA_CLIP_PEER_PYTHON.
+// The peer needs PyTorch, timm and a C++ compiler; its Python is EVA_CLIP_PEER_PYTHON, by default `python3`.
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -20,7 +20,7 @@ import { ClipModel } from "eva-clip/train";
 import { compare, median, printRows } from "./comparison";
 import { peerForms, startTrainingPeer } from "./peer";
 
-/** Steps of a turn that are not counted: programs are prepared and caches fill. */
+/** Warm-up steps of each run, not counted: programs are compiled and caches fill. */
 const WARMUP_STEPS = 10;
 
 interface Work {
@@ -36,13 +36,13 @@ async function prepare(precision: "f32" | "bf16", steps: number): Promise<Work> 
   const { train } = splitDataSet(data, DEFAULT_TEST_STYLE, "test");
   const vocabulary = Vocabulary.of(trainingTexts(data, train), new ClipTokenizer(), CONTEXT_LENGTH);
   const chosen = recipeFor({ seed: 0, steps: steps + WARMUP_STEPS, optimizer: "lamb", precision });
-  // Nearly all of the demo's steps drop half of the patches; so do all of these.
+  // Patch dropout of one half, as in nearly all of the demo's steps.
   const recipe = { ...chosen, undropped: 0 };
   const drawings = train.reduce((total, concept) => total + concept.drawings.length, 0);
   return { data, sampler: new Sampler(data, train, recipe), vocabulary, recipe, drawings };
 }
 
-/** Seconds a step of one turn of ours: a training run of its own. */
+/** Seconds per step of eva-clip, in a training run of its own. */
 async function ourTurn(device: Device, { sampler, vocabulary, recipe }: Work): Promise<number> {
   const config = parseClipConfig(modelConfig(vocabulary.vocabularySize));
   const model = new ClipModel(config, { precision: recipe.precision, init: "fan_in" });
@@ -75,7 +75,7 @@ async function measure(precision: "f32" | "bf16", rounds: number, steps: number,
     ...["--drawings", String(drawings), "--augment", String(recipe.augment)],
   ]);
   const device = await Device.open("cpu", { threads });
-  const ours = `ours ${precision}`;
+  const ours = `eva-clip ${precision}`;
   const seconds = new Map<string, number[]>([ours, ...forms].map((form) => [form, []]));
   for (let round = 0; round < rounds; round++) {
     seconds.get(ours)!.push(await ourTurn(device, work));

@@ -1,5 +1,5 @@
-// Whole models on a GPU: the training step (forward, backward, LAMB; 50 % dropping, packed text) over batch sizes, embedding
-// throughput, and latency at batch 1. A time is that of a whole call, copies to and from the device included.
+// Whole models on a GPU: the training step (forward, backward, LAMB; 50 % patch dropout, packed text) over batch sizes,
+// embedding throughput, and latency at batch 1. Times are of whole calls, including copies to and from the device.
 //   npm run bench -- gpu_models [--model EVA02-CLIP-B-16,EVA02-CLIP-L-14] [--batches 512,1024,1536,2048] [--json]
 import { parseArgs } from "node:util";
 import { modelConfig as demoConfig } from "../examples/emoji/recipe";
@@ -18,7 +18,7 @@ const options = parseArgs({
     model: { type: "string", default: "EVA02-CLIP-B-16,EVA02-CLIP-L-14" },
     batches: { type: "string", default: "256,512,1024,1536,2048" },
     device: { type: "string", default: "cuda" },
-    /** The demo's small model and tiny batches, to test the path. */
+    /** The demo's small model and tiny batches, to test this program. */
     smoke: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
@@ -27,11 +27,11 @@ const batches = options.smoke ? [4] : options.batches.split(",").map(Number);
 const [WARM_UPS, RUNS] = options.smoke ? [3, 2] : [5, 15];
 
 function report(row: Record<string, string | number | undefined>): void {
-  const line = { who: "ours", ...row };
+  const line = { who: "eva-clip", ...row };
   console.log(options.json ? JSON.stringify(line) : Object.values(line).join("  "));
 }
 
-/** Median milliseconds of a call. */
+/** Median milliseconds per call. */
 async function time(call: () => Promise<unknown>): Promise<number> {
   const taken: number[] = [];
   for (let i = 0; i < WARM_UPS + RUNS; i++) {
@@ -64,12 +64,13 @@ async function training(device: Device, name: string, model: ClipModel, batch: n
   const rules = parameterRules(model.parameters(), { image: group, text: group, other: group });
   const optimizer = new Lamb(rules, { clipNorm: 1 });
   await optimizer.allocate(device);
-  const step = new TrainingStep(device, model, optimizer);
+  const step = new TrainingStep({ device, model, optimizer });
   const text = packText(captions(batch, model.config), 1024);
   const data = { images: pixels(batch, model.image.imageSize), size: batch, ...text };
+  const learningRates = optimizer.learningRatesAt(1);
   let count = 0;
   try {
-    const ms = await time(() => step.run(data, { step: count++, schedule: 1, seed: 0, patchDropout: 0.5 }));
+    const ms = await time(() => step.run(data, { step: count++, learningRates, seed: 0, patchDropout: 0.5 }));
     report({ part: "train", model: name, prec: "bf16", B: batch, ms, samples_per_s: (1e3 * batch) / ms });
   } finally {
     step.dispose();

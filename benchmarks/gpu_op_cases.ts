@@ -1,4 +1,4 @@
-// What benchmarks/gpu_ops.ts measures: the ops that matter at the sizes that matter, named as the peers' scripts name them.
+// The cases of benchmarks/gpu_ops.ts: the dominant ops at the sizes of real models, named as in the peers' programs.
 import { modelConfig } from "eva-clip";
 import { grad, ops, type Tensor } from "eva-clip/graph";
 import { ClipModel, clipLoss } from "eva-clip/train";
@@ -9,19 +9,19 @@ export interface Case {
   part: string;
   name: string;
   facts?: Record<string, string | number>;
-  /** Normally distributed values that the case reads, by name. */
+  /** Normally distributed inputs, by name. */
   data: Record<string, { shape: readonly number[]; type?: "f32" | "bf16"; deviation?: number }>;
-  /** Anything that depends on the forward op and on its gradients. */
+  /** Records a value that depends on the forward op and its gradients. */
   body(x: Record<string, Operand>): Tensor[];
-  /** The ops that count. */
+  /** The measured ops. */
   forward: readonly string[];
   backward: readonly string[];
-  /** Useful operations, or bytes that must move, of the forward and of the backward pass. */
+  /** Useful FLOP, or the minimum of bytes moved, of the forward and of the backward pass. */
   flops?: readonly [number, number];
   bytes?: readonly [number, number];
 }
 
-/** A loss whose gradient is not constant, so that nothing is left out. */
+/** A loss whose gradient is not constant, so that no work is eliminated. */
 const lossOf = (y: Tensor) => ops.sum(ops.cast(ops.multiply(y, y), "f32"));
 const withGradients = (y: Tensor, of: readonly Operand[]) => [lossOf(y), ...grad(lossOf(y), of)];
 
@@ -33,7 +33,7 @@ interface AttentionShape {
   batch: number;
 }
 
-/** Self-attention of whole images, with and without rotary positions, or of captions padded to one length. */
+/** Self-attention of images, with and without RoPE, or of captions padded to one length. */
 function attentionCase({ shape, tokens, heads, headDim, batch }: AttentionShape, rotary: boolean): Case {
   const causal = shape === "text";
   const pairs = causal ? (tokens * (tokens + 1)) / 2 : tokens * tokens;
@@ -122,7 +122,7 @@ interface PatchShape {
   width: number;
 }
 
-/** From normalised pixels to tokens: choosing and reading the kept patches, the projection, class token and positions. */
+/** From normalized pixels to tokens: patch dropout, reading the kept patches, projection, class token and positions. */
 function patchCase(batch: number, { side, patchSize, width }: PatchShape, drop: number): Case {
   const patches = (side / patchSize) ** 2;
   const tokens = Math.round(patches * (1 - drop));
@@ -169,7 +169,7 @@ function lossCase(batch: number, width: number, dtype: "f32" | "bf16"): Case {
   };
 }
 
-/** The update of a model's parameters; `sizes` are their elements. */
+/** The update of a model's parameters; `sizes` are their element counts. */
 function lambCase(model: string, sizes: readonly number[]): Case {
   const kinds = ["w", "g", "m", "v"];
   const data = Object.fromEntries(
@@ -191,11 +191,11 @@ function lambCase(model: string, sizes: readonly number[]): Case {
           firstMoments: list("m"),
           secondMoments: list("v"),
           norm: ops.globalNorm(gradients),
-          schedule: constant(1),
+          learningRates: constant(Float32Array.from(same(1e-3)), [sizes.length]),
           step: constant(Int32Array.of(1)),
         },
         {
-          ...{ learningRates: same(1e-3), weightDecays: same(0.05), adapt: same(1) },
+          ...{ weightDecays: same(0.05), adapt: same(1) },
           ...{ beta1: 0.9, beta2: 0.98, eps: 1e-6, clipNorm: 1, variant: "apex" },
         },
       );
@@ -238,7 +238,7 @@ export const gpuCases: readonly Case[] = [
 
 const tiny: AttentionShape = { shape: "B16 drop", tokens: 9, heads: 2, headDim: 64, batch: 2 };
 
-/** One small case of every kind, to test the path. */
+/** One small case of every kind, to test this program. */
 export const smokeCases: readonly Case[] = [
   attentionCase(tiny, true),
   attentionCase(tiny, false),

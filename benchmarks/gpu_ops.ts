@@ -1,5 +1,5 @@
-// The ops that matter, one by one on a GPU: CUDA events around each kernel, medians, random data, and an L2 that holds none
-// of it. TFLOP/s count useful work, GB/s the bytes that must move.
+// The dominant ops on a GPU, one by one: CUDA events around each kernel, medians, random data, cold L2. TFLOP/s count useful
+// work, GB/s the minimum of bytes moved.
 //   npm run bench -- gpu_ops [--part attn,loss,…] [--iterations 50] [--device cuda] [--smoke] [--json]
 import { parseArgs } from "node:util";
 import { Device } from "eva-clip";
@@ -14,14 +14,14 @@ const options = parseArgs({
     part: { type: "string", default: "attn,layers,loss,optim" },
     iterations: { type: "string", default: "50" },
     device: { type: "string", default: "cuda" },
-    /** Tiny shapes, to test the path. */
+    /** Tiny shapes, to test this program. */
     smoke: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 }).values;
 const iterations = options.smoke ? 2 : Number(options.iterations);
 const WARM_UPS = options.smoke ? 1 : 10;
-/** Written before each run: five times the L2 of an H100. */
+/** Buffer written before each run to flush the L2: five times that of an H100. */
 const FLUSH_ELEMENTS = options.smoke ? 1024 : 64 << 20;
 
 /** Normally distributed values. */
@@ -54,7 +54,7 @@ async function prepare(device: Device, { data }: Case): Promise<Record<string, P
 const millisecondsOf = (timings: readonly KernelTiming[], names: readonly string[]) =>
   1e3 * timings.filter(({ op }) => names.includes(op)).reduce((sum, { seconds }) => sum + seconds, 0);
 
-/** The data of a case in the types that it wants. */
+/** The inputs of a case, in their types. */
 function typed({ data }: Case, parameters: Readonly<Record<string, Parameter>>): Record<string, Operand> {
   return Object.fromEntries(
     Object.entries(data).map(([name, { type = "f32" }]) => {
@@ -68,7 +68,7 @@ async function measure(device: Device, chosen: Case, flush: Parameter): Promise<
   const parameters = await prepare(device, chosen);
   const program = await compile(device, { factor: spec("f32", []) }, ({ factor }) => {
     const inputs = typed(chosen, parameters);
-    const cold = ops.sum(ops.multiply(flush, factor)); // after the conversions, before what is measured
+    const cold = ops.sum(ops.multiply(flush, factor)); // between the conversions and the measured ops
     const used = chosen.body(inputs);
     return { cold, ...Object.fromEntries(used.map((tensor, i) => [`used${i}`, sumOf(tensor)])) };
   });
@@ -91,7 +91,7 @@ async function measure(device: Device, chosen: Case, flush: Parameter): Promise<
   });
 }
 
-/** What a case needs beside its inputs: results, what lies between, and the memory of the kernels themselves. */
+/** A case's memory without its inputs: results, intermediates and scratch. */
 async function peakBytes(device: Device, chosen: Case, parameters: Readonly<Record<string, Parameter>>) {
   const program = await compile(device, {}, () =>
     Object.fromEntries(chosen.body(typed(chosen, parameters)).map((tensor, i) => [`used${i}`, tensor])),
@@ -118,7 +118,7 @@ function report({ part, name, facts, flops, bytes }: Case, { ms, backward, peak 
   });
   const [tera, giga] = [rate(flops, 1e12), rate(bytes, 1e9)];
   const row = {
-    ...{ who: "ours", part, name, ...facts, ms, ms_bwd: backward },
+    ...{ who: "eva-clip", part, name, ...facts, ms, ms_bwd: backward },
     ...{ tflops: tera.forward, tflops_bwd: tera.backward, gbps: giga.forward, gbps_bwd: giga.backward },
     peak_gb: peak && peak / 2 ** 30,
   };
@@ -128,7 +128,7 @@ function report({ part, name, facts, flops, bytes }: Case, { ms, backward, peak 
 
 async function main(): Promise<void> {
   await using device = await Device.open(options.device as "cpu" | "cuda");
-  if (options.json) console.log(JSON.stringify({ who: "ours", part: "machine", gpu: device.info.name }));
+  if (options.json) console.log(JSON.stringify({ who: "eva-clip", part: "machine", gpu: device.info.name }));
   const flush = new Parameter("flush", [FLUSH_ELEMENTS]);
   flush.allocate(device);
   await fill(device, [flush], [1]);
@@ -139,7 +139,7 @@ async function main(): Promise<void> {
       await measure(device, chosen, flush);
     } catch (error) {
       const { part, name, facts } = chosen;
-      console.log(JSON.stringify({ who: "ours", part, name, ...facts, error: (error as Error).message }));
+      console.log(JSON.stringify({ who: "eva-clip", part, name, ...facts, error: (error as Error).message }));
     }
   }
 }

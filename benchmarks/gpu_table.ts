@@ -1,10 +1,10 @@
-// Prints the results of scripts/gpu_check: for every case ours beside the fastest peer of the same case, then the goals.
+// Prints the results of scripts/gpu_check: for every case eva-clip and its fastest peer, then the goals.
 //   node gpu_table.js results.jsonl
 import { readFileSync } from "node:fs";
 
 type Result = Record<string, string | number | undefined>;
 
-/** Peaks without sparsity, by the beginning of the name: TFLOP/s in bf16, GB/s. */
+/** Peaks without sparsity, by the start of the device name: TFLOP/s in bf16, GB/s. */
 const PEAKS: readonly (readonly [string, number, number])[] = [
   ["NVIDIA H200", 989.4, 4800],
   ["NVIDIA H100 PCIe", 756, 2000],
@@ -15,7 +15,7 @@ const PEAKS: readonly (readonly [string, number, number])[] = [
   ["NVIDIA GeForce RTX 4090", 165, 1008],
 ];
 
-/** What a line is compared with: lines of the same case. Undefined for what has no counterpart. */
+/** The case of a line, within which lines are compared; undefined if it has no counterpart. */
 const CASES: Readonly<Record<string, (result: Result) => string | undefined>> = {
   attn({ name, shape }) {
     const rotary = /rope/i.test(String(name)) ? " with RoPE" : "";
@@ -23,7 +23,7 @@ const CASES: Readonly<Record<string, (result: Result) => string | undefined>> = 
   },
   layers: ({ name }) => String(name),
   loss: ({ B, dtype }) => `contrastive loss B=${B} ${dtype}`,
-  // AdamW is another rule, and bf16 weights are other bytes.
+  // Not comparable: AdamW is another rule, and bf16 weights move fewer bytes.
   optim: ({ name, model }) => (/adamw|bf16/.test(String(name)) ? undefined : `LAMB ${model}`),
   train: ({ model }) => (model === undefined ? undefined : `train step ${shortName(model)}`),
   embed({ name, model, B }) {
@@ -32,7 +32,7 @@ const CASES: Readonly<Record<string, (result: Result) => string | undefined>> = 
   },
 };
 
-/** The names that the peers' programs give the models. */
+/** Model names in the peers' programs. */
 function shortName(model: string | number | undefined): string {
   const [, family, patch] = /EVA02-CLIP-([BL])-(\d+)/.exec(String(model)) ?? [];
   return family === undefined ? String(model) : family + patch;
@@ -42,7 +42,7 @@ interface Goal {
   what: string;
   case: RegExp;
   peers: RegExp;
-  /** How many times as fast as the fastest of these peers: forward (or whole), and backward. */
+  /** Required speed relative to the fastest of these peers: forward (or whole), and backward. */
   least: readonly [number, number?];
 }
 
@@ -59,13 +59,13 @@ const LEAST_MEMORY_RATIO = 50;
 const numberIn = (result: Result | undefined, ...fields: readonly string[]) =>
   fields.map((field) => result?.[field]).find((value) => typeof value === "number");
 
-/** Milliseconds of what is compared: of a call, or of a sample where every side has a batch of its own. */
+/** Compared milliseconds: per call, or per sample if batch sizes differ. */
 function cost(result: Result | undefined): number | undefined {
   const rate = numberIn(result, "samples_per_s");
   return rate === undefined ? numberIn(result, "latency_ms", "ms") : 1000 / rate;
 }
 
-/** Forward and backward cost of a loss whose peers time both at once. */
+/** Forward and backward together, for the loss, whose peers measure both at once. */
 function totalCost(result: Result): number | undefined {
   const [forward, backward] = [cost(result), numberIn(result, "ms_bwd")];
   return result.part === "loss" && forward !== undefined ? forward + (backward ?? 0) : forward;
@@ -92,7 +92,7 @@ interface Comparison {
   peers: readonly Result[];
 }
 
-/** How many times as fast as the fastest of some peers, forward (or whole) and backward. */
+/** Speed relative to the fastest of some peers, forward (or whole) and backward. */
 function ratios({ ours, peers }: Comparison, chosen: RegExp): [number | undefined, number | undefined] {
   const among = peers.filter((peer) => chosen.test(peerName(peer)));
   const [forward, backward] = [fastest(among, totalCost), fastest(among, backwardOf)];
@@ -110,14 +110,14 @@ function compare(results: readonly Result[]): Comparison[] {
   }
   return [...byCase].flatMap(([name, lines]) => {
     const ours = fastest(
-      lines.filter(({ who }) => who === "ours"),
+      lines.filter(({ who }) => who === "eva-clip"),
       totalCost,
     );
-    return ours ? [{ name, ours, peers: lines.filter(({ who }) => who !== "ours") }] : [];
+    return ours ? [{ name, ours, peers: lines.filter(({ who }) => who !== "eva-clip") }] : [];
   });
 }
 
-/** The larger share of what the processor could do at most: operations, or bytes. */
+/** Share of the roofline: of peak FLOP/s if the result has FLOP/s, otherwise of peak bandwidth. */
 function roofline(result: Result, [tera, giga]: readonly [number, number], suffix = ""): number | undefined {
   const [operations, bytes] = [numberIn(result, `tflops${suffix}`), numberIn(result, `gbps${suffix}`)];
   return operations !== undefined ? operations / tera : bytes && bytes / giga;
@@ -132,7 +132,7 @@ function printComparisons(all: readonly Comparison[], peaks: readonly [number, n
   const row = (name: string, cells: readonly string[], last: string) =>
     console.log(`${name.padEnd(34)}${cells.map((cell) => cell.padStart(11)).join("")}  ${last}`);
   const headings = [
-    "ours",
+    "eva-clip",
     "backward",
     "of roofline",
     "backward",
@@ -141,7 +141,7 @@ function printComparisons(all: readonly Comparison[], peaks: readonly [number, n
     "ratio",
     "backward",
   ];
-  row("case (ms; embed, train: samples/s)", headings, "the peer");
+  row("case (ms; embed, train: samples/s)", headings, "peer");
   for (const comparison of all) {
     const { name, ours, peers } = comparison;
     const [peer, peerBackward] = [fastest([...peers], totalCost), fastest([...peers], backwardOf)];

@@ -1,5 +1,5 @@
-// Loads a model's file in a process of its own and embeds one image and one caption: seconds, and peak resident memory
-// against the bytes of the loaded weights. The file has initial-like weights and is made once; remove it by hand.
+// Loads a model file in a process of its own and embeds one image and one caption: seconds, and peak resident memory
+// relative to the bytes of the loaded weights. The file has random weights and is written once; delete it by hand.
 //   npm run bench -- load_model [--model EVA02-CLIP-L-14] [--stored BF16,F32] [--dtype f32,bf16] [--folder …] [--json]
 // EVA02-CLIP-bigE-14-plus needs 10 GB on the disk and, as bf16, 12 GB of memory.
 import { fork } from "node:child_process";
@@ -19,23 +19,23 @@ import type { Precision } from "../lib/models/precision";
 
 interface Measurement {
   loadSeconds: number;
-  /** Of a second load, right after the first model was disposed: a virtual machine may take longer to get memory from its
-   * host than the load itself takes, and now has it. */
+  /** Of a second load after the first model was disposed: in a virtual machine, the first load may mostly wait for memory
+   * from the host. */
   againSeconds: number;
   imageSeconds: number;
   textSeconds: number;
   /** Of the weights on the device. */
   modelBytes: number;
-  /** Resident before the load: Node, and this benchmark's TypeScript compiler. */
+  /** Resident before the load: Node and this benchmark's TypeScript compiler. */
   bytesBefore: number;
   peakBytesOfLoad: number;
   peakBytes: number;
 }
 
-/** Random values in reserve, of which a tensor takes as many as it needs, again and again. */
+/** A pool of random values, repeated to fill each tensor. */
 const RESERVE = 1 << 20;
 
-/** The weights of a parameter: its initial constant, or random ones of its initial deviation. */
+/** The weights of a parameter: its initial constant, or random values with its initial standard deviation. */
 function weightsOf({ initial, size }: Parameter, reserve: Float32Array): Float32Array {
   const values = new Float32Array(size);
   if (initial.kind === "constant") return values.fill(initial.value);
@@ -47,7 +47,7 @@ function weightsOf({ initial, size }: Parameter, reserve: Float32Array): Float32
 
 async function writeModel(path: string, model: string, stored: FloatDtype): Promise<void> {
   const random = new CounterRandom(1);
-  // Uniform, of unit variance.
+  // Uniform, unit variance.
   const reserve = Float32Array.from({ length: RESERVE }, () => (random.uniform() - 0.5) * Math.sqrt(12));
   const parameters = new ClipModel(modelConfig(model)).parameters();
   const tensors = parameters.map((parameter): TensorToWrite => {
@@ -57,7 +57,7 @@ async function writeModel(path: string, model: string, stored: FloatDtype): Prom
   await writeSafetensors(path, tensors);
 }
 
-/** A figure of /proc/self/status in bytes. */
+/** A field of /proc/self/status, in bytes. */
 async function statusBytes(field: "VmRSS" | "VmHWM"): Promise<number> {
   const status = await readFile("/proc/self/status", "utf8");
   return Number(new RegExp(`${field}:\\s*(\\d+) kB`).exec(status)![1]) * 1024;
@@ -68,9 +68,9 @@ async function seconds<T>(work: () => Promise<T>): Promise<[T, number]> {
   return [await work(), (performance.now() - start) / 1e3];
 }
 
-/** In the child: all that is measured. */
+/** The measurement, in the child process. */
 async function measure(path: string, model: string, dtype: Precision, threads: number): Promise<Measurement> {
-  // The compiler's own peak is not the model's.
+  // Resets the peak, which is the TypeScript compiler's so far.
   await writeFile("/proc/self/clear_refs", "5");
   const bytesBefore = await statusBytes("VmRSS");
   const options = { config: model, dtype, threads, device: "cpu" } as const;
@@ -80,7 +80,8 @@ async function measure(path: string, model: string, dtype: Precision, threads: n
   const pixels = Uint8Array.from({ length: side * side * 3 }, (_, i) => (i * 31) % 256);
   const [image, imageSeconds] = await seconds(() => clip.encodePixels(pixels, 1));
   const [text, textSeconds] = await seconds(() => clip.encodeText("a photo of a cat"));
-  for (const value of [...image, ...text]) if (!Number.isFinite(value)) throw new Error("not a number");
+  for (const value of [...image, ...text])
+    if (!Number.isFinite(value)) throw new Error("an embedding is not finite");
   const { parameterBytes: modelBytes } = await clip.memoryInfo();
   const peakBytes = await statusBytes("VmHWM");
   await clip.dispose();

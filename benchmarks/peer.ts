@@ -2,7 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 
-/** A PyTorch program that takes one step of a named form whenever it is asked to. */
+/** A PyTorch program that runs one step of a named form on request. */
 export class Peer {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #lines: AsyncIterableIterator<string>;
@@ -10,7 +10,7 @@ export class Peer {
 
   private constructor(script: string, args: readonly string[]) {
     const python = process.env.EVA_CLIP_PEER_PYTHON ?? "python3";
-    // These two, where somebody has set them, slow a current OpenBLAS down.
+    // If set, these two slow down current OpenBLAS.
     const { OPENBLAS_CORETYPE, OPENBLAS_L2_SIZE, ...env } = process.env;
     this.#process = spawn(python, [join(__dirname, "peers", script), ...args], { env });
     this.#process.stderr.on("data", (text: Buffer) => {
@@ -25,7 +25,7 @@ export class Peer {
   }
 
   /**
-   * Starts the program and waits until every form has been prepared.
+   * Starts the program and waits until every form is prepared.
    * @throws Error with the program's own message, for example when PyTorch is not installed.
    */
   static async start(script: string, args: readonly string[]): Promise<{ peer: Peer; version: string }> {
@@ -34,7 +34,7 @@ export class Peer {
     return { peer, version: String(torch) };
   }
 
-  /** Takes one step and returns its seconds, measured inside the program. */
+  /** Runs one step and returns its seconds, measured inside the program. */
   async step(form: string): Promise<number> {
     this.#process.stdin.write(`${form}\n`);
     return Number((await this.#next("seconds")).seconds);
@@ -56,25 +56,25 @@ export class Peer {
   }
 }
 
-/** PyTorch's forms of a training step: its defaults, and the strongest that we know. */
+/** PyTorch's forms of a training step: its defaults, and the fastest known. */
 export const peerForms = {
   f32: ["f32 eager", "f32 eager, oneDNN", "f32 compiled, oneDNN"],
   bf16: ["bf16 autocast eager", "bf16 weights compiled"],
 } as const;
 
-/** What a training peer trains. */
+/** The task of a training peer. */
 export interface PeerTraining {
   /** A name in benchmarks/peers/towers.py. */
   model: string;
   /** A name in benchmarks/peers/optimizers.py. */
   optimizer: string;
-  /** Of the captions of a batch, in tokens. */
+  /** Lengths of the captions of a batch, in tokens. */
   lengths: readonly number[];
   forms: readonly string[];
   threads: number;
 }
 
-/** Starts a peer that trains; undefined, and a line that says why, where there is none. */
+/** Starts a training peer; undefined, with the reason on standard error, if there is none. */
 export async function startTrainingPeer(
   script: string,
   { model, optimizer, lengths, forms, threads }: PeerTraining,

@@ -9,7 +9,7 @@ interface OpTime {
 }
 
 /**
- * Profiles one more step and prints, for each op: calls, time, share of the step, GFLOP/s and the share of the measured
+ * Profiles one more step and prints for each op: calls, time, share of the step, GFLOP/s and the share of the measured
  * multiply-add peak.
  * @param peak GFLOP/s of all threads together, measured on this machine.
  */
@@ -46,7 +46,7 @@ export async function printProfile(
   console.log(`${"all".padEnd(26)} ${"".padStart(6)} ${(total * 1e3).toFixed(2).padStart(9)}`);
 }
 
-/** The f32 multiply-add peak of `threads` cores in GFLOP/s, from a small C program; undefined without a compiler. */
+/** The f32 multiply-add peak of `threads` cores in GFLOP/s, by a small C program; undefined without a compiler. */
 export function measurePeak(threads: number): number | undefined {
   const folder = `${__dirname}/native`;
   const binary = `${__dirname}/../build/peak`;

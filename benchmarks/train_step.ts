@@ -1,7 +1,7 @@
 // One training step (forward, backward, LAMB) of EVA02-CLIP-B/16 and of the demo's model, against PyTorch on the same
-// cores: the two take turns, so that both see the same neighbours, and medians are compared.
+// cores: the two alternate, so that other load on the machine affects both alike, and medians are compared.
 //   npm run bench -- train_step [--model b16,demo] [--precision f32,bf16] [--rounds 7] [--profile] [--json]
-// The peer needs PyTorch, timm and a C++ compiler for Python's `python3`, or for EVA_CLIP_PEER_PYTHON.
+// The peer needs PyTorch, timm and a C++ compiler; its Python is EVA_CLIP_PEER_PYTHON, by default `python3`.
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { modelConfig as emojiConfig } from "../examples/emoji/recipe";
@@ -34,7 +34,7 @@ interface Case {
 
 const cases: Record<string, Case> = {
   b16: {
-    name: "EVA02-CLIP-B/16, batch 16, 50 % dropping, LAMB",
+    name: "EVA02-CLIP-B/16, batch 16, 50 % patch dropout, LAMB",
     peerModel: "B16",
     peerOptimizer: "flat",
     config: modelConfig("EVA02-CLIP-B-16"),
@@ -43,7 +43,7 @@ const cases: Record<string, Case> = {
     lamb: true,
   },
   demo: {
-    name: "the demo's model, batch 128, 50 % dropping, AdamW",
+    name: "the demo's model, batch 128, 50 % patch dropout, AdamW",
     peerModel: "demo",
     peerOptimizer: "adamw",
     config: parseClipConfig(emojiConfig(4096)),
@@ -53,7 +53,7 @@ const cases: Record<string, Case> = {
   },
 };
 
-/** Caption lengths as data sets have them: log-normal around the mean, start and end of text included. */
+/** Realistic caption lengths: log-normal around the mean, including start and end of text. */
 function captionLengths({ batch, meanLength }: Case, longest: number): number[] {
   const random = new CounterRandom(1);
   return Array.from({ length: batch }, () => {
@@ -68,7 +68,7 @@ function syntheticBatch(chosen: Case, model: ClipModel, lengths: readonly number
   const captions = lengths.map((length) =>
     Int32Array.from({ length }, (_, i) => (i === length - 1 ? vocabulary - 1 : random.below(vocabulary - 2))),
   );
-  const images = sharedArray("u8", chosen.batch * model.image.imageSize ** 2 * 3); // as the loader gives them
+  const images = sharedArray("u8", chosen.batch * model.image.imageSize ** 2 * 3); // as from the loader
   for (let i = 0; i < images.length; i++) images[i] = random.below(256);
   return { images, size: chosen.batch, ...packText(captions, 64) };
 }
@@ -88,12 +88,13 @@ async function prepare(device: Device, chosen: Case, type: "f32" | "bf16", lengt
   const options = { clipNorm: 1 };
   const optimizer = chosen.lamb ? new Lamb(rules, options) : new AdamW(rules, options);
   await optimizer.allocate(device);
-  const training = new TrainingStep(device, model, optimizer);
+  const training = new TrainingStep({ device, model, optimizer });
   const batch = syntheticBatch(chosen, model, lengths);
+  const learningRates = optimizer.learningRatesAt(1);
   let count = 0;
   const step = async () => {
     const start = performance.now();
-    await training.run(batch, { step: count++, schedule: 1, seed: 0, patchDropout: 0.5 });
+    await training.run(batch, { step: count++, learningRates, seed: 0, patchDropout: 0.5 });
     return (performance.now() - start) / 1e3;
   };
   for (let i = 0; i < 2; i++) await step();
@@ -102,7 +103,7 @@ async function prepare(device: Device, chosen: Case, type: "f32" | "bf16", lengt
     optimizer.dispose();
     for (const parameter of model.parameters()) parameter.dispose();
   };
-  return { form: `ours ${type}`, step, training, dispose };
+  return { form: `eva-clip ${type}`, step, training, dispose };
 }
 
 async function measure(

@@ -86,12 +86,12 @@ export async function trainRing(steps = 200): Promise<number[]> {
     points: spec("f32", [BATCH, 2]),
     signs: spec("f32", [BATCH, 1]),
     step: spec("i32", []),
-    schedule: spec("f32", []),
+    learningRates: spec("f32", [optimizer.parameters.length]),
   };
-  const update = await compile(device, inputs, ({ points, signs, step, schedule }) => {
+  const update = await compile(device, inputs, ({ points, signs, step, learningRates }) => {
     // log(1 + e^(-sign · logit)), the logistic loss.
     const loss = ops.mean(ops.softplus(ops.negate(ops.multiply(model.forward(points), signs))));
-    optimizer.update(grad(loss, optimizer.parameters), { schedule, step });
+    optimizer.update(grad(loss, optimizer.parameters), { learningRates, step });
     return { loss };
   });
 
@@ -100,7 +100,7 @@ export async function trainRing(steps = 200): Promise<number[]> {
     const result = await update({
       ...batchOf(step),
       step: Int32Array.of(step + 1),
-      schedule: Float32Array.of(1),
+      learningRates: optimizer.learningRatesAt(1),
     });
     losses.push(result.loss.item());
   }

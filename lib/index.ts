@@ -7,14 +7,16 @@ export type {
 } from "./clip/classification";
 export { Classifier } from "./clip/classifier";
 export type { Encoder, Rows } from "./clip/encoder";
-export { EvaClip, type MemoryInfo } from "./clip/eva_clip";
+export { EvaClip } from "./clip/eva_clip";
 export type {
   CallOptions,
   CreateOptions,
   EncodeOptions,
   LoadOptions,
   OpenOptions,
+  SaveOptions,
 } from "./clip/eva_clip_options";
+export type { MemoryInfo } from "./clip/memory_info";
 export type { WrapOptions } from "./clip/open_model";
 export {
   fillTemplates,

@@ -1,4 +1,4 @@
-// Runs one benchmark: npm run bench -- NAME [--json] [its own options]
+// Runs one benchmark: npm run bench -- NAME [--json] [options of the benchmark]
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";

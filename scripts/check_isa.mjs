@@ -1,5 +1,5 @@
-// Disassembles the addon and makes sure that only the kernels compiled for newer processors hold their instructions.
-// An inline function or template that such a kernel shares with baseline code would otherwise crash older processors.
+// Disassembles the addon and verifies that only kernels compiled for newer processors contain their instructions: an
+// inline function or template shared with baseline code would crash older processors.
 //   node scripts/check_isa.mjs [FILE.node]
 import { spawn } from "node:child_process";
 import { resolve } from "node:path";
@@ -8,11 +8,11 @@ import { createInterface } from "node:readline";
 const root = resolve(import.meta.dirname, "..");
 const file = resolve(process.argv[2] ?? resolve(root, "build/Release/eva_clip.node"));
 
-/** A function of namespace eva::cpu::v3 or v4, or one made for it (OpenMP bodies, lambdas, instantiations with its types). */
+/** A function of namespace eva::cpu::v3 or v4, or derived from one (OpenMP bodies, lambdas, instantiations with its types). */
 const NEWER_KERNEL = /3eva3cpu2v[34]/;
-/** A copy that GCC specialised inside one object file, which alone can call it. */
+/** A copy that GCC specialized within one object file, and only called from there. */
 const LOCAL_CLONE = /\.(isra|constprop|part)\.\d+(\.cold)?$/;
-/** AVX and AVX-512 instructions name these registers or are VEX-encoded, which the assembler writes with a leading v. */
+/** AVX and AVX-512 instructions use these registers or are VEX-encoded, with a leading v in assembler syntax. */
 const NEWER_INSTRUCTION = /%[yz]mm\d|\tv[a-z0-9]+ .*%xmm/;
 
 const mayUseThem = (name) => NEWER_KERNEL.test(name) || LOCAL_CLONE.test(name);

@@ -1,5 +1,5 @@
-// Runs what the README shows, as it is written there, in a folder where the package is installed: the TypeScript programs
-// with ts-node and the tsconfig.json that it gives, and every `npx eva-clip` command. The files that they name are stand-ins.
+// Runs the README's examples verbatim in a folder with the package installed: TypeScript programs with ts-node and the
+// README's tsconfig.json, and every `npx eva-clip` command. The files that they refer to are generated.
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -42,7 +42,7 @@ function tar(files) {
   return Buffer.concat([...parts, Buffer.alloc(2 * BLOCK)]);
 }
 
-/** Files of the names that the README uses: small images, and a model of random weights in the size of the real one. */
+/** Files with the README's names: small images, and a model of the real size with random weights. */
 async function makeStandIns(folder) {
   const require = createRequire(join(folder, "package.json"));
   const sharp = require("sharp");
@@ -77,7 +77,7 @@ function lastStep(folder) {
   return lines.length === 0 ? 0 : JSON.parse(lines.at(-1)).step;
 }
 
-/** Training with the README's numbers takes days: one step of it, then the signal that ends it with a checkpoint. */
+/** The README's training would take days: one step of it, then the signal that ends it with a checkpoint. */
 async function trainOneStep(folder, command) {
   const before = lastStep(folder);
   const child = spawn("bash", ["-c", `exec ${command.replace(/^npx /, "node_modules/.bin/")}`], {
@@ -88,7 +88,7 @@ async function trainOneStep(folder, command) {
   const ended = new Promise((resolve) => child.on("close", resolve));
   const watch = setInterval(() => {
     if (lastStep(folder) <= before) return;
-    // Once: a second signal would end it without a checkpoint.
+    // Only once: a second signal would end it without a checkpoint.
     clearInterval(watch);
     child.kill("SIGTERM");
   }, 500);
@@ -99,7 +99,7 @@ async function trainOneStep(folder, command) {
     throw new Error(`${command}\nended with ${code} at step ${lastStep(folder)}:\n${output}`);
 }
 
-/** @param folder an npm project that has the package and ts-node, typescript, @types/node */
+/** @param folder an npm project with the package, ts-node, typescript and @types/node */
 export async function checkReadme(folder, environment) {
   const blocks = codeBlocks(readFileSync(join(folder, "node_modules", "eva-clip", "README.md"), "utf8"));
   const ofLanguage = (language) =>
@@ -121,7 +121,7 @@ export async function checkReadme(folder, environment) {
     else run("bash", ["-c", command]);
   }
   if (programs.length === 0 || commands.length === 0)
-    throw new Error("the README shows no program or no command");
+    throw new Error("the README has no program or no command");
   rmSync(join(folder, "logs"), { recursive: true });
-  console.error(`README: ${programs.length} programs and ${commands.length} commands run as written`);
+  console.error(`README: ${programs.length} programs and ${commands.length} commands run verbatim`);
 }

@@ -1,6 +1,6 @@
-// Builds the CUDA backend beside the addon, and prints what each kernel takes of a multiprocessor. Attention kernels must
-// not spill: they keep whole rows in registers, and a spill there means that a tile is too large.
-//   node scripts/cuda.mjs [--architectures 90a] [--tests]     with --tests the GPU test programs are built too
+// Builds the CUDA backend next to the addon, and prints the registers and spills of each kernel. Attention kernels must not
+// spill: they keep whole rows in registers, and a spill means that a tile is too large.
+//   node scripts/cuda.mjs [--architectures 90a] [--tests]     --tests: also build the GPU test programs
 import { execFileSync, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -10,8 +10,8 @@ const root = resolve(import.meta.dirname, "..");
 const { values: options } = parseArgs({
   options: { architectures: { type: "string" }, tests: { type: "boolean", default: false } },
 });
-/** The package with its other libraries has to stay below what the registry takes. */
-const MOST_BYTES = 40e6;
+/** Keeps the package, with its other libraries, below the size limit of the registry. */
+const MAX_BYTES = 40e6;
 const MAY_NOT_SPILL = /\battention_/;
 
 function build() {
@@ -22,7 +22,7 @@ function build() {
     .status;
 }
 
-/** What ptxas reported of each kernel: { name, architecture, registers, spilled, shared }. */
+/** ptxas's report per kernel: { name, architecture, registers, spilled, shared }. */
 function kernelReports(folder) {
   const reports = [];
   for (const file of readdirSync(folder, { recursive: true })) {
@@ -53,14 +53,14 @@ function demangle(reports) {
       .replaceAll("eva::cuda::", "")
       .replaceAll("(anonymous namespace)::", "")
       .replace(/^void /, "")
-      .replaceAll(/\([\w: ]+\)(?=-?\d)/g, "") // the types of template arguments
+      .replaceAll(/\([\w: ]+\)(?=-?\d)/g, "") // types of template arguments
       .replace(/\(.*$/, ""),
   );
   const found = new Map(names.map((name, i) => [name, readable[i]]));
   return reports.map((report) => ({ ...report, name: found.get(report.name) }));
 }
 
-/** One line a kernel: registers by architecture, and spilled bytes in brackets where there are any. */
+/** One line per kernel: registers by architecture, and spilled bytes in brackets if any. */
 function table(reports) {
   const architectures = [...new Set(reports.map(({ architecture }) => architecture))];
   const kernels = [...new Set(reports.map(({ name }) => name))].sort();
@@ -100,6 +100,6 @@ if (process.exitCode === 0) {
   for (const { name, architecture, spilled } of spilling) {
     console.error(`${name} spills ${spilled} bytes on ${architecture}`);
   }
-  if (bytes > MOST_BYTES) console.error(`the library is larger than ${MOST_BYTES / 1e6} MB`);
-  if (spilling.length > 0 || bytes > MOST_BYTES) process.exitCode = 1;
+  if (bytes > MAX_BYTES) console.error(`the library is larger than ${MAX_BYTES / 1e6} MB`);
+  if (spilling.length > 0 || bytes > MAX_BYTES) process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-// Checks the layout of every source file, or mends it with --write: clang-format for C++, Biome for the rest.
+// Checks the formatting of every source file, or fixes it with --write: clang-format for C++, Biome for the rest.
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";

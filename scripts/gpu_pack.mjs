@@ -1,7 +1,7 @@
 // Packs what a GPU machine needs to run scripts/gpu_check without Node or a compiler, into build/gpu_pack.tar.xz: Node, the
 // package as JavaScript, the addon and its libraries, the CUDA backend, the GPU test programs, fixtures, and the peers.
-//   node scripts/gpu_pack.mjs [--stage]     with --stage only the folder build/gpu_pack is filled
-// Needs what `node scripts/cuda.mjs --tests` builds.
+//   node scripts/gpu_pack.mjs [--stage]     --stage: only fill the folder build/gpu_pack
+// Requires `node scripts/cuda.mjs --tests`.
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
@@ -24,10 +24,10 @@ import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
 const root = resolve(import.meta.dirname, "..");
 const folder = join(root, "build", "gpu_pack");
 const archive = join(root, "build", "gpu_pack.tar.xz");
-const MOST_BYTES = 60e6;
+const MAX_BYTES = 60e6;
 const { values: options } = parseArgs({ options: { stage: { type: "boolean", default: false } } });
 
-/** What the checks and benchmarks run, besides lib/ which they import. */
+/** Programs of the checks and benchmarks; lib/ is added because they import it. */
 const PROGRAMS = ["benchmarks/**/*.ts", "test/parity/*.ts", "lib/cli/main.ts"];
 
 function copyInto(subfolder, path, { name = basename(path), strip = false } = {}) {
@@ -58,7 +58,7 @@ function compilePrograms() {
   rmSync(config);
 }
 
-/** The packages that the package itself needs, where they are for this machine. */
+/** The package's runtime dependencies that are installed on this machine. */
 function copyPackages() {
   const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
   for (const [path, { dev }] of Object.entries(packages)) {
@@ -75,8 +75,8 @@ function copyLibraries() {
   const addon = join(root, "build", "Release", "eva_clip.node");
   for (const [name, path] of neededLibraries(addon)) {
     if (PRESENT_WITH_NODE.test(name)) continue;
-    if (path === undefined) throw new Error(`${name}, which the addon needs, is not on this machine`);
-    copyInto("native", path, { name, strip: true }); // the name that the addon asks for
+    if (path === undefined) throw new Error(`the addon needs ${name}, which is not on this machine`);
+    copyInto("native", path, { name, strip: true }); // under the name that the addon refers to
   }
   copyInto("native", addon, { strip: true });
   copyInto("native", join(root, "build", "Release", "libeva_clip_cuda.so"), { strip: true });
@@ -111,5 +111,5 @@ if (!options.stage) {
   });
   const { size } = statSync(archive);
   console.error(`${archive}: ${(size / 1e6).toFixed(1)} MB`);
-  if (size > MOST_BYTES) throw new Error(`the archive is larger than ${MOST_BYTES / 1e6} MB`);
+  if (size > MAX_BYTES) throw new Error(`the archive is larger than ${MAX_BYTES / 1e6} MB`);
 }

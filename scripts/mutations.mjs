@@ -1,5 +1,6 @@
-// Breaks copies of the CUDA kernels, a line each: every broken copy must fail its emulated test, with a report.
-//   node scripts/mutations.mjs [--jobs N] [PART OF A FILE OR NAME…]     behind `node scripts/setup.mjs --tests`
+// Mutation tests of the CUDA kernels: each mutant is a copy with one change, and must fail its emulated test
+// with a report. Run after `node scripts/setup.mjs --tests`:
+//   node scripts/mutations.mjs [--jobs N] [PART OF A FILE OR NAME…]
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -15,16 +16,16 @@ const { values: options, positionals: wanted } = parseArgs({
 });
 const TEST_SECONDS = 600;
 
-/** What a failing test says: a check of its own, the emulator, a sanitizer. */
+/** The report of a failing test: by a check of the test, by the emulator or by a sanitizer. */
 const REPORT = /(?:FAILED:? (.*)|what\(\): +(.*)|ERROR: (AddressSanitizer: .*)|(runtime error: .*))\n/;
 
-/** What takes time and is not needed to catch a mutant: debug information, most of UndefinedBehaviorSanitizer. */
-const LEAN_OPTIONS = "-w -g0 -fno-sanitize=undefined -fsanitize=alignment";
+/** For faster builds: no debug information, and of UndefinedBehaviorSanitizer only the alignment check. */
+const FAST_BUILD_OPTIONS = "-w -g0 -fno-sanitize=undefined -fsanitize=alignment";
 
 const titleOf = ({ file, name }) => `${file}: ${name}`;
 const programOf = (test) => `test/native/cuda/cuda_${test}_test`;
 
-/** Runs in the build folder, until the output satisfies `isEnough`; resolves to { status, output }. */
+/** Runs a command in the build folder until `isEnough(output)`; resolves to { status, output }. */
 function run(command, args, { seconds, isEnough = () => false } = {}) {
   return new Promise((settle) => {
     const env = { ...process.env, OMP_NUM_THREADS: "1", ASAN_OPTIONS: "detect_leaks=0" };
@@ -47,7 +48,7 @@ async function shell(command, failure) {
   if (status !== 0) throw new Error(`${failure}:\n${output}`);
 }
 
-/** Runs a test up to its first report: { passed, report }. */
+/** Runs a test until its first report; resolves to { passed, report }. */
 async function runTest(program) {
   const { status, output } = await run(join(build, program), [], {
     seconds: TEST_SECONDS,
@@ -57,7 +58,7 @@ async function runTest(program) {
   return { passed: status === 0, report };
 }
 
-/** The lines of the build that make a test's program; the last one links it. */
+/** The build's commands for a test program; the last one links it. */
 function commandsOf(test) {
   const args = ["-C", build, "-t", "commands", programOf(test)];
   return execFileSync("ninja", args, { encoding: "utf8", maxBuffer: 1 << 28 })
@@ -65,7 +66,7 @@ function commandsOf(test) {
     .split("\n");
 }
 
-/** Compiles a kernel with the overlay's files before all others; returns its object and the one that it replaces. */
+/** Compiles a kernel with the overlay first on the include path; resolves to its object and the replaced one. */
 async function compile(commands, kernel, mutation, overlay) {
   const source = join(root, "csrc/cuda", kernel);
   const command = commands.find((line) => line.endsWith(` -c ${source}`));
@@ -75,13 +76,13 @@ async function compile(commands, kernel, mutation, overlay) {
   const changed = command
     .replaceAll(replaced, object)
     .replace(" -I", ` -I${overlay} -I`)
-    .replace(` -c ${source}`, ` ${LEAN_OPTIONS} -c ${source}`)
+    .replace(` -c ${source}`, ` ${FAST_BUILD_OPTIONS} -c ${source}`)
     .replace(` -c ${source}`, ` -c ${compiled}`);
   await shell(changed, `${kernel} does not compile`);
   return { object, replaced };
 }
 
-/** Builds the test with the mutation in it, and returns the program. */
+/** Builds the test with the mutation and returns the program. */
 async function buildMutant(mutation, overlay) {
   const path = join(build, overlay, "cuda", mutation.file);
   mkdirSync(dirname(path), { recursive: true });
@@ -91,14 +92,14 @@ async function buildMutant(mutation, overlay) {
   let link = commands.at(-1).replace(` -o ${programOf(mutation.test)} `, ` -o ${program} `);
   for (const kernel of mutation.kernels) {
     const { object, replaced } = await compile(commands, kernel, mutation, overlay);
-    // In front of all objects, since the linker keeps the first copy of an inline function.
+    // Before all other objects, because the linker keeps the first copy of an inline function.
     link = link.replace(` ${replaced} `, " ").replace(/ \S+\.o /, ` ${object}$&`);
   }
   await shell(link, "the test does not link");
   return program;
 }
 
-/** Whether the mutant was caught. */
+/** Builds and runs a mutant; resolves to whether the test caught it. */
 async function isCaught(mutation) {
   const started = performance.now();
   const overlay = `../mutations/${titleOf(mutation).replace(/\W+/g, "_")}`;
@@ -117,7 +118,7 @@ async function isCaught(mutation) {
   }
 }
 
-/** work(item) for all items, a few at a time. */
+/** Calls work(item) for all items, options.jobs at a time; resolves to the results in order. */
 async function inParallel(items, work) {
   const results = [];
   let next = 0;
@@ -131,20 +132,20 @@ async function inParallel(items, work) {
   return results;
 }
 
-/** A test that fails on the kernels as they are would catch everything. */
-async function expectSound(tests) {
+/** Tests must pass without a mutation; a failing one would catch every mutant. */
+async function expectPassing(tests) {
   const results = await inParallel(tests, (test) => runTest(programOf(test)));
   const failing = tests.filter((_, i) => !results[i].passed);
   if (failing.length > 0) throw new Error(`these tests fail without a mutation: ${failing.join(", ")}`);
 }
 
-if (!existsSync(join(build, "build.ninja"))) throw new Error(`${build} has no build by ninja`);
+if (!existsSync(join(build, "build.ninja"))) throw new Error(`${build} is not a Ninja build`);
 const started = performance.now();
 const chosen = (await loadMutations(root)).filter(
   (mutation) => wanted.length === 0 || wanted.some((part) => titleOf(mutation).includes(part)),
 );
-await expectSound([...new Set(chosen.map(({ test }) => test))]);
+await expectPassing([...new Set(chosen.map(({ test }) => test))]);
 const caught = (await inParallel(chosen, isCaught)).filter(Boolean).length;
 const seconds = ((performance.now() - started) / 1e3).toFixed(0);
-console.log(`${caught} of ${chosen.length} broken copies caught in ${seconds} s`);
+console.log(`${caught} of ${chosen.length} mutants caught in ${seconds} s`);
 process.exitCode = chosen.length > 0 && caught === chosen.length ? 0 : 1;

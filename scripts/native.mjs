@@ -1,6 +1,6 @@
-// Builds the addon and the C++ tests with cmake-js: what `npm run build:native`, binding.gyp and prebuildify all call.
+// Builds the addon and the C++ tests with cmake-js, for `npm run build:native`, binding.gyp and prebuildify alike.
 //   node scripts/native.mjs [--tests] [--config Release|Debug] [--out FOLDER] [--list-inputs]
-//   node scripts/native.mjs --cuda [--cuda-architectures 90a] [--gpu-tests]     the CUDA backend too (scripts/cuda.mjs)
+//   node scripts/native.mjs --cuda [--cuda-architectures 90a] [--gpu-tests]     also the CUDA backend (scripts/cuda.mjs)
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -22,7 +22,7 @@ const { values: options } = parseArgs({
   },
 });
 
-/** Runs `work` while holding a lock file: two builds in one folder would write over each other's objects. */
+/** Runs `work` while holding a lock file: two builds in one folder would overwrite each other's objects. */
 function withBuildLock(folder, work) {
   mkdirSync(folder, { recursive: true });
   const lock = join(folder, "build.lock");
@@ -46,7 +46,7 @@ function withBuildLock(folder, work) {
 function isAlive(lock) {
   try {
     const owner = Number(readFileSync(lock, "utf8"));
-    // The owner writes its id right after it creates the file; an empty file is one being written.
+    // The owner writes its id right after creating the file; an empty file is still being written.
     if (owner > 0) process.kill(owner, 0);
     return true;
   } catch (error) {
@@ -59,17 +59,17 @@ function cacheOf(folder) {
   return existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
 }
 
-/** Deletes what CMake refuses to continue: a build that was made before the checkout was moved or copied. */
+/** Deletes a build from before the checkout was moved or copied, which CMake refuses to continue. */
 function removeForeignBuild(folder) {
   const madeAt = cacheOf(folder).find((line) => line.startsWith("CMAKE_CACHEFILE_DIR:"));
   if (madeAt === undefined || madeAt.endsWith(`=${folder}`)) return;
-  console.error(`${folder} was built elsewhere (${madeAt.split("=")[1]}): building from the beginning`);
+  console.error(`${folder} was built elsewhere (${madeAt.split("=")[1]}): building from scratch`);
   for (const name of readdirSync(folder)) {
     if (name !== "build.lock") rmSync(join(folder, name), { recursive: true, force: true });
   }
 }
 
-/** CMake itself notices changed sources and lists; only other definitions ask for a new configuration. */
+/** CMake itself detects changed sources and lists; only changed definitions require a new configuration. */
 function isConfigured(folder, definitions) {
   if (!["build.ninja", "Makefile"].some((file) => existsSync(join(folder, file)))) return false;
   const cache = cacheOf(folder);
@@ -78,7 +78,7 @@ function isConfigured(folder, definitions) {
   );
 }
 
-/** What this build asks of CMake. A build without CUDA leaves what an earlier one with it has configured. */
+/** CMake definitions of this build. A build without CUDA keeps the CUDA configuration of an earlier one. */
 function definitionsOf(output) {
   const cuda = { EVA_CLIP_CUDA: "ON", EVA_CLIP_CUDA_ARCHITECTURES: options["cuda-architectures"] };
   return { CMAKE_LIBRARY_OUTPUT_DIRECTORY: output, ...(options.cuda && cuda) };
@@ -94,7 +94,7 @@ function build() {
   const output = resolve(options.out ?? join(root, "build", options.config));
   const cmakeJs = createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js");
   const environment = { ...process.env };
-  // Set when node-gyp's make calls us; the make or ninja below must not take them for its own.
+  // Set if node-gyp's make runs this script; the make or ninja below must not inherit them.
   delete environment.MAKEFLAGS;
   delete environment.MAKELEVEL;
   const definitions = definitionsOf(output);
@@ -107,7 +107,7 @@ function build() {
         ...["--CDCMAKE_MESSAGE_LOG_LEVEL=NOTICE", ...more],
         ...Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`),
       ],
-      // Standard output belongs to the program that asked for this build.
+      // Standard output belongs to the calling program.
       { stdio: ["ignore", 2, 2], cwd: root, env: environment },
     ).status ?? 1;
   return withBuildLock(folder, () => {

@@ -1,11 +1,11 @@
-// The files that the native build is made of, and a digest that tells whether a binary was built from them.
+// The sources of the native build, and a digest that shows whether a binary was built from them.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
 
-/** Paths from the root, in one order everywhere. */
+/** Paths from the root, in the same order everywhere. */
 export function nativeSources() {
   const inFolder = (folder) =>
     readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
@@ -20,5 +20,5 @@ export function nativeDigest() {
   return hash.digest("hex");
 }
 
-/** In a folder of prebuilt binaries: the digest of the sources that they were built from. */
+/** File in a folder of prebuilt binaries with the digest of their sources. */
 export const DIGEST_FILE = "sources.sha256";

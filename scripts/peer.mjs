@@ -1,9 +1,9 @@
-// Proves that models go both ways between this package and Python's: what open_clip, timm and transformers write loads
-// here with the same features, and what is written here loads there; and that captions of every script and with every
-// damage that ftfy repairs have open_clip's ids. Needs the native build.
+// Tests interoperability with Python: models written by open_clip, timm and transformers load in eva-clip with the same
+// features, and the other way; captions in every script, and with every damage that ftfy repairs, have open_clip's ids.
+// Requires the native build.
 //   node scripts/peer.mjs
-// EVA_CLIP_PEER_PYTHON names a Python that has the packages. Without it they are installed, for Python alone, into a
-// virtual environment in the user's cache folder; where that cannot be done, it says so and nothing is proved.
+// EVA_CLIP_PEER_PYTHON names a Python with the packages. Without it they are installed into a virtual environment in the
+// user's cache folder; if that fails, the tests are reported as not run.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -22,10 +22,10 @@ const PACKAGES = [
   "ftfy==6.3.1",
 ];
 const INSTALL_MS = 15 * 60_000;
-/** They take a minute each; longer is a hang. */
+/** A step takes about a minute; much longer is a hang. */
 const STEP_MS = 20 * 60_000;
 
-/** These two, where somebody has set them, slow a current OpenBLAS down. */
+/** If set, these two slow down current OpenBLAS. */
 const { OPENBLAS_CORETYPE, OPENBLAS_L2_SIZE, ...env } = process.env;
 
 function answers(command, args, timeout = 2 * 60_000) {
@@ -36,17 +36,17 @@ function hasPackages(python) {
   return answers(python, [join(scripts, "libraries.py")]);
 }
 
-/** A Python in a virtual environment of its own; undefined where it, or the packages, cannot be had. */
+/** A Python in a virtual environment; undefined if it, or the packages, cannot be installed. */
 function installedPython() {
   const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");
   const folder = join(cache, "eva-clip", "peer-python");
   const python = join(folder, process.platform === "win32" ? "Scripts/python.exe" : "bin/python");
   if (existsSync(python) && hasPackages(python)) return python;
   console.error(
-    `Installing ${PACKAGES.join(", ")} into ${folder}, for ${INSTALL_MS / 60_000} minutes at most`,
+    `Installing ${PACKAGES.join(", ")} into ${folder}, for at most ${INSTALL_MS / 60_000} minutes`,
   );
   if (!answers("python3", ["-m", "venv", "--clear", folder])) return undefined;
-  // A server that does not answer would be asked again for many minutes.
+  // pip's default retries would take many minutes if the server does not answer.
   const options = ["--quiet", "--retries", "0", "--timeout", "15", "--prefer-binary"];
   const installed = answers(python, ["-m", "pip", "install", ...options, ...PACKAGES], INSTALL_MS);
   return installed && hasPackages(python) ? python : undefined;
@@ -85,9 +85,7 @@ function compareAll(python) {
 
 const python = findPython();
 if (python === undefined) {
-  console.log(
-    `Peer interoperability: not run, because Python with ${PACKAGES.join(", ")} cannot be had here`,
-  );
+  console.log(`Peer interoperability: not run; Python with ${PACKAGES.join(", ")} is not available`);
 } else {
   compareAll(python);
 }

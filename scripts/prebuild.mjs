@@ -1,5 +1,5 @@
-// Builds prebuilds/PLATFORM-ARCH/: the stripped addon and, beside it, the libraries that a machine with only Node lacks, and
-// the CUDA backend where `npm run build:cuda` has built it.
+// Builds prebuilds/PLATFORM-ARCH/: the stripped addon, the libraries that a machine with only Node lacks, and the CUDA
+// backend if `npm run build:cuda` has built it.
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
@@ -19,7 +19,7 @@ import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
 
 const root = resolve(import.meta.dirname, "..");
 const platform = `${process.platform}-${process.arch}`;
-/** A build that fails leaves the binaries of the one before. */
+/** A failed build keeps the previous binaries. */
 const work = join(root, "build", "prebuild");
 const folder = join(work, "prebuilds", platform);
 const prebuildify = createRequire(import.meta.url).resolve("prebuildify/bin.js");
@@ -36,7 +36,7 @@ execFileSync(
   {
     cwd: root,
     stdio: "inherit",
-    // The headers of the Node that runs this: node-gyp would otherwise download them.
+    // The headers of the running Node; node-gyp would otherwise download them.
     env: { ...process.env, npm_config_nodedir: resolve(realpathSync(process.execPath), "../..") },
   },
 );
@@ -52,7 +52,7 @@ function carry(name, path) {
 const addon = readdirSync(folder).find((name) => name.endsWith(".node"));
 for (const [name, path] of neededLibraries(join(folder, addon))) {
   if (PRESENT_WITH_NODE.test(name)) continue;
-  if (path === undefined) throw new Error(`${name}, which the addon needs, is not on this machine`);
+  if (path === undefined) throw new Error(`the addon needs ${name}, which is not on this machine`);
   carry(name, path);
 }
 const cuda = "libeva_clip_cuda.so";

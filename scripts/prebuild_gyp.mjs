@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The node-gyp that prebuildify calls. It asks for `rebuild`, which would delete build/ and every compiled object in it.
+// A node-gyp for prebuildify, which runs `rebuild`: that would delete build/ with every compiled object.
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 

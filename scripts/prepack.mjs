@@ -1,5 +1,5 @@
-// Runs before `npm pack` and `npm publish`, so that they make a whole package or none: builds dist/, and refuses to pack
-// without binaries of the present sources.
+// Runs before `npm pack` and `npm publish`, so that a package is never incomplete: builds dist/, and refuses to pack without
+// binaries of the current sources.
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -7,7 +7,7 @@ import { DIGEST_FILE, nativeDigest } from "./native_sources.mjs";
 
 const root = resolve(import.meta.dirname, "..");
 
-/** Why what is in prebuilds/ cannot be packed; undefined when it can. */
+/** Why prebuilds/ cannot be packed; undefined if it can. */
 function problem() {
   const prebuilds = join(root, "prebuilds");
   const platforms = existsSync(prebuilds) ? readdirSync(prebuilds) : [];
@@ -26,9 +26,9 @@ function problem() {
 
 const found = problem();
 if (found !== undefined) {
-  console.error(`eva-clip: nothing was packed: ${found}. Build them first: npm run prebuild:all`);
+  console.error(`eva-clip: nothing was packed: ${found}. First run: npm run prebuild:all`);
   process.exitCode = 1;
 } else {
-  // Standard output is npm's: `npm pack --json` prints its report there.
+  // Standard output is reserved for npm: `npm pack --json` prints its report there.
   execFileSync("npm", ["run", "--silent", "build"], { cwd: root, stdio: ["ignore", 2, 2] });
 }

@@ -1,5 +1,5 @@
-// Runs the C++ tests and the addon under AddressSanitizer and UndefinedBehaviorSanitizer, and overlapping calls of devices
-// under ThreadSanitizer.
+// Runs the C++ tests and the addon under AddressSanitizer and UndefinedBehaviorSanitizer, and overlapping calls on
+// devices under ThreadSanitizer.
 //   node scripts/sanitizers.mjs [JEST PATTERN…]
 import { execFileSync, spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
@@ -15,10 +15,10 @@ const run = (command, args, env = {}) => {
   if (status !== 0) process.exit(status ?? 1);
 };
 
-/** Every kernel through its op's test, files sound and damaged, training with checkpoints, environments that end amid work. */
+/** Every kernel by its op's test, valid and damaged files, training with checkpoints, environments that end during work. */
 const DEFAULT_PATTERNS = ["test/ops/", "test/io/", "test/parameter", "test/train/", "test/runtime/"];
 /**
- * AddressSanitizer holds freed memory back, so the process grows whatever the code does; and the emulated GPU runs under
+ * AddressSanitizer quarantines freed memory, so the process grows whatever the code does; the emulated GPU runs under
  * sanitizers in the ordinary tests.
  */
 const LEFT_OUT = "resident memory|emulated CUDA";
@@ -33,22 +33,22 @@ const jest = createRequire(import.meta.url).resolve("jest/bin/jest");
 const options = ["--runInBand", "--testTimeout=600000", `--testNamePattern=^(?!.*(${LEFT_OUT}))`];
 run(process.execPath, [jest, ...options, ...patterns], {
   LD_PRELOAD: asanRuntime,
-  // Node frees little of what it holds when it ends, so leaks are the C++ tests' to find.
+  // Node does not free all of its memory at exit; leaks are detected by the C++ tests.
   ASAN_OPTIONS: "detect_leaks=0",
-  // Each process starts several times as slowly.
+  // Processes start several times more slowly.
   EVA_CLIP_EXITS: "2",
   EVA_CLIP_NATIVE_PATH: join(root, "build/cmake-asan/eva_clip.node"),
 });
 
-// Node and OpenMP are not built with it, so one thread computes, and only races that our own code takes part in are seen.
+// Node and OpenMP are not instrumented, so one thread computes, and only races within the addon's own code are detected.
 run("cmake", ["--preset", "tsan"]);
 run("cmake", ["--build", "--preset", "tsan", "--target", "eva_clip"]);
 const tsNode = createRequire(import.meta.url).resolve("ts-node/register/transpile-only");
 const tsanRuntime = execFileSync("c++", ["-print-file-name=libtsan.so"], { encoding: "utf8" }).trim();
 const addon = join(root, "build/cmake-tsan/eva_clip.node");
-// Without a random address space: ThreadSanitizer keeps parts of it for itself. And with the addon and its libraries loaded
-// from the start: a thread that starts while a library with thread-local variables is loaded makes GCC's runtime reserve
-// 512 TiB for them and give up.
+// Without address space randomization: ThreadSanitizer reserves parts of the address space. The addon and its libraries are
+// preloaded: if a thread starts while a library with thread-local variables is being loaded, GCC's runtime tries to reserve
+// 512 TiB and gives up.
 const program = [process.execPath, "-r", tsNode, "test/support/overlapping_calls.ts", "12"];
 run("setarch", ["-R", "env", `LD_PRELOAD=${tsanRuntime}:${addon}`, ...program], {
   TSAN_OPTIONS: `suppressions=${join(root, "test/support/tsan.supp")} history_size=7 exitcode=66`,

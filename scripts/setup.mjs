@@ -1,18 +1,18 @@
-// Makes a fresh clone ready: system packages, npm packages, the native build. Quick when nothing is missing.
-// `npm test` and `npm run demo` call it first, before any npm package is there, so it uses nothing but Node itself.
-//   node scripts/setup.mjs [--tests | --packages]     with --tests the C++ unit tests are built too, with --packages
-//                                                     npm's packages are installed and nothing is built
+// Sets up a fresh clone: system packages, npm packages, the native build. Quick if nothing is missing. `npm test` and
+// `npm run demo` run it before any npm package is installed, so it depends on Node alone.
+//   node scripts/setup.mjs [--tests | --packages]     --tests: also build the C++ unit tests; --packages: only install
+//                                                     npm's packages
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-// Not import.meta.dirname: the versions that lack it shall get as far as the message about them.
+// Not import.meta.dirname: versions of Node without it must reach the message about the version.
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 class SetupError extends Error {}
 
-/** Runs a command with its output on standard error: standard output belongs to the program that comes after. */
+/** Runs a command with its output on standard error: standard output belongs to the program that runs next. */
 function run(command, args, failure) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2] });
   if (error || status !== 0) throw new SetupError(failure);
@@ -29,7 +29,7 @@ function checkNode() {
   }
 }
 
-/** What a native build needs, and the Debian packages that bring it. */
+/** Requirements of the native build, and the Debian packages that provide them. */
 const systemNeeds = [
   { name: "a C++20 compiler", packages: ["g++"], present: () => answers("c++", ["--version"]) },
   { name: "CMake 3.22 or newer", packages: ["cmake"], present: () => answers("cmake", ["--version"]) },
@@ -42,7 +42,7 @@ const systemNeeds = [
 ];
 
 function hasOneDnn() {
-  // A oneDNN elsewhere is CMake's to find.
+  // CMake finds a oneDNN in these places.
   if (process.env.CMAKE_PREFIX_PATH || process.env.dnnl_DIR) return true;
   const probe = "#if !__has_include(<dnnl.hpp>)\n#error\n#endif\n";
   return answers("c++", ["-x", "c++", "-E", "-"], probe);
@@ -62,7 +62,7 @@ function installSystemPackages() {
   if (still.length > 0) throw new SetupError(`Still missing after the installation: ${still.join(", ")}.`);
 }
 
-/** Whether node_modules holds what the lockfile names (npm keeps a copy of what it installed). */
+/** Whether node_modules matches the lockfile (npm keeps a copy of the installed one). */
 function npmPackagesAreCurrent() {
   const installedLock = join(root, "node_modules", ".package-lock.json");
   if (!existsSync(installedLock)) return false;

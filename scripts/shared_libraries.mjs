@@ -1,7 +1,7 @@
-// What a native library needs at load time, as `ldd` sees it.
+// The load-time dependencies of a native library, by `ldd`.
 import { execFileSync } from "node:child_process";
 
-/** Name → path of each shared library that `file` needs, directly or not; a missing one has no path. */
+/** Name → path of each shared library that `file` depends on, directly or not; a missing one has no path. */
 export function neededLibraries(file) {
   const text = execFileSync("ldd", [file], { encoding: "utf8" });
   const needed = new Map();
@@ -12,5 +12,5 @@ export function neededLibraries(file) {
   return needed;
 }
 
-/** Libraries that every machine with Node.js has: Node's own program needs them. */
+/** Libraries that every machine with Node.js has, because Node itself depends on them. */
 export const PRESENT_WITH_NODE = /^(libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|ld-linux.*)\.so/;

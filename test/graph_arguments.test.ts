@@ -53,7 +53,7 @@ describe("what is no tensor", () => {
     expect(refusal((x) => ops.add(x, any("five"))).message).toBe(
       'ops.add: b must be a tensor or a parameter, found "five"',
     );
-    expect(refusal((x) => ops.gelu(any([x, x]))).message).toContain("gelu: x is one tensor, not a list");
+    expect(refusal((x) => ops.gelu(any([x, x]))).message).toContain("gelu: x must be one tensor, not a list");
     expect(refusal((x) => ops.concat([x, any(3)])).message).toBe(
       "ops.concat: xs[1] must be a tensor or a parameter, found 3",
     );

@@ -43,7 +43,7 @@ async function parameterOf(shape: number[], dtype: "f32" | "bf16" = "f32"): Prom
 const sequence = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 describe("load", () => {
-  test("fills what the pieces name, and nothing else", async () => {
+  test("fills the pieces, and nothing else", async () => {
     const tensor = await stored(sequence(6), [3, 2]);
     const parameter = await parameterOf([4, 3]);
     await parameter.load([
@@ -64,7 +64,7 @@ describe("load", () => {
     parameter.dispose();
   });
 
-  test("keeps the file until it is done", async () => {
+  test("keeps the file open until it is done", async () => {
     const tensor = await stored(sequence(1 << 20), [1024, 1024]);
     const parameter = await parameterOf([1024, 1024]);
     const loading = parameter.load([{ tensor, transpose: true }]);
@@ -80,12 +80,12 @@ describe("load", () => {
     [
       "more than the parameter holds",
       (tensor) => ({ tensor, at: 1 }),
-      /piece of 6 elements from element 1 on/,
+      /piece of 6 elements at element 1 exceeds/,
     ],
-    ["a place before it", (tensor) => ({ tensor, at: -1 }), /pieces\[1\]\.at must be at least 0, found -1/],
-    ["rows that are not there", (tensor) => ({ tensor, rows: [2, 4] }), /weight: cannot take rows 2 to 4/],
+    ["a negative offset", (tensor) => ({ tensor, at: -1 }), /pieces\[1\]\.at must be at least 0, found -1/],
+    ["rows out of range", (tensor) => ({ tensor, rows: [2, 4] }), /weight: cannot take rows 2 to 4/],
     ["rows that run backwards", (tensor) => ({ tensor, rows: [2, 1] }), /cannot take rows 2 to 1/],
-    ["a view beyond the file", (tensor) => ({ tensor: { ...tensor, offset: 4 } }), /not inside its 24 bytes/],
+    ["a view beyond the file", (tensor) => ({ tensor: { ...tensor, offset: 4 } }), /exceeds its 24 bytes/],
     [
       "a transposition of one dimension",
       (tensor) => ({ tensor: { ...tensor, shape: [6], strides: [1] }, transpose: true }),
@@ -107,18 +107,18 @@ describe("load", () => {
     parameter.dispose();
   });
 
-  test("changes nothing when a file was cut short after it was opened", async () => {
+  test("changes nothing when a file was truncated after it was opened", async () => {
     const [whole, cut] = [await stored(sequence(6), [6], "whole"), await stored(sequence(6), [6], "cut")];
     const parameter = await parameterOf([12]);
     await fs.truncate(cut.file.path, 20);
-    const message = expect.stringMatching(/cut has become shorter.*expected at least 24 bytes, found 20/);
+    const message = expect.stringMatching(/cut was truncated.*expected at least 24 bytes, found 20/);
     const loading = parameter.load([{ tensor: whole }, { tensor: cut, at: 6 }]);
     await expect(loading).rejects.toMatchObject({ code: "ERR_EVACLIP_IO", message });
     expect([...(await parameter.read()).data]).toEqual(new Array(12).fill(-1));
     parameter.dispose();
   });
 
-  test("refuses what is no tensor of a file", async () => {
+  test("refuses anything but a tensor of a file", async () => {
     const tensor = await stored(sequence(6), [6]);
     const parameter = await parameterOf([6]);
     const code = "ERR_EVACLIP_INVALID_ARGUMENT";
@@ -151,14 +151,14 @@ describe("a parameter that is stored with padding", () => {
     await parameter.load([{ tensor, at: 1 }]);
     expect(await storedContent(parameter)).toEqual([1, 7, 8, 0, 9, 10, 6, 0, 0, 0, 0, 0]);
     await expect(parameter.load([{ tensor, at: 3 }])).rejects.toMatchObject({
-      message: expect.stringContaining("does not fit into [2, 3]"),
+      message: expect.stringContaining("exceeds a parameter of shape [2, 3]"),
     });
     const content = new HostTensor("f32", [3, 4], Float32Array.from(await storedContent(parameter)));
     expect([...parameter.withoutPadding(content).data]).toEqual([1, 7, 8, 9, 10, 6]);
     parameter.dispose();
   });
 
-  test("passes in parts where it is large", async () => {
+  test("is read in parts where it is large", async () => {
     const shape = [1500, 1001];
     const values = sequence(1500 * 1001);
     const parameter = new Parameter("weight", shape, { storedShape: [1500, 1024] });

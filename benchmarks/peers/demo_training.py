@@ -1,12 +1,12 @@
-"""The PyTorch side of benchmarks/demo_training.ts: the steps of train_step.py, each with images made as the demo makes them: drawings
-picked out of the data set, premultiplied, transformed, recoloured, laid on a background and normalised. Captions are tokenised already."""
+"""The PyTorch side of benchmarks/demo_training.ts: the steps of train_step.py with the demo's image pipeline: drawings are sampled,
+premultiplied, transformed, recolored, composited on a background and normalized. Captions are already tokenized."""
 from train_step import *
 
 MEAN, STD = torch.tensor([.48145466, .4578275, .40821073]).view(1, 3, 1, 1), torch.tensor([.26862954, .26130258, .27577711]).view(1, 3, 1, 1)
 
 
 def augmented(a, n):
-    """A function that makes the next batch, [n, 3, S, S]. The drawings are random: only their number and size matter for the time."""
+    """A function that returns the next batch, [n, 3, S, S]. The drawings are random: only their number and size affect the time."""
     drawings, s, S = torch.randint(0, 256, (a.drawings, 64, 64, 4), dtype=torch.uint8), a.augment, CFG[a.model]["img"]
     r = lambda *shape: torch.rand(*shape) * 2 - 1
 
@@ -20,8 +20,8 @@ def augmented(a, n):
         x = F.grid_sample(x, F.affine_grid(t.view(n, 2, 3), (n, 4, S, S), align_corners=False), align_corners=False)
         rgb, alpha = x[:, :3], x[:, 3:]
         rgb = rgb * (1 + r(n, 3, 1, 1) * .15 * s) * (1 + r(n, 1, 1, 1) * .2 * s)
-        grey = (torch.rand(n, 1, 1, 1) < .12 * s).float()
-        rgb = rgb * (1 - grey) + rgb.mean(1, keepdim=True) * grey
+        gray = (torch.rand(n, 1, 1, 1) < .12 * s).float()
+        rgb = rgb * (1 - gray) + rgb.mean(1, keepdim=True) * gray
         back = torch.where(torch.rand(n, 1, 1, 1) < .1, torch.rand(n, 3, 1, 1), MEAN)
         return ((rgb + back * (1 - alpha)).clamp_(0, 1) - MEAN) / STD
     return images

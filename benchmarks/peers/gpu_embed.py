@@ -1,4 +1,4 @@
-"""Image and text embedding: throughput (large batch, bf16 weights) and batch-1 latency (wall clock of one call incl. synchronisation)."""
+"""Image and text embedding: throughput (large batch, bf16 weights) and batch-1 latency (wall clock of one call incl. synchronization)."""
 from optimizers import *
 from towers import *
 

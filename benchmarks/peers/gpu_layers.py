@@ -1,4 +1,4 @@
-"""LayerNorm, SwiGLU + sub-LN, and patch embedding + drop + positions at B/16 shapes, bf16, eager and compiled, forward and backward alone."""
+"""LayerNorm, SwiGLU + sub-LN, and patch embedding + drop + positions at B/16 shapes, bf16, eager and compiled, forward and backward separately."""
 from optimizers import *
 from towers import *
 import torch._functorch.config as fc

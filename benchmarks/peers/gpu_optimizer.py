@@ -35,7 +35,7 @@ if __name__ == "__main__":
     a = args(__doc__, models="B16,L14", which="flat,timm,adamw,foreach,flat-bf16,foreach-compiled", iters=20)
     for cfg in ["tiny"] if a.smoke else a.models.split(","):
         for name in a.which.split(","):
-            if name == "foreach-compiled" and cfg == "L14": continue             # a minute of compilation for the same answer
+            if name == "foreach-compiled" and cfg == "L14": continue             # a minute of compilation for the same result
             def case():
                 low = torch.bfloat16 if name.endswith("bf16") else torch.float32
                 m = CLIP(cfg, dev=a.device, dtype=low); n = sum(p.numel() for p in m.parameters()); named = list(m.named_parameters())
@@ -44,7 +44,7 @@ if __name__ == "__main__":
                 for p in m.parameters(): p.grad = torch.randn_like(p) * 1e-3
                 it = (2, 1) if a.smoke else (a.iters, 4)              # with an 11 ms head start for the CPU (as inside a long step), and alone
                 ms, alone = bench(o.step, a.device, *it, cold=False, lead=20_000_000), bench(o.step, a.device, *it, cold=False, lead=0)
-                by = 40 if low == torch.float32 else 38          # apex-like bytes per parameter: the yardstick of performance.md
+                by = 40 if low == torch.float32 else 38          # apex-like bytes per parameter: for comparable GB/s
                 emit(a, part="optim", name=name, model=cfg, mparams=n / 1e6, ms=ms, ms_alone=alone, gbps=by * n / ms / 1e6, peak_gb=torch.cuda.max_memory_allocated() / 2**30 if a.device == "cuda" else 0., wall_s=time.perf_counter() - t)
             guard(a, case, part="optim", name=name, model=cfg); torch._dynamo.reset()
             if a.device == "cuda": torch.cuda.reset_peak_memory_stats()

@@ -28,7 +28,7 @@ def run(a, model, impl, prec, mode, scope, text, sdpa, opt, batch, drop, prune, 
     dt = torch.bfloat16 if prec == "bf16" else torch.float32
     m = CLIP(model, drop, dev, dt).train(); vis, pad, pk, loss = m.build(impl, mode, scope, prune)
     L = caption_lengths(B); tb = text_batch(text, L, dev, groups=16 if B >= 1024 else 8)
-    img = torch.randn(B, 3, c["img"], c["img"], device=dev, dtype=dt)          # already on the device and normalised
+    img = torch.randn(B, 3, c["img"], c["img"], device=dev, dtype=dt)          # already on the device and normalized
     o = make_opt(opt, m.named_parameters(), "eager" if a.smoke else "compile")      # the optimizer is always compiled
     ls = o.master(m.logit_scale)
     if dev == "cuda": torch.cuda.reset_peak_memory_stats()

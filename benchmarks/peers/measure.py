@@ -1,9 +1,9 @@
-"""What every PyTorch peer needs: the command line, JSON lines and timing."""
+"""Shared by all PyTorch peers: the command line, JSON lines and timing."""
 import os
 os.environ.setdefault("TORCH_CUDNN_SDPA_AVOID_RECOMPILE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import argparse, gc, inspect, json, math, statistics, sys, time, types, warnings
-# torchvision declares shapes of its compiled operators here, which fails beside a PyTorch that they were not built for; no peer uses them.
+# torchvision registers shapes of its compiled operators here, which fails with a PyTorch that it was not built for; no peer uses them.
 sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
 import torch, torch.nn as nn, torch.nn.functional as F
 warnings.filterwarnings("ignore")
@@ -14,7 +14,7 @@ T0 = time.perf_counter()
 def args(desc, **extra):
     ap = argparse.ArgumentParser(description=desc)
     ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cuda", "cpu"])
-    ap.add_argument("--smoke", action="store_true", help="tiny shapes, to test the path on a CPU")
+    ap.add_argument("--smoke", action="store_true", help="tiny shapes, to test the program on a CPU")
     ap.add_argument("--limit", type=float, default=1e9, help="seconds after which no new case starts")
     ap.add_argument("--json", default=None, help="also append the JSON lines to this file")
     for k, v in extra.items():

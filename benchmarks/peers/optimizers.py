@@ -1,4 +1,4 @@
-"""LAMB in the strongest form that we know for PyTorch (one flat buffer, three compiled passes), and others behind one interface."""
+"""LAMB in the fastest form known for PyTorch (one flat buffer, three compiled passes), and others with the same interface."""
 from measure import *
 
 

@@ -1,7 +1,7 @@
 """The PyTorch side of benchmarks/train_step.ts: the same CLIP training step, forward, backward and optimizer, in several forms.
 
 Prepares the forms named on the command line and prints {"ready": [...]}. Then, for each line on standard input that names a form, takes
-one step and prints {"seconds": ...}: the benchmark alternates it with ours, so that both see the same neighbours on a shared machine.
+one step and prints {"seconds": ...}: the benchmark alternates it with eva-clip, so that other load on the machine affects both alike.
 
 With matmul "medium" PyTorch sends f32 products to oneDNN instead of MKL: on AVX-512 processors without AMX the arithmetic stays f32
 (error 4e-7) and on AMD it can be much faster. The script starts itself again with malloc settings that stop the page faults of big activations."""
@@ -23,7 +23,7 @@ SHARED = {}
 
 
 def form(a, lengths, images=None):
-    """A training step in the form `a.form`. images(): makes the batch anew in each step; without it one random batch is used again and again."""
+    """A training step in the form `a.form`. images() returns a new batch for each step; without it one random batch is reused."""
     impl, mode, prec, mm, attn = FORMS[a.form]
     dt, c = torch.bfloat16 if prec == "bf16" else torch.float32, CFG[a.model]
     if dt not in SHARED:
@@ -57,7 +57,7 @@ def form(a, lengths, images=None):
 
 
 def serve(doc, images=None, **extra):
-    """Prepares the forms of the command line, then answers each line of standard input with the seconds of one step of the form it names."""
+    """Prepares the forms of the command line, then for each line of standard input runs one step of the form it names and prints its seconds."""
     a = args(doc, model="B16", lengths="", forms="f32 eager", threads=2, optimizer="flat", **extra)
     if "MALLOC_MMAP_MAX_" not in os.environ:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ENV})

@@ -6,7 +6,7 @@
 
 namespace eva {
 
-/// Element types. `none` marks a tensor that is absent: an optional input that was not given.
+/// Element types. `none` marks an absent tensor, such as an optional input that was not given.
 enum class dtype : uint8_t { none, f32, bf16, i32, u8 };
 
 constexpr int64_t size_of(dtype type) {
@@ -42,12 +42,12 @@ constexpr std::string_view to_string(dtype type) {
 
 constexpr bool is_float(dtype type) { return type == dtype::f32 || type == dtype::bf16; }
 
-/// The upper half of an IEEE single: 8 exponent bits, 7 fraction bits.
+/// bfloat16: the upper half of an IEEE single, with 8 exponent bits and 7 fraction bits.
 struct bf16 {
   uint16_t bits = 0;
 
   bf16() = default;
-  /// Rounds to nearest, ties to even; a NaN stays a (quiet) NaN.
+  /// Rounds to nearest, ties to even; NaN stays a (quiet) NaN.
   explicit bf16(float value) {
     const uint32_t word = std::bit_cast<uint32_t>(value);
     const bool is_nan = (word & 0x7fffffffu) > 0x7f800000u;

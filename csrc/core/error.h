@@ -6,8 +6,8 @@
 
 namespace eva {
 
-/// Base of every failure the library reports. `code` becomes `error.code` in JavaScript and is stable;
-/// `details` (op, field, expected, actual, …) becomes `error.details`; the message is for people.
+/// Base class of all errors that the library reports. `code` is stable and becomes `error.code` in
+/// JavaScript; `details` (op, field, expected, actual, …) becomes `error.details`.
 struct error : std::runtime_error {
   using detail_map = std::map<std::string, std::string>;
 
@@ -38,7 +38,7 @@ struct device_error : error {
       : error("ERR_EVACLIP_NO_DEVICE", message, std::move(facts)) {}
 };
 
-/// The device stopped working; nothing on it can be used any more.
+/// The device has failed, and everything on it is unusable.
 struct device_lost_error : error {
   device_lost_error(const std::string& message, detail_map facts = {})
       : error("ERR_EVACLIP_DEVICE_LOST", message, std::move(facts)) {}
@@ -49,7 +49,7 @@ struct disposed_error : error {
       : error("ERR_EVACLIP_DISPOSED", what + " has been disposed") {}
 };
 
-/// A value that only shows at run time, such as a token id outside the vocabulary.
+/// An invalid value found at run time, such as a token id outside the vocabulary.
 struct data_error : error {
   data_error(const std::string& message, detail_map facts = {})
       : error("ERR_EVACLIP_DATA", message, std::move(facts)) {}

@@ -5,10 +5,11 @@
 
 namespace eva {
 
-/// Carries an exception out of a parallel region, which none may leave by itself: that would end the process.
+/// Carries the first exception out of an OpenMP parallel region: one that left the region by itself would
+/// terminate the process.
 class first_failure {
  public:
-  /// Calls `work` unless something has failed before.
+  /// Calls `work` unless an earlier call has failed.
   template <class Work> void guard(const Work& work) {
     if (failed_.load(std::memory_order_relaxed)) return;
     try {
@@ -18,7 +19,7 @@ class first_failure {
     }
   }
 
-  /// Behind the region: throws what was thrown first, if anything was.
+  /// After the region: rethrows the first exception, if there was one.
   void rethrow() const {
     if (exception_) std::rethrow_exception(exception_);
   }

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <type_traits>
 
-// Floating-point types as they lie in files, and exact conversions between them: to nearest, ties to even; a
-// NaN stays one. All of it is integer arithmetic or free of subnormal operands, because a device's thread
-// flushes subnormals.
+// Floating-point types as stored in files, and conversions between them: round to nearest, ties to even; NaN
+// stays NaN. They use integer arithmetic or no subnormal operands, because device threads flush subnormals to
+// zero.
 namespace eva {
 
 enum class stored_dtype : uint8_t { f64, f32, f16, bf16 };
@@ -39,11 +39,11 @@ using f32_pattern = pattern<uint32_t, 23>;
 using f16_pattern = pattern<uint16_t, 10>;
 using bf16_pattern = pattern<uint16_t, 7>;
 
-/// The nearest value of a narrower format; beyond the largest one, infinity. Without branches, as all of the
-/// conversions, so that the compiler can do several at a time.
+/// Rounds to the nearest value of a narrower format; overflow gives infinity. Branch-free, like all
+/// conversions, so that the compiler can vectorize it.
 template <class To, class From> constexpr To narrowed(From from) {
   using word = typename From::word;
-  constexpr word one = word(1) << From::fraction_bits;  // the leading one of a fraction, which is not stored
+  constexpr word one = word(1) << From::fraction_bits;  // the implicit leading one of the significand
   constexpr word shift = From::fraction_bits - To::fraction_bits;
   constexpr word lost_exponents = From::bias - To::bias;
   const word magnitude = from.value & word(~(word(1) << (From::bits - 1)));
@@ -51,16 +51,17 @@ template <class To, class From> constexpr To narrowed(From from) {
 
   word value = magnitude - (lost_exponents << From::fraction_bits), down = shift;
   if constexpr (lost_exponents != 0) {
-    // Subnormal in the narrow format: the leading one is stored there, and moves down until nothing is left.
+    // Subnormal in the narrow format: the leading one becomes explicit, and the significand is shifted right,
+    // down to 0.
     const word exponent = magnitude >> From::fraction_bits;
     const word further = shift + 1 + lost_exponents - exponent, all = From::fraction_bits + 2;
     value = exponent > lost_exponents ? value : (magnitude & (one - 1)) | one;
     down = exponent > lost_exponents ? shift : further < all ? further : all;
   }
-  // A carry out of the fraction runs into the exponent, which is what rounding up means.
+  // A carry out of the fraction increments the exponent, which is the correct result of rounding up.
   const word rounded = (value + (word(1) << (down - 1)) - 1 + (value >> down & 1)) >> down;
   const word finite = rounded < To::infinity ? rounded : word(To::infinity);
-  // A NaN keeps the upper part of its payload; the top bit makes it one for sure.
+  // A NaN keeps the upper bits of its payload; setting the quiet bit ensures that the result is a NaN.
   const word quiet = word(1) << (To::fraction_bits - 1);
   const word nan = To::infinity | quiet | (magnitude & (one - 1)) >> shift;
   return {typename To::word(sign | (magnitude > From::infinity ? nan : finite))};
@@ -85,7 +86,7 @@ template <class To, class From> constexpr To converted(From from) {
   else if constexpr (To::bits == 32)
     return widened(from);
   else
-    return narrowed<To>(widened(from));  // between f16 and bf16, through f32, which holds both exactly
+    return narrowed<To>(widened(from));  // f16 to bf16 and back, through f32, which represents both exactly
 }
 
 static_assert(narrowed<f16_pattern>(f32_pattern{0x3f800000}).value == 0x3c00);

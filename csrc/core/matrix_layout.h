@@ -6,9 +6,9 @@
 
 namespace eva {
 
-/// Where the elements of a matrix (or of `batch` equal ones) lie: distances are in elements.
+/// Memory layout of a matrix, or of `batch` matrices of the same shape. Strides are in elements.
 struct matrix_layout {
-  dtype type = dtype::none;  // f32 or bf16; none: there is no such matrix
+  dtype type = dtype::none;  // f32 or bf16; none: no matrix
   int64_t rows = 0;
   int64_t columns = 0;
   int64_t row_stride = 0;
@@ -17,7 +17,7 @@ struct matrix_layout {
   int64_t batch_stride = 0;
 };
 
-/// `columns` of a row-major matrix that has `row_stride` of them.
+/// A slice of `columns` columns of a row-major matrix with `row_stride` columns.
 inline matrix_layout column_slice(dtype type, int64_t rows, int64_t columns, int64_t row_stride) {
   return {.type = type, .rows = rows, .columns = columns, .row_stride = row_stride};
 }
@@ -27,7 +27,7 @@ inline matrix_layout dense(dtype type, int64_t rows, int64_t columns) {
   return column_slice(type, rows, columns, columns);
 }
 
-/// The same memory, read with rows and columns exchanged.
+/// The transpose: the same memory with rows and columns exchanged.
 inline matrix_layout transposed(matrix_layout m) {
   std::swap(m.rows, m.columns);
   std::swap(m.row_stride, m.column_stride);

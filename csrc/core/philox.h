@@ -5,7 +5,8 @@
 
 namespace eva {
 
-/// Philox 4x32-10: four random words that are a pure function of a counter and a key (Salmon et al. 2011).
+/// Philox 4x32-10, a counter-based generator (Salmon et al. 2011): four random words as a pure function of a
+/// counter and a key.
 constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t(0xD2511F53u) * counter[0], b = uint64_t(0xCD9E8D57u) * counter[2];

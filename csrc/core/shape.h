@@ -11,26 +11,27 @@ namespace eva {
 
 using shape = std::vector<int64_t>;
 
-/// More than any machine holds, and so few that the bytes of all tensors of a program can be added up.
-inline constexpr int64_t most_elements = int64_t(1) << 44;
+/// More than fits into any machine, yet small enough that int64 can hold the total bytes of a program's
+/// tensors.
+inline constexpr int64_t max_elements = int64_t(1) << 44;
 
 inline std::string to_string(const shape& dims) {
-  constexpr size_t most_shown = 16;
+  constexpr size_t max_shown = 16;
   std::string text = "[";
-  for (size_t i = 0; i < std::min(dims.size(), most_shown); ++i)
+  for (size_t i = 0; i < std::min(dims.size(), max_shown); ++i)
     text += (i ? ", " : "") + std::to_string(dims[i]);
-  return text + (dims.size() > most_shown ? ", …]" : "]");
+  return text + (dims.size() > max_shown ? ", …]" : "]");
 }
 
-/// Throws shape_error for a negative dimension, and where the dimensions that are not 0 have a product above
-/// most_elements.
+/// Throws shape_error for a negative dimension, or if the product of the nonzero dimensions exceeds
+/// max_elements.
 inline int64_t element_count(const shape& dims) {
   int64_t count = 1;
   bool empty = false;
   for (const int64_t dim : dims) {
     empty = empty || dim == 0;
     if (dim < 0) throw shape_error("a dimension must be at least 0, found " + to_string(dims));
-    if (__builtin_mul_overflow(count, std::max<int64_t>(dim, 1), &count) || count > most_elements)
+    if (__builtin_mul_overflow(count, std::max<int64_t>(dim, 1), &count) || count > max_elements)
       throw shape_error("a tensor must have at most 2^44 elements, found " + to_string(dims),
                         {{"expected", "at most 2^44 elements"}, {"actual", to_string(dims)}});
   }

@@ -7,8 +7,8 @@
 
 namespace eva {
 
-/// A typed view of device memory, dense and row-major. Owns nothing: the memory plan or a parameter
-/// owns the bytes. `data` is null for an output that nobody reads.
+/// A typed view of device memory, dense and row-major. Owns nothing: the memory plan or a parameter owns the
+/// bytes. `data` is null for an unread output.
 struct tensor {
   dtype type = dtype::none;
   shape dims;
@@ -17,14 +17,14 @@ struct tensor {
   bool present() const { return type != dtype::none; }
   int64_t size() const { return element_count(dims); }
   int64_t bytes() const { return size() * size_of(type); }
-  /// From the end for i < 0. Throws shape_error when there is no such dimension.
+  /// Negative i counts from the end. Throws shape_error if there is no such dimension.
   int64_t dim(int i) const {
     const int rank = int(dims.size()), at = i < 0 ? rank + i : i;
     if (at < 0 || at >= rank) throw shape_error("a tensor " + to_string(dims) + " has too few dimensions");
     return dims[size_t(at)];
   }
   int64_t rank() const { return int64_t(dims.size()); }
-  /// Elements in the last dimension, and how many such rows there are. A scalar is one row of one.
+  /// The size of the last dimension, and the number of such rows. A scalar is one row with one column.
   int64_t columns() const { return dims.empty() ? 1 : dims.back(); }
   int64_t rows() const { return columns() == 0 ? 0 : size() / columns(); }
 

@@ -4,8 +4,8 @@
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// Φ(x), the normal distribution function, within 1e-7: log2 Φ(-a) = a P(a) - 1 for a >= 0, with P fitted to
-/// the least greatest error of gelu. Small Φ keep their relative precision, which 1 + erf(x) would lose.
+/// Φ(x), the standard normal CDF, within 1e-7: log2 Φ(-a) = a P(a) - 1 for a >= 0, with P fitted to the
+/// minimax error of gelu. Small Φ keep their relative precision, which 1 + erf(x) would lose to cancellation.
 inline vec normal_distribution(vec x) {
   const vec a = absolute(x);
   const vec tail = exp2(a * polynomial(a, -2.0502389e-6f, 3.0066050e-5f, -1.4245541e-4f, -2.4091888e-4f,
@@ -18,13 +18,13 @@ inline vec normal_distribution(vec x) {
 inline vec gelu(vec x) { return x * normal_distribution(x); }
 
 /// Φ(x) + x φ(x)
-inline vec gelu_slope(vec x) { return normal_distribution(x) + x * 0.39894228f * exp(-0.5f * x * x); }
+inline vec gelu_derivative(vec x) { return normal_distribution(x) + x * 0.39894228f * exp(-0.5f * x * x); }
 
 /// x σ(1.702 x)
 inline vec quick_gelu(vec x) { return x * sigmoid(1.702f * x); }
 
 /// s + 1.702 x s (1 - s), with s = σ(1.702 x)
-inline vec quick_gelu_slope(vec x) {
+inline vec quick_gelu_derivative(vec x) {
   const vec s = sigmoid(1.702f * x);
   return s * (1.0f + 1.702f * x * (1.0f - s));
 }

@@ -7,8 +7,8 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
-/// Colours of as many pixels as a vector holds: red, green and blue times alpha, and alpha, in 0 … 1.
-struct colours {
+/// Premultiplied RGBA of one vector of pixels, in 0 … 1.
+struct colors {
   vec channel[4];
 };
 
@@ -17,16 +17,16 @@ class source_image {
   source_image(const uint32_t* pixels, int64_t height, int64_t width)
       : pixels_(pixels), height_(int32_t(height)), width_(int32_t(width)) {}
 
-  /// Bilinear between the four pixels around each (x, y), in pixels from the centre of the first.
-  colours sample(vec x, vec y) const {
-    // Two pixels outside is as far as any distance, and NaN: nothing is read there.
+  /// Bilinear interpolation at (x, y), in pixels from the center of the first pixel.
+  colors sample(vec x, vec y) const {
+    // Clamps positions, NaN included, to two pixels outside the image, where nothing is read.
     x = minimum(maximum(x, broadcast(-2.0f)), broadcast(float(width_ + 1)));
     y = minimum(maximum(y, broadcast(-2.0f)), broadcast(float(height_ + 1)));
-    // The conversion cuts towards zero, which is down for positive numbers.
+    // The conversion truncates, which is floor for positive numbers.
     const ivec left = __builtin_convertvector(x + 2.0f, ivec) - 2,
                top = __builtin_convertvector(y + 2.0f, ivec) - 2;
     const vec fx = x - __builtin_convertvector(left, vec), fy = y - __builtin_convertvector(top, vec);
-    colours sum{};
+    colors sum{};
     add(sum, left, top, (1 - fx) * (1 - fy));
     add(sum, left + 1, top, fx * (1 - fy));
     add(sum, left, top + 1, (1 - fx) * fy);
@@ -36,8 +36,8 @@ class source_image {
   }
 
  private:
-  /// Adds the pixels (x, y) times `weight`; those outside the image are zero.
-  void add(colours& sum, ivec x, ivec y, vec weight) const {
+  /// Adds `weight` times the pixels at (x, y); those outside the image are zero.
+  void add(colors& sum, ivec x, ivec y, vec weight) const {
     const ivec inside = (x >= 0) & (x < width_) & (y >= 0) & (y < height_);
     const uvec rgba = gather(pixels_, inside & (y * width_ + x));
     const vec alpha = select(inside, weight, vec{}) * byte(rgba, 24);
@@ -50,8 +50,8 @@ class source_image {
   int32_t height_, width_;
 };
 
-/// sum_k matrix[k] p_k + matrix[3] α + background (1 - α), in bytes.
-ivec finished(const colours& p, const float* matrix, float background) {
+/// sum_k matrix[k] p_k + matrix[3] α + background (1 - α), as bytes.
+ivec composite(const colors& p, const float* matrix, float background) {
   vec value = p.channel[3] * (matrix[3] - background) + background;
   for (int k = 0; k < 3; ++k) value += p.channel[k] * matrix[k];
   value = minimum(maximum(value, vec{}), broadcast(1.0f));
@@ -61,17 +61,17 @@ ivec finished(const colours& p, const float* matrix, float background) {
 void draw(const source_image& image, const float* theta, float half_width, float half_height,
           const float* matrix, const float* background, int64_t size, uint8_t* out) {
   const float step = 2 / float(size);
-  const vec lane = __builtin_convertvector(lane_numbers(), vec);
+  const vec lane = __builtin_convertvector(lane_indices(), vec);
   for (int64_t row = 0; row < size; ++row) {
     const float v = (float(row) + 0.5f) * step - 1;
     sweep(size, [&](int64_t column, int width) {
       const vec u = (lane + (float(column) + 0.5f)) * step - 1;
       const vec x = (theta[0] * u + (theta[1] * v + theta[2] + 1)) * half_width - 0.5f;
       const vec y = (theta[3] * u + (theta[4] * v + theta[5] + 1)) * half_height - 0.5f;
-      const colours p = image.sample(x, y);
+      const colors p = image.sample(x, y);
       uint8_t* pixel = out + (row * size + column) * 3;
       for (int channel = 0; channel < 3; ++channel) {
-        const ivec bytes = finished(p, matrix + 4 * channel, background[channel]);
+        const ivec bytes = composite(p, matrix + 4 * channel, background[channel]);
         for (int i = 0; i < width; ++i) pixel[3 * i + channel] = uint8_t(bytes[i]);
       }
     });

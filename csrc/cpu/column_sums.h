@@ -8,9 +8,8 @@
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// Sums over rows, a column each, for kernels whose threads take rows: every thread adds to sums of its own,
-/// and `write` adds those up in the order of the threads. The memory is the calling thread's and stays with
-/// it.
+/// Column sums for kernels that split rows among threads: each thread has partial sums, which `write` adds in
+/// the order of the threads. The memory is local to the calling thread and reused.
 class column_sums {
  public:
   column_sums(const context& c, int64_t columns, int64_t sums)
@@ -20,10 +19,10 @@ class column_sums {
     data_ = memory.data();
   }
 
-  /// The running thread's sums number `sum`, [columns].
+  /// Partial sums `sum` of the running thread, [columns].
   float* mine(int64_t sum) const { return part(omp_get_thread_num(), sum); }
 
-  /// out [columns] = sum number `sum`; nothing when out is null.
+  /// out [columns] = the totals of `sum`; does nothing if out is null.
   void write(int64_t sum, float* out) const {
     if (out == nullptr) return;
     sweep(columns_, [&](int64_t i, auto width) {

@@ -2,9 +2,9 @@
 
 namespace eva::cpu {
 
-/// What a kernel knows of the device it runs on.
+/// State of the device that is passed to its kernels.
 struct context {
-  int threads = 1;  // OpenMP threads of the calling thread's team, oneDNN's as well
+  int threads = 1;  // size of the OpenMP team, which oneDNN uses, too
 };
 
 }  // namespace eva::cpu

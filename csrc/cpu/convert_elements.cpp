@@ -16,11 +16,11 @@ template <class Pattern> Pattern load(const std::byte* from) {
 template <class From, class To>
 void convert(const std::byte* from, int64_t stride, int64_t count, std::byte* to) {
   constexpr int64_t from_bytes = sizeof(From), to_bytes = sizeof(To);
-  if (count == 0) return;  // with pointers that may be null
+  if (count == 0) return;  // the pointers may be null
   if (std::is_same_v<From, To> && stride == from_bytes) {
     std::memcpy(to, from, size_t(count * to_bytes));
   } else if (stride == from_bytes) {
-    // A loop of its own: with a constant distance the compiler converts several elements at a time.
+    // A separate loop: with a constant stride the compiler vectorizes it.
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
       const To value = converted<To>(load<From>(from + i * from_bytes));
@@ -46,7 +46,7 @@ template <class From> convert_run conversion_from(stored_dtype to) {
       break;
   }
   if constexpr (std::is_same_v<From, f64_pattern>) return convert<From, f64_pattern>;
-  throw argument_error("a narrower type is not converted to F64");
+  throw argument_error("only F64 can be converted to F64");
 }
 
 }  // namespace

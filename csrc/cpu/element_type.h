@@ -4,7 +4,7 @@
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// Calls body with a null pointer of the element type of a float tensor.
+/// Calls body with a null pointer to the C++ type of f32 or bf16.
 template <class Body> void for_element_type(dtype type, const Body& body) {
   type == dtype::f32 ? body(static_cast<float*>(nullptr)) : body(static_cast<bf16*>(nullptr));
 }

@@ -8,7 +8,7 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
-/// Elements worth a thread.
+/// Minimum number of elements per thread.
 constexpr int64_t grain = 8192;
 
 /// y = f(x)
@@ -22,7 +22,7 @@ template <class Function> void map(const tensor& x, const tensor& y, const conte
   });
 }
 
-/// y = f(a, b), where b holds y's last dimensions: element i of y meets element i mod size(b).
+/// y = f(a, b) with b broadcast over the leading dimensions: y[i] = f(a[i], b[i mod size(b)]).
 template <class Function>
 void zip(const tensor& a, const tensor& b, const tensor& y, const context& c, const Function& f) {
   const int64_t period = b.size();
@@ -50,8 +50,8 @@ void zip(const tensor& a, const tensor& b, const tensor& y, const context& c, co
   });
 }
 
-/// max(x, 0) + log(1 + e^-|x|), with log(1 + u) = u log(v) / (v - 1) for v the rounded 1 + u, so that small u
-/// survive (Kahan).
+/// max(x, 0) + log(1 + e^-|x|), with log(1 + u) = u log(v) / (v - 1) for v the rounded 1 + u, which is
+/// accurate for small u (Kahan).
 vec softplus(vec x) {
   const vec u = exp(-absolute(x)), v = 1.0f + u;
   const vec log_v = select(v == 1.0f, u, log(v) * (u / (v - 1.0f)));
@@ -99,10 +99,10 @@ template <> void run<ops::quick_gelu>(const ops::quick_gelu::args& a, context& c
 }
 
 template <> void run<ops::gelu_backward>(const ops::gelu_backward::args& a, context& c) {
-  zip(a.dy, a.x, a.dx, c, [](vec dy, vec x) { return dy * gelu_slope(x); });
+  zip(a.dy, a.x, a.dx, c, [](vec dy, vec x) { return dy * gelu_derivative(x); });
 }
 template <> void run<ops::quick_gelu_backward>(const ops::quick_gelu_backward::args& a, context& c) {
-  zip(a.dy, a.x, a.dx, c, [](vec dy, vec x) { return dy * quick_gelu_slope(x); });
+  zip(a.dy, a.x, a.dx, c, [](vec dy, vec x) { return dy * quick_gelu_derivative(x); });
 }
 
 template <> void run<ops::scale>(const ops::scale::args& a, context& c) {

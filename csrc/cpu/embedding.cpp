@@ -13,7 +13,7 @@ namespace {
   throw data_error("embedding: " + message, {{"op", "embedding"}, {"field", field}});
 }
 
-/// Everything that indexes memory is checked before it does.
+/// Checks every index before it is used.
 void check(const tensor& tokens, const tensor& cu_seqlens, int64_t vocabulary, int64_t context_length) {
   const auto* cu = cu_seqlens.as<int32_t>();
   const int64_t sequences = cu_seqlens.size() - 1;
@@ -54,8 +54,8 @@ template <class Table, class T> void embed(const ops::embedding::args& a, const 
   std::fill_n(a.y.as<T>() + cu[sequences] * columns, padding * columns, T(0.0f));
 }
 
-/// Adds each row of dy to the row of `into` that index_of gives it. Threads take columns, not rows: no two of
-/// them ever meet, and the order of the sum is that of the tokens.
+/// Adds row t of dy to row index_of(b, t) of `into`. Threads split the columns, not the rows, so no two of
+/// them write the same element, and the sums are in the order of the tokens.
 template <class T, class Index>
 void scatter_rows(const ops::embedding_backward::args& a, float* into, int64_t rows, const context& c,
                   const Index& index_of) {

@@ -25,7 +25,7 @@ void keep_smallest(std::vector<uint64_t>& keyed, int64_t keep, int32_t* kept) {
 template <> void run<ops::keep_tokens>(const ops::keep_tokens::args& a, context& c) {
   const auto seed = uint32_t(a.seed.as<int32_t>()[0]), step = uint32_t(a.seed.as<int32_t>()[1]);
   parallel_for(c, a.batch, 8, [&](int64_t begin, int64_t end) {
-    // Key and index in one word, so that equal keys are ordered by index.
+    // Key and index in one word, so that ties are broken by index.
     thread_local std::vector<uint64_t> keyed;
     for (int64_t image = begin; image < end; ++image) {
       keyed.resize(size_t(a.tokens));

@@ -21,28 +21,28 @@ template <class T> void normalize(const ops::layer_norm::args& a, const context&
     for (int64_t row = begin; row < end; ++row) {
       const T* x = a.x.as<T>() + row * columns;
       const row_statistics s = a.centred ? statistics_of(x, columns, a.eps)  //
-                                         : uncentred_statistics_of(x, columns, a.eps);
+                                         : rms_statistics_of(x, columns, a.eps);
       if (a.mean.data) a.mean.as<float>()[row] = s.mean;
       if (a.rstd.data) a.rstd.as<float>()[row] = s.rstd;
       if (a.y.data == nullptr) continue;
       T* y = a.y.as<T>() + row * columns;
-      const auto normal = [&](int64_t i, auto width) {
+      const auto normalized = [&](int64_t i, auto width) {
         const vec scaled = (load(x + i, width) - s.mean) * s.rstd * load(weight + i, width);
         return bias ? scaled + load(bias + i, width) : scaled;
       };
       if (a.residual.present()) {
         const T* residual = a.residual.as<T>() + row * columns;
         sweep(columns, [&](int64_t i, auto width) {
-          store(y + i, normal(i, width) + load(residual + i, width), width);
+          store(y + i, normalized(i, width) + load(residual + i, width), width);
         });
       } else {
-        sweep(columns, [&](int64_t i, auto width) { store(y + i, normal(i, width), width); });
+        sweep(columns, [&](int64_t i, auto width) { store(y + i, normalized(i, width), width); });
       }
     }
   });
 }
 
-/// Rows whose gradients are taken together: their shares of dweight and dbias are added up in registers.
+/// Rows per block in the backward pass: their contributions to dweight and dbias are summed in registers.
 constexpr int block_rows = 4;
 
 template <class T, int Rows> struct row_block {
@@ -61,45 +61,44 @@ template <class T, int Rows> struct row_block {
   }
 };
 
-/// Sums over a row that every element of its dx needs.
+/// Sums over a row that every element of dx needs.
 struct row_sums {
-  float g, g_normal;  // of dy weight, and of dy weight times normalised x
+  float g, g_x_hat;  // Σ g and Σ g x_hat, with g = dy weight and x_hat the normalized x
 };
 
-/// The sums of each row, adding their shares to dweight and dbias on the way.
+/// Computes the sums of each row, and accumulates dweight and dbias.
 template <class T, int Rows>
-void gather(const row_block<T, Rows>& block, const float* weight, int64_t columns, float* dweight,
-            float* dbias, row_sums* sums) {
-  vec g_sum[Rows]{}, g_normal_sum[Rows]{};
+void reduce_rows(const row_block<T, Rows>& block, const float* weight, int64_t columns, float* dweight,
+                 float* dbias, row_sums* sums) {
+  vec g_sum[Rows]{}, g_x_hat_sum[Rows]{};
   sweep(columns, [&](int64_t i, auto width) {
     const vec w = load(weight + i, width);
     vec dw{}, db{};
     for (int r = 0; r < Rows; ++r) {
       const vec dy = load(block.dy[r] + i, width);
-      const vec normal = (load(block.x[r] + i, width) - block.mean[r]) * block.rstd[r];
+      const vec x_hat = (load(block.x[r] + i, width) - block.mean[r]) * block.rstd[r];
       const vec g = dy * w;
-      g_sum[r] += g;  // dy is zero behind the end of a row
-      g_normal_sum[r] += g * normal;
-      dw += dy * normal;
+      g_sum[r] += g;  // dy is zero beyond the end of a row
+      g_x_hat_sum[r] += g * x_hat;
+      dw += dy * x_hat;
       db += dy;
     }
     store(dweight + i, load(dweight + i, width) + dw, width);
     store(dbias + i, load(dbias + i, width) + db, width);
   });
-  for (int r = 0; r < Rows; ++r) sums[r] = {reduce_add(g_sum[r]), reduce_add(g_normal_sum[r])};
+  for (int r = 0; r < Rows; ++r) sums[r] = {reduce_add(g_sum[r]), reduce_add(g_x_hat_sum[r])};
 }
 
-/// dx = rstd (g - mean(g) - normal mean(g normal)) + residual, with g = dy weight; without mean(g) where x
-/// was not centred.
+/// dx = rstd (g - mean(g) - x_hat mean(g x_hat)) + residual, with g = dy weight; without mean(g) for RMSNorm.
 template <class T, int Rows>
 void write_row(const row_block<T, Rows>& block, int r, const float* weight, row_sums sums, bool centred,
                const T* residual, T* dx, int64_t columns) {
   const float mean = block.mean[r], rstd = block.rstd[r];
   const float g_mean = centred ? sums.g / float(columns) : 0.0f;
-  const float g_normal_mean = sums.g_normal / float(columns);
+  const float g_x_hat_mean = sums.g_x_hat / float(columns);
   const auto gradient = [&](int64_t i, auto width) {
-    const vec normal = (load(block.x[r] + i, width) - mean) * rstd;
-    return rstd * (load(block.dy[r] + i, width) * load(weight + i, width) - g_mean - normal * g_normal_mean);
+    const vec x_hat = (load(block.x[r] + i, width) - mean) * rstd;
+    return rstd * (load(block.dy[r] + i, width) * load(weight + i, width) - g_mean - x_hat * g_x_hat_mean);
   };
   if (residual)
     sweep(columns, [&](int64_t i, auto width) {
@@ -115,10 +114,10 @@ template <class T> void normalize_backward(const ops::layer_norm_backward::args&
   const column_sums parameters(c, columns, 2);
   parallel_for(c, a.x.rows(), grain_rows(columns), [&](int64_t begin, int64_t end) {
     float *dweight = parameters.mine(0), *dbias = parameters.mine(1);
-    const auto take = [&]<int Rows>(std::integral_constant<int, Rows>, int64_t row) {
+    const auto process = [&]<int Rows>(std::integral_constant<int, Rows>, int64_t row) {
       const row_block<T, Rows> block(a, row);
       row_sums sums[Rows];
-      gather(block, weight, columns, dweight, dbias, sums);
+      reduce_rows(block, weight, columns, dweight, dbias, sums);
       if (a.dx.data == nullptr) return;
       for (int r = 0; r < Rows; ++r) {
         const int64_t first = (row + r) * columns;
@@ -127,8 +126,9 @@ template <class T> void normalize_backward(const ops::layer_norm_backward::args&
       }
     };
     int64_t row = begin;
-    for (; row + block_rows <= end; row += block_rows) take(std::integral_constant<int, block_rows>{}, row);
-    for (; row < end; ++row) take(std::integral_constant<int, 1>{}, row);
+    for (; row + block_rows <= end; row += block_rows)
+      process(std::integral_constant<int, block_rows>{}, row);
+    for (; row < end; ++row) process(std::integral_constant<int, 1>{}, row);
   });
   parameters.write(0, a.dweight.as<float>());
   parameters.write(1, a.dbias.as<float>());

@@ -9,7 +9,7 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
-/// memcpy by all threads when there is enough to copy.
+/// memcpy by several threads if there is enough to copy.
 void copy(const context& c, void* to, const void* from, int64_t bytes) {
   parallel_for(c, bytes, int64_t(1) << 20, [&](int64_t begin, int64_t end) {
     std::memcpy(static_cast<std::byte*>(to) + begin, static_cast<const std::byte*>(from) + begin,
@@ -30,7 +30,7 @@ std::byte* row_of(const tensor& t, int64_t row) {
 
 template <class Word> void transpose_matrices(const ops::transpose::args& a, const context& c) {
   const int64_t m = a.x.dim(-2), n = a.x.dim(-1), batch = m * n == 0 ? 0 : a.x.size() / (m * n);
-  // Square blocks whose rows and columns both stay in the first-level cache.
+  // Square blocks whose rows and columns both stay in the L1 cache.
   constexpr int64_t block = 32;
   const int64_t row_blocks = (m + block - 1) / block;
   parallel_for(c, batch * row_blocks, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, block * n)),

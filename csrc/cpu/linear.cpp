@@ -26,7 +26,7 @@ vec activate(vec x, ops::activation activation) {
 }
 
 /// y = act(pre) + residual
-template <class T> void finish(const ops::linear::args& a, const context& c) {
+template <class T> void epilogue(const ops::linear::args& a, const context& c) {
   const T* pre = a.pre.as<T>();
   const T* residual = a.residual.present() ? a.residual.as<T>() : nullptr;
   T* y = a.y.as<T>();
@@ -48,15 +48,15 @@ plan<ops::linear>::plan(const ops::linear::args& a, context&) : args_(a) {
   const bool keeps_pre = a.pre.data != nullptr;
   for (size_t i = 0; i < a.weights.size(); ++i) {
     const int64_t outer = a.weights[i].dim(0);
-    product_form form{.a = dense(type, rows, inner),
-                      .b = transposed(dense(type, outer, inner)),
-                      .c = column_slice(type, rows, outer, columns),
-                      .bias = !a.biases.empty() && a.biases[i].present()};
+    gemm_spec spec{.a = dense(type, rows, inner),
+                   .b = transposed(dense(type, outer, inner)),
+                   .c = column_slice(type, rows, outer, columns),
+                   .bias = !a.biases.empty() && a.biases[i].present()};
     if (!keeps_pre) {
-      form.activation = a.act;
-      if (a.residual.present()) form.addend = form.c;
+      spec.activation = a.act;
+      if (a.residual.present()) spec.addend = spec.c;
     }
-    products_.emplace_back(form);
+    gemms_.emplace_back(spec);
   }
 }
 
@@ -65,14 +65,14 @@ void plan<ops::linear>::run(context& c) {
   const bool keeps_pre = a.pre.data != nullptr;
   void* target = keeps_pre ? a.pre.data : a.y.data;
   int64_t column = 0;
-  for (size_t i = 0; i < products_.size(); ++i) {
+  for (size_t i = 0; i < gemms_.size(); ++i) {
     const float* bias = a.biases.empty() ? nullptr : a.biases[i].as<float>();
     const void* addend = a.residual.present() ? offset(a.residual.data, column, a.y.type) : nullptr;
-    products_[i].run(a.x.data, a.weights[i].data, offset(target, column, a.y.type), bias, addend);
+    gemms_[i].run(a.x.data, a.weights[i].data, offset(target, column, a.y.type), bias, addend);
     column += a.weights[i].dim(0);
   }
   if (!keeps_pre || a.y.data == nullptr) return;
-  a.y.type == dtype::f32 ? finish<float>(a, c) : finish<bf16>(a, c);
+  a.y.type == dtype::f32 ? epilogue<float>(a, c) : epilogue<bf16>(a, c);
 }
 
 plan<ops::linear_input_gradient>::plan(const ops::linear_input_gradient::args& a, context&) : args_(a) {
@@ -80,18 +80,18 @@ plan<ops::linear_input_gradient>::plan(const ops::linear_input_gradient::args& a
   const int64_t rows = a.dy.rows(), inner = a.dx.columns(), columns = a.dy.columns();
   for (size_t i = 0; i < a.weights.size(); ++i) {
     const int64_t outer = a.weights[i].dim(0);
-    products_.emplace_back(product_form{.a = column_slice(type, rows, outer, columns),
-                                        .b = dense(type, outer, inner),
-                                        .c = dense(type, rows, inner),
-                                        .accumulate = i > 0});
+    gemms_.emplace_back(gemm_spec{.a = column_slice(type, rows, outer, columns),
+                                  .b = dense(type, outer, inner),
+                                  .c = dense(type, rows, inner),
+                                  .accumulate = i > 0});
   }
 }
 
 void plan<ops::linear_input_gradient>::run(context&) {
   const ops::linear_input_gradient::args& a = args_;
   int64_t column = 0;
-  for (size_t i = 0; i < products_.size(); ++i) {
-    products_[i].run(offset(a.dy.data, column, a.dy.type), a.weights[i].data, a.dx.data);
+  for (size_t i = 0; i < gemms_.size(); ++i) {
+    gemms_[i].run(offset(a.dy.data, column, a.dy.type), a.weights[i].data, a.dx.data);
     column += a.weights[i].dim(0);
   }
 }
@@ -103,7 +103,7 @@ template <class T> void bias_gradient(const ops::linear_weight_gradient::args& a
   const int64_t stride = a.dy.columns(), count = a.end - a.begin;
   const T* dy = a.dy.as<T>() + a.begin;
   const column_sums sums(c, count, 1);
-  // Four rows at a time: fewer steps through the sums, and fewer roundings.
+  // Four rows at a time: fewer passes over the sums, and fewer roundings.
   const int64_t rows = a.dy.rows(), fours = rows / 4;
   parallel_for(c, fours, 16, [&](int64_t first, int64_t last) {
     float* mine = sums.mine(0);
@@ -129,14 +129,14 @@ template <class T> void bias_gradient(const ops::linear_weight_gradient::args& a
 plan<ops::linear_weight_gradient>::plan(const ops::linear_weight_gradient::args& a, context&) : args_(a) {
   if (a.dweight.data == nullptr) return;
   const int64_t rows = a.dy.rows(), outer = a.end - a.begin, inner = a.x.columns();
-  product_.emplace(product_form{.a = transposed(column_slice(a.dy.type, rows, outer, a.dy.columns())),
-                                .b = dense(a.x.type, rows, inner),
-                                .c = dense(dtype::f32, outer, inner)});
+  gemm_.emplace(gemm_spec{.a = transposed(column_slice(a.dy.type, rows, outer, a.dy.columns())),
+                          .b = dense(a.x.type, rows, inner),
+                          .c = dense(dtype::f32, outer, inner)});
 }
 
 void plan<ops::linear_weight_gradient>::run(context& c) {
   const ops::linear_weight_gradient::args& a = args_;
-  if (product_) product_->run(offset(a.dy.data, a.begin, a.dy.type), a.x.data, a.dweight.data);
+  if (gemm_) gemm_->run(offset(a.dy.data, a.begin, a.dy.type), a.x.data, a.dweight.data);
   if (a.dbias.data == nullptr) return;
   a.dy.type == dtype::f32 ? bias_gradient<float>(a, c) : bias_gradient<bf16>(a, c);
 }
@@ -155,9 +155,9 @@ matrix_layout matrices(const tensor& t, bool exchanged) {
 
 plan<ops::matmul>::plan(const ops::matmul::args& a, context&)
     : args_(a),
-      product_(product_form{
+      gemm_(gemm_spec{
           .a = matrices(a.a, a.transpose_a), .b = matrices(a.b, a.transpose_b), .c = matrices(a.y, false)}) {}
 
-void plan<ops::matmul>::run(context&) { product_.run(args_.a.data, args_.b.data, args_.y.data); }
+void plan<ops::matmul>::run(context&) { gemm_.run(args_.a.data, args_.b.data, args_.y.data); }
 
 }  // namespace eva::cpu::EVA_CLIP_ISA

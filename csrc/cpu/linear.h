@@ -3,31 +3,31 @@
 #include <optional>
 #include <vector>
 
-#include "cpu/dispatch/matrix_product.h"
+#include "cpu/dispatch/gemm.h"
 #include "cpu/kernel.h"
 #include "ops/linear.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// One product a weight, each writing its columns of y (or of pre, which a vectorised pass then turns into
-/// y).
+/// One GEMM per weight; each writes its own column slice of y (or of pre, from which a vectorized epilogue
+/// then computes y).
 template <> struct plan<ops::linear> {
   plan(const ops::linear::args& a, context& c);
   void run(context& c);
 
  private:
   const ops::linear::args& args_;
-  std::vector<matrix_product> products_;
+  std::vector<gemm> gemms_;
 };
 
-/// One product a weight, all but the first adding to dx.
+/// One GEMM per weight; all but the first accumulate into dx.
 template <> struct plan<ops::linear_input_gradient> {
   plan(const ops::linear_input_gradient::args& a, context& c);
   void run(context& c);
 
  private:
   const ops::linear_input_gradient::args& args_;
-  std::vector<matrix_product> products_;
+  std::vector<gemm> gemms_;
 };
 
 template <> struct plan<ops::linear_weight_gradient> {
@@ -36,7 +36,7 @@ template <> struct plan<ops::linear_weight_gradient> {
 
  private:
   const ops::linear_weight_gradient::args& args_;
-  std::optional<matrix_product> product_;  // unless only dbias is wanted
+  std::optional<gemm> gemm_;  // none if only dbias is read
 };
 
 template <> struct plan<ops::matmul> {
@@ -45,7 +45,7 @@ template <> struct plan<ops::matmul> {
 
  private:
   const ops::matmul::args& args_;
-  matrix_product product_;
+  gemm gemm_;
 };
 
 }  // namespace eva::cpu::EVA_CLIP_ISA

@@ -7,7 +7,7 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 
 tensor_parts::tensor_parts(const tensors& list, const context& c) {
-  // With its gradient and moments such a part stays in a core's L2 cache.
+  // A part with its gradient and moments fits in a core's L2 cache.
   constexpr int64_t part_size = 16384;
   int64_t total = 0, before = 0;
   for (size_t i = 0; i < list.size(); ++i) {
@@ -25,7 +25,7 @@ tensor_parts::tensor_parts(const tensors& list, const context& c) {
 namespace {
 
 double square_sum(const float* x, int64_t count) {
-  // As many sums as let the compiler use whole vectors.
+  // Enough partial sums for the compiler to vectorize the loop.
   constexpr int64_t width = 16;
   double sums[width]{};
   int64_t i = 0;
@@ -37,13 +37,13 @@ double square_sum(const float* x, int64_t count) {
   return total;
 }
 
-/// What all elements of an update share: g, m, v and the direction u as csrc/ops/optimizer.h defines them.
+/// The scalars of an update; csrc/ops/optimizer.h defines g, m, v and the direction u.
 struct moment_rule {
   float clip, beta1, rest1, beta2, rest2, eps;
   double correction1, correction2;  // 1 - β1ᵗ, 1 - β2ᵗ
   float first_factor, second_factor;
 
-  /// `corrects`: whether u is made of bias-corrected moments.
+  /// `corrects`: whether u uses bias-corrected moments.
   template <class Args> moment_rule(const Args& a, bool corrects) {
     const double norm = *a.norm.template as<float>(), step = *a.step.template as<int32_t>();
     clip = a.clip_norm > 0 ? float(std::min(1.0, a.clip_norm / (norm + 1e-6))) : 1.0f;
@@ -63,7 +63,7 @@ struct moment_rule {
   }
 };
 
-/// The memory of a part.
+/// Pointers to a part.
 struct part_view {
   float *parameter, *first_moment, *second_moment;
   const float* gradient;
@@ -76,9 +76,9 @@ struct part_view {
     second_moment = a.second_moments[part.tensor].template as<float>() + part.begin;
   }
 
-  /// Updates the moments from element i on and returns u there; `p` are the parameters.
+  /// Updates the moments of one vector of elements from i on and returns their u; `p` are the parameters.
   template <class Width>
-  vec advance(const moment_rule& rule, int64_t i, Width width, vec p, float weight_decay) const {
+  vec update_moments(const moment_rule& rule, int64_t i, Width width, vec p, float weight_decay) const {
     const vec g = load(gradient + i, width) * rule.clip;
     const vec m = load(first_moment + i, width) * rule.beta1 + g * rule.rest1;
     const vec v = load(second_moment + i, width) * rule.beta2 + g * g * rule.rest2;
@@ -110,7 +110,7 @@ namespace {
 
 /// The first pass over a part: new moments, and the sums of p² and u².
 template <class Sums> Sums accumulate(const moment_rule& rule, const part_view& view, float weight_decay) {
-  // Short sums in single precision, added up in double.
+  // Short f32 sums, accumulated in double.
   constexpr int64_t block = 1024;
   Sums sums{};
   for (int64_t begin = 0; begin < view.count; begin += block) {
@@ -118,7 +118,7 @@ template <class Sums> Sums accumulate(const moment_rule& rule, const part_view& 
     sweep(std::min(block, view.count - begin), [&](int64_t offset, auto width) {
       const int64_t i = begin + offset;
       const vec p = load(view.parameter + i, width);
-      const vec u = view.advance(rule, i, width, p, weight_decay);
+      const vec u = view.update_moments(rule, i, width, p, weight_decay);
       parameter_sum += p * p;
       update_sum += first_lanes(u * u, width);
     });
@@ -128,8 +128,8 @@ template <class Sums> Sums accumulate(const moment_rule& rule, const part_view& 
   return sums;
 }
 
-/// The second pass: p -= rate u, with u computed again from the new moments.
-void descend(const moment_rule& rule, const part_view& view, float weight_decay, float rate) {
+/// The second pass: p -= rate u, with u recomputed from the new moments.
+void apply_update(const moment_rule& rule, const part_view& view, float weight_decay, float rate) {
   sweep(view.count, [&](int64_t i, auto width) {
     const vec p = load(view.parameter + i, width);
     const vec m = load(view.first_moment + i, width), v = load(view.second_moment + i, width);
@@ -137,7 +137,7 @@ void descend(const moment_rule& rule, const part_view& view, float weight_decay,
   });
 }
 
-/// ‖p‖ / ‖u‖, 1 when either is 0.
+/// ‖p‖ / ‖u‖, or 1 if either is 0.
 float trust_ratio(const ops::lamb_update::args& a, size_t i) {
   const float* squares = a.partials.as<float>() + 2 * i;
   if (a.adapt[i] == 0 || !(squares[0] > 0) || !(squares[1] > 0)) return 1;
@@ -147,7 +147,7 @@ float trust_ratio(const ops::lamb_update::args& a, size_t i) {
 
 }  // namespace
 
-void plan<ops::lamb_update>::add_up() const {
+void plan<ops::lamb_update>::reduce_sums() const {
   float* const squares = args_.partials.as<float>();
   size_t part = 0;
   for (size_t i = 0; i < args_.parameters.size(); ++i) {
@@ -165,23 +165,23 @@ void plan<ops::lamb_update>::add_up() const {
 void plan<ops::lamb_update>::run(context& c) {
   const ops::lamb_update::args& a = args_;
   if (!std::isfinite(*a.norm.as<float>())) {
-    // Nothing moves.
+    // No update.
     if (a.trust_ratios.data) std::fill_n(a.trust_ratios.as<float>(), a.trust_ratios.size(), 0.0f);
     return;
   }
   const bool corrects = a.variant != ops::lamb_variant::deepspeed;
   const moment_rule rule(a, corrects);
   const double bias_factor = corrects ? 1.0 : std::sqrt(rule.correction2) / rule.correction1;
-  const double schedule = *a.schedule.as<float>();
+  const float* const learning_rates = a.learning_rates.as<float>();
   parts_.for_each(c, [&](size_t i) {
     const tensor_parts::part& part = parts_[i];
     sums_[i] = accumulate<square_sums>(rule, part_view(a, part), a.weight_decays[part.tensor]);
   });
-  add_up();
+  reduce_sums();
   parts_.for_each(c, [&](size_t i) {
     const tensor_parts::part& part = parts_[i];
-    const double rate = schedule * a.learning_rates[part.tensor] * bias_factor * trust_ratio(a, part.tensor);
-    descend(rule, part_view(a, part), a.weight_decays[part.tensor], float(rate));
+    const double rate = double(learning_rates[part.tensor]) * bias_factor * trust_ratio(a, part.tensor);
+    apply_update(rule, part_view(a, part), a.weight_decays[part.tensor], float(rate));
   });
 }
 
@@ -192,15 +192,15 @@ void plan<ops::adamw_update>::run(context& c) {
   const ops::adamw_update::args& a = args_;
   if (!std::isfinite(*a.norm.as<float>())) return;
   const moment_rule rule(a, true);
-  const float schedule = *a.schedule.as<float>();
+  const float* const learning_rates = a.learning_rates.as<float>();
   parts_.for_each(c, [&](size_t n) {
     const tensor_parts::part& part = parts_[n];
     const part_view view(a, part);
-    const float rate = schedule * a.learning_rates[part.tensor];
+    const float rate = learning_rates[part.tensor];
     const float weight_decay = a.weight_decays[part.tensor];
     sweep(view.count, [&](int64_t i, auto width) {
       const vec p = load(view.parameter + i, width);
-      store(view.parameter + i, p - rate * view.advance(rule, i, width, p, weight_decay), width);
+      store(view.parameter + i, p - rate * view.update_moments(rule, i, width, p, weight_decay), width);
     });
   });
 }
@@ -208,7 +208,7 @@ void plan<ops::adamw_update>::run(context& c) {
 template <> void run<ops::clamp_update>(const ops::clamp_update::args& a, context&) {
   for (const tensor& parameter : a.parameters) {
     float* p = parameter.as<float>();
-    // A NaN stays one.
+    // NaN stays NaN.
     for (int64_t i = 0; i < parameter.size(); ++i) p[i] = std::clamp(p[i], a.minimum, a.maximum);
   }
 }

@@ -8,8 +8,8 @@
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// Many tensors cut into parts of at most a fixed size, so that hundreds of small tensors cost no more than a
-/// large one. What is summed part by part has the same bits for any number of threads.
+/// A list of tensors split into parts of bounded size, so that hundreds of small tensors cost no more than a
+/// large one. Sums over parts have the same bits for any number of threads.
 class tensor_parts {
  public:
   struct part {
@@ -22,8 +22,8 @@ class tensor_parts {
   size_t size() const { return parts_.size(); }
   const part& operator[](size_t i) const { return parts_[i]; }
 
-  /// Calls body(i) for each part, always on the same thread: what another core has just written is slow to
-  /// get, and each pass and step comes back to the same memory.
+  /// Calls body(i) for each part, always on the same thread, so that every pass and step finds its data in
+  /// the cache of the same core.
   template <class Body> void for_each(const context& c, const Body& body) const {
     parallel_for(c, int64_t(first_.size()) - 1, 1, [&](int64_t begin, int64_t end) {
       for (size_t i = first_[size_t(begin)]; i < first_[size_t(end)]; ++i) body(i);
@@ -32,7 +32,7 @@ class tensor_parts {
 
  private:
   std::vector<part> parts_;
-  std::vector<size_t> first_;  // part of each thread, which have equal numbers of elements; then the end
+  std::vector<size_t> first_;  // first part per thread, balanced by elements; then the end
 };
 
 template <> struct plan<ops::global_norm> {
@@ -42,7 +42,7 @@ template <> struct plan<ops::global_norm> {
  private:
   const ops::global_norm::args& args_;
   tensor_parts parts_;
-  std::vector<double> sums_;  // of each part
+  std::vector<double> sums_;  // per part
 };
 
 template <> struct plan<ops::lamb_update> {
@@ -54,12 +54,12 @@ template <> struct plan<ops::lamb_update> {
     double parameter, update;
   };
 
-  /// Adds the sums of the parts up to those of their tensors.
-  void add_up() const;
+  /// Reduces the sums per part to sums per tensor.
+  void reduce_sums() const;
 
   const ops::lamb_update::args& args_;
   tensor_parts parts_;
-  std::vector<square_sums> sums_;  // of each part
+  std::vector<square_sums> sums_;  // per part
 };
 
 template <> struct plan<ops::adamw_update> {

@@ -10,10 +10,10 @@
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// Calls body(begin, end) on contiguous parts of 0 … count-1, one a thread and at least `grain` long, and
-/// throws what one of them throws. The split depends only on count, grain and the number of threads, so
-/// results are the same from run to run. The team is always whole: OpenMP ends the threads that a smaller one
-/// leaves out, and exits the process when it cannot start them again.
+/// Calls body(begin, end) on contiguous parts of [0, count), at most one per thread and each at least `grain`
+/// long, and rethrows the first exception. The split depends only on count, grain and the number of threads,
+/// so results are reproducible. The team always has its full size: OpenMP ends the threads that a smaller one
+/// leaves out, and exits the process if it cannot start them again.
 template <class Body> void parallel_for(const context& c, int64_t count, int64_t grain, const Body& body) {
   const int64_t parts = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, c.threads);
   if (parts == 1) {
@@ -30,9 +30,9 @@ template <class Body> void parallel_for(const context& c, int64_t count, int64_t
   failure.rethrow();
 }
 
-/// Calls body(item, thread) for each of 0 … count-1, handed out as threads come free, and throws what one of
-/// them throws: for items of unequal cost whose results do not depend on the order. `thread` indexes
-/// per-thread scratch.
+/// Calls body(item, thread) for each item in [0, count), scheduled dynamically, and rethrows the first
+/// exception. For items of unequal cost whose results do not depend on the order. `thread` indexes per-thread
+/// scratch.
 template <class Body> void parallel_items(const context& c, int64_t count, const Body& body) {
   first_failure failure;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(c.threads) if (count > 1 && c.threads > 1)

@@ -19,12 +19,12 @@ void check_kept(const char* op, const tensor& kept, int64_t patches) {
                        {{"op", op}, {"field", "kept"}});
 }
 
-/// The patch that token i of image b shows.
+/// The patch index of token i of image b.
 int64_t patch_of(const tensor& kept, int64_t b, int64_t i) {
   return kept.present() ? kept.as<int32_t>()[b * kept.dim(1) + i] : i;
 }
 
-/// One line of a patch from interleaved bytes: P pixels of one channel.
+/// Normalizes one line of a patch from interleaved bytes: P pixels of one channel.
 void copy_line(const uint8_t* pixels, float factor, float offset, float* y, int64_t size) {
   for (int64_t x = 0; x < size; ++x) y[x] = float(pixels[3 * x]) * factor + offset;
 }
@@ -47,7 +47,7 @@ template <class T> struct patch_reader {
       }
     }
   }
-  /// In f32 first: lines are short, and a row is one long run to round.
+  /// Through an f32 row: lines are short, but rounding a long row vectorizes well.
   void bytes(int64_t b, int64_t patch, bf16* y) const {
     thread_local std::vector<float> row;
     row.resize(size_t(a.y.columns()));
@@ -96,7 +96,8 @@ template <class T> void add_position_rows(const ops::add_positions::args& a, con
   });
 }
 
-/// Threads take columns, so that sums over images have one order and nobody meets.
+/// Threads split the columns, so that sums over images have a fixed order and no two threads write the same
+/// element.
 template <class T> void position_gradients(const ops::add_positions_backward::args& a, const context& c) {
   const int64_t patches = a.dx.dim(1), columns = a.dy.columns();
   auto* dpositions = a.dpositions.as<float>();

@@ -11,32 +11,32 @@ namespace {
 
 constexpr uint32_t fill_key = 0x66696c6c;
 
-/// cos(2 π v) for v in 0 … 1: the sine of the rest to a quarter turn, by its Taylor series.
-vec cosine_of_turn(vec v) {
+/// cos(2 π v) for v in 0 … 1, as the sine of the distance to a quarter period, by its Taylor series.
+vec cos_2pi(vec v) {
   const vec t = 0.25f - absolute(v - select(v > 0.5f, broadcast(1.0f), vec{})), square = t * t;
   return t * polynomial(square, 3.8199526f, -15.094643f, 42.058694f, -76.705860f, 81.605249f, -41.341702f,
                         6.2831853f);
 }
 
-/// Standard normal deviates from two words each.
+/// Standard normal deviates from two random words each (Box-Muller).
 vec deviates(uvec first, uvec second) {
   const vec u = (__builtin_convertvector(first >> 9, vec) + 0.5f) * 0x1p-23f;
   const vec v = __builtin_convertvector(second >> 8, vec) * 0x1p-24f;
-  return sqrt(-2.0f * log(u)) * cosine_of_turn(v);
+  return sqrt(-2.0f * log(u)) * cos_2pi(v);
 }
 
-/// Where the random numbers of one parameter come from.
+/// The random stream of one parameter.
 struct normal_source {
   uint32_t stream, seed;
   float cut;
 
-  /// The deviates of elements e, e + 1, …; lanes beyond the cut draw again.
+  /// The deviates of elements e, e + 1, …; lanes beyond the cut are redrawn.
   vec operator()(int64_t e) const {
     uvec first{}, second{};
-    ivec wanting = broadcast(int32_t(-1));
+    ivec pending = broadcast(int32_t(-1));
     for (uint32_t draw = 0;; ++draw) {
       for (int lane = 0; lane < lanes; ++lane) {
-        if (!wanting[lane]) continue;
+        if (!pending[lane]) continue;
         const int64_t element = e + lane;
         const auto words =
             philox({uint32_t(element), stream, draw, uint32_t(element >> 32)}, {seed, fill_key});
@@ -45,7 +45,7 @@ struct normal_source {
       }
       const vec z = deviates(first, second);
       if (cut <= 0 || reduce_max(absolute(z)) <= cut) return z;
-      wanting = absolute(z) > cut;
+      pending = absolute(z) > cut;
     }
   }
 };
@@ -59,7 +59,7 @@ template <class T> void fill(const ops::random_fill::args& a, size_t i, const co
                              parameter.columns(), parameter.size());
   parallel_for(c, layout.size(), 1024, [&](int64_t begin, int64_t end) {
     layout.for_each_run(begin, end, [&](int64_t first, int64_t count, int64_t padding) {
-      T* y = parameter.as<T>() + layout.place(first);
+      T* y = parameter.as<T>() + layout.offset_of(first);
       std::fill_n(y + count, padding, T(0.0f));
       if (deviation == 0) return void(std::fill_n(y, count, T(mean)));
       sweep(count, [&](int64_t e, auto width) { store(y + e, mean + deviation * normal(first + e), width); });

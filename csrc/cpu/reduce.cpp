@@ -10,7 +10,7 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
-/// Calls body(row) for every row, threads taking enough rows to be worth waking.
+/// Calls body(row) for every row; each thread gets enough rows to be worth waking.
 template <class Body> void for_rows(const context& c, int64_t rows, int64_t columns, const Body& body) {
   parallel_for(c, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(columns, 1)),
                [&](int64_t begin, int64_t end) {
@@ -18,7 +18,7 @@ template <class Body> void for_rows(const context& c, int64_t rows, int64_t colu
                });
 }
 
-/// Sum of `count` elements, in blocks whose sums are added in double.
+/// Sum of `count` elements: f32 within blocks, double across them.
 template <class T> float total_of(const T* x, int64_t count) {
   constexpr int64_t block = 2048;
   double total = 0;
@@ -28,7 +28,8 @@ template <class T> float total_of(const T* x, int64_t count) {
   return float(total);
 }
 
-/// y[column] = the sum of a column of x [rows, columns]; threads take columns, so the order is fixed.
+/// y [columns] = the column sums of x [rows, columns]. Threads split the columns, so the order of summation
+/// is fixed.
 template <class T> void sum_columns(const T* x, int64_t rows, int64_t columns, float* y, const context& c) {
   parallel_for(c, (columns + lanes - 1) / lanes, 1, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * lanes, last = std::min(columns, end * lanes);
@@ -81,10 +82,10 @@ template <> void run<ops::expand>(const ops::expand::args& a, context& c) {
 namespace {
 
 /// The maximum of a row and the sum of e^(x - maximum).
-struct exponential_sum {
-  float top, sum;
+struct softmax_terms {
+  float max, sum;
 
-  template <class T> static exponential_sum of_row(const T* x, int64_t count) {
+  template <class T> static softmax_terms of_row(const T* x, int64_t count) {
     vec highest = broadcast(-std::numeric_limits<float>::infinity());
     sweep(count, [&](int64_t i, auto width) {
       const vec value = load(x + i, width);
@@ -106,7 +107,7 @@ template <class Args, class Row> void softmax_rows(const Args& a, const context&
     for_rows(c, a.x.rows(), columns, [&](int64_t row) {
       const T* x = a.x.template as<T>() + row * columns;
       T* y = a.y.template as<T>() + row * columns;
-      const exponential_sum e = exponential_sum::of_row(x, columns);
+      const softmax_terms e = softmax_terms::of_row(x, columns);
       sweep(columns, [&](int64_t i, auto width) { store(y + i, row_of(load(x + i, width), e), width); });
     });
   });
@@ -133,11 +134,11 @@ void softmax_backward_rows(const Args& a, const context& c, const Weight& weight
 }  // namespace
 
 template <> void run<ops::softmax>(const ops::softmax::args& a, context& c) {
-  softmax_rows(a, c, [](vec x, const exponential_sum& e) { return exp(x - e.top) / e.sum; });
+  softmax_rows(a, c, [](vec x, const softmax_terms& e) { return exp(x - e.max) / e.sum; });
 }
 
 template <> void run<ops::log_softmax>(const ops::log_softmax::args& a, context& c) {
-  softmax_rows(a, c, [](vec x, const exponential_sum& e) { return x - (e.top + std::log(e.sum)); });
+  softmax_rows(a, c, [](vec x, const softmax_terms& e) { return x - (e.max + std::log(e.sum)); });
 }
 
 template <> void run<ops::softmax_backward>(const ops::softmax_backward::args& a, context& c) {

@@ -14,9 +14,8 @@
 #include <immintrin.h>
 #endif
 
-// The one vector vocabulary of the kernels: `vec` is as many floats as a register of this instruction set
-// holds, arithmetic is by operators (a * b + c becomes one fused multiply-add), comparisons give an `ivec` of
-// all ones or zeros for `select`. A row of any length is walked by `sweep`.
+// SIMD for all kernels: `vec` is one register of floats, arithmetic uses operators (a * b + c becomes one
+// FMA), and comparisons give an `ivec` mask for `select`. `sweep` iterates over a row of any length.
 namespace eva::cpu::EVA_CLIP_ISA {
 
 #if defined(__AVX512F__)
@@ -30,21 +29,22 @@ inline constexpr int lanes = 4;
 using vec [[gnu::vector_size(lanes * 4)]] = float;
 using ivec [[gnu::vector_size(lanes * 4)]] = int32_t;
 using uvec [[gnu::vector_size(lanes * 4)]] = uint32_t;
-/// A vector of bf16 as it lies in memory.
+/// A vector of bf16 as stored in memory.
 using bf16_vec [[gnu::vector_size(lanes * 2)]] = uint16_t;
 
-/// The width of a whole vector, known to the compiler; the other widths are plain ints in 1 … lanes-1.
+/// The width of a full vector, a compile-time constant; partial widths are ints in 1 … lanes-1.
 using whole = std::integral_constant<int, lanes>;
 
 inline vec broadcast(float value) { return vec{} + value; }
 inline ivec broadcast(int32_t value) { return ivec{} + value; }
 inline vec select(ivec mask, vec yes, vec no) { return mask ? yes : no; }
 
-// What the vector extensions do not express, for each instruction set. `maximum` and `minimum` give b where
-// either is NaN; `ldexp` is x 2^n for any n, a whole number; `gather` reads p[index] lane by lane;
-// `zero_extend` is one instruction, of which GCC 12 would make five.
+// What GCC's vector extensions lack, per instruction set. `maximum` and `minimum` give b if either is NaN;
+// `ldexp` is x 2^n for any integer n; `gather` reads p[index] per lane; `zero_extend` is one instruction
+// where GCC 12 would emit five.
 #if defined(__AVX512F__)
-// Masked forms with every lane on are the plain instructions, without GCC 12's false warnings about those.
+// Masked intrinsics with a full mask compile to the unmasked instructions, without GCC 12's false warnings
+// about those.
 inline constexpr __mmask16 all_lanes = 0xffff;
 inline vec maximum(vec a, vec b) { return _mm512_maskz_max_ps(all_lanes, a, b); }
 inline vec minimum(vec a, vec b) { return _mm512_maskz_min_ps(all_lanes, a, b); }
@@ -61,7 +61,7 @@ inline uvec zero_extend(bf16_vec x) { return uvec(_mm512_maskz_cvtepu16_epi32(al
 /// 2^n for n in -126 … 127.
 inline vec power_of_two(ivec n) { return std::bit_cast<vec>((n + 127) << 23); }
 inline vec ldexp(vec x, vec n) {
-  // In two factors, because 2^n alone may overflow or underflow where x 2^n does not.
+  // Two factors, because 2^n alone may overflow or underflow when x 2^n does not.
   const ivec whole_n = __builtin_convertvector(n, ivec), half = whole_n >> 1;
   return x * power_of_two(half) * power_of_two(whole_n - half);
 }
@@ -107,14 +107,14 @@ inline uvec zero_extend(bf16_vec x) { return __builtin_convertvector(x, uvec); }
 #endif
 
 inline vec widen(bf16_vec bits) { return std::bit_cast<vec>(zero_extend(bits) << 16); }
-/// Rounds to nearest, ties to even, as bf16's constructor; a NaN stays a NaN.
+/// Rounds to nearest, ties to even, like bf16's constructor; NaN stays NaN.
 inline bf16_vec narrow(vec x) {
   const uvec word = std::bit_cast<uvec>(x);
   const uvec rounded = (word + 0x7fffu + (word >> 16 & 1u)) >> 16;
   return __builtin_convertvector((x == x) ? rounded : (word >> 16 | 0x40u), bf16_vec);
 }
 
-// Memory need not be aligned. Partial loads fill with zeros; nothing behind `count` is touched.
+// Memory may be unaligned. Partial loads fill with zeros; memory beyond `count` is not accessed.
 inline vec load(const float* p, whole = {}) {
   vec x;
   std::memcpy(&x, p, sizeof x);
@@ -140,7 +140,7 @@ inline void store(bf16* p, vec x, int count) {
   for (int i = 0; i < count; ++i) p[i].bits = bits[i];
 }
 
-/// Calls body(i, width) for each vector of 0 … count-1: `whole` vectors, then what is left over, if anything.
+/// Calls body(i, width) for each vector of [0, count): `whole` vectors, then the remainder, if any.
 template <class Body> inline void sweep(int64_t count, const Body& body) {
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) body(i, whole{});
@@ -148,18 +148,18 @@ template <class Body> inline void sweep(int64_t count, const Body& body) {
 }
 
 /// 0, 1, 2, …
-inline ivec lane_numbers() {
+inline ivec lane_indices() {
   return []<size_t... I>(std::index_sequence<I...>) { return ivec{int32_t(I)...}; }
   (std::make_index_sequence<lanes>());
 }
 
-/// x in the first lanes, zero behind them.
+/// x in the first `count` lanes, zero in the others.
 inline vec first_lanes(vec x, whole) { return x; }
 inline vec first_lanes(vec x, int count) {
-  return select(lane_numbers() < broadcast(int32_t(count)), x, vec{});
+  return select(lane_indices() < broadcast(int32_t(count)), x, vec{});
 }
 
-/// Lane i of the result is lane i + Shift of x, around the end.
+/// Lane i of the result is lane (i + Shift) mod lanes of x.
 template <int Shift> inline vec rotate(vec x) {
   return [&]<size_t... I>(std::index_sequence<I...>) {
     return __builtin_shufflevector(x, x, int((I + Shift) % lanes)...);
@@ -174,7 +174,7 @@ inline float reduce_add(vec x) {
   return (x + rotate<1>(x))[0];
 }
 
-/// The sum of term(i, width) over all lanes of 0 … count-1, in 4 × lanes partial sums.
+/// The sum of term(i, width) over all lanes of [0, count), in 4 × lanes partial sums.
 template <class Term> inline float sum_over(int64_t count, const Term& term) {
   vec a{}, b{}, c{}, d{};
   int64_t i = 0;
@@ -210,21 +210,22 @@ template <class... Rest> inline vec polynomial(vec x, float highest, Rest... res
   return sum;
 }
 
-/// e^x within 2 units in the last place; 0, subnormal and infinite results included.
+/// e^x within 2 ULP, including zero, subnormal and infinite results.
 inline vec exp(vec x) {
-  // Beyond these bounds the result is 0 or infinite; within them n and the remainder are finite.
+  // Beyond these bounds the result is 0 or infinity; within them n and the remainder are finite.
   x = minimum(broadcast(90.0f), maximum(broadcast(-105.0f), x));
-  // Adding 1.5 2^23 leaves no room for a fraction: the nearest whole number.
+  // Adding 1.5 · 2^23 leaves no fraction bits, which rounds to the nearest integer.
   constexpr float round = 0x1.8p23f;
   const vec n = (x * 1.44269504f + round) - round;
-  // ln 2 in two parts, the first with so few bits that its multiple is exact.
+  // Cody-Waite range reduction: ln 2 in two parts, the first with so few bits that its product with n is
+  // exact.
   const vec r = (x - n * 0x1.62ep-1f) - n * 0x1.0bfbe8p-15f;
   const vec tail = polynomial(r, 1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
                               1.6666665459e-1f, 0.5f);
   return ldexp(tail * (r * r) + r + 1.0f, n);
 }
 
-/// 2^x within 2 units in the last place; 0, subnormal and infinite results included (Moshier, Cephes, exp2f).
+/// 2^x within 2 ULP, including zero, subnormal and infinite results (Moshier, Cephes, exp2f).
 inline vec exp2(vec x) {
   x = minimum(broadcast(130.0f), maximum(broadcast(-152.0f), x));
   constexpr float round = 0x1.8p23f;
@@ -234,14 +235,14 @@ inline vec exp2(vec x) {
                n);
 }
 
-/// ln x within 2 units in the last place; -infinity at 0, NaN below.
+/// ln x within 2 ULP; -infinity at 0, NaN below.
 inline vec log(vec x) {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const ivec tiny = x < std::numeric_limits<float>::min();
   const vec scaled = select(tiny, x * 0x1p25f, x);
   // x = m 2^e with m in sqrt(1/2) … sqrt(2).
   const uvec shifted =
-      std::bit_cast<uvec>(scaled) - std::bit_cast<uint32_t>(0x1.6a09e6p-1f);  // wraps below 0
+      std::bit_cast<uvec>(scaled) - std::bit_cast<uint32_t>(0x1.6a09e6p-1f);  // wraps around below 0
   const ivec bits = std::bit_cast<ivec>(shifted);
   const vec e = __builtin_convertvector(bits >> 23, vec) - select(tiny, broadcast(25.0f), vec{});
   const vec m = std::bit_cast<vec>((bits & 0x7fffff) + std::bit_cast<int32_t>(0x1.6a09e6p-1f)) - 1.0f;

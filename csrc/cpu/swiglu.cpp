@@ -13,7 +13,7 @@ int64_t grain_rows(int64_t hidden) {
   return std::max<int64_t>(1, grain_elements / std::max<int64_t>(1, hidden));
 }
 
-/// Memory of the running thread that grows to the longest row and then stays.
+/// Thread-local scratch that grows to the longest row.
 float* row_scratch(int64_t floats) {
   thread_local std::vector<float> memory;
   if (memory.size() < size_t(floats)) memory.resize(size_t(floats));
@@ -27,7 +27,7 @@ template <class X, class H> void gated(const X* x, int64_t hidden, H* h) {
   });
 }
 
-/// h into scratch, then its layer norm.
+/// Computes h in scratch, then its layer norm.
 template <class T> void gated_norm(const ops::swiglu::args& a, int64_t row, int64_t hidden) {
   const T* x = a.x.as<T>() + row * 2 * hidden;
   float* h = row_scratch(hidden);
@@ -71,8 +71,8 @@ template <class T> void gated_backward(const T* dy, const T* x, int64_t hidden, 
   });
 }
 
-/// The same through the layer norm: with normal = (h - mean) rstd and g = dy weight,
-/// dh = rstd (g - mean(g) - normal mean(g normal)).
+/// The same through the layer norm: with h_hat = (h - mean) rstd and g = dy weight,
+/// dh = rstd (g - mean(g) - h_hat mean(g h_hat)).
 template <class T>
 void gated_norm_backward(const ops::swiglu_backward::args& a, int64_t row, int64_t hidden, float* dweight,
                          float* dbias) {
@@ -80,27 +80,27 @@ void gated_norm_backward(const ops::swiglu_backward::args& a, int64_t row, int64
   const T* x = a.x.as<T>() + row * 2 * hidden;
   const auto* weight = a.weight.as<float>();
   const float mean = a.mean.as<float>()[row], rstd = a.rstd.as<float>()[row];
-  float *sigma = row_scratch(2 * hidden), *normal_h = sigma + hidden;
-  vec g_normal_sum{};
+  float *sigma = row_scratch(2 * hidden), *h_hats = sigma + hidden;
+  vec g_h_hat_sum{};
   const float g_sum = sum_over(hidden, [&](int64_t i, auto width) {
     const vec gate = load(x + i, width), s = sigmoid(gate), d = load(dy + i, width);
-    const vec normal = (gate * s * load(x + hidden + i, width) - mean) * rstd;
+    const vec h_hat = (gate * s * load(x + hidden + i, width) - mean) * rstd;
     store(sigma + i, s, width);
-    store(normal_h + i, normal, width);
-    store(dweight + i, load(dweight + i, width) + d * normal, width);
+    store(h_hats + i, h_hat, width);
+    store(dweight + i, load(dweight + i, width) + d * h_hat, width);
     store(dbias + i, load(dbias + i, width) + d, width);
     const vec g = d * load(weight + i, width);
-    g_normal_sum += g * normal;  // dy is zero behind the end of a row
+    g_h_hat_sum += g * h_hat;  // dy is zero beyond the end of a row
     return g;
   });
   if (a.dx.data == nullptr) return;
   // Padding adds nothing to the sums: its weight is zero.
   const float columns = float(ops::swiglu_columns(a));
-  const float g_mean = g_sum / columns, g_normal_mean = reduce_add(g_normal_sum) / columns;
+  const float g_mean = g_sum / columns, g_h_hat_mean = reduce_add(g_h_hat_sum) / columns;
   T* dx = a.dx.as<T>() + row * 2 * hidden;
   sweep(hidden, [&](int64_t i, auto width) {
     const vec g = load(dy + i, width) * load(weight + i, width);
-    const vec dh = rstd * (g - g_mean - load(normal_h + i, width) * g_normal_mean);
+    const vec dh = rstd * (g - g_mean - load(h_hats + i, width) * g_h_hat_mean);
     store_gradients(dh, load(x + i, width), load(x + hidden + i, width), load(sigma + i, width), dx + i,
                     hidden, width);
   });

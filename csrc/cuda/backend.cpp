@@ -6,7 +6,7 @@
 #include <set>
 
 #include "cuda/failure.h"
-#include "cuda/linear/matrix_product.h"
+#include "cuda/linear/gemm.h"
 #include "cuda/staging.h"
 #include "cuda/table.h"
 #include "ops/fingerprint.h"
@@ -15,8 +15,8 @@
 namespace eva::cuda {
 namespace {
 
-/// Tensor cores with bf16 and asynchronous copies came with Ampere.
-constexpr int least_capability = 80;
+/// Ampere: bf16 tensor cores and asynchronous copies to shared memory.
+constexpr int min_capability = 80;
 
 std::string cuda_version(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -30,19 +30,20 @@ int device_count() {
   try {
     return device::device_count();
   } catch (const device::error& failure) {
-    const std::string words = failure.what();
-    refuse("the NVIDIA driver gives no GPU: " + words, "a GPU", words);
+    const std::string reason = failure.what();
+    refuse("the NVIDIA driver gives no access to a GPU: " + reason, "a GPU", reason);
   }
 }
 
-/// Whether a variable of the environment is set to what means yes.
+/// Whether an environment variable is set to something other than 0; `otherwise` if it is not set.
 bool is_set(const char* name, bool otherwise) {
   const char* value = std::getenv(name);
   if (!value || !*value) return otherwise;
   return std::string(value) != "0";
 }
 
-/// The captured programs of a device, which hold memory of it until they go or the device is closed.
+/// The captured programs of a device. They hold device memory until they are destroyed or the device is
+/// closed.
 struct captures {
   std::mutex mutex;
   std::set<std::optional<device::recording>*> all;
@@ -61,14 +62,14 @@ struct captures {
 
 class captured final : public kernel {
  public:
-  captured(std::shared_ptr<captures> among, device::stream on, device::recording recorded)
-      : among_(std::move(among)), on_(on), work_(std::move(recorded)) {
-    const std::lock_guard lock(among_->mutex);
-    among_->all.insert(&work_);
+  captured(std::shared_ptr<captures> owner, device::stream on, device::recording recorded)
+      : owner_(std::move(owner)), on_(on), work_(std::move(recorded)) {
+    const std::lock_guard lock(owner_->mutex);
+    owner_->all.insert(&work_);
   }
   ~captured() override {
-    const std::lock_guard lock(among_->mutex);
-    among_->all.erase(&work_);
+    const std::lock_guard lock(owner_->mutex);
+    owner_->all.erase(&work_);
   }
 
   void run() override {
@@ -77,7 +78,7 @@ class captured final : public kernel {
   }
 
  private:
-  std::shared_ptr<captures> among_;
+  std::shared_ptr<captures> owner_;
   device::stream on_;
   std::optional<device::recording> work_;
 };
@@ -90,14 +91,15 @@ device::identity find_device() {
     refuse("no NVIDIA driver was found (libcuda.so.1); " + needed + " is needed", needed, "no driver");
   if (driver / 1000 < device::built_version / 1000) {
     const std::string found = "a driver for CUDA " + cuda_version(driver);
-    refuse("the NVIDIA driver is too old: " + needed + " is needed, this is " + found, needed, found);
+    refuse("the NVIDIA driver is too old: " + needed + " is needed, found " + found, needed, found);
   }
   if (device_count() == 0)
-    refuse("the NVIDIA driver shows no GPU (CUDA_VISIBLE_DEVICES may hide it)", "a GPU", "none");
+    refuse("the NVIDIA driver reports no GPU (CUDA_VISIBLE_DEVICES may hide it)", "a GPU", "none");
   device::identity found = device::first_device();
-  if (const int capability = 10 * found.major + found.minor; capability < least_capability) {
-    const std::string has = std::to_string(found.major) + "." + std::to_string(found.minor);
-    refuse(found.name + " has compute capability " + has + "; 8.0 (Ampere) or newer is needed", "8.0", has);
+  if (const int capability = 10 * found.major + found.minor; capability < min_capability) {
+    const std::string version = std::to_string(found.major) + "." + std::to_string(found.minor);
+    refuse(found.name + " has compute capability " + version + "; 8.0 (Ampere) or newer is needed", "8.0",
+           version);
   }
   return found;
 }
@@ -105,7 +107,7 @@ device::identity find_device() {
 class cuda_backend final : public backend {
  public:
   cuda_backend() : identity_(find_device()) {
-    context_.products = matrix_library::open();
+    context_.blas = blas_library::open();
     context_.stream = device::make_stream();
     context_.properties = device::current_properties();
     context_.synchronous = is_set("EVA_CLIP_CUDA_SYNC", false);
@@ -119,7 +121,7 @@ class cuda_backend final : public backend {
     return {.kind = "cuda",
             .name = identity_.name,
             .instruction_set = "sm_" + std::to_string(10 * identity_.major + identity_.minor),
-            .library = context_.products->description(),
+            .library = context_.blas->description(),
             .threads = 1,
             .driver = "for CUDA " + cuda_version(device::driver_version()),
             .memory_bytes = identity_.memory_bytes};
@@ -133,13 +135,13 @@ class cuda_backend final : public backend {
     return translated([&] {
       const device::on_first_device here;
       if (void* memory = device::allocate(bytes == 0 ? 1 : bytes)) return memory;
-      throw too_little(bytes, device::free_bytes());
+      throw out_of_memory(bytes, device::free_bytes());
     });
   }
   void expect_free(int64_t bytes) const override {
     translated([&] {
       const device::on_first_device here;
-      if (const int64_t free = device::free_bytes(); free < bytes) throw too_little(bytes, free);
+      if (const int64_t free = device::free_bytes(); free < bytes) throw out_of_memory(bytes, free);
     });
   }
   void release(void* memory, int64_t) noexcept override { device::release(memory); }
@@ -159,14 +161,14 @@ class cuda_backend final : public backend {
   }
 
   int64_t workspace_bytes() const override {
-    return context_.scratch.bytes() + context_.product_scratch.bytes() + captures_->bytes();
+    return context_.scratch.bytes() + context_.gemm_workspace.bytes() + captures_->bytes();
   }
 
   std::unique_ptr<kernel> prepare(int op, const void* args) override {
     return translated([&] { return kernels()[size_t(op)](args, context_); });
   }
 
-  // If capture fails, the program keeps launching kernel by kernel.
+  // If capture fails, the caller keeps launching kernel by kernel.
   std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>> all) override {
     if (!captures_programs_) return nullptr;
     try {
@@ -188,7 +190,7 @@ class cuda_backend final : public backend {
   void close() noexcept override {
     captures_->free();
     context_.scratch.free();
-    context_.product_scratch.free();
+    context_.gemm_workspace.free();
     staging_.free();
   }
 
@@ -203,7 +205,7 @@ class cuda_backend final : public backend {
   }
 
  private:
-  out_of_memory_error too_little(int64_t bytes, int64_t free) const {
+  out_of_memory_error out_of_memory(int64_t bytes, int64_t free) const {
     const std::string needed = std::to_string(bytes), left = std::to_string(free);
     return {"out of GPU memory: " + needed + " bytes are needed, " + left + " of " +
                 std::to_string(identity_.memory_bytes) + " are free",
@@ -215,18 +217,19 @@ class cuda_backend final : public backend {
   staging staging_;
   device::event before_{true}, after_{true};
   std::shared_ptr<captures> captures_ = std::make_shared<captures>();
-  // Waiting for each op is no work that can be captured.
+  // EVA_CLIP_CUDA_SYNC waits for each op, which a capture does not allow.
   const bool captures_programs_ =
       is_set("EVA_CLIP_CUDA_GRAPHS", true) && !is_set("EVA_CLIP_CUDA_SYNC", false);
   std::string capture_failure_ =
-      captures_programs_ ? "" : "EVA_CLIP_CUDA_GRAPHS or EVA_CLIP_CUDA_SYNC forbids it";
+      captures_programs_ ? "" : "disabled by EVA_CLIP_CUDA_GRAPHS or EVA_CLIP_CUDA_SYNC";
 };
 
 }  // namespace
 
 std::unique_ptr<backend> open() {
   return translated([] {
-    // Whoever calls may have chosen another device; ours must be the current one from the first member on.
+    // The caller may use another device. Device 0 must be current from the construction of the first member
+    // on.
     const device::on_first_device here;
     return std::make_unique<cuda_backend>();
   });
@@ -234,7 +237,7 @@ std::unique_ptr<backend> open() {
 
 }  // namespace eva::cuda
 
-// What the addon looks for in this library (runtime/backend_library.h).
+// The symbols that the addon looks up in this library (runtime/backend_library.h).
 extern "C" {
 
 [[gnu::visibility("default")]] extern const eva::backend_interface eva_clip_backend_interface =

@@ -6,8 +6,8 @@
 
 namespace eva::cuda {
 
-/// The first GPU (CUDA_VISIBLE_DEVICES chooses which one that is). Throws device_error, with what was needed
-/// and what was found, where there is none that this library can use.
+/// Opens the first GPU (CUDA_VISIBLE_DEVICES selects which one that is). Throws device_error, with what was
+/// needed and what was found, if there is none that this library supports.
 std::unique_ptr<backend> open();
 
 }  // namespace eva::cuda

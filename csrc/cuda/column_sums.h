@@ -4,8 +4,8 @@
 
 namespace eva::cuda {
 
-/// out [columns] = Σ of the rows of partials [parts, columns], in their order; nothing when out is null. The
-/// second half of a sum over rows whose first half each block did for itself.
+/// out [columns] = the column sums of partials [parts, columns]: the second stage of a sum over rows whose
+/// first stage left one partial sum per block. Does nothing if out is null.
 void add_up_columns(const float* partials, int64_t parts, int64_t columns, float* out, context& c);
 
 }  // namespace eva::cuda

@@ -10,12 +10,12 @@
 
 namespace eva::cuda {
 
-/// Device memory for a kernel's own use while it runs. The kernels of a stream run one after another, so all
-/// of them share it. It grows when a kernel runs for the first time, which must not be inside a capture; what
-/// it had before stays, because captured programs hold its address.
+/// Temporary device memory of a kernel, valid while it runs. The kernels of a stream run one after another,
+/// so all share it. It grows when a kernel first runs, which must not be during a capture. Earlier blocks are
+/// kept, because captured programs hold their addresses.
 class workspace {
  public:
-  /// At least `count` elements, 256-byte aligned; the next kernel may be handed the same ones.
+  /// At least `count` elements, aligned to 256 bytes; the next kernel may get the same ones.
   template <class T> T* take(int64_t count) {
     const int64_t bytes = count * int64_t(sizeof(T));
     if (bytes > bytes_) {
@@ -32,7 +32,7 @@ class workspace {
     bytes_ = all_bytes_ = 0;
   }
 
-  /// Of all the memory that it holds.
+  /// The size of all blocks.
   int64_t bytes() const { return all_bytes_; }
 
  private:
@@ -41,17 +41,17 @@ class workspace {
   int64_t all_bytes_ = 0;
 };
 
-class matrix_library;
+class blas_library;
 
-/// What a kernel knows of the device it runs on.
+/// The device's stream, properties and workspaces, as kernels use them.
 struct context {
   device::stream stream{};
   device::properties properties{};
   workspace scratch{};
-  workspace product_scratch{};  // of matrix products, which a kernel may run between uses of its own
+  workspace gemm_workspace{};  // separate, because ops run GEMMs while they use `scratch`
   index_faults faults{};
-  std::shared_ptr<matrix_library> products{};  // opened by the backend, or by the first matrix product
-  bool synchronous = false;  // waits for every op, so that an error names the op that it came from
+  std::shared_ptr<blas_library> blas{};  // opened by the backend or by the first GEMM
+  bool synchronous = false;              // waits for every op, so that an error names the op that caused it
 };
 
 }  // namespace eva::cuda

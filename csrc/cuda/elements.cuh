@@ -1,5 +1,5 @@
 #pragma once
-// Elements of either float type as groups of f32 values, in which all arithmetic is done.
+// Vectorized access to f32 and bf16 elements, as groups of f32 values; all arithmetic is f32.
 
 #include <algorithm>
 #include <cstdint>
@@ -13,31 +13,31 @@
 
 namespace eva::cuda {
 
-/// Neighbours that a thread takes at once where alignment allows it: 16 bytes of bf16, 32 of f32.
+/// The adjacent elements that a thread processes at once if alignment allows it: 16 bytes of bf16, 32 of f32.
 inline constexpr int group = 8;
 
 template <int Width> using width = std::integral_constant<int, Width>;
 
-/// for_element_type of two tensors.
+/// for_element_type for two tensors.
 template <class Body> void for_element_types(dtype first, dtype second, const Body& body) {
   for_element_type(first,
                    [&]<class A>(A* a) { for_element_type(second, [&]<class B>(B* b) { body(a, b); }); });
 }
 
-/// Calls body with width<Wide> or, where rows are not aligned for that, with width<1>.
+/// Calls body with width<Wide>, or with width<1> if rows are not aligned for that.
 template <int Wide = group, class Body> void for_width(bool aligned, const Body& body) {
   aligned ? body(width<Wide>{}) : body(width<1>{});
 }
 
-/// Whether these tensors start at multiples of 16 bytes; those that nobody reads do.
+/// Whether these tensors start at multiples of 16 bytes; null (unread) outputs count as aligned.
 template <class... Tensors> bool aligned(const Tensors&... all) {
   return ((reinterpret_cast<uintptr_t>(all.data) % 16 == 0) && ...);
 }
 
-/// Blocks of so many items each; kernels that stride over the grid go on where there are more.
+/// The grid size for `items`, up to a limit; beyond it, kernels loop with a grid stride.
 inline int blocks_of(int64_t items, int64_t items_per_block) {
-  constexpr int64_t most = 1 << 24;
-  return int(std::min(most, (items + items_per_block - 1) / items_per_block));
+  constexpr int64_t max_blocks = 1 << 24;
+  return int(std::min(max_blocks, (items + items_per_block - 1) / items_per_block));
 }
 
 struct alignas(16) float_quad {
@@ -47,7 +47,7 @@ struct alignas(8) bf16_quad {
   uint32_t words[2];
 };
 
-// Width elements from `from`, which is aligned to as many bytes, 16 at most.
+/// Loads Width elements; `from` is aligned to their size, up to 16 bytes.
 template <int Width> __device__ void load_elements(const float* from, float (&x)[Width]) {
   if constexpr (Width % 4 == 0) {
 #pragma unroll
@@ -102,8 +102,8 @@ template <int Width> __device__ void store_elements(device::bf16* to, const floa
   }
 }
 
-/// Calls body(i, width) for the groups of 0 … count-1 that are this thread's, one thread of the whole grid;
-/// elements behind the last whole group come one by one, and so do all where memory is not aligned.
+/// A grid-stride loop over groups: calls body(i, width) for this thread's groups of 0 … count - 1. Elements
+/// after the last whole group are passed one at a time, and all are if `grouped` is false.
 template <int Width, class Body>
 __device__ void for_groups(int64_t count, const Body& body, bool grouped = true) {
   const int64_t stride = int64_t(device::grid_blocks()) * device::block_threads() * Width;
@@ -116,16 +116,17 @@ __device__ void for_groups(int64_t count, const Body& body, bool grouped = true)
   }
 }
 
-/// Calls body(i) for the groups of a row that are this thread's, one of the block. Width divides columns.
+/// A block-stride loop over the groups of a row: calls body(i) for this thread's groups. Width divides
+/// columns.
 template <int Width, class Body> __device__ void for_groups_of_row(int64_t columns, const Body& body) {
   for (int64_t i = int64_t(device::thread_index()) * Width; i < columns; i += device::block_threads() * Width)
     body(i);
 }
 
-/// Threads of a block that takes a row: one a group, as whole warps.
-inline int threads_of_row(int64_t columns, int most = 256) {
-  const int64_t groups = (columns + group - 1) / group, lanes = device::warp_lanes;
-  return int(std::clamp((groups + lanes - 1) / lanes * lanes, lanes, int64_t(most)));
+/// The threads of a block that processes a row: one per group, rounded up to whole warps.
+inline int threads_of_row(int64_t columns, int max_threads = 256) {
+  const int64_t groups = (columns + group - 1) / group, lanes = device::warp_size;
+  return int(std::clamp((groups + lanes - 1) / lanes * lanes, lanes, int64_t(max_threads)));
 }
 
 }  // namespace eva::cuda

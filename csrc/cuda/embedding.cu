@@ -12,7 +12,7 @@ using namespace device;
 
 constexpr int threads = 128;
 
-// Rules of embedding and its gradient.
+// Index rules of embedding and its gradient.
 constexpr int starts_rule = 0, tokens_rule = 1;
 
 template <class Args> index_check check_of(const char* op, const Args& a, const context& c) {
@@ -23,7 +23,7 @@ template <class Args> index_check check_of(const char* op, const Args& a, const 
            {"tokens", a.table.dim(0)}}};
 }
 
-/// Packed sequences; whatever cu_seqlens holds, ends lie in 0 … tokens.
+/// Packed sequences. Bounds are clamped to 0 … tokens, so that invalid cu_seqlens access nothing outside.
 struct packed_sequences {
   const int32_t* cu_seqlens;  // [count + 1]
   int64_t count, tokens;
@@ -37,14 +37,14 @@ packed_sequences sequences_of(const tensor& cu_seqlens, const tensor& tokens) {
   return {cu_seqlens.as<int32_t>(), cu_seqlens.size() - 1, tokens.size()};
 }
 
-/// What embedding looks up in; ids and places outside give NaN.
+/// The tables of embedding; ids and positions out of range give NaN.
 template <class Table> struct lookup {
   const Table* table;      // [vocabulary, columns]
   const float* positions;  // [context_length, columns]
   int64_t context_length, columns;
   index_check check;
 
-  // Of token number t, at `place` in its sequence.
+  /// The embedding of token t, which is at `place` in its sequence.
   template <int Count>
   __device__ void row(const int32_t* tokens, int64_t t, int64_t place, int64_t column,
                       float (&values)[Count]) const {
@@ -60,11 +60,12 @@ template <class Table> struct lookup {
   }
 };
 
-// A block takes a sequence, and its share of the padding behind the last one.
+// One block per sequence; all blocks also zero the padding after the last sequence.
+// Expected bound: HBM bandwidth; reads one row of the table per token and writes y.
 template <int Width, class Table, class T>
 __global__ void __launch_bounds__(threads)
     embedding_kernel(packed_sequences sequences, const int32_t* tokens, lookup<Table> from, T* y) {
-  from.check.test_starts(starts_rule, sequences.cu_seqlens, sequences.count + 1);
+  from.check.check_starts(starts_rule, sequences.cu_seqlens, sequences.count + 1);
   for (int64_t b = block_index(); b < sequences.count; b += grid_blocks()) {
     const int64_t begin = sequences.bound(b), end = sequences.bound(b + 1);
     for_groups_of_row<Width>((end - begin) * from.columns, [&](int64_t i) {
@@ -81,8 +82,9 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
-__global__ void __launch_bounds__(threads) test_starts_kernel(index_check check, packed_sequences sequences) {
-  check.test_starts(starts_rule, sequences.cu_seqlens, sequences.count + 1);
+__global__ void __launch_bounds__(threads)
+    check_starts_kernel(index_check check, packed_sequences sequences) {
+  check.check_starts(starts_rule, sequences.cu_seqlens, sequences.count + 1);
 }
 
 struct tokens_in_sequences {
@@ -91,13 +93,13 @@ struct tokens_in_sequences {
   index_check check;
 
   __device__ scattered operator()(int t) const {
-    const bool counts = t < sequences.bound(sequences.count) && check.holds(tokens_rule, t, tokens[t]);
-    return {t, counts ? tokens[t] : -1};
+    const bool is_valid = t < sequences.bound(sequences.count) && check.holds(tokens_rule, t, tokens[t]);
+    return {t, is_valid ? tokens[t] : -1};
   }
 };
 
-/// Item i is place i % context_length of sequence i / context_length.
-struct places_in_sequences {
+/// Item i is position i % context_length of sequence i / context_length.
+struct positions_in_sequences {
   packed_sequences sequences;
   int context_length;
 
@@ -127,14 +129,14 @@ template <> void run<ops::embedding>(const ops::embedding::args& a, context& c) 
 template <> void run<ops::embedding_backward>(const ops::embedding_backward::args& a, context& c) {
   const packed_sequences sequences = sequences_of(a.cu_seqlens, a.tokens);
   const index_check check = check_of(ops::embedding_backward::name, a, c);
-  launch(test_starts_kernel, 1, threads, 0, c.stream, check, sequences);
+  launch(check_starts_kernel, 1, threads, 0, c.stream, check, sequences);
   if (a.dtable.data)
     scatter_rows(tokens_in_sequences{a.tokens.as<int32_t>(), sequences, check}, a.tokens.size(), a.dy,
                  a.dtable.as<float>(), a.dtable.dim(0), c);
   const int64_t context_length = a.dpositions.dim(0);
   if (a.dpositions.data)
-    scatter_rows(places_in_sequences{sequences, int(context_length)}, sequences.count * context_length, a.dy,
-                 a.dpositions.as<float>(), context_length, c);
+    scatter_rows(positions_in_sequences{sequences, int(context_length)}, sequences.count * context_length,
+                 a.dy, a.dpositions.as<float>(), context_length, c);
 }
 
 }  // namespace eva::cuda

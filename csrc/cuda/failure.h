@@ -5,16 +5,16 @@
 
 namespace eva::cuda {
 
-/// Throws a CUDA error as an `eva::error`; `where` names the op and its operands, or the action that failed.
+/// Throws a CUDA error as an eva::error. `where` names the op and its operands, or the action that failed.
 [[noreturn]] inline void fail(const device::error& failure, const std::string& where) {
   const error::detail_map facts = {{"where", where}, {"driver", failure.what()}};
   const std::string in = (where.empty() ? "" : " in " + where) + ": " + failure.what();
   if (failure.out_of_memory) throw out_of_memory_error("out of GPU memory" + in, facts);
-  if (failure.lasting) throw device_lost_error("the GPU failed" + in, facts);
-  throw error("ERR_EVACLIP_GPU", "the GPU refused a command" + in, facts);
+  if (failure.sticky) throw device_lost_error("the GPU failed" + in, facts);
+  throw error("ERR_EVACLIP_GPU", "a CUDA call failed" + in, facts);
 }
 
-/// Calls body, translating CUDA errors to our error codes.
+/// Calls body and translates CUDA errors to eva::error.
 template <class Body> auto translated(const Body& body, const std::string& where = "") {
   try {
     return body();

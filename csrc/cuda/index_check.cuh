@@ -1,5 +1,5 @@
 #pragma once
-// How kernels test the integers that they are about to use as indices.
+// Checks of integers that kernels use as indices.
 
 #include <initializer_list>
 
@@ -9,11 +9,11 @@
 
 namespace eva::cuda {
 
-/// The rules of one application of an op. A kernel goes on without what breaks them, safely: the program's
-/// results will not be seen.
+/// The index rules of one application of an op. A kernel skips offending entries and continues; the run's
+/// results are discarded.
 class index_check {
  public:
-  /// `application`: its args, whose address tells it from others.
+  /// `application`: its args, whose address identifies it.
   index_check(const context& c, const char* op, const void* application,
               std::initializer_list<index_rule> rules)
       : fault_(c.faults.memory()), owner_(reinterpret_cast<uintptr_t>(application)), op_(op) {
@@ -21,15 +21,15 @@ class index_check {
     for (const index_rule& rule : rules) *next++ = rule;
   }
 
-  /// Whether rule number `rule` lets the integer at `place` of its input pass as an index.
+  /// Whether the integer at `place` of the input satisfies rule number `rule`; if not, it is reported.
   __device__ bool holds(int rule, int64_t place, int64_t value) const {
     if (0 <= value && value < rules_[rule].count) return true;
     report(rule, place, value);
     return false;
   }
 
-  /// Tests `size` starts, all threads of the grid together.
-  __device__ void test_starts(int rule, const int32_t* starts, int64_t size) const {
+  /// Checks `size` starts; all threads of the grid share the work.
+  __device__ void check_starts(int rule, const int32_t* starts, int64_t size) const {
     const int64_t stride = int64_t(device::grid_blocks()) * device::block_threads();
     for (int64_t i = int64_t(device::block_index()) * device::block_threads() + device::thread_index();
          i < size; i += stride) {
@@ -40,14 +40,14 @@ class index_check {
   }
 
   __device__ void report(int rule, int64_t place, int64_t value) const {
-    const uint64_t before = device::atomic_replace(&fault_->owner, 0, owner_);
+    const uint64_t before = device::atomic_cas(&fault_->owner, 0, owner_);
     if (before == 0) {
       fault_->op = op_;
       for (int i = 0; i < rule_count; ++i) fault_->rules[i] = rules_[i];
     }
     if (before == 0 || before == owner_)
-      device::atomic_lower(&fault_->first, uint64_t(rule) << 62 | (uint64_t(place) & 0x3fffffffu) << 32 |
-                                               uint32_t(int32_t(value)));
+      device::atomic_min(&fault_->first, uint64_t(rule) << 62 | (uint64_t(place) & 0x3fffffffu) << 32 |
+                                             uint32_t(int32_t(value)));
   }
 
  private:

@@ -13,7 +13,7 @@ const index_fault none{};
 
 std::string expectation(const index_rule& rule) {
   if (rule.longest == 0) return "0 … " + std::to_string(rule.count - 1);
-  return "starts that ascend from 0 to at most " + std::to_string(rule.count) + " by at most " +
+  return "ascending starts from 0 to at most " + std::to_string(rule.count) + ", in steps of at most " +
          std::to_string(rule.longest);
 }
 

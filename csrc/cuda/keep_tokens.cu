@@ -12,8 +12,8 @@ using namespace device;
 
 constexpr uint32_t keep_key = 0x6b656570, path_key = 0x70617468;
 
-// Keys of one image: random words in shared memory, or, where an image has too many tokens for that, drawn
-// again each time.
+/// The random keys of an image's tokens: stored in shared memory or, if an image has too many tokens for
+/// that, recomputed at each use.
 template <bool Stored> struct token_keys {
   uint32_t image, seed, step;
   int tokens;
@@ -28,7 +28,7 @@ template <bool Stored> struct token_keys {
   }
   __device__ void prepare() const {
     if constexpr (Stored) {
-      for (int first = 4 * lane_index(); first < tokens; first += 4 * warp_lanes) {
+      for (int first = 4 * lane_index(); first < tokens; first += 4 * warp_size) {
         const vector16 four = philox({{uint32_t(first) / 4, image, step, 0}}, seed, keep_key);
 #pragma unroll
         for (int i = 0; i < 4; ++i)
@@ -39,18 +39,18 @@ template <bool Stored> struct token_keys {
   }
   __device__ uint32_t operator[](int token) const { return Stored ? words.load(token) : draw(token); }
 
-  /// Tokens whose keys satisfy the test; the warp walks over them together.
+  /// The number of tokens whose keys satisfy the test; collective over the warp.
   template <class Test> __device__ int count(const Test& test) const {
     int found = 0;
-    for (int first = 0; first < tokens; first += warp_lanes) {
+    for (int first = 0; first < tokens; first += warp_size) {
       const int token = first + lane_index();
       found += count_lanes(warp_ballot(token < tokens && test((*this)[min(token, tokens - 1)])));
     }
     return found;
   }
 
-  /// The key that `keep` keys do not exceed and fewer are below, one bit after another from the highest.
-  __device__ uint32_t smallest(int keep) const {
+  /// The keep-th smallest key, by binary search from the highest bit.
+  __device__ uint32_t select(int keep) const {
     uint32_t threshold = 0;
     for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
       const uint32_t candidate = threshold | bit;
@@ -60,34 +60,36 @@ template <bool Stored> struct token_keys {
   }
 };
 
-// One warp an image.
+// One warp per image.
+// Expected bound: warp collectives; 32 passes over the image's keys.
 template <bool Stored>
-__global__ void __launch_bounds__(warp_lanes)
+__global__ void __launch_bounds__(warp_size)
     keep_tokens_kernel(const int32_t* seed, int32_t* kept, int64_t batch, int tokens, int keep) {
   for (int64_t image = block_index(); image < batch; image += grid_blocks()) {
     const token_keys<Stored> keys{uint32_t(image), uint32_t(seed[0]), uint32_t(seed[1]), tokens,
                                   shared_at<uint32_t>(0)};
     warp_barrier();
     keys.prepare();
-    const uint32_t threshold = keys.smallest(keep);
-    // Of the keys that equal the threshold, the first ones stay.
-    int equals = keep - keys.count([threshold](uint32_t key) { return key < threshold; });
+    const uint32_t threshold = keys.select(keep);
+    // Of the keys equal to the threshold, the first ones are kept.
+    int equals_left = keep - keys.count([threshold](uint32_t key) { return key < threshold; });
     int written = 0;
-    for (int first = 0; first < tokens; first += warp_lanes) {
+    for (int first = 0; first < tokens; first += warp_size) {
       const int token = first + lane_index();
       const uint32_t key = keys[min(token, tokens - 1)];
       const uint32_t equal = warp_ballot(token < tokens && key == threshold);
-      const bool stays =
-          token < tokens && (key < threshold || (key == threshold && lanes_before(equal) < equals));
-      const uint32_t staying = warp_ballot(stays);
-      if (stays) kept[image * keep + written + lanes_before(staying)] = token;
-      written += count_lanes(staying);
-      equals = max(0, equals - count_lanes(equal));
+      const bool is_kept =
+          token < tokens && (key < threshold || (key == threshold && lanes_before(equal) < equals_left));
+      const uint32_t kept_lanes = warp_ballot(is_kept);
+      if (is_kept) kept[image * keep + written + lanes_before(kept_lanes)] = token;
+      written += count_lanes(kept_lanes);
+      equals_left = max(0, equals_left - count_lanes(equal));
     }
   }
 }
 
-// y = residual + x, dropped or scaled by sample; residual may be null.
+// y = residual + x · factor, where the factor of a sample is 0 or `scale`; residual may be null.
+// Expected bound: HBM bandwidth; reads x and residual, writes y.
 template <int Width, class T>
 __global__ void __launch_bounds__(256)
     drop_path_kernel(const T* x, const int32_t* seed, const T* residual, T* y, int64_t count,
@@ -107,10 +109,10 @@ __global__ void __launch_bounds__(256)
 }  // namespace
 
 template <> void run<ops::keep_tokens>(const ops::keep_tokens::args& a, context& c) {
-  constexpr int64_t most_bytes = 48 << 10;
+  constexpr int64_t max_bytes = 48 << 10;
   const int64_t bytes = a.tokens * int64_t(sizeof(uint32_t));
-  const bool stored = bytes <= most_bytes;
-  launch(stored ? keep_tokens_kernel<true> : keep_tokens_kernel<false>, blocks_of(a.batch, 1), warp_lanes,
+  const bool stored = bytes <= max_bytes;
+  launch(stored ? keep_tokens_kernel<true> : keep_tokens_kernel<false>, blocks_of(a.batch, 1), warp_size,
          stored ? int(bytes) : 0, c.stream, a.seed.as<int32_t>(), a.kept.as<int32_t>(), a.batch,
          int(a.tokens), int(a.keep));
 }
@@ -118,7 +120,7 @@ template <> void run<ops::keep_tokens>(const ops::keep_tokens::args& a, context&
 template <> void run<ops::drop_path>(const ops::drop_path::args& a, context& c) {
   constexpr int threads = 256;
   const int64_t count = a.y.size(), sample_size = count == 0 ? 1 : count / a.x.dim(0);
-  // word / 2³² < rate, in whole numbers.
+  // word < threshold if and only if word / 2³² < rate.
   const auto threshold = uint64_t(std::ceil(double(a.rate) * 0x1p32));
   for_element_type(a.x.type, [&]<class T>(T*) {
     const T* const residual = a.residual.present() ? a.residual.as<T>() : nullptr;

@@ -9,11 +9,12 @@ namespace {
 
 using namespace device;
 
-constexpr int most_threads = 256, scratch_bytes = most_threads / warp_lanes * int(sizeof(float));
+constexpr int max_threads = 256, scratch_bytes = max_threads / warp_size * int(sizeof(float));
 
-// y and norm may be null.
+// y and norms may be null. One block per row.
+// Expected bound: HBM bandwidth; reads x (the second time from L1 or L2), writes y.
 template <int Width, class T>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(max_threads)
     l2_normalize_kernel(const T* x, T* y, float* norms, int64_t rows, int64_t columns, float epsilon) {
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const int64_t first = row * columns;
@@ -35,26 +36,28 @@ __global__ void __launch_bounds__(most_threads)
   }
 }
 
+// dx = (dy - y (dy · y)) / norm. One block per row.
+// Expected bound: HBM bandwidth; reads dy and y (the second time from L1 or L2), writes dx.
 template <int Width, class T>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(max_threads)
     l2_normalize_backward_kernel(const T* dy, const T* y, const float* norms, T* dx, int64_t rows,
                                  int64_t columns) {
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const int64_t first = row * columns;
-    float along = 0;
+    float projection = 0;
     for_groups_of_row<Width>(columns, [&](int64_t i) {
       float gradients[Width], values[Width];
       load_elements(dy + first + i, gradients);
       load_elements(y + first + i, values);
-      for (int j = 0; j < Width; ++j) along += gradients[j] * values[j];
+      for (int j = 0; j < Width; ++j) projection += gradients[j] * values[j];
     });
-    along = block_sum(along, shared_at<float>(0));
+    projection = block_sum(projection, shared_at<float>(0));
     const float norm = norms[row];
     for_groups_of_row<Width>(columns, [&](int64_t i) {
       float gradients[Width], values[Width];
       load_elements(dy + first + i, gradients);
       load_elements(y + first + i, values);
-      for (int j = 0; j < Width; ++j) gradients[j] = (gradients[j] - values[j] * along) / norm;
+      for (int j = 0; j < Width; ++j) gradients[j] = (gradients[j] - values[j] * projection) / norm;
       store_elements(dx + first + i, gradients);
     });
   }

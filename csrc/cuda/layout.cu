@@ -12,7 +12,8 @@ using namespace device;
 
 constexpr int threads = 256;
 
-/// Calls body with a null pointer of the widest word that all of these byte counts and addresses divide into.
+/// Calls body with a null pointer to the widest word whose size divides all of these byte counts and
+/// addresses (or-ed).
 template <class Body> void for_word(uintptr_t counts_and_addresses, const Body& body) {
   if (counts_and_addresses % 16 == 0)
     body(static_cast<vector16*>(nullptr));
@@ -26,19 +27,20 @@ template <class Body> void for_word(uintptr_t counts_and_addresses, const Body& 
 
 uintptr_t address(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
 
-// y [total] = x [count] at `first`, zero elsewhere.
+// y [total] = x [count] at `first`, zeros elsewhere.
+// Expected bound: HBM bandwidth; reads x and writes y once.
 template <class Word>
 __global__ void __launch_bounds__(threads)
-    place_kernel(const Word* x, Word* y, int64_t total, int64_t first, int64_t count) {
+    padded_copy_kernel(const Word* x, Word* y, int64_t total, int64_t first, int64_t count) {
   for_groups<1>(total,
                 [&](int64_t i, width<1>) { y[i] = first <= i && i < first + count ? x[i - first] : Word{}; });
 }
 
-/// The same in bytes.
-void place(const void* x, void* y, int64_t total, int64_t first, int64_t count, const context& c) {
+/// padded_copy_kernel with sizes in bytes.
+void copy_padded(const void* x, void* y, int64_t total, int64_t first, int64_t count, const context& c) {
   for_word(address(x) | address(y) | uintptr_t(total | first | count), [&]<class Word>(Word*) {
     constexpr int64_t size = sizeof(Word);
-    launch(place_kernel<Word>, blocks_of(total / size, threads), threads, 0, c.stream,
+    launch(padded_copy_kernel<Word>, blocks_of(total / size, threads), threads, 0, c.stream,
            static_cast<const Word*>(x), static_cast<Word*>(y), total / size, first / size, count / size);
   });
 }
@@ -46,40 +48,41 @@ void place(const void* x, void* y, int64_t total, int64_t first, int64_t count, 
 /// Bytes from one index of the first dimension to the next.
 int64_t row_bytes(const tensor& t) { return t.dim(0) == 0 ? 0 : t.bytes() / t.dim(0); }
 
-constexpr int side = 32;
-constexpr int lines = threads / side;
+constexpr int tile_side = 32;
+constexpr int tile_rows_at_once = threads / tile_side;
 
-/// Bytes lie two apart in shared memory.
-template <class Word> using square_word = std::conditional_t<sizeof(Word) == 1, uint16_t, Word>;
+/// Bytes take two bytes each in shared memory.
+template <class Word> using tile_word = std::conditional_t<sizeof(Word) == 1, uint16_t, Word>;
 
-// y [batch, n, m] = the transposes of x [batch, m, n], a square of side × side a block. A column more than
-// the square has keeps its columns in different banks.
+// y [batch, n, m] = x [batch, m, n] transposed, one tile of tile_side × tile_side per block. Padding by one
+// column puts the elements of a column in different banks.
+// Expected bound: HBM bandwidth; reads x and writes y once.
 template <class Word>
 __global__ void __launch_bounds__(threads)
     transpose_kernel(const Word* x, Word* y, int64_t batch, int64_t m, int64_t n) {
-  const auto square = shared_at<square_word<Word>>(0);  // [side, side + 1]
-  const int64_t down = (m + side - 1) / side, across = (n + side - 1) / side;
-  const int line = thread_index() / side, place = thread_index() % side;
-  for (int64_t item = block_index(); item < batch * down * across; item += grid_blocks()) {
-    const int64_t first = item / (down * across) * m * n;
-    const int64_t top = item / across % down * side, left = item % across * side;
-    for (int i = line; i < side; i += lines)
-      if (top + i < m && left + place < n)
-        square.store(i * (side + 1) + place, x[first + (top + i) * n + left + place]);
+  const auto tile = shared_at<tile_word<Word>>(0);  // [tile_side, tile_side + 1]
+  const int64_t row_tiles = (m + tile_side - 1) / tile_side, column_tiles = (n + tile_side - 1) / tile_side;
+  const int row = thread_index() / tile_side, column = thread_index() % tile_side;
+  for (int64_t item = block_index(); item < batch * row_tiles * column_tiles; item += grid_blocks()) {
+    const int64_t first = item / (row_tiles * column_tiles) * m * n;
+    const int64_t top = item / column_tiles % row_tiles * tile_side, left = item % column_tiles * tile_side;
+    for (int i = row; i < tile_side; i += tile_rows_at_once)
+      if (top + i < m && left + column < n)
+        tile.store(i * (tile_side + 1) + column, x[first + (top + i) * n + left + column]);
     block_barrier();
-    for (int j = line; j < side; j += lines)
-      if (left + j < n && top + place < m)
-        y[first + (left + j) * m + top + place] = Word(square.load(place * (side + 1) + j));
+    for (int j = row; j < tile_side; j += tile_rows_at_once)
+      if (left + j < n && top + column < m)
+        y[first + (left + j) * m + top + column] = Word(tile.load(column * (tile_side + 1) + j));
     block_barrier();
   }
 }
 
 template <class Word> void transpose_matrices(const ops::transpose::args& a, const context& c) {
   const int64_t m = a.x.dim(-2), n = a.x.dim(-1), batch = m * n == 0 ? 0 : a.x.size() / (m * n);
-  const int64_t squares = batch * ((m + side - 1) / side) * ((n + side - 1) / side);
-  launch(transpose_kernel<Word>, blocks_of(squares, 1), threads,
-         side * (side + 1) * int(sizeof(square_word<Word>)), c.stream, a.x.as<Word>(), a.y.as<Word>(), batch,
-         m, n);
+  const int64_t tiles = batch * ((m + tile_side - 1) / tile_side) * ((n + tile_side - 1) / tile_side);
+  launch(transpose_kernel<Word>, blocks_of(tiles, 1), threads,
+         tile_side * (tile_side + 1) * int(sizeof(tile_word<Word>)), c.stream, a.x.as<Word>(), a.y.as<Word>(),
+         batch, m, n);
 }
 
 template <class Word> __device__ Word all_ones() {
@@ -89,7 +92,8 @@ template <class Word> __device__ Word all_ones() {
     return Word(~0u);
 }
 
-// y[i] = x[index[i]] in words; all bits set, which is NaN in either float type, for an index outside x.
+// y[i] = x[index[i]] in words; for an index out of range all bits are set, which is NaN in either float type.
+// Expected bound: HBM bandwidth; reads one row of x per index and writes y.
 template <class Word>
 __global__ void __launch_bounds__(threads)
     gather_rows_kernel(const Word* x, const int32_t* index, Word* y, int64_t count, int64_t words,
@@ -107,6 +111,8 @@ struct indexed_rows {
   __device__ scattered operator()(int i) const { return {i, check.holds(0, i, index[i]) ? index[i] : -1}; }
 };
 
+// y [B, C] = the mean of tokens begin … of x [B, tokens, C].
+// Expected bound: HBM bandwidth; reads x once.
 template <int Width, class T>
 __global__ void __launch_bounds__(threads)
     mean_tokens_kernel(const T* x, T* y, int64_t count, int64_t columns, int64_t tokens, int64_t begin) {
@@ -125,6 +131,8 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
+// dx = dy / (tokens - begin) for tokens begin …, zero before them.
+// Expected bound: HBM bandwidth; writes dx once.
 template <int Width, class T>
 __global__ void __launch_bounds__(threads)
     mean_tokens_backward_kernel(const T* dy, T* dx, int64_t count, int64_t columns, int64_t tokens,
@@ -157,17 +165,17 @@ template <> void run<ops::transpose>(const ops::transpose::args& a, context& c) 
 template <> void run<ops::concat>(const ops::concat::args& a, context& c) {
   auto* y = a.y.as<uint8_t>();
   for (const tensor& x : a.xs) {
-    place(x.data, y, x.bytes(), 0, x.bytes(), c);
+    copy_padded(x.data, y, x.bytes(), 0, x.bytes(), c);
     y += x.bytes();
   }
 }
 
 template <> void run<ops::slice>(const ops::slice::args& a, context& c) {
-  place(a.x.as<uint8_t>() + a.begin * row_bytes(a.x), a.y.data, a.y.bytes(), 0, a.y.bytes(), c);
+  copy_padded(a.x.as<uint8_t>() + a.begin * row_bytes(a.x), a.y.data, a.y.bytes(), 0, a.y.bytes(), c);
 }
 
 template <> void run<ops::pad>(const ops::pad::args& a, context& c) {
-  place(a.x.data, a.y.data, a.y.bytes(), a.begin * row_bytes(a.y), a.x.bytes(), c);
+  copy_padded(a.x.data, a.y.data, a.y.bytes(), a.begin * row_bytes(a.y), a.x.bytes(), c);
 }
 
 template <> void run<ops::gather_rows>(const ops::gather_rows::args& a, context& c) {

@@ -12,12 +12,12 @@ using namespace device;
 
 constexpr int threads = 256;
 
-/// The patch that each token of a batch shows; an index outside the grid is -1, whose pixels and positions
-/// are NaN.
+/// The patch of each token of a batch. Indices outside the grid become -1, whose pixels and positions are
+/// NaN.
 struct kept_patches {
-  const int32_t* indices;  // [B, K], or null: all
+  const int32_t* indices;  // [B, K]; null if all patches are kept
   int64_t per_image;       // K
-  index_check check;       // patches of a whole image
+  index_check check;       // of indices
 
   __device__ int64_t of_token(int64_t token) const {  // token = b K + i
     if (!indices) return token % per_image;
@@ -32,19 +32,20 @@ kept_patches kept_of(const typename Op::args& a, int64_t per_image, int64_t coun
           index_check(c, Op::name, &a, {{"kept", count}})};
 }
 
-/// What pixels an element of a patch row comes from.
+/// Maps elements of a patch row to pixels.
 struct patch_grid {
   int side, size;  // S, P in pixels
 
-  /// Row-major index of a pixel of its image; element is (channel P + line) P + place of the patch.
+  /// The row-major index, within the image, of the pixel of element (channel P + row) P + column of a patch
+  /// row.
   __device__ int64_t pixel(int64_t patch, int element) const {
-    const int across = side / size, line = element / size % size, place = element % size;
-    return (patch / across * size + line) * side + patch % across * size + place;
+    const int across = side / size, row = element / size % size, column = element % size;
+    return (patch / across * size + row) * side + patch % across * size + column;
   }
 };
 
-/// (x / 255 - mean) / std of interleaved bytes.
-struct byte_images {
+/// Interleaved bytes; pixels are (x / 255 - mean) / std = x factor + offset.
+struct interleaved_images {
   const uint8_t* pixels;  // [B, S, S, 3]
   float factor[3], offset[3];
 
@@ -55,7 +56,7 @@ struct byte_images {
   }
 };
 
-struct plane_images {
+struct planar_images {
   const float* pixels;  // [B, 3, S, S]
 
   __device__ float at(int64_t first_pixel, int64_t pixel, int64_t plane, int channel) const {
@@ -63,6 +64,8 @@ struct plane_images {
   }
 };
 
+// y [B K, 3 P²] = the pixels of each kept patch, normalized.
+// Expected bound: integer instructions; each element computes its own pixel index, with several divisions.
 template <int Width, class Images, class T>
 __global__ void __launch_bounds__(threads)
     patch_rows_kernel(Images images, kept_patches kept, patch_grid grid, T* y, int64_t count) {
@@ -93,7 +96,8 @@ template <class Images> void read_patches(const ops::patch_rows::args& a, Images
   });
 }
 
-// y [B, 1 + K, C] = x behind the class token, plus positions [1 + N, C].
+// y [B, 1 + K, C] = the class token followed by x, plus positions [1 + N, C].
+// Expected bound: HBM bandwidth; reads x and writes y once.
 template <int Width, class T>
 __global__ void __launch_bounds__(threads)
     add_positions_kernel(const T* x, const float* class_token, const float* positions, kept_patches kept,
@@ -114,6 +118,7 @@ __global__ void __launch_bounds__(threads)
 }
 
 // dx [B, K, C] = dy [B, 1 + K, C] without the class tokens.
+// Expected bound: HBM bandwidth; reads and writes dx's size once.
 template <int Width, class T>
 __global__ void __launch_bounds__(threads)
     patch_gradients_kernel(const T* dy, T* dx, int64_t count, int64_t columns, int64_t patches) {
@@ -145,8 +150,8 @@ struct token_positions {
 }  // namespace
 
 template <> void run<ops::patch_rows>(const ops::patch_rows::args& a, context& c) {
-  if (a.images.type == dtype::f32) return read_patches(a, plane_images{a.images.as<float>()}, c);
-  byte_images images{a.images.as<uint8_t>(), {}, {}};
+  if (a.images.type == dtype::f32) return read_patches(a, planar_images{a.images.as<float>()}, c);
+  interleaved_images images{a.images.as<uint8_t>(), {}, {}};
   for (size_t channel = 0; channel < 3; ++channel) {
     images.factor[channel] = 1 / (255 * a.std[channel]);
     images.offset[channel] = -a.mean[channel] / a.std[channel];

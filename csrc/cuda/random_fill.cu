@@ -12,8 +12,9 @@ using namespace device;
 constexpr int threads = 256;
 constexpr uint32_t fill_key = 0x66696c6c;
 
-/// cos(2 π v) for v in 0 … 1: the sine of the rest to a quarter turn, by its Taylor series, as on the CPU.
-__device__ inline float cosine_of_turn(float v) {
+/// cos(2 π v) for v in 0 … 1, by the Taylor series of sin(2 π t) with t = 1/4 - |v - round(v)|, as on the
+/// CPU.
+__device__ inline float cos_2pi(float v) {
   const float t = 0.25f - fabsf(v - (v > 0.5f ? 1.0f : 0.0f)), square = t * t;
   float sum = 3.8199526f;
   for (const float coefficient : {-15.094643f, 42.058694f, -76.705860f, 81.605249f, -41.341702f, 6.2831853f})
@@ -21,25 +22,26 @@ __device__ inline float cosine_of_turn(float v) {
   return t * sum;
 }
 
-/// Where the random numbers of one parameter come from.
+/// The normal deviates of one parameter (Box and Muller 1958).
 struct normal_source {
   uint32_t stream, seed;
   float cut;
 
-  /// The deviate of element e; one beyond the cut is drawn again.
+  /// The deviate of element e; redrawn until it is within the cut (truncated normal).
   __device__ float operator()(int64_t e) const {
     for (uint32_t draw = 0;; ++draw) {
       const vector16 words =
           philox({{uint32_t(e), stream, draw, uint32_t(uint64_t(e) >> 32)}}, seed, fill_key);
       const float u = (float(words.words[0] >> 9) + 0.5f) * 0x1p-23f;
       const float v = float(words.words[1] >> 8) * 0x1p-24f;
-      const float z = sqrtf(-2.0f * logf(u)) * cosine_of_turn(v);
+      const float z = sqrtf(-2.0f * logf(u)) * cos_2pi(v);
       if (cut <= 0 || fabsf(z) <= cut) return z;
     }
   }
 };
 
-// y [stored rows, pitch]; what lies outside of rows × columns is padding.
+// y [stored rows, pitch] = mean + deviation · normal; zero in the padding outside rows × columns.
+// Expected bound: integer instructions of Philox.
 template <class T>
 __global__ void __launch_bounds__(threads)
     random_fill_kernel(normal_source normal, T* y, int64_t count, int64_t rows, int64_t columns,

@@ -10,10 +10,10 @@ namespace {
 
 using namespace device;
 
-constexpr int most_threads = 1024;
-constexpr int scratch_bytes = most_threads / warp_lanes * int(sizeof(float));
+constexpr int max_threads = 1024;
+constexpr int scratch_bytes = max_threads / warp_size * int(sizeof(float));
 
-/// The sum of term(x) over a row x, in every thread of the block.
+/// The sum of term(x) over a row x; every thread of the block gets it.
 template <int Width, class T, class Term>
 __device__ float row_sum(const T* x, int64_t columns, const Term& term) {
   float sum = 0;
@@ -25,9 +25,10 @@ __device__ float row_sum(const T* x, int64_t columns, const Term& term) {
   return block_sum(sum, shared_at<float>(0));
 }
 
-// y[row] = the sum of a row of x [rows, columns]
+// y[row] = the sum of a row of x [rows, columns]. One block per row.
+// Expected bound: HBM bandwidth; reads x once.
 template <int Width, class T>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(max_threads)
     sum_rows_kernel(const T* x, float* y, int64_t rows, int64_t columns) {
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const float sum = row_sum<Width>(x + row * columns, columns, [](float value) { return value; });
@@ -38,22 +39,23 @@ __global__ void __launch_bounds__(most_threads)
 void sum_rows(const tensor& x, const tensor& y, int64_t rows, int64_t columns, const context& c) {
   for_element_type(x.type, [&]<class T>(T*) {
     for_width(columns % group == 0 && aligned(x), [&]<int Width>(width<Width>) {
-      launch(sum_rows_kernel<Width, T>, blocks_of(rows, 1), threads_of_row(columns, most_threads),
+      launch(sum_rows_kernel<Width, T>, blocks_of(rows, 1), threads_of_row(columns, max_threads),
              scratch_bytes, c.stream, x.as<T>(), y.as<float>(), rows, columns);
     });
   });
 }
 
-// partials[part] = the sum of elements part × length … of x [count], up to the next part.
+// partials[part] = the sum of elements part · length … (part + 1) · length - 1 of x [count].
+// Expected bound: HBM bandwidth; reads x once.
 template <int Width, class T>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(max_threads)
     sum_parts_kernel(const T* x, float* partials, int64_t count, int64_t length) {
   const int64_t first = block_index() * length;
   const float sum = row_sum<Width>(x + first, min(length, count - first), [](float value) { return value; });
   if (thread_index() == 0) partials[block_index()] = sum;
 }
 
-/// y [] = the sum of x, in parts that are worth a block.
+/// y [] = the sum of x: one partial sum per block, then their sum.
 void sum_all(const tensor& x, const tensor& y, context& c) {
   constexpr int64_t length = 1 << 16;
   const int64_t parts = (x.size() + length - 1) / length;
@@ -61,20 +63,21 @@ void sum_all(const tensor& x, const tensor& y, context& c) {
   tensor partials{dtype::f32, {parts}, c.scratch.take<float>(parts)};
   for_element_type(x.type, [&]<class T>(T*) {
     for_width(x.size() % group == 0 && aligned(x), [&]<int Width>(width<Width>) {
-      launch(sum_parts_kernel<Width, T>, int(parts), most_threads, scratch_bytes, c.stream, x.as<T>(),
+      launch(sum_parts_kernel<Width, T>, int(parts), max_threads, scratch_bytes, c.stream, x.as<T>(),
              partials.as<float>(), x.size(), length);
     });
   });
   sum_rows(partials, y, 1, parts, c);
 }
 
-// Half a warp reads a row's part: 32 bytes of bf16, the least that memory gives.
-constexpr int columns_per_block = 16, row_slices = most_threads / columns_per_block;
+// Half a warp reads 16 columns of a row: 32 bytes of bf16, one DRAM sector.
+constexpr int columns_per_block = 16, row_slices = max_threads / columns_per_block;
 
-// y [parts, columns] = the sums of columns of x [rows, columns], the rows in so many parts; thread
-// (slice, column) takes every row_slices-th row of its block's part.
+// y [parts, columns] = the column sums of each of `parts` ranges of rows of x [rows, columns]. Thread (slice,
+// column) sums every row_slices-th row of its block's range.
+// Expected bound: HBM bandwidth; reads x once. Up to two blocks per SM.
 template <class T>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(max_threads)
     sum_columns_kernel(const T* x, float* y, int64_t rows, int64_t columns, int parts) {
   const auto sums = shared_at<float>(0);  // [row_slices, columns_per_block]
   const int part = block_index() % parts;
@@ -98,15 +101,15 @@ __global__ void __launch_bounds__(most_threads)
   y[part * columns + column] = sum;
 }
 
-/// y [columns] = the sums of columns of x [rows, columns], with blocks enough for every multiprocessor.
+/// y [columns] = the column sums of x [rows, columns], divided into parts so that every SM has two blocks.
 void sum_columns(const tensor& x, const tensor& y, int64_t rows, int64_t columns, context& c) {
   const int blocks = blocks_of(columns, columns_per_block);
   if (blocks == 0) return;
-  const int64_t most_parts = std::max<int64_t>(1, rows / row_slices);
-  const int parts = int(std::clamp<int64_t>(2 * c.properties.multiprocessors / blocks, 1, most_parts));
+  const int64_t max_parts = std::max<int64_t>(1, rows / row_slices);
+  const int parts = int(std::clamp<int64_t>(2 * c.properties.multiprocessors / blocks, 1, max_parts));
   float* const partials = parts == 1 ? y.as<float>() : c.scratch.take<float>(parts * columns);
   for_element_type(x.type, [&]<class T>(T*) {
-    launch(sum_columns_kernel<T>, blocks * parts, most_threads, most_threads * int(sizeof(float)), c.stream,
+    launch(sum_columns_kernel<T>, blocks * parts, max_threads, max_threads * int(sizeof(float)), c.stream,
            x.as<T>(), partials, rows, columns, parts);
   });
   if (parts > 1) add_up_columns(partials, parts, columns, y.as<float>(), c);
@@ -114,7 +117,8 @@ void sum_columns(const tensor& x, const tensor& y, int64_t rows, int64_t columns
 
 constexpr int element_threads = 256;
 
-// y = x repeated: element i is x[i / columns] when last, else x[i mod columns].
+// y = x broadcast: element i is x[i / columns] if `last`, otherwise x[i mod columns].
+// Expected bound: HBM bandwidth; writes y once.
 template <int Width, class T>
 __global__ void __launch_bounds__(element_threads)
     expand_kernel(const T* x, T* y, int64_t count, int64_t columns, bool last) {
@@ -131,19 +135,21 @@ __global__ void __launch_bounds__(element_threads)
   });
 }
 
-/// y from x, and from the row's maximum and the sum of e^(x - maximum).
+/// Softmax and log-softmax of x, from the row's maximum and Σ e^(x - maximum).
 struct softmax_of {
   float maximum, sum;
   __device__ float operator()(float x) const { return expf(x - maximum) / sum; }
 };
 struct log_softmax_of {
-  float log_sum;
-  __device__ log_softmax_of(float maximum, float sum) : log_sum(maximum + logf(sum)) {}
-  __device__ float operator()(float x) const { return x - log_sum; }
+  float lse;
+  __device__ log_softmax_of(float maximum, float sum) : lse(maximum + logf(sum)) {}
+  __device__ float operator()(float x) const { return x - lse; }
 };
 
+// One block per row.
+// Expected bound: HBM bandwidth; reads x (the second and third time from L1 or L2), writes y.
 template <int Width, class Form, class T>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(max_threads)
     softmax_kernel(const T* x, T* y, int64_t rows, int64_t columns) {
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const T* const from = x + row * columns;
@@ -174,18 +180,20 @@ template <class Form> void softmax_rows(const tensor& x, const tensor& y, const 
   });
 }
 
-/// dx of an element from dy, y and the row's sum of `summand`.
+/// dx of an element from dy, y and the sum of `term` over the row.
 struct softmax_gradient {
-  static __device__ float summand(float dy, float y) { return dy * y; }
+  static __device__ float term(float dy, float y) { return dy * y; }
   static __device__ float of(float dy, float y, float sum) { return y * (dy - sum); }
 };
 struct log_softmax_gradient {
-  static __device__ float summand(float dy, float) { return dy; }
+  static __device__ float term(float dy, float) { return dy; }
   static __device__ float of(float dy, float y, float sum) { return dy - expf(y) * sum; }
 };
 
+// One block per row.
+// Expected bound: HBM bandwidth; reads dy and y (the second time from L1 or L2), writes dx.
 template <int Width, class Form, class T>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(max_threads)
     softmax_backward_kernel(const T* dy, const T* y, T* dx, int64_t rows, int64_t columns) {
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const int64_t first = row * columns;
@@ -194,7 +202,7 @@ __global__ void __launch_bounds__(most_threads)
       float gradients[Width], values[Width];
       load_elements(dy + first + i, gradients);
       load_elements(y + first + i, values);
-      for (int j = 0; j < Width; ++j) sum += Form::summand(gradients[j], values[j]);
+      for (int j = 0; j < Width; ++j) sum += Form::term(gradients[j], values[j]);
     });
     sum = block_sum(sum, shared_at<float>(0));
     for_groups_of_row<Width>(columns, [&](int64_t i) {

@@ -1,6 +1,6 @@
 #pragma once
-// Kernels whose blocks walk over the rows of a matrix: a thread keeps groups of 8 neighbouring columns of its
-// block's row in registers, so that statistics of a row are exact and a row is read once.
+// Kernels with one row of a matrix per block at a time. Each thread keeps groups of 8 adjacent columns of the
+// row in registers, so the row is read once and its statistics are computed in two passes.
 
 #include "core/error.h"
 #include "cuda/context.h"
@@ -10,21 +10,21 @@
 
 namespace eva::cuda {
 
-inline constexpr int group_columns = 8, largest_row_threads = 512;
+inline constexpr int group_columns = 8, max_row_threads = 512;
 
-/// Threads that a row of so many columns needs, with Groups groups a thread.
+/// The threads that a row needs, with `groups` groups per thread.
 constexpr int row_threads(int64_t columns, int groups) {
   const int64_t threads = (columns + groups * group_columns - 1) / (groups * group_columns);
-  return int((threads + device::warp_lanes - 1) / device::warp_lanes) * device::warp_lanes;
+  return int((threads + device::warp_size - 1) / device::warp_size) * device::warp_size;
 }
 
-/// The first column of the thread's group number `group`.
+/// The first column of group `group` of this thread.
 __device__ inline int64_t first_column(int group) {
   return group_columns * int64_t(device::thread_index() + group * device::block_threads());
 }
 
-/// Eight columns of a row from `column` on, zeros behind the row's end. `aligned`: rows begin at, and are
-/// multiples of, 16 bytes.
+/// Loads eight columns of a row from `column` on, with zeros after the end of the row. `aligned`: the address
+/// and the size of rows are multiples of 16 bytes.
 template <class T>
 __device__ void load_group(float (&x)[group_columns], const T* row, int64_t column, int64_t columns,
                            bool aligned) {
@@ -73,30 +73,31 @@ __device__ void store_group(T* row, int64_t column, int64_t columns, bool aligne
     if (column + i < columns) row[column + i] = device::from_float<T>(x[i]);
 }
 
-/// How many columns of a group lie in the row.
+/// The number of a group's columns within the row.
 __device__ inline int columns_left(int64_t column, int64_t columns) {
   return int(max(min(columns - column, int64_t(group_columns)), int64_t(0)));
 }
 
-/// Rows of `columns` elements from any of these addresses can be read 16 bytes at a time.
+/// Whether rows of `columns` elements at these addresses can be accessed 16 bytes at a time.
 template <class... Pointers> bool rows_are_aligned(int64_t columns, Pointers... pointers) {
   return columns % group_columns == 0 && ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
-/// Blocks that fill the device with rows in flight, and no more than there are rows.
+/// Grid size: enough blocks for 1,024 threads on every SM, at most one per row.
 inline int row_blocks(int64_t rows, int threads, const context& c) {
   return int(std::min<int64_t>(rows, int64_t(c.properties.multiprocessors) * std::max(1, 1024 / threads)));
 }
 
-/// Calls start with the number of groups a thread keeps, as a constant, and the threads of a block.
+/// Calls start with the number of groups per thread, as a compile-time constant, and the threads per block.
 template <class Start> void for_row_groups(const char* op, int64_t columns, const Start& start) {
-  if (columns <= largest_row_threads * group_columns)
+  if (columns <= max_row_threads * group_columns)
     start(std::integral_constant<int, 1>{}, row_threads(columns, 1));
-  else if (columns <= 2 * largest_row_threads * group_columns)
+  else if (columns <= 2 * max_row_threads * group_columns)
     start(std::integral_constant<int, 2>{}, row_threads(columns, 2));
   else
     throw argument_error(std::string(op) + ": rows of " + std::to_string(columns) +
-                         " columns are longer than CUDA kernels take");
+                         " columns exceed the limit of the CUDA kernels, " +
+                         std::to_string(2 * max_row_threads * group_columns));
 }
 
 }  // namespace eva::cuda

@@ -12,21 +12,21 @@ int64_t parts_of(int64_t bytes) { return (bytes + staging::slot_bytes - 1) / sta
 
 }  // namespace
 
-void staging::fill_part(const upload& all, int64_t part, slot& through) {
+void staging::fill_part(const upload& all, int64_t part, slot& via) {
   const int64_t begin = part * slot_bytes;
   const int64_t end = std::min(begin + slot_bytes, all.bytes);
-  through.copied.wait();
-  all.produce(begin, end, static_cast<std::byte*>(through.memory.data()));
-  device::upload(all.memory + begin, through.memory.data(), size_t(end - begin), all.on);
-  through.copied.record(all.on);
+  via.copied.wait();
+  all.produce(begin, end, static_cast<std::byte*>(via.memory.data()));
+  device::upload(all.memory + begin, via.memory.data(), size_t(end - begin), all.on);
+  via.copied.record(all.on);
 }
 
 void staging::fill_parts(const upload& all, int lane, std::atomic<int64_t>& next_part) {
   const int64_t parts = parts_of(all.bytes);
-  for (int turn = 0;; turn ^= 1) {
+  for (int own_slot = 0;; own_slot ^= 1) {
     const int64_t part = next_part.fetch_add(1);
     if (part >= parts) return;
-    fill_part(all, part, (*slots_)[size_t(2 * lane + turn)]);
+    fill_part(all, part, (*slots_)[size_t(2 * lane + own_slot)]);
   }
 }
 
@@ -52,24 +52,24 @@ void staging::fill(void* memory, int64_t bytes, const backend::producer& produce
 void staging::read(void* host, const void* memory, int64_t bytes, device::stream on) {
   const int64_t parts = parts_of(bytes);
   const auto ahead = int64_t(std::tuple_size_v<ring>) - 1;
-  std::array<slot*, std::tuple_size_v<ring>> using_slots{};
+  std::array<slot*, std::tuple_size_v<ring>> slot_of_part{};
   const auto size_of_part = [&](int64_t part) {
     return size_t(std::min(slot_bytes, bytes - part * slot_bytes));
   };
   for (int64_t part = 0; part < parts + ahead; ++part) {
     if (part < parts) {
-      slot& through = next();
-      through.copied.wait();
-      device::download(through.memory.data(), static_cast<const std::byte*>(memory) + part * slot_bytes,
+      slot& via = next();
+      via.copied.wait();
+      device::download(via.memory.data(), static_cast<const std::byte*>(memory) + part * slot_bytes,
                        size_of_part(part), on);
-      through.copied.record(on);
-      using_slots[size_t(part) % using_slots.size()] = &through;
+      via.copied.record(on);
+      slot_of_part[size_t(part) % slot_of_part.size()] = &via;
     }
     const int64_t arrived = part - ahead;
     if (arrived < 0 || arrived >= parts) continue;
-    slot& through = *using_slots[size_t(arrived) % using_slots.size()];
-    through.copied.wait();
-    std::memcpy(static_cast<std::byte*>(host) + arrived * slot_bytes, through.memory.data(),
+    slot& via = *slot_of_part[size_t(arrived) % slot_of_part.size()];
+    via.copied.wait();
+    std::memcpy(static_cast<std::byte*>(host) + arrived * slot_bytes, via.memory.data(),
                 size_of_part(arrived));
   }
 }

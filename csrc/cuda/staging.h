@@ -11,17 +11,17 @@
 
 namespace eva::cuda {
 
-/// Copies between the host's pageable memory and the device through pinned slots: while the device copies one
-/// slot, the host fills or empties others. One thread fills slots more slowly than the device empties them,
-/// so what is large (a batch of images) is filled by several.
+/// Copies between pageable host memory and the device through a ring of pinned slots: while the device copies
+/// one slot, the host fills or reads others. One thread fills slots more slowly than the device copies them,
+/// so several threads (lanes) fill large copies, such as a batch of images.
 class staging {
  public:
-  /// The device has what `produce` gave before any work that is queued later.
+  /// Queues the copy of what `produce` writes: work that is queued later sees it.
   void fill(void* memory, int64_t bytes, const backend::producer& produce, device::stream on);
-  /// Returns when `host` holds the bytes as all work queued before leaves them.
+  /// Returns when `host` holds the bytes, after all work queued before.
   void read(void* host, const void* memory, int64_t bytes, device::stream on);
 
-  /// Gives the pinned memory back; it is taken again when it is needed. Nothing may be under way.
+  /// Frees the pinned memory; the next copy allocates it again. No copy may be in progress.
   void free() { slots_.reset(); }
 
   static constexpr int64_t slot_bytes = int64_t(4) << 20;
@@ -41,18 +41,18 @@ class staging {
     device::stream on;
   };
 
-  static void fill_part(const upload& all, int64_t part, slot& through);
-  /// Fills its own two slots in turn, with the parts that no other lane has taken.
+  static void fill_part(const upload& all, int64_t part, slot& via);
+  /// Fills a lane's two slots alternately, with parts that no other lane has taken.
   void fill_parts(const upload& all, int lane, std::atomic<int64_t>& next_part);
   using ring = std::array<slot, size_t(2 * lanes)>;
   ring& slots() {
     if (!slots_) slots_ = std::make_unique<ring>();
     return *slots_;
   }
-  slot& next() { return slots()[size_t(turn_++ % int64_t(std::tuple_size_v<ring>))]; }
+  slot& next() { return slots()[size_t(next_slot_++ % int64_t(std::tuple_size_v<ring>))]; }
 
   std::unique_ptr<ring> slots_;
-  int64_t turn_ = 0;
+  int64_t next_slot_ = 0;
 };
 
 }  // namespace eva::cuda

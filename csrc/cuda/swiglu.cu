@@ -1,3 +1,4 @@
+#include "cuda/base_2.h"
 #include "cuda/column_sums.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/device/math.cuh"
@@ -11,14 +12,14 @@ namespace {
 
 using namespace device;
 
-__device__ float sigmoid(float x) { return 1 / (1 + exp2_fast(-1.44269504f * x)); }
+__device__ float sigmoid_fast(float x) { return 1 / (1 + exp2_fast(-log2_e * x)); }
 
 template <class T> struct arguments {
-  const T* x;                     // [rows, 2 F]: gate, then value
-  const float *weight, *bias;     // [F], null without the layer norm
+  const T* x;                     // [rows, 2 F]: gate, value
+  const float *weight, *bias;     // [F]; null without the layer norm
   T* y;                           // [rows, F]
   float *mean, *rstd;             // [rows]
-  int64_t rows, hidden, columns;  // columns: of the F, without padding
+  int64_t rows, hidden, columns;  // hidden: F; columns: F without padding
   float eps;
   bool aligned;
 };
@@ -31,11 +32,13 @@ __device__ void load_gated(float (&h)[group_columns], const T* x, int64_t column
   load_group(h, x, column, hidden, aligned);
   load_group(value, x + hidden, column, hidden, aligned);
 #pragma unroll
-  for (int i = 0; i < group_columns; ++i) h[i] *= sigmoid(h[i]) * value[i];
+  for (int i = 0; i < group_columns; ++i) h[i] *= sigmoid_fast(h[i]) * value[i];
 }
 
+// y = silu(gate) ∘ value, and its layer norm if there is a weight.
+// Expected bound: HBM bandwidth; reads x and writes y once. 1,024 threads per SM.
 template <class T, int Groups>
-__global__ void __launch_bounds__(largest_row_threads) swiglu_kernel(arguments<T> p) {
+__global__ void __launch_bounds__(max_row_threads) swiglu_kernel(arguments<T> p) {
   const auto scratch = shared_at<float>(0);
   for (int64_t row = block_index(); row < p.rows; row += grid_blocks()) {
     float h[Groups][group_columns];
@@ -97,7 +100,7 @@ template <class T> void forward(const ops::swiglu::args& a, context& c) {
                                         norm ? a.bias.data : nullptr)};
   for_row_groups(ops::swiglu::name, hidden, [&](auto groups, int threads) {
     launch(swiglu_kernel<T, decltype(groups)::value>, row_blocks(p.rows, threads, c), threads,
-           threads / warp_lanes * int(sizeof(float)), c.stream, p);
+           threads / warp_size * int(sizeof(float)), c.stream, p);
   });
 }
 
@@ -106,11 +109,11 @@ template <class T> struct backward_arguments {
   const float *weight, *mean, *rstd;       // [F], [rows], [rows]; null without the layer norm
   T* dx;                                   // [rows, 2 F]
   float *weight_partials, *bias_partials;  // [blocks, F]
-  int64_t rows, hidden, columns;           // columns: of the F, without padding
+  int64_t rows, hidden, columns;           // hidden: F; columns: F without padding
   bool aligned;
 };
 
-/// dgate and dvalue of h = gate σ(gate) value from dh.
+/// Stores dgate and dvalue of h = gate σ(gate) value, from dh.
 template <class T>
 __device__ void store_gradients(const backward_arguments<T>& p, int64_t row, int64_t column,
                                 const float (&dh)[group_columns]) {
@@ -121,7 +124,7 @@ __device__ void store_gradients(const backward_arguments<T>& p, int64_t row, int
   load_group(value, x + p.hidden, column, p.hidden, p.aligned);
 #pragma unroll
   for (int i = 0; i < group_columns; ++i) {
-    const float s = sigmoid(gate[i]), g = gate[i];
+    const float s = sigmoid_fast(gate[i]), g = gate[i];
     gate[i] = dh[i] * value[i] * s * (1 + g * (1 - s));
     value[i] = dh[i] * g * s;
   }
@@ -129,8 +132,10 @@ __device__ void store_gradients(const backward_arguments<T>& p, int64_t row, int
   store_group(dx + p.hidden, column, p.hidden, p.aligned, value);
 }
 
+// Without the layer norm.
+// Expected bound: HBM bandwidth; reads dy and x and writes dx once. 1,024 threads per SM.
 template <class T, int Groups>
-__global__ void __launch_bounds__(largest_row_threads) swiglu_backward_kernel(backward_arguments<T> p) {
+__global__ void __launch_bounds__(max_row_threads) swiglu_backward_kernel(backward_arguments<T> p) {
   for (int64_t row = block_index(); row < p.rows; row += grid_blocks())
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
@@ -140,10 +145,12 @@ __global__ void __launch_bounds__(largest_row_threads) swiglu_backward_kernel(ba
     }
 }
 
-/// Through the layer norm: with normal = (h - mean) rstd and g = dy weight,
-/// dh = rstd (g - mean(g) - normal mean(g normal)). x is read again for dx, from the cache.
+/// With the layer norm: with normal = (h - mean) rstd and g = dy weight, dh = rstd (g - mean(g) - normal
+/// mean(g normal)).
+// Expected bound: HBM bandwidth; reads dy and x (the second time from L1 or L2), writes dx. 1,024 threads per
+// SM.
 template <class T, int Groups>
-__global__ void __launch_bounds__(largest_row_threads) swiglu_norm_backward_kernel(backward_arguments<T> p) {
+__global__ void __launch_bounds__(max_row_threads) swiglu_norm_backward_kernel(backward_arguments<T> p) {
   const auto scratch = shared_at<float>(0);
   float dweight[Groups][group_columns] = {}, dbias[Groups][group_columns] = {};
   for (int64_t row = block_index(); row < p.rows; row += grid_blocks()) {
@@ -160,7 +167,7 @@ __global__ void __launch_bounds__(largest_row_threads) swiglu_norm_backward_kern
 #pragma unroll
       for (int i = 0; i < group_columns; ++i) {
         normal[group][i] = (normal[group][i] - mean) * rstd;
-        dweight[group][i] += g[group][i] * normal[group][i];  // dy is zero behind the end of a row
+        dweight[group][i] += g[group][i] * normal[group][i];  // dy is zero after the end of a row
         dbias[group][i] += g[group][i];
         g[group][i] *= weight[i];
         g_sum += g[group][i];
@@ -168,7 +175,7 @@ __global__ void __launch_bounds__(largest_row_threads) swiglu_norm_backward_kern
       }
     }
     if (!p.dx) continue;
-    // Padding adds nothing to the sums: its weight is zero.
+    // Padding adds nothing to the sums, because its weight is zero.
     const float g_mean = block_sum(g_sum, scratch) / float(p.columns);
     const float g_normal_mean = block_sum(g_normal_sum, scratch) / float(p.columns);
 #pragma unroll
@@ -202,7 +209,7 @@ template <class T> void backward(const ops::swiglu_backward::args& a, context& c
   for_row_groups(ops::swiglu_backward::name, p.hidden, [&](auto groups, int threads) {
     constexpr int count = decltype(groups)::value;
     const int blocks = row_blocks(p.rows, threads, c),
-              shared_bytes = threads / warp_lanes * int(sizeof(float));
+              shared_bytes = threads / warp_size * int(sizeof(float));
     if (!norm) return launch(swiglu_backward_kernel<T, count>, blocks, threads, 0, c.stream, p);
     p.weight = a.weight.as<const float>();
     p.mean = a.mean.as<const float>();

@@ -18,7 +18,7 @@ void describe(const tensor& t, const char* field, std::string& text) {
   text += (text.empty() ? "" : ", ") + std::string(field) + " " + std::string(to_string(t.type)) + " " +
           to_string(t.dims);
 }
-/// Of a list, the first.
+/// The first tensor of a list.
 void describe(const tensors& list, const char* field, std::string& text) {
   if (!list.empty()) describe(list[0], field, text);
 }

@@ -8,7 +8,7 @@
 
 namespace eva::cuda {
 
-/// Makes the kernel of one op application from its args struct.
+/// Makes the kernel of one application of an op from its args.
 using prepare_function = std::unique_ptr<kernel> (*)(const void* args, context&);
 
 /// The kernels in the order of ops::all_ops.

@@ -1,6 +1,6 @@
 #pragma once
-// A row-major bf16 matrix in shared memory, laid out so that eight rows of a 16-byte chunk fall in different
-// banks.
+// A row-major bf16 matrix in shared memory, swizzled or padded so that ldmatrix, which reads a 16-byte chunk
+// of eight rows, has no bank conflicts.
 
 #include "cuda/device/copy.cuh"
 #include "cuda/device/mma.cuh"
@@ -8,37 +8,37 @@
 
 namespace eva::cuda {
 
-// Columns: a multiple of 16. Rows of 32, 64 or 128 bytes have their chunks permuted (XOR); others get one
-// chunk more, which makes their number odd.
+/// Rows of 32, 64 or 128 bytes have their 16-byte chunks swizzled (XOR with the row); longer rows are padded
+/// by one chunk, which makes the number of chunks odd.
 template <int Columns> struct tile {
   static_assert(Columns % 16 == 0);
   static constexpr int chunks = Columns / 8;
-  static constexpr bool permuted = 8 % chunks == 0;
-  static constexpr int stride = permuted ? Columns : Columns + 8;
+  static constexpr bool swizzled = 8 % chunks == 0;
+  static constexpr int pitch = swizzled ? Columns : Columns + 8;
 
-  static __host__ __device__ constexpr int bytes(int rows) { return rows * stride * 2; }
+  static __host__ __device__ constexpr int bytes(int rows) { return rows * pitch * 2; }
   static __device__ tile at(int byte_offset) { return {device::shared_at<device::bf16>(byte_offset)}; }
 
   device::shared_array<device::bf16> data;
 
   __device__ int element(int row, int chunk) const {
-    return row * stride + 8 * (permuted ? chunk ^ (row * chunks / 8) % chunks : chunk);
+    return row * pitch + 8 * (swizzled ? chunk ^ (row * chunks / 8) % chunks : chunk);
   }
 
-  // 16 x 16 operands from row, column. "a": rows are the product's rows; "b": rows are its columns, words 0,
-  // 1 are its first eight columns and words 2, 3 the others. Transposed: the memory's columns are what rows
-  // were.
-  __device__ device::matrices load_a(int row, int column) const {
-    return device::load_matrices(data, rows_first(row, column));
+  // 16 x 16 MMA operands whose first element is at (row, column). load_a: the A fragment of the stored [m, k]
+  // rows. load_b: the B fragments of the stored [n, k] rows, words 0 and 1 for n = 0 … 7, words 2 and 3 for n
+  // = 8 … 15. The transposed ones load the same fragments from stored [k, m] and [k, n] rows.
+  __device__ device::fragment load_a(int row, int column) const {
+    return device::ldmatrix_x4(data, rows_first(row, column));
   }
-  __device__ device::matrices load_b(int row, int column) const {
-    return device::load_matrices(data, columns_first(row, column));
+  __device__ device::fragment load_b(int row, int column) const {
+    return device::ldmatrix_x4(data, columns_first(row, column));
   }
-  __device__ device::matrices load_a_transposed(int row, int column) const {
-    return device::load_matrices_transposed(data, columns_first(row, column));
+  __device__ device::fragment load_a_transposed(int row, int column) const {
+    return device::ldmatrix_x4_transposed(data, columns_first(row, column));
   }
-  __device__ device::matrices load_b_transposed(int row, int column) const {
-    return device::load_matrices_transposed(data, rows_first(row, column));
+  __device__ device::fragment load_b_transposed(int row, int column) const {
+    return device::ldmatrix_x4_transposed(data, rows_first(row, column));
   }
 
   __device__ device::vector16 load_chunk(int row, int chunk) const {
@@ -52,18 +52,20 @@ template <int Columns> struct tile {
   }
 
  private:
+  // The row that a lane addresses for ldmatrix. The four 8 x 8 matrices of a 16 x 16 operand are in the order
+  // of rows, then columns (rows_first), or of columns, then rows.
   __device__ int rows_first(int row, int column) const {
     const int lane = device::lane_index();
-    return moved(element(row + lane % 16, lane / 16), column);
+    return advance(element(row + lane % 16, lane / 16), column);
   }
   __device__ int columns_first(int row, int column) const {
     const int lane = device::lane_index();
-    return moved(element(row + lane % 8 + lane / 16 * 8, lane / 8 % 2), column);
+    return advance(element(row + lane % 8 + lane / 16 * 8, lane / 8 % 2), column);
   }
-  // The element that lies `column`, a multiple of 16, behind one in the first two chunks of a row: one
-  // instruction with a constant column, so that unrolled loops keep no address a step in a register.
-  static __device__ int moved(int element, int column) {
-    return permuted ? element ^ column : element + column;
+  // Advances an element of a row's first two chunks by `column`, a multiple of 16. With a constant column
+  // this is one instruction, so unrolled loops need no address register per step.
+  static __device__ int advance(int element, int column) {
+    return swizzled ? element ^ column : element + column;
   }
 };
 

@@ -38,7 +38,7 @@ value_id graph::parameter(const std::shared_ptr<eva::parameter>& p) {
 value_id graph::reshape(value_id from, shape dims) {
   const tensor& type = at(from).type;
   if (element_count(dims) != type.size())
-    throw shape_error("reshape: " + to_string(type.dims) + " does not fit " + to_string(dims),
+    throw shape_error("reshape: cannot reshape " + to_string(type.dims) + " to " + to_string(dims),
                       {{"op", "reshape"}, {"expected", to_string(type.dims)}, {"actual", to_string(dims)}});
   return add({{type.type, std::move(dims)}, origin::view, from});
 }
@@ -82,7 +82,7 @@ void graph::assign_values(node& n, const operand_map& operands) {
     s.value = given->second[next[s.field]++];
     if (s.how == access::update && at(s.value).from != origin::parameter)
       throw argument_error(
-          std::string(n.op->name()) + ": " + s.field + " changes in place, so it must be parameters",
+          std::string(n.op->name()) + ": " + s.field + " are updated in place, so they must be parameters",
           {{"op", n.op->name()}, {"field", s.field}});
   }
 }

@@ -9,7 +9,7 @@
 
 namespace eva {
 
-/// Which values an op's operand fields get: one id a tensor, no_value for an absent entry of a list.
+/// The operands of an op by field: one value id per tensor, no_value for an absent entry of a list.
 using operand_map = std::map<std::string, std::vector<value_id>>;
 
 /// One recorded op.
@@ -17,11 +17,11 @@ struct node {
   std::unique_ptr<op_application> op;
   std::vector<slot> slots;
 
-  /// Ops that change parameters run even when nobody reads their outputs.
+  /// Ops that update parameters run even if their outputs are unread.
   bool has_effect() const;
 };
 
-/// A computation that is being recorded: values, and the ops between them in the order they will run.
+/// A computation being recorded: values, and the ops that compute them in the order of execution.
 class graph {
  public:
   enum class origin : uint8_t { input, constant, parameter, op, view };
@@ -29,7 +29,7 @@ class graph {
   struct value {
     tensor type;  // dtype and dims; data is null
     origin from = origin::op;
-    value_id viewed = no_value;                           // of a view: the value whose bytes it shows
+    value_id viewed = no_value;                           // of a view: the value that it views
     std::shared_ptr<eva::parameter> parameter = nullptr;  // of a parameter
     std::vector<std::byte> constant = {};                 // of a constant
   };
@@ -38,9 +38,9 @@ class graph {
   value_id constant(dtype type, shape dims, const void* bytes);
   /// The same id for the same parameter.
   value_id parameter(const std::shared_ptr<eva::parameter>& p);
-  /// `from`'s bytes under another shape of the same size.
+  /// A view of `from` with another shape of the same size.
   value_id reshape(value_id from, shape dims);
-  /// Checks shapes and records the op; its slots tell the values that it makes.
+  /// Checks shapes and records the op; its slots hold the ids of its outputs.
   const node& apply(const std::string& op, const operand_map& operands, const attribute_map& attributes);
 
   const value& at(value_id id) const;

@@ -15,7 +15,7 @@ int64_t aligned(int64_t bytes) { return (bytes + alignment - 1) / alignment * al
 int64_t end_of(int64_t offset, int64_t bytes) {
   int64_t end = 0;
   if (!__builtin_add_overflow(offset, bytes, &end)) return end;
-  throw out_of_memory_error("out of memory: a program needs more bytes than there are addresses");
+  throw out_of_memory_error("out of memory: the program needs more memory than the address space has");
 }
 
 struct placed {
@@ -23,7 +23,8 @@ struct placed {
   int first, last;
 };
 
-/// The lowest gap of `bytes` between the values alive at the same time; `by_offset` is sorted.
+/// The offset of the lowest gap of `bytes` bytes among the values alive at the same time as `value`;
+/// `by_offset` is sorted.
 int64_t lowest_gap(const std::vector<placed>& by_offset, const lifetime& value, int64_t bytes) {
   int64_t offset = 0;
   for (const placed& other : by_offset) {

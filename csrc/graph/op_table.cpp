@@ -13,7 +13,7 @@ template <class Field> using member_of = std::decay_t<decltype(std::declval<Fiel
 template <template <class> class Kind, class Field> constexpr bool is_kind = false;
 template <template <class> class Kind, class A> constexpr bool is_kind<Kind, Kind<A>> = true;
 
-/// The kind of a field as a word, and how the op uses it; attributes have no access.
+/// The name of a field's kind, and how the op accesses it, which means nothing for attributes.
 template <class Field> constexpr std::pair<const char*, access> kind_of() {
   if constexpr (is_kind<ops::input, Field>) return {"input", access::read};
   if constexpr (is_kind<ops::optional_input, Field>) return {"optional_input", access::read};
@@ -151,7 +151,7 @@ template <class Op> class application final : public op_application {
       member = types;
     } else {
       if (types.size() != 1)
-        throw argument_error(std::string(Op::name) + ": " + field.name + " is one tensor, not a list");
+        throw argument_error(std::string(Op::name) + ": " + field.name + " must be one tensor, not a list");
       member = types[0];
     }
   }
@@ -198,7 +198,7 @@ const op_table& table() {
 
 std::unique_ptr<op_application> make_application(const std::string& op) {
   const auto found = table().index.find(op);
-  if (found == table().index.end()) throw error("ERR_EVACLIP_UNKNOWN_OP", "no op is called " + op);
+  if (found == table().index.end()) throw error("ERR_EVACLIP_UNKNOWN_OP", "unknown op " + op);
   return table().entries[size_t(found->second)].make(found->second);
 }
 

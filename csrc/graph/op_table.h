@@ -18,8 +18,7 @@ using attribute_map = std::map<std::string, attribute_value>;
 
 enum class access : uint8_t { read, write, update, scratch };
 
-/// One tensor of an op application: where it stands in the op's arguments, and which value of the graph it
-/// is.
+/// One tensor of an op application: its place in the op's args struct, and its value in the graph.
 struct slot {
   const char* field;
   access how;
@@ -27,7 +26,7 @@ struct slot {
   value_id value = no_value;
 };
 
-/// What the graph knows of one application of an op, whatever the op.
+/// Type-erased interface to one application of an op.
 struct op_application {
   virtual ~op_application() = default;
   virtual const char* name() const = 0;
@@ -35,18 +34,18 @@ struct op_application {
   virtual int index() const = 0;
   virtual const void* args() const = 0;
 
-  /// Throws argument_error for a name or a kind the op does not have.
+  /// Throws argument_error for an unknown attribute or a value of the wrong kind.
   virtual void set_attributes(const attribute_map&) = 0;
-  /// Gives the tensors that field `name` reads or updates their types, absent ones having type none.
+  /// Sets the types of the tensors that field `name` reads or updates; absent ones have type none.
   virtual void set_operands(const std::string& name, const tensors& types) = 0;
-  /// Throws argument_error when a required field was not set, then applies the op's shape rule.
+  /// Throws argument_error if a required field was not set, then applies the op's shape rule.
   virtual void infer() = 0;
-  /// Every tensor field of the op, lists spread out; the places stay valid while this object lives.
+  /// All tensors of the op, lists flattened. The places are valid for the lifetime of this object.
   virtual std::vector<slot> slots() = 0;
   virtual double flops() const = 0;
 };
 
-/// Throws error("ERR_EVACLIP_UNKNOWN_OP") when there is no such op.
+/// Throws error("ERR_EVACLIP_UNKNOWN_OP") if there is no such op.
 std::unique_ptr<op_application> make_application(const std::string& op);
 
 /// One op's declaration for JavaScript and the tests: field names with their kinds, in order.

@@ -10,7 +10,7 @@ namespace eva {
 program::program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, std::vector<value_id> outputs,
                  options how)
     : device_(std::move(on)), graph_(std::move(recorded)), outputs_(std::move(outputs)) {
-  keep_needed();
+  eliminate_dead_ops();
   plan_memory(how);
   for (const auto& value : graph_->values()) {
     if (value.from != graph::origin::parameter) {
@@ -22,8 +22,8 @@ program::program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, st
   }
 }
 
-// Backwards from the outputs and from the ops with an effect.
-void program::keep_needed() {
+// Dead op elimination, backward from the outputs and from the ops that update parameters.
+void program::eliminate_dead_ops() {
   read_.assign(graph_->values().size(), false);
   for (value_id id : outputs_) read_[size_t(graph_->owner(id))] = true;
   auto& nodes = graph_->nodes();
@@ -94,7 +94,7 @@ void program::prepare() {
   }
 }
 
-/// Everything at once, so that nothing is taken where not all of it can be had.
+/// Checks the total, so that nothing is allocated unless all of it can be.
 void program::expect_free_memory() const {
   int64_t bytes = std::max<int64_t>(0, plan_bytes_ - device_->arena().bytes());
   for (size_t i = 0; i < read_.size(); ++i)
@@ -154,8 +154,8 @@ void program::run(std::span<const source> inputs, std::span<void* const> outputs
   target.finish();
 }
 
-// A program that runs once is not worth capturing, and the first run loads what must not load during a
-// capture.
+// A program that runs only once is not worth capturing, and the first run does the lazy loading that is not
+// allowed during a capture.
 void program::run_kernels() {
   if (has_run_ && !capture_tried_) capture();
   if (!captured_) return run_one_by_one();

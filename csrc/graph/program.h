@@ -11,12 +11,12 @@
 
 namespace eva {
 
-/// A recorded graph made ready for a device: dead ops removed, every value placed in the device's arena,
-/// every kernel prepared. All members but the constructor and the counters run on the device's thread.
+/// A graph compiled for a device: dead ops eliminated, values placed in the device's arena, kernels prepared.
+/// All members but the constructor and the accessors run on the device's thread.
 class program final : public device_resource {
  public:
   struct options {
-    bool share_memory = true;  // values that are never alive together share bytes
+    bool share_memory = true;  // values with disjoint lifetimes share memory
   };
   struct timing {
     std::string op;
@@ -25,25 +25,25 @@ class program final : public device_resource {
     double flops = 0;
   };
 
-  /// Plans: cheap, touches no device memory.
+  /// Plans memory but allocates none.
   program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, std::vector<value_id> outputs,
           options);
 
-  /// Takes memory and prepares the kernels; where it throws, everything taken has been given back.
+  /// Allocates memory and prepares the kernels; on failure everything allocated is freed.
   void prepare();
 
-  /// Copies the inputs in, runs every kernel, copies the outputs out, in the order of the ids given. Throws
-  /// when the device is closed meanwhile.
+  /// Copies the inputs to the device, runs all kernels and copies the outputs back, in the order of
+  /// outputs(). Throws disposed_error if the device is closed meanwhile.
   struct source {
     value_id id;
     const void* bytes;
   };
   void run(std::span<const source> inputs, std::span<void* const> outputs);
 
-  /// Nothing can be run afterwards.
+  /// Frees everything; the program cannot run again.
   void release() noexcept override;
 
-  /// From the next run on, every kernel is timed; a call forgets the timings so far.
+  /// Times every kernel from the next run on; discards earlier timings.
   void start_profile();
   const std::vector<timing>& profile() const { return profile_; }
 
@@ -52,13 +52,13 @@ class program final : public device_resource {
   int64_t arena_bytes() const { return plan_bytes_; }
   int64_t unshared_bytes() const { return unshared_bytes_; }
   size_t kernels() const { return order_.size(); }
-  /// Why the device runs this program kernel by kernel and not as a captured whole; empty where it does not,
-  /// or has not been asked to yet. From any thread.
+  /// Why this program runs kernel by kernel instead of as a captured graph; empty if it is captured or no
+  /// capture was tried. From any thread.
   std::string capture_failure() const;
   const std::shared_ptr<device>& owner() const { return device_; }
 
  private:
-  void keep_needed();
+  void eliminate_dead_ops();
   void plan_memory(const options&);
   void bind();
   void* address(value_id id) const;
@@ -73,14 +73,14 @@ class program final : public device_resource {
   std::shared_ptr<graph> graph_;
   std::vector<value_id> outputs_;
   std::vector<node*> order_;
-  std::vector<bool> read_;        // by value: somebody reads it
-  std::vector<int64_t> offsets_;  // by value: in the arena, -1 when it is not there
+  std::vector<bool> read_;        // per value: whether anything reads it
+  std::vector<int64_t> offsets_;  // per value: in the arena, -1 if not there
   std::vector<device_memory> constants_;
-  std::vector<void*> fixed_;                                // by value: address of parameters and constants
-  std::vector<std::shared_ptr<device_memory>> parameters_;  // by value: kept alive
+  std::vector<void*> fixed_;                                // per value: address of parameters and constants
+  std::vector<std::shared_ptr<device_memory>> parameters_;  // per value: kept alive
   std::vector<std::unique_ptr<kernel>> kernels_;
-  std::unique_ptr<kernel> captured_;              // all of them in one, bound to where the arena is
-  bool has_run_ = false, capture_tried_ = false;  // with the arena where it is
+  std::unique_ptr<kernel> captured_;              // all kernels as one, at the arena's current address
+  bool has_run_ = false, capture_tried_ = false;  // since the arena last moved
   mutable std::mutex capture_mutex_;
   std::string capture_failure_;
   std::vector<timing> profile_;

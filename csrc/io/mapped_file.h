@@ -6,36 +6,36 @@
 
 namespace eva {
 
-/// A file, and its bytes mapped read-only into memory. Safe to use from several threads.
+/// A file and its read-only memory map. Thread-safe.
 class mapped_file {
  public:
-  /// Throws ERR_EVACLIP_IO when the file cannot be opened or is not an ordinary one.
+  /// Throws ERR_EVACLIP_IO if the file cannot be opened or is not a regular file.
   explicit mapped_file(std::string path);
   ~mapped_file();
   mapped_file(const mapped_file&) = delete;
   mapped_file& operator=(const mapped_file&) = delete;
 
   const std::string& path() const { return path_; }
-  /// In bytes, when it was opened.
+  /// In bytes, at the time it was opened.
   int64_t size() const { return size_; }
 
-  /// Copies the bytes from `begin` to `end`: several times as fast as through the map, of which each page
-  /// must be entered first. Throws ERR_EVACLIP_IO when the file has become shorter, or cannot be read.
+  /// Copies bytes [begin, end) with pread: several times as fast as from the map, which takes a page fault
+  /// per page. Throws ERR_EVACLIP_IO if the file was truncated or cannot be read.
   void read(int64_t begin, int64_t end, void* to) const;
 
-  /// The map, for what lies scattered. Reading a byte that the file no longer has ends the process, so
-  /// whoever does calls check_size first.
+  /// The memory map, for scattered reads. Reading beyond the end of a truncated file raises SIGBUS, so
+  /// callers call check_size first.
   const std::byte* data() const { return data_; }
 
-  /// Throws ERR_EVACLIP_IO when the file has become shorter than `end` bytes.
+  /// Throws ERR_EVACLIP_IO if the file has been truncated to fewer than `end` bytes.
   void check_size(int64_t end) const;
 
-  /// Gives the memory of a range back to the system: whole pages, those at the ends included. The bytes can
-  /// still be read, which fetches them again.
+  /// Drops the pages of a range from memory, partial pages at its ends included. Reading them again faults
+  /// them back in.
   void release(int64_t begin, int64_t end) const;
 
  private:
-  [[noreturn]] void fail_shorter(int64_t expected, int64_t found) const;
+  [[noreturn]] void fail_truncated(int64_t expected, int64_t found) const;
 
   std::string path_;
   int descriptor_ = -1;

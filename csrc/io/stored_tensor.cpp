@@ -10,11 +10,10 @@
 namespace eva::io {
 namespace {
 
-/// Bytes read at a time to be converted: few enough to stay in the cache.
+/// Bytes read and converted at a time, which fit in the cache.
 constexpr int64_t window = int64_t(64) << 10;
 
-/// Rows and columns that a transposition handles together: their cache lines are used up before they are
-/// evicted.
+/// Tile size of transposes: every cache line is used up before it is evicted.
 constexpr int64_t tile = 64;
 
 bool add(int64_t& sum, int64_t a, int64_t b) {
@@ -22,33 +21,33 @@ bool add(int64_t& sum, int64_t a, int64_t b) {
   return !__builtin_mul_overflow(a, b, &product) && !__builtin_add_overflow(sum, product, &sum);
 }
 
-/// A dense copy of a box of elements in row-major order.
-class box_copy {
+/// Copies strided elements to dense, row-major memory.
+class strided_copy {
  public:
-  box_copy(const shape& dims, const shape& strides, cpu::convert_run convert, int64_t to_bytes)
+  strided_copy(const shape& dims, const shape& strides, cpu::convert_run convert, int64_t to_bytes)
       : dims_(dims),
         strides_(strides),
         convert_(convert),
-        inner_(dims.size(), to_bytes),
+        to_strides_(dims.size(), to_bytes),
         to_bytes_(to_bytes) {
-    for (size_t i = dims.size() - 1; i > 0; --i) inner_[i - 1] = inner_[i] * dims[i];
-    last_ = dims.size() - 1;
-    nearest_ = size_t(std::min_element(strides.begin(), strides.end()) - strides.begin());
-    if (strides[nearest_] == strides[last_]) nearest_ = last_;
+    for (size_t i = dims.size() - 1; i > 0; --i) to_strides_[i - 1] = to_strides_[i] * dims[i];
+    last_dim_ = dims.size() - 1;
+    fastest_ = size_t(std::min_element(strides.begin(), strides.end()) - strides.begin());
+    if (strides[fastest_] == strides[last_dim_]) fastest_ = last_dim_;
   }
 
-  /// The elements from the `first` to before the `end` of the dimensions from `dimension` on, whose first
-  /// lies at `from`.
+  /// Copies elements [first, end) of the sub-array of dimensions `dimension` and up that starts at `from`.
   void copy(size_t dimension, const std::byte* from, int64_t first, int64_t end, std::byte* to) const {
-    const int64_t inner = inner_[dimension] / to_bytes_;
-    if (dimension == last_) return convert_(from + first * strides_[last_], strides_[last_], end - first, to);
+    const int64_t inner = to_strides_[dimension] / to_bytes_;
+    if (dimension == last_dim_)
+      return convert_(from + first * strides_[last_dim_], strides_[last_dim_], end - first, to);
     while (first < end) {
       const int64_t index = first / inner, skipped = first % inner;
       const std::byte* row = from + index * strides_[dimension];
       const int64_t rows = skipped == 0 ? (end - first) / inner : 0;
       const int64_t copied = rows > 0 ? rows * inner : std::min(inner - skipped, end - first);
       if (rows > 0)
-        whole(dimension, dimension, rows, row, to);
+        copy_slices(dimension, dimension, rows, row, to);
       else
         copy(dimension + 1, row, skipped, skipped + copied, to);
       first += copied;
@@ -57,41 +56,41 @@ class box_copy {
   }
 
  private:
-  /// `rows` indices of the dimension `top`, all of those inside it; `dimension` is the one that the loop has
-  /// come to.
-  void whole(size_t top, size_t dimension, int64_t rows, const std::byte* from, std::byte* to) const {
+  /// Copies `rows` full slices along dimension `top`, recursively: `dimension` is the current level.
+  void copy_slices(size_t top, size_t dimension, int64_t rows, const std::byte* from, std::byte* to) const {
     const int64_t count = dimension == top ? rows : dims_[dimension];
-    const bool across = nearest_ != last_ && nearest_ >= top;
-    if (dimension == last_) {
-      if (across)
-        transpose(nearest_ == top ? rows : dims_[nearest_], from, to);
+    const bool transposes = fastest_ != last_dim_ && fastest_ >= top;
+    if (dimension == last_dim_) {
+      if (transposes)
+        transpose(fastest_ == top ? rows : dims_[fastest_], from, to);
       else
-        convert_(from, strides_[last_], count, to);
-    } else if (across && dimension == nearest_) {
-      whole(top, dimension + 1, rows, from, to);  // its loop is inside that of transpose
+        convert_(from, strides_[last_dim_], count, to);
+    } else if (transposes && dimension == fastest_) {
+      copy_slices(top, dimension + 1, rows, from, to);  // transpose() loops over this dimension
     } else {
       for (int64_t i = 0; i < count; ++i)
-        whole(top, dimension + 1, rows, from + i * strides_[dimension], to + i * inner_[dimension]);
+        copy_slices(top, dimension + 1, rows, from + i * strides_[dimension],
+                    to + i * to_strides_[dimension]);
     }
   }
 
-  /// The plane of the dimension that lies densest in the file and the last one.
+  /// Copies the plane of the last dimension and the one with the smallest stride in the file.
   void transpose(int64_t rows, const std::byte* from, std::byte* to) const {
-    const int64_t columns = dims_[last_];
+    const int64_t columns = dims_[last_dim_];
     for (int64_t column = 0; column < columns; column += tile)
       for (int64_t top = 0; top < rows; top += tile)
         for (int64_t row = top; row < std::min(rows, top + tile); ++row)
-          convert_(from + row * strides_[nearest_] + column * strides_[last_], strides_[last_],
-                   std::min(tile, columns - column), to + row * inner_[nearest_] + column * to_bytes_);
+          convert_(from + row * strides_[fastest_] + column * strides_[last_dim_], strides_[last_dim_],
+                   std::min(tile, columns - column), to + row * to_strides_[fastest_] + column * to_bytes_);
   }
 
   const shape& dims_;
   const shape& strides_;
   cpu::convert_run convert_;
-  shape inner_;  // bytes of the result from one index of a dimension to the next
+  shape to_strides_;  // strides of the result, in bytes
   int64_t to_bytes_;
-  size_t last_;
-  size_t nearest_;  // the dimension with the least stride
+  size_t last_dim_;
+  size_t fastest_;  // the dimension with the smallest stride in the file
 };
 
 }  // namespace
@@ -105,7 +104,7 @@ stored_tensor::stored_tensor(std::shared_ptr<const mapped_file> file, stored_dty
     return argument_error(what + " " + problem, {{"path", file_->path()}});
   };
   const auto negative = [](int64_t value) { return value < 0; };
-  if (dims.size() != strides.size()) throw fail("does not have a stride for each dimension");
+  if (dims.size() != strides.size()) throw fail("does not have one stride per dimension");
   if (offset < 0 || std::any_of(dims.begin(), dims.end(), negative) ||
       std::any_of(strides.begin(), strides.end(), negative))
     throw fail("has a negative size, stride or offset");
@@ -116,8 +115,7 @@ stored_tensor::stored_tensor(std::shared_ptr<const mapped_file> file, stored_dty
     sound = sound && !__builtin_mul_overflow(size_, dims[i], &size_) && add(last, dims[i] - 1, strides[i]);
   if (empty) size_ = 0;
   sound = sound && (empty || (add(last, 1, 1) && add(end_, last, size_of(type))));
-  if (!sound || end_ > file_->size())
-    throw fail("is not inside its " + std::to_string(file_->size()) + " bytes");
+  if (!sound || end_ > file_->size()) throw fail("exceeds its " + std::to_string(file_->size()) + " bytes");
 
   for (size_t i = 0; i < dims.size() && !empty; ++i) {
     if (dims[i] == 1) continue;
@@ -138,7 +136,7 @@ stored_tensor::stored_tensor(std::shared_ptr<const mapped_file> file, stored_dty
 
 bool stored_tensor::dense() const { return dims_.size() == 1 && strides_[0] == size_of(type_); }
 
-/// Bytes from the first element to behind the last one of one index of a dimension.
+/// Bytes spanned by one index of a dimension, from its first element to the end of its last.
 int64_t stored_tensor::extent(size_t dimension) const {
   int64_t bytes = size_of(type_);
   for (size_t i = dimension + 1; i < dims_.size(); ++i) bytes += (dims_[i] - 1) * strides_[i];
@@ -174,12 +172,12 @@ void stored_tensor::copy_dense(byte_range from, stored_dtype to_type, std::byte*
 void stored_tensor::copy(int64_t first, int64_t count, stored_dtype to_type, std::byte* to) const {
   if (first < 0 || count < 0 || first > size_ - count)
     throw argument_error("elements " + std::to_string(first) + " to " + std::to_string(first + count) +
-                         " of a stored tensor of " + std::to_string(size_));
+                         " are out of range for a stored tensor of " + std::to_string(size_) + " elements");
   if (count == 0) return;
   const byte_range range = range_of(first, count);
   if (dense()) return copy_dense(range, to_type, to);
   file_->check_size(range.end);
-  box_copy(dims_, strides_, cpu::conversion(type_, to_type), size_of(to_type))
+  strided_copy(dims_, strides_, cpu::conversion(type_, to_type), size_of(to_type))
       .copy(0, file_->data() + offset_, first, first + count, to);
   file_->release(range.begin, range.end);
 }

@@ -8,20 +8,20 @@
 
 namespace eva::io {
 
-/// A strided view of floating-point elements in a mapped file, which it keeps open.
+/// A strided view of floating-point elements in a mapped file. Keeps the file open.
 class stored_tensor {
  public:
-  /// `offset` is the byte of element [0, …, 0]; strides are in elements. Throws argument_error when the view
-  /// is not sound or leaves the file.
+  /// `offset` is the byte of element [0, …, 0]; strides are in elements. Throws argument_error if the view is
+  /// invalid or exceeds the file.
   stored_tensor(std::shared_ptr<const mapped_file> file, stored_dtype type, int64_t offset, shape dims,
                 shape strides);
 
   int64_t size() const { return size_; }
 
-  /// Throws ERR_EVACLIP_IO when the file has become too short for the view.
+  /// Throws ERR_EVACLIP_IO if the file has been truncated to less than the view.
   void check_file() const { file_->check_size(end_); }
 
-  /// Converts `count` elements from the `first` on, in row-major order. Safe on several threads at once.
+  /// Converts elements [first, first + count) in row-major order. Thread-safe.
   void copy(int64_t first, int64_t count, stored_dtype to_type, std::byte* to) const;
 
  private:
@@ -37,9 +37,9 @@ class stored_tensor {
   stored_dtype type_;
   int64_t offset_;
   int64_t size_;
-  int64_t end_;  // the byte behind the last element
-  // Without dimensions of one element, and with those merged that lie one after another.
-  shape dims_;     // the last varies fastest
+  int64_t end_;  // one past the last byte
+  // Without dimensions of size 1, and with contiguous dimensions merged.
+  shape dims_;     // row-major
   shape strides_;  // in bytes
 };
 

@@ -17,7 +17,7 @@ void set_error_factory(const Napi::CallbackInfo& info) {
   });
 }
 
-// Called when the process or the worker is about to end: process.exit() runs no cleanup hook.
+// Called before the process or worker ends, because process.exit() runs no cleanup hooks.
 void stop_devices(const Napi::CallbackInfo& info) { environment::of(info.Env()).stop(); }
 
 // { op: [[field, kind], …] } for every op.
@@ -37,10 +37,10 @@ Napi::Value op_fields(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
-  forget_openmp_spinning();
+  unset_openmp_spinning();
   auto* state = new environment;
   env.SetInstanceData(state);
-  // Before anything of the environment goes, no device thread may still work for it.
+  // Device threads must end before the environment is torn down.
   env.AddCleanupHook(
       [](environment* e) {
         e->stop();

@@ -13,7 +13,7 @@ double number_from(const Napi::Value& value, const char* what) {
   return value.As<Napi::Number>().DoubleValue();
 }
 
-bool is_whole(double number) {
+bool is_non_negative_integer(double number) {
   return number >= 0 && number == std::floor(number) && number <= 9007199254740991.0;
 }
 
@@ -48,7 +48,7 @@ dtype dtype_from(const Napi::Value& value) {
   const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
   for (dtype type : {dtype::f32, dtype::bf16, dtype::i32, dtype::u8})
     if (name == to_string(type)) return type;
-  throw argument_error("a dtype is f32, bf16, i32 or u8, not " + (name.empty() ? "that" : name));
+  throw argument_error("dtype must be f32, bf16, i32 or u8" + (name.empty() ? "" : ", got " + name));
 }
 
 shape shape_from(const Napi::Value& value) {
@@ -56,16 +56,18 @@ shape shape_from(const Napi::Value& value) {
   shape dims(array.Length());
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const double dim = number_from(array.Get(i), "a dimension");
-    if (!is_whole(dim)) throw shape_error("a dimension must be a whole number, got " + std::to_string(dim));
+    if (!is_non_negative_integer(dim))
+      throw shape_error("a dimension must be a non-negative integer, got " + std::to_string(dim));
     dims[i] = int64_t(dim);
   }
   return dims;
 }
 
-int64_t whole_number_from(const Napi::Value& value, const char* what) {
+int64_t non_negative_integer_from(const Napi::Value& value, const char* what) {
   const double number = number_from(value, what);
-  if (!is_whole(number))
-    throw argument_error(std::string(what) + " must be a whole number, got " + std::to_string(number));
+  if (!is_non_negative_integer(number))
+    throw argument_error(std::string(what) + " must be a non-negative integer, got " +
+                         std::to_string(number));
   return int64_t(number);
 }
 
@@ -111,7 +113,7 @@ Napi::Array to_js(Napi::Env env, const shape& dims) {
 
 namespace {
 
-/// Of a SharedArrayBuffer, too, which Napi::TypedArray does not give.
+/// A typed array's memory, also that of a SharedArrayBuffer, which Napi::TypedArray does not support.
 struct array_view {
   std::byte* data = nullptr;
   int64_t bytes = 0;
@@ -125,7 +127,7 @@ array_view view_of(const Napi::Value& value, int64_t expected, const char* what)
   bool is_array_buffer = false;
   if (napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, &data, &buffer, nullptr) != napi_ok ||
       napi_is_arraybuffer(value.Env(), buffer, &is_array_buffer) != napi_ok)
-    throw argument_error(std::string(what) + " is a typed array of an unknown kind");
+    throw argument_error(std::string(what) + " is an unsupported kind of typed array");
   const auto bytes = int64_t(value.As<Napi::TypedArray>().ByteLength());
   if (bytes != expected)
     throw argument_error(

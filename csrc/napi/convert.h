@@ -7,13 +7,12 @@
 
 namespace eva::napi {
 
-// Between JavaScript values and the library's. Everything throws argument_error for a value of the wrong
-// kind.
+// Conversions between JavaScript and C++ values. All throw argument_error for a value of the wrong kind.
 
 dtype dtype_from(const Napi::Value& value);
 shape shape_from(const Napi::Value& value);
-/// Not negative, and exact in JavaScript.
-int64_t whole_number_from(const Napi::Value& value, const char* what);
+/// A non-negative safe integer.
+int64_t non_negative_integer_from(const Napi::Value& value, const char* what);
 operand_map operands_from(const Napi::Value& value);
 attribute_map attributes_from(const Napi::Value& value);
 std::vector<value_id> ids_from(const Napi::Value& value);
@@ -24,7 +23,7 @@ Napi::Array to_js(Napi::Env env, const shape& dims);
 std::byte* bytes_of(const Napi::Value& value, int64_t expected, const char* what);
 
 /// The same for a task that reads them later: a copy in `memory`, because an ArrayBuffer can be detached or
-/// shrunk meanwhile. What a SharedArrayBuffer holds stays where it is, so it is read in place.
+/// shrunk meanwhile. A SharedArrayBuffer can be neither, so it is read in place.
 std::shared_ptr<const std::byte> input_from(const Napi::Value& value, int64_t expected, const char* what,
                                             input_memory& memory, task& reader);
 

@@ -14,11 +14,11 @@
 namespace eva::napi {
 namespace {
 
-/// Where the CUDA backend is when nobody says otherwise: a library of its own, so that the addon loads where
-/// there is no GPU.
-std::string beside_the_addon() {
+/// Default path of the CUDA backend, a separate library next to the addon, so that the addon loads without a
+/// GPU.
+std::string default_cuda_library() {
   Dl_info addon;
-  const auto* here = reinterpret_cast<const void*>(&beside_the_addon);
+  const auto* here = reinterpret_cast<const void*>(&default_cuda_library);
   const std::filesystem::path path = dladdr(here, &addon) != 0 ? addon.dli_fname : "";
   return path.parent_path() / "libeva_clip_cuda.so";
 }
@@ -30,7 +30,7 @@ std::string shortened(const std::string& path) {
 
 std::shared_ptr<backend> open_cuda(const std::string& path) {
   std::error_code reason;
-  // A pipe would be waited for without end.
+  // Opening a pipe would block forever.
   if (!std::filesystem::is_regular_file(path, reason))
     throw device_error("the package has no CUDA backend (" + shortened(path) +
                            (reason && reason != std::errc::no_such_file_or_directory ? ": " + reason.message()
@@ -51,10 +51,10 @@ device::opener opener_from(const Napi::Value& value) {
   const std::string kind = text_from(options, "kind");
   if (kind == "cuda")
     return [given = text_from(options, "cudaLibrary")] {
-      return open_cuda(given.empty() ? beside_the_addon() : given);
+      return open_cuda(given.empty() ? default_cuda_library() : given);
     };
   if (kind != "cpu") throw device_error("this build has no " + kind + " backend", {{"kind", kind}});
-  const int64_t threads = whole_number_from(options.Get("threads"), "threads");
+  const int64_t threads = non_negative_integer_from(options.Get("threads"), "threads");
   return [threads, set = text_from(options, "instructionSet")] { return cpu::open(threads, set); };
 }
 
@@ -118,11 +118,11 @@ Napi::Value device_object::memory(const Napi::CallbackInfo& info) {
   });
 }
 
-// (bytes): throws when so many more cannot be had.
+// (bytes): throws if that many more cannot be allocated.
 Napi::Value device_object::expect_free(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     if (device_->closed()) throw disposed_error("the device");
-    device_->backend().expect_free(whole_number_from(info[0], "bytes"));
+    device_->backend().expect_free(non_negative_integer_from(info[0], "bytes"));
     return info.Env().Undefined();
   });
 }
@@ -138,7 +138,7 @@ Napi::Value device_object::create_parameter(const Napi::CallbackInfo& info) {
   });
 }
 
-// After the work that was started, all memory is given back and the thread ends.
+// Frees all memory and ends the thread, after the work already posted.
 Napi::Value device_object::close(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     const auto released =

@@ -10,7 +10,7 @@ namespace eva::napi {
 /// ({ kind, threads, instructionSet, cudaLibrary }) → a promise of the device.
 Napi::Value open_device(const Napi::CallbackInfo& info);
 
-/// A device as JavaScript holds it.
+/// JavaScript wrapper of a device.
 class device_object final : public Napi::ObjectWrap<device_object> {
  public:
   explicit device_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<device_object>(info) {}
@@ -51,7 +51,8 @@ class parameter_object final : public Napi::ObjectWrap<parameter_object> {
   Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo&) { parameter_->dispose(); }
-  /// For work that is queued, which disposing the parameter does not disturb. Throws disposed_error.
+  /// A copy for queued work, which keeps the memory alive if the parameter is disposed. Throws
+  /// disposed_error.
   parameter storage() const;
 
   std::shared_ptr<parameter> parameter_;

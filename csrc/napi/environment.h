@@ -11,33 +11,33 @@
 
 namespace eva::napi {
 
-/// What belongs to one JavaScript environment (the main thread's or a worker's): instance data, so the addon
-/// works in all of them at once.
+/// State of one JavaScript environment (the main thread's or a worker's), kept as instance data so that the
+/// addon works in several at once.
 struct environment {
   Napi::FunctionReference make_error;  // (code, message, details) → an Error of that environment
   Napi::FunctionReference device_class;
   Napi::FunctionReference parameter_class;
   Napi::FunctionReference program_class;
   Napi::FunctionReference file_class;
-  /// Until their threads have ended, so that no device goes on its own thread.
+  /// Kept until their threads have ended, so that no device is destroyed on its own thread.
   std::vector<std::shared_ptr<device>> devices;
-  /// Tasks whose promises are not settled yet.
+  /// Tasks with pending promises.
   std::unordered_map<const void*, std::shared_ptr<void>> tasks;
 
   static environment& of(Napi::Env env) { return *env.GetInstanceData<environment>(); }
 
-  /// Adds a device, and forgets those whose threads have ended.
+  /// Adds a device and drops those whose threads have ended.
   void add(std::shared_ptr<device> opened);
-  /// Joins the devices' threads: the running jobs give up, and those that wait are dropped.
+  /// Stops all devices: cancels running jobs, drops queued ones and joins the threads.
   void stop();
 };
 
 Napi::Error to_js(Napi::Env env, const error& e);
 
-/// The C++ exception that is being handled, of whatever type, as an error with a code.
+/// The exception being handled, of any type, as an error with a code.
 error current_failure();
 
-/// Runs `body`; any failure leaves as a JavaScript error with a code.
+/// Runs `body`; any exception becomes a JavaScript error with a code.
 template <class Body> auto guard(Napi::Env env, const Body& body) {
   try {
     return body();
@@ -48,12 +48,12 @@ template <class Body> auto guard(Napi::Env env, const Body& body) {
   }
 }
 
-/// The C++ object behind one that `made_by` of this environment made; an object of another copy of the
-/// package has another class.
+/// The C++ object wrapped by an instance of class `made_by` of this environment. Objects of another copy of
+/// the package are of another class.
 template <class T>
 T* unwrap(const Napi::Value& value, const Napi::FunctionReference& made_by, const char* what) {
   const auto refuse = [&] {
-    return argument_error(std::string(what) + " of this copy of the package is needed");
+    return argument_error("expected " + std::string(what) + " of this copy of the package");
   };
   if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(made_by.Value())) throw refuse();
   void* wrapped = nullptr;

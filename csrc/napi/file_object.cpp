@@ -13,14 +13,14 @@ stored_dtype stored_dtype_from(const Napi::Value& value) {
   if (name == "F32") return stored_dtype::f32;
   if (name == "F16") return stored_dtype::f16;
   if (name == "BF16") return stored_dtype::bf16;
-  throw argument_error("a stored floating-point type is F64, F32, F16 or BF16, not " +
-                       (name.empty() ? "that" : name));
+  throw argument_error("a stored dtype must be F64, F32, F16 or BF16" +
+                       (name.empty() ? "" : ", got " + name));
 }
 
 stored_dtype stored_dtype_of(dtype type) {
   if (type == dtype::f32) return stored_dtype::f32;
   if (type == dtype::bf16) return stored_dtype::bf16;
-  throw argument_error("only f32 and bf16 parameters are loaded from files, not " +
+  throw argument_error("only f32 and bf16 parameters can be loaded from files, not " +
                        std::string(to_string(type)));
 }
 
@@ -30,11 +30,11 @@ io::stored_tensor stored_tensor_from(const Napi::Value& value) {
   const auto* file =
       unwrap<file_object>(object.Get("file"), environment::of(value.Env()).file_class, "a MappedFile");
   return {file->native(), stored_dtype_from(object.Get("dtype")),
-          whole_number_from(object.Get("offset"), "an offset"), shape_from(object.Get("shape")),
+          non_negative_integer_from(object.Get("offset"), "an offset"), shape_from(object.Get("shape")),
           shape_from(object.Get("strides"))};
 }
 
-/// Where a typed array's bytes are.
+/// The bytes of a typed array.
 struct byte_span {
   std::byte* data;
   int64_t bytes;
@@ -76,22 +76,22 @@ Napi::Value file_object::size(const Napi::CallbackInfo& info) {
 void file_object::read_bytes(const Napi::CallbackInfo& info) {
   guard(info.Env(), [&] {
     const auto file = native();
-    const int64_t begin = whole_number_from(info[0], "begin");
+    const int64_t begin = non_negative_integer_from(info[0], "begin");
     const byte_span into = span_from(info[1], "into");
     if (begin > size_ - into.bytes)
-      throw argument_error(std::to_string(into.bytes) + " bytes from byte " + std::to_string(begin) +
-                           " on are not inside the " + std::to_string(size_) + " of " + file->path());
+      throw argument_error(std::to_string(into.bytes) + " bytes at offset " + std::to_string(begin) +
+                           " exceed the " + std::to_string(size_) + " bytes of " + file->path());
     file->read(begin, begin + into.bytes, into.data);
   });
 }
 
-// (view, first, Float32Array): a part of a tensor for JavaScript, small enough not to hold its thread for
-// long.
+// (view, first, Float32Array): reads part of a tensor synchronously. Callers keep the parts small, because
+// this blocks the event loop.
 void file_object::read(const Napi::CallbackInfo& info) {
   guard(info.Env(), [&] {
     const byte_span into = span_from(info[2], "into");
-    stored_tensor_from(info[0]).copy(whole_number_from(info[1], "first"), into.bytes / int64_t(sizeof(float)),
-                                     stored_dtype::f32, into.data);
+    stored_tensor_from(info[0]).copy(non_negative_integer_from(info[1], "first"),
+                                     into.bytes / int64_t(sizeof(float)), stored_dtype::f32, into.data);
   });
 }
 
@@ -103,11 +103,11 @@ std::vector<piece> pieces_from(const Napi::Value& value, const parameter& to) {
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value given = array.Get(i);
     auto from = stored_tensor_from(given);
-    const int64_t at = whole_number_from(given.As<Napi::Object>().Get("at"), "at");
+    const int64_t at = non_negative_integer_from(given.As<Napi::Object>().Get("at"), "at");
     if (at > to.size() - from.size())
       throw argument_error(
-          "a piece of " + std::to_string(from.size()) + " elements from element " + std::to_string(at) +
-              " on does not fit into " + to_string(to.dims()),
+          "a piece of " + std::to_string(from.size()) + " elements at element " + std::to_string(at) +
+              " exceeds a parameter of shape " + to_string(to.dims()),
           {{"expected", std::to_string(to.size())}, {"actual", std::to_string(at + from.size())}});
     pieces.push_back({std::move(from), at});
   }
@@ -130,7 +130,7 @@ void convert_elements(const Napi::CallbackInfo& info) {
     const auto from_type = stored_dtype_from(info[1]), to_type = stored_dtype_from(info[3]);
     const int64_t count = from.bytes / size_of(from_type);
     if (count * size_of(from_type) != from.bytes || count * size_of(to_type) != to.bytes)
-      throw argument_error("the two arrays do not have the same number of elements");
+      throw argument_error("the two arrays must have the same number of elements");
     const cpu::convert_run convert = cpu::conversion(from_type, to_type);
     if (count > 0) convert(from.data, size_of(from_type), count, to.data);
   });

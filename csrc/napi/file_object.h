@@ -7,8 +7,8 @@
 
 namespace eva::napi {
 
-/// A file in the address space: new MappedFile(path); size; readBytes(begin, into); read(view, first, into);
-/// close(). What still reads it keeps it open.
+/// A memory-mapped file: new MappedFile(path); size; readBytes(begin, into); read(view, first, into);
+/// close(). Pending reads keep it open.
 class file_object final : public Napi::ObjectWrap<file_object> {
  public:
   explicit file_object(const Napi::CallbackInfo& info);
@@ -27,13 +27,14 @@ class file_object final : public Napi::ObjectWrap<file_object> {
   int64_t size_ = 0;
 };
 
-/// What part of a parameter is filled from where.
+/// A stored tensor and the part of a parameter that it fills.
 struct piece {
   io::stored_tensor from;
   int64_t at;  // the first element that it fills
 };
 
-/// Of { file, dtype, offset, shape, strides, at }[]; each fits into its file and into the parameter.
+/// From { file, dtype, offset, shape, strides, at }[]. Throws argument_error if one exceeds its file or the
+/// parameter.
 std::vector<piece> pieces_from(const Napi::Value& value, const parameter& to);
 
 /// Fills the parameter, on the device's thread.

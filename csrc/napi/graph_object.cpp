@@ -42,7 +42,7 @@ Napi::Value graph_object::parameter(const Napi::CallbackInfo& info) {
 
 Napi::Value graph_object::reshape(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const auto from = value_id(whole_number_from(info[0], "a value id"));
+    const auto from = value_id(non_negative_integer_from(info[0], "a value id"));
     return Napi::Number::New(info.Env(), recording().reshape(from, shape_from(info[1])));
   });
 }
@@ -50,7 +50,7 @@ Napi::Value graph_object::reshape(const Napi::CallbackInfo& info) {
 // (op, inputs, attributes) → [{ field, id, dtype, shape }] of the outputs, in their declared order.
 Napi::Value graph_object::apply(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    if (!info[0].IsString()) throw argument_error("the name of an op must be a string");
+    if (!info[0].IsString()) throw argument_error("the op's name must be a string");
     const std::string op = info[0].As<Napi::String>();
     const node& n = recording().apply(op, operands_from(info[1]), attributes_from(info[2]));
     auto outputs = Napi::Array::New(info.Env());

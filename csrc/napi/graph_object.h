@@ -7,7 +7,7 @@
 
 namespace eva::napi {
 
-/// A graph that JavaScript records; see lib/native.ts for the surface.
+/// A graph that JavaScript records; lib/native.ts declares its interface.
 class graph_object final : public Napi::ObjectWrap<graph_object> {
  public:
   explicit graph_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<graph_object>(info) {}
@@ -21,7 +21,7 @@ class graph_object final : public Napi::ObjectWrap<graph_object> {
   Napi::Value apply(const Napi::CallbackInfo& info);
   Napi::Value compile(const Napi::CallbackInfo& info);
 
-  /// The graph while it is being recorded; throws after compile.
+  /// The graph being recorded; throws after compile.
   graph& recording();
 
   std::shared_ptr<graph> graph_ = std::make_shared<graph>();

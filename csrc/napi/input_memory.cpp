@@ -5,14 +5,14 @@
 namespace eva::napi {
 namespace {
 
-/// The most that one call of a service copies (lib/serve/own_inputs.ts).
+/// The most that one inference call copies.
 constexpr size_t most_spare_bytes = size_t{64} << 20;
-/// The allocator reuses smaller blocks itself.
+/// malloc reuses smaller blocks itself.
 constexpr size_t least_spare_block = size_t{128} << 10;
 
 }  // namespace
 
-// Room for the most blocks that fit, so that keep(), which runs in a deleter, cannot throw.
+// Capacity for the largest possible number of blocks, so that keep(), which runs in a deleter, cannot throw.
 input_memory::input_memory() { spare_->blocks.reserve(most_spare_bytes / least_spare_block + 1); }
 
 void input_memory::spare::keep(block given) noexcept {

@@ -6,13 +6,13 @@
 
 namespace eva::napi {
 
-/// Buffers for copies of inputs. Released buffers are reused: faulting in fresh pages takes several times as
-/// long as the copy itself, and both block the event loop. For use on one thread.
+/// Pool of buffers for copies of inputs. Buffers are reused because faulting in fresh pages takes several
+/// times as long as the copy itself, and both block the event loop. Not thread-safe.
 class input_memory {
  public:
   input_memory();
 
-  /// An uninitialized buffer, which returns to this pool with its last reference.
+  /// An uninitialized buffer, which returns to the pool when its last reference is dropped.
   std::shared_ptr<std::byte[]> take(size_t bytes);
 
   /// Frees the buffers that are not in use.
@@ -24,7 +24,7 @@ class input_memory {
     size_t bytes;
   };
   struct spare {
-    std::vector<block> blocks;  // the most recently released is the last
+    std::vector<block> blocks;  // the most recently released last
     size_t bytes = 0;
     void keep(block given) noexcept;
     block remove(std::vector<block>::iterator at);

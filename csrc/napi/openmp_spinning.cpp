@@ -5,10 +5,10 @@
 namespace eva::napi {
 namespace {
 
-/// Between two kernels OpenMP's threads wait this many turns before they sleep. The library's default, some
-/// milliseconds, would take a core from Node and the image decoder. libgomp reads it in its own constructor,
-/// which runs after this one because the addon is linked with `-z initfirst`.
-const bool is_ours = [] {
+/// OpenMP's threads spin this many iterations after a kernel before they sleep. The default, several
+/// milliseconds, would keep cores from Node and the image decoder. libgomp reads the variable in its
+/// constructor, which runs after this one because the addon is linked with `-z initfirst`.
+const bool set_here = [] {
   const bool was_set = getenv("GOMP_SPINCOUNT") != nullptr;
   if (!was_set) setenv("GOMP_SPINCOUNT", "10000", 0);
   return !was_set;
@@ -16,8 +16,8 @@ const bool is_ours = [] {
 
 }  // namespace
 
-void forget_openmp_spinning() {
-  [[maybe_unused]] static const int once = is_ours ? unsetenv("GOMP_SPINCOUNT") : 0;
+void unset_openmp_spinning() {
+  [[maybe_unused]] static const int once = set_here ? unsetenv("GOMP_SPINCOUNT") : 0;
 }
 
 }  // namespace eva::napi

@@ -2,8 +2,8 @@
 
 namespace eva::napi {
 
-/// Takes back what was set in the environment for OpenMP, once that has read it, so that child processes do
-/// not inherit it.
-void forget_openmp_spinning();
+/// Unsets the environment variable that was set for OpenMP, once libgomp has read it, so that child processes
+/// do not inherit it.
+void unset_openmp_spinning();
 
 }  // namespace eva::napi

@@ -7,7 +7,7 @@ struct task_queue::pending {
   task work;
   std::optional<error> failure;
   std::shared_ptr<int> unsettled;
-  channel to_js_thread;
+  thread_safe_function to_js_thread;
 
   void perform() {
     try {
@@ -17,7 +17,7 @@ struct task_queue::pending {
     }
   }
 
-  /// Not before the thread has done its part.
+  /// Called after perform() has finished.
   void settle(Napi::Env env) {
     if (--*unsettled == 0) to_js_thread.Unref(env);
     try {
@@ -30,15 +30,16 @@ struct task_queue::pending {
 };
 
 task_queue::task_queue(Napi::Env env, std::shared_ptr<device> on) : device_(std::move(on)) {
-  const auto close = [open = channel_open_](Napi::Env, void*, std::nullptr_t*) { *open = false; };
-  channel_ = channel::New(env, "eva-clip device", 0, 1, nullptr, close, static_cast<void*>(nullptr));
-  channel_.Unref(env);
+  const auto close = [open = function_open_](Napi::Env, void*, std::nullptr_t*) { *open = false; };
+  settle_on_js_thread_ =
+      thread_safe_function::New(env, "eva-clip device", 0, 1, nullptr, close, static_cast<void*>(nullptr));
+  settle_on_js_thread_.Unref(env);
 }
 
-// An environment that ends closes the channel first, and then drops the objects that use it.
+// An environment's teardown closes the thread-safe function before it destroys the objects that use it.
 task_queue::~task_queue() {
   device_->close();
-  if (*channel_open_) channel_.Release();
+  if (*function_open_) settle_on_js_thread_.Release();
 }
 
 Napi::Promise task_queue::run(Napi::Env env, task work) {
@@ -47,20 +48,20 @@ Napi::Promise task_queue::run(Napi::Env env, task work) {
     deferred.Reject(to_js(env, disposed_error("the device")).Value());
     return deferred.Promise();
   }
-  // The environment's, which may end before the job has run.
+  // Owned by the environment, which may be torn down before the job has run.
   const std::shared_ptr<pending> job(
-      new pending{deferred, std::move(work), std::nullopt, unsettled_, channel_});
+      new pending{deferred, std::move(work), std::nullopt, unsettled_, settle_on_js_thread_});
   environment::of(env).tasks.emplace(job.get(), job);
-  if ((*unsettled_)++ == 0) channel_.Ref(env);
-  channel_.Acquire();
+  if ((*unsettled_)++ == 0) settle_on_js_thread_.Ref(env);
+  settle_on_js_thread_.Acquire();
   const bool posted = device_->thread().post([job = job.get()] {
     job->perform();
-    channel to_js_thread = job->to_js_thread;
+    thread_safe_function to_js_thread = job->to_js_thread;
     to_js_thread.NonBlockingCall(job);
     to_js_thread.Release();
   });
   if (!posted) {
-    channel_.Release();
+    settle_on_js_thread_.Release();
     job->failure = disposed_error("the device");
     settle(env, {}, nullptr, job.get());
   }
@@ -68,7 +69,7 @@ Napi::Promise task_queue::run(Napi::Env env, task work) {
 }
 
 void task_queue::settle(Napi::Env env, Napi::Function, std::nullptr_t*, pending* done) {
-  if (env == nullptr) return;  // the environment is going, and drops its tasks itself
+  if (env == nullptr) return;  // the environment is being torn down and drops its tasks itself
   const auto job = environment::of(env).tasks.extract(done);
   done->settle(env);
 }

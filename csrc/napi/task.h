@@ -11,15 +11,15 @@
 
 namespace eva::napi {
 
-/// Work for a device's thread, and the promise that it settles.
+/// Work for a device's thread whose promise is settled on the JavaScript thread.
 struct task {
   std::function<void()> work;                              // on the device's thread; may throw
-  std::function<Napi::Value(Napi::Env)> result = nullptr;  // on the JavaScript thread; undefined without it
-  std::vector<Napi::ObjectReference> pinned = {};          // kept from the garbage collector meanwhile
+  std::function<Napi::Value(Napi::Env)> result = nullptr;  // on the JavaScript thread; default: undefined
+  std::vector<Napi::ObjectReference> pinned = {};          // kept alive until the promise is settled
 };
 
-/// Brings finished tasks back to the JavaScript thread. While tasks are pending it keeps the event loop
-/// alive. The objects of a device share it, and when the last has gone, the device closes.
+/// Runs tasks on a device's thread and settles their promises on the JavaScript thread. Pending tasks keep
+/// the event loop alive. Shared by the objects of a device, which is closed when the last of them is gone.
 class task_queue {
  public:
   task_queue(Napi::Env env, std::shared_ptr<device> on);
@@ -28,18 +28,18 @@ class task_queue {
   /// Must be called on the JavaScript thread. Rejects with disposed_error once the device has been closed.
   Napi::Promise run(Napi::Env env, task work);
 
-  /// Buffers that the tasks' inputs are copied to.
+  /// Buffers for copies of the tasks' inputs.
   input_memory& inputs() { return inputs_; }
 
  private:
   struct pending;
   static void settle(Napi::Env env, Napi::Function, std::nullptr_t*, pending* done);
-  using channel = Napi::TypedThreadSafeFunction<std::nullptr_t, pending, settle>;
+  using thread_safe_function = Napi::TypedThreadSafeFunction<std::nullptr_t, pending, settle>;
 
   std::shared_ptr<device> device_;
   std::shared_ptr<int> unsettled_ = std::make_shared<int>(0);
-  std::shared_ptr<bool> channel_open_ = std::make_shared<bool>(true);
-  channel channel_;
+  std::shared_ptr<bool> function_open_ = std::make_shared<bool>(true);
+  thread_safe_function settle_on_js_thread_;
   input_memory inputs_;
 };
 

@@ -4,16 +4,17 @@
 
 namespace eva::ops {
 
-/// Draws each RGBA image through an affine map with bilinear sampling (zero outside), maps its colours and
-/// lays it on a background: augmentation of images that stay in memory. Output pixel centre (x, y) in -1 … 1
-/// reads the input at transform · (x, y, 1), as PyTorch's affine_grid and grid_sample without aligned
-/// corners. With p the sampled colour times alpha and α the sampled alpha, both in 0 … 1:
+/// Resamples each RGBA image under an affine transform with bilinear interpolation (zero padding), applies a
+/// color transform and composites it over a background: augmentation of images kept in memory. The center
+/// (x, y) of an output pixel, in -1 … 1, reads the input at transform · (x, y, 1), as PyTorch's affine_grid
+/// and grid_sample with align_corners=False. With p the sampled color times alpha and α the sampled alpha,
+/// both in 0 … 1:
 ///   out_c = round(255 clamp(sum_k colour[c][k] p_k + colour[c][3] α + background_c (1 - α), 0, 1))
 /// No gradient.
 struct affine_sample {
   static constexpr auto name = "affine_sample";
   struct args {
-    tensor images;      // [B, H, W, 4] u8, alpha not multiplied in
+    tensor images;      // [B, H, W, 4] u8, straight (not premultiplied) alpha
     tensor transform;   // [B, 2, 3] f32
     tensor background;  // [B, 3] f32 in 0 … 1
     tensor colour;      // [B, 3, 4] f32

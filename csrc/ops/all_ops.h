@@ -20,7 +20,7 @@ namespace eva::ops {
 
 template <class... Op> struct op_list {};
 
-/// Every op the library has, one header a line. A new op is one more name here.
+/// All ops, one line per header.
 using all_ops =
     op_list<affine_sample,                                                                   //
             attention, attention_backward,                                                   //

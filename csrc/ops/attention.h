@@ -4,13 +4,13 @@
 
 namespace eva::ops {
 
-/// What attention and its gradient have in common. Two layouts of a batch: dense [B, N, 3 H D], or packed
-/// [T, 3 H D] with cu_seqlens, where sequence b is rows cu_seqlens[b] … cu_seqlens[b+1]-1 and rows from
-/// cu_seqlens[B] on are padding (their results and gradients are zero). A row of qkv holds q, k and v, each
-/// with its H heads side by side. With `rope`, token i >= 1 of an image is rotated by the position of its
-/// patch p (p = positions[b, i-1], or i-1 when no tokens were dropped) and token 0, the class token, is not:
-/// axis angles from row p / G for the first half of the head and column p % G for the second, in interleaved
-/// pairs (Fang et al. 2023, EVA-02; Su et al. 2021, RoFormer).
+/// Checks shared by attention and its gradient. A batch has one of two layouts: dense [B, N, 3 H D], or
+/// packed [T, 3 H D] with cu_seqlens, where sequence b is rows cu_seqlens[b] … cu_seqlens[b+1]-1 and rows
+/// from cu_seqlens[B] on are padding (their results and gradients are zero). A row of qkv is q, k and v, each
+/// the concatenation of its H heads. `rope` is 2D RoPE in interleaved pairs (Fang et al. 2023, EVA-02; Su et
+/// al. 2021, RoFormer): token i >= 1 of an image is rotated by the position of its patch p
+/// (p = positions[b, i-1], or i-1 when no tokens were dropped), the first half of each head by the angles of
+/// row p / G, the second by those of column p % G. Token 0, the class token, is not rotated.
 template <class Args> void check_attention(const char* op, const Args& a) {
   expect_float(op, "qkv", a.qkv);
   expect(a.heads > 0 && a.qkv.columns() % (3 * a.heads) == 0, op, "qkv must have 3 × heads × D columns");
@@ -18,14 +18,14 @@ template <class Args> void check_attention(const char* op, const Args& a) {
     expect_rank(op, "qkv", a.qkv, 2, 2);
     expect_type(op, "cu_seqlens", a.cu_seqlens, dtype::i32);
     expect_rank(op, "cu_seqlens", a.cu_seqlens, 1, 1);
-    expect(a.cu_seqlens.size() > 0, op, "cu_seqlens must have an entry more than there are sequences");
-    expect(!a.rope.present(), op, "rope needs a dense batch");
+    expect(a.cu_seqlens.size() > 0, op, "cu_seqlens must have one more entry than there are sequences");
+    expect(!a.rope.present(), op, "rope requires a dense batch");
   } else {
     expect_rank(op, "qkv", a.qkv, 3, 3);
   }
   if (!a.rope.present()) return;
   const int64_t head_dim = a.qkv.columns() / (3 * a.heads);
-  expect(head_dim % 4 == 0, op, "rope needs a head dimension that is a multiple of 4");
+  expect(head_dim % 4 == 0, op, "rope requires a head dimension that is a multiple of 4");
   expect_type(op, "rope", a.rope, dtype::f32);
   expect_shape(op, "rope", a.rope, {a.rope.dim(0), head_dim / 4, 2});
   if (a.positions.present()) {
@@ -33,18 +33,19 @@ template <class Args> void check_attention(const char* op, const Args& a) {
     expect_shape(op, "positions", a.positions, {a.qkv.dim(0), a.qkv.dim(1) - 1});
   } else {
     const int64_t patches = a.qkv.dim(1) - 1, grid = std::max<int64_t>(1, a.rope.dim(0));
-    expect(patches % grid == 0 && patches / grid == a.rope.dim(0), op, "rope covers a grid of G × G patches");
+    expect(patches % grid == 0 && patches / grid == a.rope.dim(0), op,
+           "rope must cover a grid of G × G patches");
   }
 }
 
-/// Floating-point operations of q kᵀ and p v together: 4 N² D a head, half of it when causal.
+/// FLOPs of q kᵀ and p v: 4 N² D per head, half of that when causal.
 template <class Args> double attention_flops(const Args& a) {
   if (a.cu_seqlens.present()) return 0;  // lengths are known only at run time
   const double n = double(a.qkv.dim(1));
   return 4.0 * double(a.qkv.dim(0)) * n * n * double(a.qkv.columns() / 3) * (a.causal ? 0.5 : 1.0);
 }
 
-/// out = softmax(q kᵀ / sqrt(D)) v for every head, without scores in memory (Dao et al. 2022,
+/// out = softmax(q kᵀ / sqrt(D)) v for every head, without materializing the scores (Dao et al. 2022,
 /// FlashAttention).
 struct attention {
   static constexpr auto name = "attention";
@@ -54,7 +55,7 @@ struct attention {
     tensor rope;        // [G, D / 4, 2] f32: cos and sin of coordinate g times frequency k; optional
     tensor positions;   // [B, N - 1] i32, the kept patches; optional
     tensor out;         // [B, N, H D] or [T, H D]
-    tensor log_sum;     // [B, N, H] or [T, H] f32: the log of each row's softmax denominator
+    tensor log_sum;     // [B, N, H] or [T, H] f32: log-sum-exp of each row of scores
     int64_t heads = 1;
     bool causal = false;
   };
@@ -74,7 +75,7 @@ struct attention {
   static double flops(const args& a) { return attention_flops(a); }
 };
 
-/// dqkv from dout, with the scores computed again from q, k and log_sum (Dao et al. 2022, algorithm 4).
+/// dqkv from dout, recomputing the scores from q, k and log_sum (Dao et al. 2022, algorithm 4).
 struct attention_backward {
   static constexpr auto name = "attention_backward";
   struct args {

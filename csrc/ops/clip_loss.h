@@ -4,37 +4,37 @@
 
 namespace eva::ops {
 
-/// Rows of the logits computed at a time: memory is rows × B, never B × B.
+/// Rows of logits per tile: memory is rows × B, never B × B.
 inline constexpr int64_t clip_loss_tile_rows = 256;
 
 inline shape clip_loss_tile(int64_t batch) { return {std::min(batch, clip_loss_tile_rows), batch}; }
 
-/// Rows of dimage summed in f32 at a time, before they are rounded to bf16.
+/// Rows of dimage accumulated in f32 at a time, before they are rounded to bf16.
 inline constexpr int64_t clip_loss_sum_rows = 2048;
 
 /// The symmetric contrastive loss (Radford et al. 2021, figure 3): with s = e^logit_scale and
-/// S = s image textᵀ, loss = ½ (mean cross-entropy of the rows + of the columns), the diagonal being right.
-/// Features are f32 or bf16; products of bf16 are added in f32, and the logits are f32 always. They are
-/// computed tile by tile and never held whole.
+/// S = s image textᵀ, loss = ½ (mean cross-entropy of the rows + of the columns), with the diagonal as
+/// targets. Features are f32 or bf16; bf16 products accumulate in f32, and the logits are always f32. They
+/// are computed tile by tile; the full matrix is never stored.
 ///
-/// The log odds of a wrong answer, log Σ_{j≠i} e^S_ij - S_ii, hold what the log sums have rounded away where
-/// an answer is nearly certain: the cross-entropy is softplus(log odds), the probability that is missing on
-/// the diagonal sigmoid(log odds).
+/// The log odds of a wrong match, log Σ_{j≠i} e^S_ij - S_ii, keep the precision that the log-sum-exp loses
+/// where a match is nearly certain: the cross-entropy is softplus(log odds), and 1 - P on the diagonal is
+/// sigmoid(log odds).
 struct clip_loss {
   static constexpr auto name = "clip_loss";
   struct args {
     tensor image;            // [B, E], unit length
     tensor text;             // [B, E], image's type, unit length
-    tensor logit_scale;      // [] f32, the logarithm of the scale
+    tensor logit_scale;      // [] f32, log of the scale
     tensor loss;             // [] f32
-    tensor row_log_sum;      // [B] f32: log sum over texts of e^S, of each image
-    tensor column_log_sum;   // [B] f32: log sum over images, of each text
-    tensor row_log_odds;     // [B] f32: of a wrong text, of each image
-    tensor column_log_odds;  // [B] f32: of a wrong image, of each text
-    tensor image_accuracy;   // [] f32: share of images whose own text scores highest
-    tensor text_accuracy;    // [] f32
+    tensor row_log_sum;      // [B] f32: log-sum-exp over texts, per image
+    tensor column_log_sum;   // [B] f32: log-sum-exp over images, per text
+    tensor row_log_odds;     // [B] f32: log odds of a wrong text, per image
+    tensor column_log_odds;  // [B] f32: log odds of a wrong image, per text
+    tensor image_accuracy;   // [] f32: in-batch accuracy, image to text
+    tensor text_accuracy;    // [] f32: in-batch accuracy, text to image
     tensor tile;             // [min(B, 256), B] f32
-    tensor column_state;     // [3, B] f32: maximum and sum of each column so far, and score of its own pair
+    tensor column_state;     // [3, B] f32: running maximum and sum per column, and logit of its positive pair
   };
   static constexpr auto fields = std::tuple{input{"image", &args::image},
                                             input{"text", &args::text},
@@ -66,7 +66,7 @@ struct clip_loss {
 
 /// The gradients of clip_loss: with P and Q the row and column softmax, G = (P + Q - 2 I) / (2 B) dloss,
 /// dimage = s G text, dtext = s Gᵀ image, dlogit_scale = sum G ∘ S. The diagonal of G comes from the log odds
-/// and is added apart, in f32: what stands beside it in a product is rounded to the features' type.
+/// and is added separately in f32, because GEMM operands are rounded to the features' type.
 struct clip_loss_backward {
   static constexpr auto name = "clip_loss_backward";
   struct args {
@@ -82,8 +82,8 @@ struct clip_loss_backward {
     tensor dtext;            // [B, E], image's type
     tensor dlogit_scale;     // [] f32
     tensor tile;             // [min(B, 256), B] f32
-    tensor image_sums;       // [min(B, 2048), E] f32, where dimage is bf16
-    tensor text_sums;        // [B, E] f32, where dtext is bf16
+    tensor image_sums;       // [min(B, 2048), E] f32, if dimage is bf16
+    tensor text_sums;        // [B, E] f32, if dtext is bf16
   };
   static constexpr auto fields = std::tuple{input{"dloss", &args::dloss},
                                             input{"image", &args::image},

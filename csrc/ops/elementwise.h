@@ -4,8 +4,8 @@
 
 namespace eva::ops {
 
-/// Fields and shape rule of y = f(a, b), where b has a's shape or the shape of a's last dimensions
-/// (a bias [C] against [T, C], a scalar [] against anything) and is then repeated.
+/// Fields and shape rule of y = f(a, b), where b has a's shape or the shape of a's last dimensions (a bias
+/// [C] against [T, C], a scalar [] against anything) and is broadcast.
 template <class Op> struct binary_op {
   struct args {
     tensor a;  // [...]
@@ -35,7 +35,7 @@ struct divide : binary_op<divide> {
   static constexpr auto name = "divide";
 };
 
-/// Fields and shape rule of y = f(x), element by element.
+/// Fields and shape rule of an elementwise y = f(x).
 template <class Op> struct unary_op {
   struct args {
     tensor x;  // [...]

@@ -4,8 +4,8 @@
 
 namespace eva::ops {
 
-/// y[t] = table[tokens[t]] + positions[place of t in its sequence]; zero for the padding rows behind
-/// cu_seqlens[B].
+/// y[t] = table[tokens[t]] + positions[index of t in its sequence]; zero for the padding rows from
+/// cu_seqlens[B] on.
 struct embedding {
   static constexpr auto name = "embedding";
   struct args {
@@ -29,14 +29,14 @@ struct embedding {
     expect_rank(name, "table", a.table, 2, 2);
     expect_type(name, "positions", a.positions, dtype::f32);
     expect_rank(name, "positions", a.positions, 2, 2);
-    expect(a.cu_seqlens.size() > 0, name, "cu_seqlens must have an entry more than there are sequences");
+    expect(a.cu_seqlens.size() > 0, name, "cu_seqlens must have one more entry than there are sequences");
     expect_shape(name, "positions", a.positions, {a.positions.dim(0), a.table.columns()});
     expect(is_float(a.type), name, "type must be f32 or bf16");
     a.y = {a.type, {a.tokens.dim(0), a.table.columns()}};
   }
 };
 
-/// The gradients of embedding: rows of dy added up by token and by place, in the order of t.
+/// The gradients of embedding: rows of dy summed by token and by position, in the order of t.
 struct embedding_backward {
   static constexpr auto name = "embedding_backward";
   struct args {
@@ -61,7 +61,7 @@ struct embedding_backward {
     expect_rank(name, "tokens", a.tokens, 1, 1);
     expect_type(name, "cu_seqlens", a.cu_seqlens, dtype::i32);
     expect_rank(name, "cu_seqlens", a.cu_seqlens, 1, 1);
-    expect(a.cu_seqlens.size() > 0, name, "cu_seqlens must have an entry more than there are sequences");
+    expect(a.cu_seqlens.size() > 0, name, "cu_seqlens must have one more entry than there are sequences");
     expect_rank(name, "table", a.table, 2, 2);
     expect_rank(name, "positions", a.positions, 2, 2);
     expect_shape(name, "positions", a.positions, {a.positions.dim(0), a.table.columns()});

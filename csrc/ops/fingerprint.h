@@ -29,8 +29,8 @@ template <class... Op> constexpr uint64_t mix_all(op_list<Op...>, uint64_t hash)
 
 }  // namespace detail
 
-/// Changes with the order, the name, a field or the size of any op: two libraries that hand each other args
-/// structs must have the same (FNV-1a, 64 bits).
+/// 64-bit FNV-1a hash of the order, names, fields and sizes of all ops. Two libraries that exchange args
+/// structs must have the same one.
 inline constexpr uint64_t fingerprint = detail::mix_all(all_ops{}, 0xcbf29ce484222325u);
 
 }  // namespace eva::ops

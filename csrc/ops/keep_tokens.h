@@ -6,10 +6,10 @@
 
 namespace eva::ops {
 
-/// kept[b] = the `keep` patches of image b with the smallest random keys, in ascending order of index: random
-/// dropping of image tokens (Li et al. 2023, FLIP). The key of patch p is a word of the counter-based Philox
-/// 4x32-10 generator (Salmon et al. 2011) at counter (p / 4, b, step, 0), word p % 4, key (seed, 0x6b656570);
-/// equal keys are ordered by index. Every backend keeps the same patches for the same seed and step.
+/// kept[b] = the `keep` patches of image b with the smallest random keys, in ascending order of index: patch
+/// dropout (Li et al. 2023, FLIP). The key of patch p is a word of the counter-based Philox 4x32-10 generator
+/// (Salmon et al. 2011) at counter (p / 4, b, step, 0), word p % 4, key (seed, 0x6b656570); ties are broken
+/// by index. All backends keep the same patches for the same seed and step.
 struct keep_tokens {
   static constexpr auto name = "keep_tokens";
   struct args {
@@ -43,7 +43,7 @@ struct drop_path {
     tensor residual;  // [B, ...], optional
     tensor y;         // [B, ...]
     float rate = 0;
-    int64_t stream = 0;  // one for each place in the model
+    int64_t stream = 0;  // distinct for each use in the model
   };
   static constexpr auto fields = std::tuple{
       input{"x", &args::x},  input{"seed", &args::seed},     optional_input{"residual", &args::residual},

@@ -4,9 +4,9 @@
 
 namespace eva::ops {
 
-/// y = (x - mean) rstd weight + bias (+ residual) over the last axis (Ba et al. 2016, section 3). Not
-/// centred, the mean is taken as zero, which makes it RMS norm (Zhang and Sennrich 2019). The residual is
-/// what post-norm blocks add the normalised branch to.
+/// y = (x - mean) rstd weight + bias (+ residual) over the last axis (Ba et al. 2016, section 3). With
+/// `centred` false the mean is taken as zero, which gives RMSNorm (Zhang and Sennrich 2019). The residual is
+/// for post-norm blocks, which add the normalized branch to it.
 struct layer_norm {
   static constexpr auto name = "layer_norm";
   struct args {
@@ -53,7 +53,7 @@ struct layer_norm_backward {
     tensor dy;        // [..., C]
     tensor x;         // [..., C]
     tensor weight;    // [C] f32
-    tensor mean;      // [...] f32, absent when x was not centred
+    tensor mean;      // [...] f32, absent for RMSNorm
     tensor rstd;      // [...] f32
     tensor residual;  // [..., C], optional: another gradient of x, added to dx
     tensor dx;        // [..., C]

@@ -19,7 +19,7 @@ struct transpose {
   }
 };
 
-/// y = the inputs one after another along the first dimension.
+/// y = the inputs concatenated along the first dimension.
 struct concat {
   static constexpr auto name = "concat";
   struct args {
@@ -134,7 +134,7 @@ struct mean_tokens {
   static void infer(args& a) {
     expect_float(name, "x", a.x);
     expect_rank(name, "x", a.x, 3, 3);
-    expect(0 <= a.begin && a.begin < a.x.dim(1), name, "begin must name a token");
+    expect(0 <= a.begin && a.begin < a.x.dim(1), name, "begin must be the index of a token");
     a.y = {a.x.type, {a.x.dim(0), a.x.dim(2)}};
   }
 };
@@ -153,7 +153,7 @@ struct mean_tokens_backward {
   static void infer(args& a) {
     expect_float(name, "dy", a.dy);
     expect_rank(name, "like", a.like, 3, 3);
-    expect(0 <= a.begin && a.begin < a.like.dim(1), name, "begin must name a token");
+    expect(0 <= a.begin && a.begin < a.like.dim(1), name, "begin must be the index of a token");
     expect_shape(name, "dy", a.dy, {a.like.dim(0), a.like.dim(2)});
     a.dx = {a.dy.type, a.like.dims};
   }

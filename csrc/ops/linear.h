@@ -15,10 +15,10 @@ struct linear {
   struct args {
     tensor x;         // [..., K]
     tensors weights;  // [N_i, K] each, x's type
-    tensors biases;   // [N_i] f32 each; empty, or one entry a weight, each possibly absent
+    tensors biases;   // [N_i] f32 each; empty, or one entry per weight, which may be absent
     tensor residual;  // [..., N], x's type, optional
     tensor y;         // [..., N], N = sum N_i
-    tensor pre;       // [..., N], x Wᵀ + b, when a gradient needs it
+    tensor pre;       // [..., N], x Wᵀ + b, saved for the backward pass
     activation act = activation::none;
   };
   static constexpr auto fields = std::tuple{input{"x", &args::x},
@@ -32,7 +32,8 @@ struct linear {
     expect_float(name, "x", a.x);
     expect_rank(name, "x", a.x, 1, 8);
     expect(!a.weights.empty(), name, "weights must hold at least one matrix");
-    expect(a.biases.empty() || a.biases.size() == a.weights.size(), name, "one bias entry a weight, or none");
+    expect(a.biases.empty() || a.biases.size() == a.weights.size(), name,
+           "biases must be empty or have one entry per weight");
     int64_t n = 0;
     for (size_t i = 0; i < a.weights.size(); ++i) {
       const tensor& weight = a.weights[i];
@@ -112,7 +113,7 @@ struct linear_weight_gradient {
   static double flops(const args& a) { return 2.0 * double(a.dweight.size()) * double(a.x.rows()); }
 };
 
-/// y = a b, for matrices or equal batches of them, each factor transposed first when asked.
+/// y = a b, for matrices or batches of matrices, either operand optionally transposed.
 struct matmul {
   static constexpr auto name = "matmul";
   struct args {

@@ -10,8 +10,8 @@
 
 namespace eva::ops {
 
-// An op is a struct with a name, an `args` struct, a `fields` tuple that says what each member of `args`
-// is, and `infer`, which checks the inputs and gives outputs and scratch their types. It is the op's only
+// An op is a struct with a name, an `args` struct, a `fields` tuple that declares the kind of each member of
+// `args`, and `infer`, which checks the inputs and sets the types of outputs and scratch. It is the op's only
 // declaration: the JavaScript interface, the graph, the memory plan, the backends and the tests read it.
 
 template <class A> struct input {
@@ -19,37 +19,37 @@ template <class A> struct input {
   tensor A::*member;
 };
 
-/// May be left out: the tensor is then not `present()`.
+/// May be left out; the tensor is then not `present()`.
 template <class A> struct optional_input {
   const char* name;
   tensor A::*member;
 };
 
-/// Any number of tensors; single entries may be absent.
+/// A list of tensors of any length; entries may be absent.
 template <class A> struct input_list {
   const char* name;
   tensors A::*member;
 };
 
-/// Written by the op. `data` is null when nobody reads it, and the kernel then skips the work.
+/// Written by the op. `data` is null if the output is unread, and the kernel then skips the work.
 template <class A> struct output {
   const char* name;
   tensor A::*member;
 };
 
-/// Parameters that the op changes in place.
+/// Parameters that the op updates in place.
 template <class A> struct inout_list {
   const char* name;
   tensors A::*member;
 };
 
-/// Memory for the kernel's own use while it runs.
+/// Workspace of the kernel, valid while it runs.
 template <class A> struct scratch {
   const char* name;
   tensor A::*member;
 };
 
-/// A number, a flag, a list of numbers or one of an enum's names; fixed when the op is recorded.
+/// A number, a boolean, a list of numbers or one of an enum's names; fixed when the op is recorded.
 template <class A, class T> struct attribute {
   const char* name;
   T A::*member;
@@ -63,7 +63,7 @@ template <class A> inout_list(const char*, tensors A::*) -> inout_list<A>;
 template <class A> scratch(const char*, tensor A::*) -> scratch<A>;
 template <class A, class T> attribute(const char*, T A::*) -> attribute<A, T>;
 
-/// The names of an enum attribute's values, in order. Specialised beside each such enum.
+/// The names of an enum attribute's values, in order. Specialized next to each such enum.
 template <class Enum> inline constexpr std::array<std::string_view, 0> enum_names{};
 
 template <>
@@ -86,7 +86,7 @@ inline void expect_shape(const char* op, const char* field, const tensor& t, con
   if (t.dims != expected) fail_shape(op, field, to_string(expected), t);
 }
 
-/// As expect_shape, but only the number of elements counts: a [1, 1, C] class token is a [C] vector.
+/// Like expect_shape, but only compares the number of elements: a [1, 1, C] class token is a [C] vector.
 inline void expect_size(const char* op, const char* field, const tensor& t, int64_t expected) {
   if (t.size() != expected) fail_shape(op, field, std::to_string(expected) + " elements", t);
 }
@@ -95,13 +95,13 @@ inline void expect_type(const char* op, const char* field, const tensor& t, dtyp
   if (t.type != expected) fail_shape(op, field, std::string(to_string(expected)), t);
 }
 
-/// Both of them.
+/// Checks both type and shape.
 inline void expect(const char* op, const char* field, const tensor& t, dtype type, const shape& dims) {
   if (t.type != type || t.dims != dims)
     fail_shape(op, field, std::string(to_string(type)) + " " + to_string(dims), t);
 }
 
-/// As that, where the tensor is there at all.
+/// Checks both type and shape if the tensor is present.
 inline void expect_if_present(const char* op, const char* field, const tensor& t, dtype type,
                               const shape& dims) {
   if (t.present()) expect(op, field, t, type, dims);

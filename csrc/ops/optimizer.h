@@ -4,7 +4,7 @@
 
 namespace eva::ops {
 
-/// norm = sqrt(sum of squares of every gradient), accumulated in double.
+/// norm = the square root of the sum of squares of all gradients, accumulated in double.
 struct global_norm {
   static constexpr auto name = "global_norm";
   struct args {
@@ -23,13 +23,12 @@ enum class lamb_variant : uint8_t { paper, apex, deepspeed };
 template <>
 inline constexpr std::array<std::string_view, 3> enum_names<lamb_variant>{"paper", "apex", "deepspeed"};
 
-/// The checks that LAMB and AdamW share.
+/// Checks shared by LAMB and AdamW.
 template <class Args> void check_update(const char* op, const Args& a) {
   const size_t count = a.parameters.size();
   expect(a.gradients.size() == count && a.first_moments.size() == count && a.second_moments.size() == count,
-         op, "as many gradients and moments as parameters");
-  expect(a.learning_rates.size() == count && a.weight_decays.size() == count, op,
-         "one learning rate and one weight decay a parameter");
+         op, "gradients and moments must have one entry per parameter");
+  expect(a.weight_decays.size() == count, op, "weight_decays must have one entry per parameter");
   for (size_t i = 0; i < count; ++i) {
     const shape& dims = a.parameters[i].dims;
     for (auto [field, list] :
@@ -39,36 +38,34 @@ template <class Args> void check_update(const char* op, const Args& a) {
       expect_shape(op, field, (*list)[i], dims);
     }
   }
-  for (auto [field, t] : {std::pair{"norm", &a.norm}, std::pair{"schedule", &a.schedule}})
-    expect_type(op, field, *t, dtype::f32);
+  expect_type(op, "norm", a.norm, dtype::f32);
   expect_size(op, "norm", a.norm, 1);
-  expect_size(op, "schedule", a.schedule, 1);
+  expect(op, "learning_rates", a.learning_rates, dtype::f32, {int64_t(count)});
   expect_size(op, "step", a.step, 1);
   expect_type(op, "step", a.step, dtype::i32);
 }
 
-/// One step of LAMB (You et al. 2020, algorithm 2), every tensor with its own trust ratio. With g the clipped
-/// gradient, g = gradient · min(1, clip_norm / (norm + 1e-6)) (clip_norm 0: as it is) and t = step ≥ 1:
-///   m = β1 m + (1 - β1) g,  v = β2 v + (1 - β2) g²,  η = schedule · learning_rates[i]
-///   paper, apex:  u = (m / (1 - β1ᵗ)) / (sqrt(v / (1 - β2ᵗ)) + eps) + wd p,  ratio = ‖p‖ / ‖u‖ (1 when
-///   either is 0),
+/// One step of LAMB (You et al. 2020, algorithm 2) with one trust ratio per tensor. With g the clipped
+/// gradient, g = gradient · min(1, clip_norm / (norm + 1e-6)) (clip_norm 0: not clipped) and t = step ≥ 1:
+///   m = β1 m + (1 - β1) g,  v = β2 v + (1 - β2) g²,  η = learning_rates[i]
+///   paper, apex:  u = (m / (1 - β1ᵗ)) / (sqrt(v / (1 - β2ᵗ)) + eps) + wd p,  ratio = ‖p‖ / ‖u‖,
 ///                 p -= η ratio u
-///   deepspeed:    u = m / (sqrt(v) + eps) + wd p,  ratio = clamp(‖p‖ / ‖u‖, 0.01, 10) (1 when either is 0),
+///   deepspeed:    u = m / (sqrt(v) + eps) + wd p,  ratio = clamp(‖p‖ / ‖u‖, 0.01, 10),
 ///                 p -= η sqrt(1 - β2ᵗ) / (1 - β1ᵗ) ratio u
-/// The ratio is 1 where adapt[i] is 0. When norm is not finite, nothing changes.
+/// The ratio is 1 if ‖p‖, ‖u‖ or adapt[i] is 0. If norm is not finite, nothing changes.
 struct lamb_update {
   static constexpr auto name = "lamb_update";
   struct args {
-    tensors parameters;                                       // f32, any shapes
-    tensors gradients;                                        // f32, the same shapes
-    tensors first_moments;                                    // f32, the same shapes
-    tensors second_moments;                                   // f32, the same shapes
-    tensor norm;                                              // [] f32, of all gradients
-    tensor schedule;                                          // [] f32, the factor of warm-up and decay
-    tensor step;                                              // [] i32, 1 for the first update
-    tensor trust_ratios;                                      // [tensors] f32
-    tensor partials;                                          // [tensors, 2] f32: ‖p‖², ‖u‖²
-    std::vector<float> learning_rates, weight_decays, adapt;  // [tensors] each
+    tensors parameters;                       // f32, any shapes
+    tensors gradients;                        // f32, the same shapes
+    tensors first_moments;                    // f32, the same shapes
+    tensors second_moments;                   // f32, the same shapes
+    tensor norm;                              // [] f32, global norm of the gradients
+    tensor learning_rates;                    // [tensors] f32, of this step
+    tensor step;                              // [] i32, 1 for the first update
+    tensor trust_ratios;                      // [tensors] f32
+    tensor partials;                          // [tensors, 2] f32: ‖p‖², ‖u‖²
+    std::vector<float> weight_decays, adapt;  // [tensors] each
     float beta1 = 0.9f, beta2 = 0.98f, eps = 1e-6f, clip_norm = 0;
     lamb_variant variant = lamb_variant::paper;
   };
@@ -77,11 +74,10 @@ struct lamb_update {
                                             inout_list{"first_moments", &args::first_moments},
                                             inout_list{"second_moments", &args::second_moments},
                                             input{"norm", &args::norm},
-                                            input{"schedule", &args::schedule},
+                                            input{"learning_rates", &args::learning_rates},
                                             input{"step", &args::step},
                                             output{"trust_ratios", &args::trust_ratios},
                                             scratch{"partials", &args::partials},
-                                            attribute{"learning_rates", &args::learning_rates},
                                             attribute{"weight_decays", &args::weight_decays},
                                             attribute{"adapt", &args::adapt},
                                             attribute{"beta1", &args::beta1},
@@ -92,7 +88,7 @@ struct lamb_update {
   static void infer(args& a) {
     check_update(name, a);
     const int64_t count = int64_t(a.parameters.size());
-    expect(int64_t(a.adapt.size()) == count, name, "one adapt flag a parameter");
+    expect(int64_t(a.adapt.size()) == count, name, "adapt must have one entry per parameter");
     a.trust_ratios = {dtype::f32, {count}};
     a.partials = {dtype::f32, {count, 2}};
   }
@@ -100,18 +96,18 @@ struct lamb_update {
 
 /// One step of AdamW (Loshchilov and Hutter 2019, algorithm 2): with g, m, v and η as in lamb_update,
 ///   p -= η ((m / (1 - β1ᵗ)) / (sqrt(v / (1 - β2ᵗ)) + eps) + wd p)
-/// When norm is not finite, nothing changes.
+/// If norm is not finite, nothing changes.
 struct adamw_update {
   static constexpr auto name = "adamw_update";
   struct args {
-    tensors parameters;                                // f32, any shapes
-    tensors gradients;                                 // f32, the same shapes
-    tensors first_moments;                             // f32, the same shapes
-    tensors second_moments;                            // f32, the same shapes
-    tensor norm;                                       // [] f32
-    tensor schedule;                                   // [] f32
-    tensor step;                                       // [] i32
-    std::vector<float> learning_rates, weight_decays;  // [tensors] each
+    tensors parameters;                // f32, any shapes
+    tensors gradients;                 // f32, the same shapes
+    tensors first_moments;             // f32, the same shapes
+    tensors second_moments;            // f32, the same shapes
+    tensor norm;                       // [] f32
+    tensor learning_rates;             // [tensors] f32, of this step
+    tensor step;                       // [] i32
+    std::vector<float> weight_decays;  // [tensors] each
     float beta1 = 0.9f, beta2 = 0.98f, eps = 1e-6f, clip_norm = 0;
   };
   static constexpr auto fields = std::tuple{inout_list{"parameters", &args::parameters},
@@ -119,9 +115,8 @@ struct adamw_update {
                                             inout_list{"first_moments", &args::first_moments},
                                             inout_list{"second_moments", &args::second_moments},
                                             input{"norm", &args::norm},
-                                            input{"schedule", &args::schedule},
+                                            input{"learning_rates", &args::learning_rates},
                                             input{"step", &args::step},
-                                            attribute{"learning_rates", &args::learning_rates},
                                             attribute{"weight_decays", &args::weight_decays},
                                             attribute{"beta1", &args::beta1},
                                             attribute{"beta2", &args::beta2},
@@ -130,7 +125,7 @@ struct adamw_update {
   static void infer(args& a) { check_update(name, a); }
 };
 
-/// Keeps parameters in [minimum, maximum]: the logit scale after each step.
+/// Clamps parameters to [minimum, maximum]: the logit scale after each step.
 struct clamp_update {
   static constexpr auto name = "clamp_update";
   struct args {

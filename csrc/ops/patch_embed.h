@@ -5,8 +5,8 @@
 namespace eva::ops {
 
 /// The pixels of each kept patch as one row, in the column order of a convolution weight [W, 3, P, P]: the
-/// patch embedding is then a linear op, and dropped patches are never read. u8 images are normalised,
-/// (x / 255 - mean) / std; f32 images come normalised. No gradient.
+/// patch embedding is then a linear op, and dropped patches are never read. u8 images are normalized,
+/// (x / 255 - mean) / std; f32 images already are. No gradient.
 struct patch_rows {
   static constexpr auto name = "patch_rows";
   struct args {
@@ -14,7 +14,7 @@ struct patch_rows {
     tensor kept;    // [B, K] i32 patch indices, row-major over the grid; optional: all
     tensor y;       // [B, K, 3 P P]
     int64_t patch_size = 16;
-    std::vector<float> mean, std;  // [3] each, in units of the full range
+    std::vector<float> mean, std;  // [3] each, of values in 0 … 1
     dtype type = dtype::f32;
   };
   static constexpr auto fields =
@@ -30,7 +30,7 @@ struct patch_rows {
     expect_shape(name, "images", a.images, bytes ? shape{b, size, size, 3} : shape{b, 3, size, size});
     expect(a.patch_size > 0 && size % a.patch_size == 0, name,
            "the image size must be a multiple of patch_size");
-    expect(a.mean.size() == 3 && a.std.size() == 3, name, "mean and std have three entries");
+    expect(a.mean.size() == 3 && a.std.size() == 3, name, "mean and std must have three entries");
     expect(is_float(a.type), name, "type must be f32 or bf16");
     int64_t k = (size / a.patch_size) * (size / a.patch_size);
     if (a.kept.present()) {
@@ -43,8 +43,8 @@ struct patch_rows {
   }
 };
 
-/// y = x Wᵀ + b with sums in double precision. The first product of a tower is its longest sum in single
-/// precision and a hundredth of its work, and every later layer amplifies its rounding.
+/// y = x Wᵀ + b, accumulated in double precision. The first GEMM of a tower has its longest sums in f32 and
+/// takes about 1 % of its work, and every later layer amplifies its rounding errors.
 struct patch_projection {
   static constexpr auto name = "patch_projection";
   struct args {

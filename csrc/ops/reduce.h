@@ -4,7 +4,7 @@
 
 namespace eva::ops {
 
-/// y = the sum of x over its leading dimensions; the last `kept` stay. kept = 0 gives a scalar.
+/// y = the sum of x over all but the last `kept` dimensions. kept = 0 gives a scalar.
 struct sum_leading {
   static constexpr auto name = "sum_leading";
   struct args {
@@ -36,8 +36,8 @@ struct sum_last {
   }
 };
 
-/// y = x repeated to the shape of `like`. x is a suffix of that shape (axis leading), or, with
-/// `last` set, that shape without its last dimension.
+/// y = x broadcast to the shape of `like`. The shape of x is a suffix of that shape or, with `last`, all of
+/// it but the last dimension.
 struct expand {
   static constexpr auto name = "expand";
   struct args {
@@ -60,7 +60,7 @@ struct expand {
   }
 };
 
-/// Fields of a normalisation over the last dimension.
+/// Fields and shape rule of a softmax over the last dimension.
 template <class Op> struct softmax_op {
   struct args {
     tensor x;  // [..., C]
@@ -94,7 +94,7 @@ template <class Op> struct softmax_backward_op {
 struct softmax : softmax_op<softmax> {
   static constexpr auto name = "softmax";
 };
-/// y = x - log sum e^x over the last dimension
+/// y = x - log(sum e^x) over the last dimension
 struct log_softmax : softmax_op<log_softmax> {
   static constexpr auto name = "log_softmax";
 };

@@ -9,8 +9,9 @@ template <class Args> int64_t swiglu_columns(const Args& a) {
   return a.columns == 0 ? a.x.columns() / 2 : a.columns;
 }
 
-/// h = silu(gate) ∘ value (Shazeer 2020), and with a weight and a bias y = LN(h): EVA-02's sub-LN. Where only
-/// `columns` of the F are not padding, whose gate, value, weight and bias are zero, LN is that of these.
+/// h = silu(gate) ∘ value (Shazeer 2020), and with a weight and a bias y = LN(h): EVA-02's sub-LN. If only
+/// the first `columns` of the F columns are not padding (gate, value, weight and bias of padding are zero),
+/// the statistics of LN are taken over those.
 struct swiglu {
   static constexpr auto name = "swiglu";
   struct args {
@@ -18,7 +19,7 @@ struct swiglu {
     tensor weight;  // [F] f32, optional
     tensor bias;    // [F] f32, optional
     tensor y;       // [..., F]
-    tensor mean;    // [...] f32, of h; meaningful with a weight
+    tensor mean;    // [...] f32, of h; meaningful only with a weight
     tensor rstd;    // [...] f32
     float eps = 1e-6f;
     int64_t columns = 0;  // 0: all F
@@ -35,7 +36,7 @@ struct swiglu {
     expect_float(name, "x", a.x);
     expect_rank(name, "x", a.x, 1, 8);
     expect(a.x.columns() % 2 == 0, name, "x must have an even number of columns: gate and value");
-    expect(a.weight.present() == a.bias.present(), name, "weight and bias come together");
+    expect(a.weight.present() == a.bias.present(), name, "weight and bias must be given together");
     for (auto [field, t] : {std::pair{"weight", &a.weight}, std::pair{"bias", &a.bias}}) {
       if (!t->present()) continue;
       expect_shape(name, field, *t, {a.x.columns() / 2});
@@ -47,7 +48,7 @@ struct swiglu {
   }
 };
 
-/// dx, and with a weight dweight and dbias, of swiglu; h is computed again from x.
+/// dx of swiglu and, with a weight, dweight and dbias; h is recomputed from x.
 struct swiglu_backward {
   static constexpr auto name = "swiglu_backward";
   struct args {
@@ -80,7 +81,7 @@ struct swiglu_backward {
     for (auto [field, t] : {std::pair{"mean", &a.mean}, std::pair{"rstd", &a.rstd}})
       expect_if_present(name, field, *t, dtype::f32, leading(a.x.dims));
     expect(a.weight.present() == a.mean.present() && a.mean.present() == a.rstd.present(), name,
-           "weight, mean and rstd come together");
+           "weight, mean and rstd must be given together");
     expect(0 <= a.columns && a.columns <= f, name, "0 <= columns <= F");
     a.dx = {a.x.type, a.x.dims};
     a.dweight = a.dbias = {dtype::f32, {f}};

@@ -35,7 +35,7 @@ void device::open(const opener& make) {
 
 void device::reserve_arena(int64_t bytes) {
   if (bytes <= arena_.bytes()) return;
-  arena_ = {};  // free first: the old and the new arena need not fit together
+  arena_ = {};  // free first: there may not be memory for both arenas at once
   ++arena_generation_;
   arena_ = device_memory(backend_, bytes);
 }

@@ -10,14 +10,14 @@
 
 namespace eva {
 
-/// Something that holds memory of a device.
+/// An object that owns device memory.
 struct device_resource {
   virtual ~device_resource() = default;
-  /// Gives the memory back now. On the device's thread.
+  /// Frees the memory now. On the device's thread.
   virtual void release() noexcept = 0;
 };
 
-/// Bytes of a device that live as long as this object.
+/// Owner of a block of device memory.
 class device_memory final : public device_resource {
  public:
   device_memory() = default;
@@ -41,13 +41,14 @@ class device_memory final : public device_resource {
   int64_t bytes_ = 0;
 };
 
-/// A backend with its thread, and the one arena that all its programs share: they run one after another, and
-/// nothing in it outlives a run. Not to be destroyed on its own thread.
+/// A backend with its thread and the one arena that all its programs share: programs run one after another,
+/// and nothing in the arena outlives a run. Must not be destroyed on its own thread.
 class device {
  public:
   using opener = std::function<std::shared_ptr<eva::backend>()>;
 
-  /// Starts the thread, on which `open` must then be called. Throws device_error when there can be no thread.
+  /// Starts the thread, on which `open` must then be called. Throws device_error if the thread cannot be
+  /// started.
   device();
   explicit device(std::shared_ptr<eva::backend> implementation);
 
@@ -60,23 +61,23 @@ class device {
 
   /// Makes the arena at least this large. On the device's thread.
   void reserve_arena(int64_t bytes);
-  /// The next run takes it again. On the device's thread.
+  /// The next run allocates it again. On the device's thread.
   void free_arena() {
     arena_ = {};
     ++arena_generation_;
   }
   const device_memory& arena() const { return arena_; }
-  /// Changes whenever the arena has moved.
+  /// Changes whenever the arena moves.
   int arena_generation() const { return arena_generation_; }
 
-  /// Releases this, too, when the device goes.
+  /// Registers a resource to be released with the device.
   void hold(std::weak_ptr<device_resource> resource);
-  /// Gives back all memory. On the device's thread, as the last work there.
+  /// Frees all memory. On the device's thread, as its last job.
   void release() noexcept;
 
-  /// From now on the device takes no work; its thread ends after what it has.
+  /// Refuses new work; the thread ends after the jobs already posted.
   void close();
-  /// Closes at once: the running job gives up, and the thread is joined.
+  /// Closes immediately: cancels the running job, drops the others and joins the thread.
   void stop();
   bool closed() const { return closed_; }
 
@@ -87,13 +88,13 @@ class device {
   int arena_generation_ = 0;
   std::mutex held_mutex_;
   std::vector<std::weak_ptr<device_resource>> held_;
-  size_t held_limit_ = 64;  // at which expired ones are removed
+  size_t held_limit_ = 64;  // size at which expired ones are removed
   std::atomic<bool> closed_ = false;
   device_thread thread_;
 };
 
-/// Shares an object whose last owner leaves it to the device's thread to destroy, after the work posted
-/// before: freeing a GPU's memory waits for the GPU.
+/// Shares an object that is destroyed on the device's thread, after the jobs already posted, because freeing
+/// GPU memory waits for the GPU.
 template <class T>
 std::shared_ptr<T> destroyed_on(const std::shared_ptr<device>& on, std::unique_ptr<T> object) {
   return std::shared_ptr<T>(object.release(), [weak = std::weak_ptr(on)](T* last) {

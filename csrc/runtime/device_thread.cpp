@@ -7,13 +7,13 @@
 
 namespace eva {
 
-device_thread::device_thread(job leave) : leave_(std::move(leave)), thread_(start()) {}
+device_thread::device_thread(job on_exit) : on_exit_(std::move(on_exit)), thread_(start()) {}
 
 std::thread device_thread::start() {
   try {
     return std::thread([this] { loop(); });
   } catch (const std::system_error& e) {
-    throw device_error("the device's thread could not be started: " + std::string(e.what()));
+    throw device_error("cannot start the device's thread: " + std::string(e.what()));
   }
 }
 
@@ -60,8 +60,8 @@ device_thread::job device_thread::next() {
 
 void device_thread::loop() {
   while (const job work = next()) work();
-  leave_();
-  std::deque<job> dropped;  // destroyed without the lock
+  on_exit_();
+  std::deque<job> dropped;  // destroyed after the lock is released
   {
     const std::lock_guard lock(mutex_);
     ended_ = true;

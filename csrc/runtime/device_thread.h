@@ -9,39 +9,39 @@
 
 namespace eva {
 
-/// The one thread that a device's work runs on, in the order it was posted. libuv's pool is never used: long
-/// jobs there would stop every file-system call of the process.
+/// The one thread that a device's work runs on, in the order it was posted. libuv's thread pool is never
+/// used: long jobs there would block every file-system call of the process.
 class device_thread {
  public:
   using job = std::function<void()>;
 
-  /// `leave` is the last thing that runs on the thread.
-  explicit device_thread(job leave);
+  /// `on_exit` runs last on the thread.
+  explicit device_thread(job on_exit);
   ~device_thread() { stop(); }
   device_thread(const device_thread&) = delete;
   device_thread& operator=(const device_thread&) = delete;
 
-  /// Jobs must not throw. A job is destroyed on the thread; false if that has ended, and then it is destroyed
-  /// here.
+  /// Jobs must not throw. They are destroyed on the thread. Returns false if the thread has ended; the job is
+  /// then destroyed by this call.
   bool post(job work);
 
-  /// Lets the thread end once it has nothing left to do.
+  /// Ends the thread once its queue is empty.
   void finish();
 
-  /// Asks the running job to give up (see cancelled), drops the waiting ones and joins. Idempotent.
+  /// Cancels the running job (see cancelled), drops the queued ones and joins. Idempotent.
   void stop();
 
-  /// Long jobs look here between kernels.
+  /// Long jobs poll this between kernels.
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
   bool ended();
 
  private:
   std::thread start();
   void loop();
-  /// The next job; none when the thread is to end.
+  /// The next job, or null if the thread is to end.
   job next();
 
-  const job leave_;
+  const job on_exit_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<job> jobs_;

@@ -6,30 +6,30 @@
 
 namespace eva {
 
-/// A named tensor's storage: what training changes and checkpoints hold. The device may hold more rows and
-/// columns than the tensor has. These are zero once the tensor has been written whole: whoever writes an
-/// element writes the padding behind it. A copy is the same memory, which it keeps when the other disposes.
+/// Device storage of a parameter. The stored shape may have more rows and columns than the parameter. Writing
+/// an element also writes the padding after it, so the padding is zero once all elements have been written.
+/// Copies share the memory and keep it alive when another is disposed.
 class parameter {
  public:
-  /// Throws argument_error when `dims` are not the front part of `stored`.
+  /// Throws argument_error unless `stored` equals `dims` or is larger in the first or last dimension only.
   parameter(std::shared_ptr<device> owner, dtype type, shape dims, shape stored);
   parameter(std::shared_ptr<device> owner, dtype type, const shape& dims)
       : parameter(std::move(owner), type, dims, dims) {}
 
-  /// Memory as the device has it; throws disposed_error after dispose().
+  /// The stored tensor, padding included; throws disposed_error after dispose().
   tensor view() const;
   const std::shared_ptr<device>& owner() const { return owner_; }
 
-  /// As the device has it, without an address.
+  /// Type and shape of the stored tensor, without an address.
   const tensor& stored() const { return stored_; }
   dtype type() const { return stored_.type; }
-  /// Without the padding.
+  /// The shape without the padding.
   const shape& dims() const { return dims_; }
   int64_t size() const { return layout_.size(); }
   int64_t bytes() const { return size() * size_of(type()); }
 
-  /// Fills elements first … first + count - 1, counted without the padding, with what `produce` gives for
-  /// each part: those from `begin` to `end`, counted from `first`. On the device's thread; as backend::fill.
+  /// Fills elements [first, first + count), numbered without the padding, by calling `produce` for parts
+  /// [begin, end) relative to `first`; see backend::fill. On the device's thread.
   using producer = std::function<void(int64_t begin, int64_t end, std::byte* to)>;
   void fill(int64_t first, int64_t count, const producer& produce) const;
   /// Fills all elements.
@@ -37,8 +37,7 @@ class parameter {
   /// Copies all elements without the padding to the host. On the device's thread.
   void read(std::byte* to) const;
 
-  /// Frees the memory once nothing on the device's thread needs it. Programs that use the parameter keep it
-  /// alive, and working, until they go.
+  /// Frees the memory once no posted job needs it. Programs that use the parameter keep its memory alive.
   void dispose() { memory_.reset(); }
   const std::shared_ptr<device_memory>& memory() const { return memory_; }
 

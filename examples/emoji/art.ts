@@ -12,7 +12,7 @@ export const ART_MODULES = join(FOLDER, "node_modules");
 const CAPTION_PACKAGES = ["emojibase-data", "emojilib"];
 
 /**
- * Installs the art and caption packages that are missing, at the versions of the lock file in packages/.
+ * Installs missing art and caption packages, at the versions of the lock file in packages/.
  *
  * @param allStyles also the two optional styles
  * @returns the styles that are installed
@@ -49,13 +49,13 @@ function install(missing: readonly string[], allStyles: boolean): void {
     cwd: FOLDER,
     encoding: "utf8",
     stdio: ["ignore", "ignore", "pipe"],
-    // npm is a .cmd file on Windows, which only a shell starts.
+    // On Windows npm is a .cmd file, which only a shell can start.
     shell: process.platform === "win32",
   });
   if (status === 0) return;
   const reason = error?.message ?? stderr.trim().split("\n").slice(0, 4).join("; ");
   throw new EvaClipError(
     "ERR_EVACLIP_IO",
-    `npm ci failed in examples/emoji/packages, so the demo's drawings are missing (${missing.join(", ")}): ${reason}`,
+    `npm ci failed in examples/emoji/packages, so the demo has no drawings (${missing.join(", ")}): ${reason}`,
   );
 }

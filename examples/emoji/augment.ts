@@ -1,8 +1,8 @@
 import type { CounterRandom } from "eva-clip/data";
 
 /**
- * How `affine_sample` turns B drawings into images, one entry a drawing:
- * output pixel = colour · (premultiplied drawing at `transform` · pixel) + background · (1 - alpha).
+ * The inputs of `affine_sample` that turn B drawings into images, one entry per drawing:
+ * output pixel = color · (premultiplied drawing at `transform` · pixel) + background · (1 - alpha).
  */
 export interface Augmentation {
   /** f32 [B, 2, 3]: output → input coordinates, both in [-1, 1] across the image (torch `affine_grid`, corners not aligned). */
@@ -10,29 +10,29 @@ export interface Augmentation {
   /** f32 [B, 3], in 0..1. */
   background: Float32Array;
   /** f32 [B, 3, 4]: a linear map of premultiplied red, green, blue and alpha. */
-  colour: Float32Array;
+  color: Float32Array;
 }
 
-/** CLIP's mean colour: after normalisation an empty patch is zero, instead of a large part common to all images. */
+/** CLIP's mean color: after normalization an empty patch is zero, instead of a large component common to all images. */
 export const BACKGROUND = [0.48145466, 0.4578275, 0.40821073] as const;
 
-/** What full strength means; a run uses a fraction of it. */
+/** Ranges at strength 1. */
 const ROTATION = (15 * Math.PI) / 180;
 const STRETCH = 0.12;
 const SHIFT = 0.14;
 const CHANNEL_GAIN = 0.15;
 const GAIN = 0.2;
-const GREY_PROBABILITY = 0.12;
-/** Zoom ranges over 1 + [-0.3, 0.15] · strength. */
+const GRAY_PROBABILITY = 0.12;
+/** Zoom is uniform in 1 + [-0.3, 0.15] · strength. */
 const ZOOM = { lowest: -0.3, range: 0.45 };
 
-/** Drawings as they are, on the mean colour. */
+/** Unchanged drawings on the mean color. */
 export function plainView(batch: number): Augmentation {
   const views = emptyAugmentation(batch);
   for (let b = 0; b < batch; b++) {
     views.transform.set([1, 0, 0, 0, 1, 0], b * 6);
     views.background.set(BACKGROUND, b * 3);
-    views.colour.set([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], b * 12);
+    views.color.set([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], b * 12);
   }
   return views;
 }
@@ -41,16 +41,16 @@ export function emptyAugmentation(batch: number): Augmentation {
   return {
     transform: new Float32Array(batch * 6),
     background: new Float32Array(batch * 3),
-    colour: new Float32Array(batch * 12),
+    color: new Float32Array(batch * 12),
   };
 }
 
 /**
- * Draws entry `b` of `views`: rotation, zoom, stretch, shift, colour gains and sometimes grey or a random background.
- * Never a flip, which would change arrows and letters into other concepts.
+ * Samples entry `b` of `views`: rotation, zoom, stretch, shift, color gains and sometimes gray or a random background.
+ * Never a flip, which would turn arrows and letters into other concepts.
  *
  * @param strength 0 (only the background varies) to 1
- * @param backgrounds probability of a random background colour
+ * @param backgrounds probability of a random background color
  */
 export function drawAugmentation(
   views: Augmentation,
@@ -63,7 +63,7 @@ export function drawAugmentation(
   const background =
     random.uniform() < backgrounds ? [random.uniform(), random.uniform(), random.uniform()] : BACKGROUND;
   views.background.set(background, b * 3);
-  views.colour.set(drawColour(random, strength), b * 12);
+  views.color.set(drawColor(random, strength), b * 12);
 }
 
 function drawTransform(random: CounterRandom, strength: number): number[] {
@@ -77,12 +77,12 @@ function drawTransform(random: CounterRandom, strength: number): number[] {
   return [cosine * scaleX, -sine * scaleX, shiftX, sine * scaleY, cosine * scaleY, shiftY];
 }
 
-function drawColour(random: CounterRandom, strength: number): number[] {
+function drawColor(random: CounterRandom, strength: number): number[] {
   const gain = 1 + random.uniform(-1, 1) * GAIN * strength;
   const gains = [0, 1, 2].map(() => gain * (1 + random.uniform(-1, 1) * CHANNEL_GAIN * strength));
-  const grey = random.uniform() < GREY_PROBABILITY * strength;
+  const gray = random.uniform() < GRAY_PROBABILITY * strength;
   return [0, 1, 2].flatMap((output) => [
-    ...gains.map((value, input) => (grey ? value / 3 : input === output ? value : 0)),
+    ...gains.map((value, input) => (gray ? value / 3 : input === output ? value : 0)),
     0,
   ]);
 }

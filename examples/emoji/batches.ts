@@ -7,24 +7,24 @@ import { IMAGE_SIZE } from "./recipe";
 import type { Sampler } from "./sampler";
 import type { Vocabulary } from "./vocabulary";
 
-/** Packed captions are padded to a multiple of this, so that a run needs only a handful of programs. */
+/** Packed captions are padded to a multiple of this, so that a run compiles only a few programs. */
 const TEXT_BUCKET = 64;
 
-/** The drawings of a batch and how to show them, as the named tensors that `viewImages` takes. */
+/** The drawings of a batch and their augmentation, as the named tensors of `viewImages`. */
 export function imageTensors(drawings: Uint8Array, views: Augmentation): Record<string, HostTensor> {
   const batch = views.background.length / 3;
   return {
     drawings: new HostTensor("u8", [batch, DRAWING_SIZE, DRAWING_SIZE, 4], drawings),
     transform: new HostTensor("f32", [batch, 2, 3], views.transform),
     background: new HostTensor("f32", [batch, 3], views.background),
-    colour: new HostTensor("f32", [batch, 3, 4], views.colour),
+    color: new HostTensor("f32", [batch, 3, 4], views.color),
   };
 }
 
-/** Records the images that the model sees, u8 [B, 48, 48, 3]: augmentation runs on the device, inside the step. */
+/** Records the model's input images, u8 [B, 48, 48, 3]: augmentation runs on the device, inside the step. */
 export function viewImages(tensors: Readonly<Record<string, Tensor>>): Tensor {
-  const { drawings, transform, background, colour } = tensors;
-  const views = { transform: transform!, background: background!, colour: colour! };
+  const { drawings, transform, background, color } = tensors;
+  const views = { transform: transform!, background: background!, colour: color! };
   return ops.affineSample(drawings!, { ...views, size: IMAGE_SIZE });
 }
 
@@ -40,7 +40,7 @@ export function trainingBatch(sampler: Sampler, vocabulary: Vocabulary, step: nu
   const { captions, drawings, augmentation } = sampler.batch(step);
   return {
     size: captions.length,
-    images: imageTensors(drawings, augmentation),
+    tensors: imageTensors(drawings, augmentation),
     ...packTexts(captions, vocabulary),
   };
 }

@@ -1,16 +1,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** One thing that every style draws: an emoji with its CLDR name and keywords. */
+/** An emoji with its CLDR name and keywords. */
 export interface Concept {
-  /** Code points in hexadecimal, joined by "-", as emojibase writes them. */
+  /** Code points in hexadecimal, joined by "-", as in emojibase. */
   hexcode: string;
   emoji: string;
   /** The CLDR short name: "grinning face with big eyes". */
   label: string;
-  /** The label as the icon sets spell it: "grinning-face-with-big-eyes". */
+  /** The label in the spelling of the icon sets: "grinning-face-with-big-eyes". */
   slug: string;
-  /** Keywords that people gave it (emojibase). */
+  /** Keywords (emojibase). */
   tags: string[];
   /** More keywords (emojilib), words separated by spaces. */
   keywords: string[];
@@ -26,13 +26,13 @@ interface EmojibaseEntry {
   tags?: string[];
 }
 
-/** Flags are the same picture in every set, and components are not drawings of a thing. */
+/** Flags look the same in every set, and components do not depict anything. */
 const EXCLUDED_GROUPS = new Set(["flags", "component"]);
 
 /**
- * Every concept, in emojibase's order. Skin-tone variants are nested inside their concept there, so they do not appear.
+ * Every concept, in emojibase's order. Skin-tone variants, which emojibase nests inside their concept, are left out.
  *
- * @param modules the `node_modules` folder that holds emojibase-data and emojilib
+ * @param modules the `node_modules` folder with emojibase-data and emojilib
  */
 export function loadConcepts(modules: string): Concept[] {
   const entries = readJson(join(modules, "emojibase-data/en/data.json")) as EmojibaseEntry[];
@@ -56,7 +56,7 @@ export function loadConcepts(modules: string): Concept[] {
   });
 }
 
-/** "piñata" → "pinata", "Mrs. Claus" → "mrs-claus": how the icon sets name their files. */
+/** "piñata" → "pinata", "Mrs. Claus" → "mrs-claus": the icon sets' file names. */
 export function slugOf(label: string): string {
   return label
     .normalize("NFKD")

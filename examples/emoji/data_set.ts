@@ -7,13 +7,13 @@ import { type Concept, loadConcepts } from "./concepts";
 import { type Drawings, rasterizeStyle } from "./rasterize";
 import type { Style } from "./styles";
 
-/** Pixels a side of every stored drawing. */
+/** Side of every stored drawing, in pixels. */
 export const DRAWING_SIZE = 64;
 
 /** Bytes of one stored drawing: straight-alpha RGBA. */
 export const DRAWING_BYTES = DRAWING_SIZE * DRAWING_SIZE * 4;
 
-/** Which concept a drawing shows, and in which style. */
+/** The concept and style of a drawing. */
 export interface Drawing {
   concept: number;
   style: string;
@@ -23,21 +23,21 @@ export interface Drawing {
 export interface DataSet {
   concepts: readonly Concept[];
   styles: readonly string[];
-  /** One entry an image, styles one after another. */
+  /** One entry per image, grouped by style. */
   drawings: readonly Drawing[];
   /** u8 [drawings.length, 64, 64, 4], straight alpha. */
   pixels: Uint8Array;
-  /** Changes when anything that the pixels depend on does. */
+  /** A digest of everything that the pixels depend on. */
   version: string;
 }
 
-/** Called before a style is drawn, which takes about a second each. */
+/** Called before a style is rasterized, which takes about a second. */
 export type DrawingStarted = (style: Style) => void;
 
 /**
- * Loads the emoji data set, installing its packages and drawing its pictures the first time.
+ * Loads the emoji data set; the first time, it installs the packages and rasterizes the drawings.
  *
- * @param cacheFolder drawn styles are kept here, one folder a style and version
+ * @param cacheFolder cache of rasterized styles, one folder per style and version
  * @throws EvaClipError `ERR_EVACLIP_IO` when the packages cannot be installed
  */
 export async function loadDataSet(
@@ -61,7 +61,7 @@ export async function loadDataSet(
   return joinStyles(concepts, parts, digest(styles.map(versionOf)));
 }
 
-/** One data set out of the drawings of several styles. */
+/** Joins the drawings of several styles into one data set. */
 export function joinStyles(
   concepts: readonly Concept[],
   parts: readonly { style: string; drawn: Drawings }[],
@@ -77,7 +77,7 @@ export function joinStyles(
   return { concepts, styles: parts.map(({ style }) => style), drawings, pixels, version };
 }
 
-/** A digest of everything that a style's pixels depend on, besides this folder's code. */
+/** A digest of everything that a style's pixels depend on, except this folder's code. */
 function versionOf(style: Style): string {
   const packages = [style.package, style.codePointsFrom, "emojibase-data"].filter(
     (name) => name !== undefined,
@@ -93,7 +93,7 @@ function digest(of: unknown): string {
   return createHash("sha256").update(JSON.stringify(of)).digest("hex").slice(0, 12);
 }
 
-/** Drawings stored earlier, or undefined where there are none or they are not whole. */
+/** Cached drawings; undefined if there are none or they are incomplete. */
 async function readDrawings(folder: string): Promise<Drawings | undefined> {
   try {
     const concepts = JSON.parse(await readFile(join(folder, "concepts.json"), "utf8")) as number[];
@@ -105,7 +105,7 @@ async function readDrawings(folder: string): Promise<Drawings | undefined> {
   }
 }
 
-/** Writes beside the folder, then renames, so that a demo that is stopped half-way leaves nothing half-written. */
+/** Writes to a temporary folder and renames it, so that an interrupted demo leaves no incomplete cache. */
 async function storeDrawings(folder: string, drawn: Drawings): Promise<void> {
   const unfinished = `${folder}.${process.pid}`;
   await mkdir(unfinished, { recursive: true });

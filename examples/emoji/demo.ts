@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { Device, EvaClipError, parseClipConfig } from "eva-clip";
 import { ClipTokenizer } from "eva-clip/data";
@@ -17,11 +17,12 @@ import { exampleLines, resultTable } from "./table";
 import { testCosines } from "./tester";
 import { parameterCounts, startTraining } from "./trainer";
 import { Vocabulary } from "./vocabulary";
+import { replaceFile } from "./write_file";
 
 const CACHE = resolve(__dirname, "../../runs/cache/emoji");
 const EXAMPLES_IN_TERMINAL = 8;
 
-/** What a run works on. */
+/** The data, split, recipe and vocabulary of a run. */
 interface Experiment {
   data: DataSet;
   split: Split;
@@ -52,7 +53,7 @@ async function runDemo(options: DemoOptions, command: string): Promise<void> {
 }
 
 async function prepareExperiment(options: DemoOptions, device: Device): Promise<Experiment> {
-  const data = await loadDataSet(CACHE, options.allStyles, (style) => say(`Drawing ${style.title}`));
+  const data = await loadDataSet(CACHE, options.allStyles, (style) => say(`Rasterizing ${style.title}`));
   const split = splitDataSet(data, options.testStyle, options.validate ? "validation" : "test");
   say(describe(split));
   const pixelBaseline = await cachedPixelBaseline(device, data, split, CACHE);
@@ -69,26 +70,29 @@ async function trainModel(
 ): Promise<{ history: History; seconds: number }> {
   const sampler = new Sampler(data, split.train, recipe);
   const history: History = { loss: [], accuracy: [], learningRate: [], scale: [] };
-  const progress = new TrainingProgress(recipe.steps, recipe.batch, process.stderr);
   await startFolder(vocabulary, out);
   const run = await startTraining(device, model, sampler, vocabulary, recipe, join(out, "checkpoints"));
-  for await (const event of run) {
-    if (event.type !== "step") continue;
-    history.loss.push(event.loss);
-    history.accuracy.push(event.imageAccuracy);
-    history.learningRate.push(event.learningRate);
-    history.scale.push(event.logitScale);
-    progress.update({ step: event.step, loss: event.loss, accuracy: event.imageAccuracy });
+  const progress = new TrainingProgress(recipe.steps, recipe.batch, process.stderr);
+  try {
+    for await (const event of run) {
+      if (event.type !== "step") continue;
+      const { loss, imageAccuracy: accuracy = 0 } = event; // CLIP's objective reports it
+      history.loss.push(loss);
+      history.accuracy.push(accuracy);
+      history.learningRate.push(event.learningRate);
+      history.scale.push(event.logitScale);
+      progress.update({ step: event.step, loss, accuracy });
+    }
+  } finally {
+    progress.finish();
   }
-  progress.finish();
   return { history, seconds: (await run.result).seconds };
 }
 
-/** Clears the checkpoints of an earlier run, and keeps what the ids of this run's tokens stand for. */
+/** Removes the checkpoints of an earlier run, and saves the vocabulary of this one. */
 async function startFolder({ pieces, contextLength }: Vocabulary, out: string): Promise<void> {
   await rm(join(out, "checkpoints"), { recursive: true, force: true });
-  await mkdir(out, { recursive: true });
-  await writeFile(join(out, "vocabulary.json"), JSON.stringify({ contextLength, pieces }));
+  await replaceFile(join(out, "vocabulary.json"), JSON.stringify({ contextLength, pieces }));
 }
 
 function describe({ purpose, style, train, test, trainingStyles }: Split): string {
@@ -96,7 +100,7 @@ function describe({ purpose, style, train, test, trainingStyles }: Split): strin
   const unseen = test.filter((item) => item.unseen).length;
   return (
     `Training on ${images} drawings of ${train.length} concepts in ${trainingStyles.length} styles; ` +
-    `${purpose} on ${test.length} drawings by ${styleTitle(style)}, ${unseen} of them of unseen concepts`
+    `${purpose} on ${test.length} drawings by ${styleTitle(style)}, ${unseen} of unseen concepts`
   );
 }
 
@@ -110,7 +114,7 @@ function announce(result: DemoResult, examples: readonly Example[], out: string)
       "",
       resultTable(result),
       "",
-      "Some images and the names that the model picked:",
+      "Some images and the model's predictions:",
       exampleLines([...seen.slice(0, half), ...unseen.slice(0, half)]),
       "",
       ...["result.json", "report.html"].map((file) => relative(process.cwd(), join(out, file))),

@@ -1,42 +1,42 @@
 import { EvaClipError } from "eva-clip";
 
-/** A share of tests in which the right answer was first, or among the first 5 or 10. */
+/** Recall at 1, 5 and 10. */
 export interface Recall {
   top1: number;
   top5: number;
   top10: number;
 }
 
-/** What is known of each test, in the order of the rows of the scores. */
+/** A test image, in the order of the rows of the scores. */
 export interface TestItem {
-  /** Not trained on in any style. */
+  /** Whether the concept is absent from training, in every style. */
   unseen: boolean;
   group: string;
 }
 
-/** All scores of one model, as fractions of 1. Counts are the number of names (or images) to choose from. */
+/** All scores of one model, as fractions of 1. */
 export interface Metrics {
-  /** Names in test A. */
+  /** Number of candidate names in test A. */
   names: number;
-  /** Test A: each image named out of all names. */
+  /** Test A: classification of every image among all names. */
   style: Recall;
-  /** Test A over the concepts that training showed in other styles. */
+  /** Test A restricted to images of concepts seen in training in other styles. */
   styleSeen: Recall;
-  /** Names in test B. */
+  /** Number of candidate names in test B. */
   unseenNames: number;
-  /** Test B: each image of an unseen concept, named out of the unseen concepts' names. */
+  /** Test B: classification of images of unseen concepts among the unseen concepts' names. */
   unseen: Recall;
-  /** Each name, finding its image among all images. */
+  /** Retrieval of the image of every name among all images. */
   textToImage: Recall;
-  /** Test A inside each group of concepts, with the names of that group only. */
+  /** Test A within each group of concepts, among the names of that group. */
   groups: { group: string; names: number; recall: Recall }[];
 }
 
 /**
  * Scores a model from the similarities of its test images and names.
  *
- * @param scores f32 [N, N]: row i is image i, column j is name j, and i belongs to i
- * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` when a score is not a number, which would count as a win otherwise
+ * @param scores f32 [N, N]: row i is image i, column j is name j; image i matches name i
+ * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` when a score is not finite; a NaN would otherwise rank first
  */
 export function metricsOf(scores: Float32Array, items: readonly TestItem[]): Metrics {
   const n = items.length;
@@ -44,7 +44,7 @@ export function metricsOf(scores: Float32Array, items: readonly TestItem[]): Met
   if (bad >= 0 || scores.length !== n * n) {
     throw new EvaClipError(
       "ERR_EVACLIP_NOT_FINITE",
-      `scores: expected ${n} x ${n} finite numbers; found ${scores.length}, number ${bad} being ${scores[bad]}`,
+      `scores: expected ${n} x ${n} finite numbers; found ${scores.length}, element ${bad} is ${scores[bad]}`,
     );
   }
   const all = items.map((_, i) => i);
@@ -66,8 +66,8 @@ export function metricsOf(scores: Float32Array, items: readonly TestItem[]): Met
 }
 
 /**
- * @param queries rows that are asked
- * @param candidates columns that they choose from, the query's own among them
+ * @param queries rows to score
+ * @param candidates columns to rank, including each query's own
  */
 function recallOf(
   scores: Float32Array,
@@ -82,7 +82,7 @@ function recallOf(
   return { top1: within(1), top5: within(5), top10: within(10) };
 }
 
-/** How many candidates score at least as much as `own`: an undecided model is not given the benefit of the doubt. */
+/** The number of other candidates that score at least as high as `own`: ties count as wrong. */
 function rankOf(row: Float32Array, own: number, candidates: readonly number[]): number {
   let better = 0;
   for (const candidate of candidates) if (candidate !== own && row[candidate]! >= row[own]!) better++;

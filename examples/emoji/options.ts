@@ -18,7 +18,7 @@ export interface DemoOptions {
   out: string;
 }
 
-/** @param argv without the names of Node and of the script */
+/** @param argv arguments, without Node and the script */
 export function parseOptions(argv: readonly string[]): DemoOptions {
   const command = new Command("npm run demo --")
     .description(
@@ -34,25 +34,23 @@ export function parseOptions(argv: readonly string[]): DemoOptions {
     .addOption(new Option("--optimizer <name>", "optimizer").choices(["lamb", "adamw"]).default("lamb"))
     .option(
       "--validate",
-      "hide the test style as well and score another one, to choose hyperparameters",
+      "hold out the test style too and score another one, to choose hyperparameters",
       false,
     )
     .addOption(
-      new Option("--precision <type>", "what the model computes in; bf16 where the processor multiplies it")
+      new Option("--precision <type>", "what the model computes in")
         .choices(["f32", "bf16"])
         .default(multipliesBf16() ? "bf16" : "f32"),
     )
-    .addOption(
-      new Option("--device <name>", "where to compute").choices(["cpu", "cuda", "auto"]).default("cpu"),
-    )
-    .option("--threads <n>", "threads of the CPU", wholeNumber(1), availableParallelism())
-    .option("--all-styles", "also the two large optional styles (30 MB more to download)", false)
-    .option("--out <folder>", "where the result and the report go", "runs/demo")
+    .addOption(new Option("--device <name>", "device").choices(["cpu", "cuda", "auto"]).default("cpu"))
+    .option("--threads <n>", "CPU threads", wholeNumber(1), availableParallelism())
+    .option("--all-styles", "include the two large optional styles (30 MB more to download)", false)
+    .option("--out <folder>", "folder of the result and the report", "runs/demo")
     .allowExcessArguments(false);
   return command.parse([...argv], { from: "user" }).opts<DemoOptions>();
 }
 
-/** Whether the processor has bf16 products, which are twice as fast as those of f32. */
+/** Whether the processor has bf16 matrix instructions, which are twice as fast as f32. */
 function multipliesBf16(): boolean {
   try {
     return /\b(avx512_bf16|amx_bf16)\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
@@ -65,6 +63,6 @@ function wholeNumber(lowest: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() !== "" && Number.isInteger(value) && value >= lowest && value < 2 ** 31) return value;
-    throw new InvalidArgumentError(`expected a whole number of at least ${lowest}.`);
+    throw new InvalidArgumentError(`expected an integer of at least ${lowest}.`);
   };
 }

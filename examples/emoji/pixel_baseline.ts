@@ -1,29 +1,30 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Device } from "eva-clip";
 import { type DataSet, DRAWING_BYTES, DRAWING_SIZE } from "./data_set";
 import { dotProducts } from "./similarity";
 import type { Split } from "./split";
+import { replaceFile } from "./write_file";
 
-/** Fractions of test images whose concept is the nearest training drawing's, or among the nearest five concepts. */
+/** Fractions of test images whose concept is that of the nearest training drawing, or among the five nearest concepts. */
 export interface PixelBaseline {
   top1: number;
   top5: number;
-  /** The same over the test concepts that other styles showed in training; it cannot name the rest. */
+  /** The same for test concepts seen in training in other styles; the baseline cannot predict any other. */
   seenTop1: number;
   seenTop5: number;
 }
 
-/** Pixels a side that drawings are reduced to. */
+/** Side of the reduced drawings, in pixels. */
 const REDUCED = 16;
 const BLOCK = DRAWING_SIZE / REDUCED;
 const WIDTH = REDUCED * REDUCED * 3;
 const WHITE = 255;
 
 /**
- * What comparing pixels achieves: every test drawing is named after the training drawing it resembles most (cosine of
- * 16 x 16 RGB on white, training mean subtracted). No learning, and no use of the captions.
+ * Nearest neighbor by pixels: every test drawing gets the name of the most similar training drawing (cosine of 16 x 16 RGB
+ * on white, training mean subtracted). No learning, and no captions.
  */
 export async function pixelBaseline(device: Device, data: DataSet, split: Split): Promise<PixelBaseline> {
   const known = split.train.flatMap(({ concept, drawings }) =>
@@ -53,7 +54,7 @@ export async function pixelBaseline(device: Device, data: DataSet, split: Split)
   };
 }
 
-/** The same, remembered in a file of `cacheFolder` that is named after the data and the split. */
+/** The same, cached in a file of `cacheFolder` whose name identifies the data and the split. */
 export async function cachedPixelBaseline(
   device: Device,
   data: DataSet,
@@ -68,9 +69,7 @@ export async function cachedPixelBaseline(
     return JSON.parse(await readFile(file, "utf8")) as PixelBaseline;
   } catch {
     const baseline = await pixelBaseline(device, data, split);
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(`${file}.${process.pid}`, JSON.stringify(baseline));
-    await rename(`${file}.${process.pid}`, file);
+    await replaceFile(file, JSON.stringify(baseline));
     return baseline;
   }
 }
@@ -114,13 +113,13 @@ function normalizeRows(rows: Float32Array, mean: Float32Array): void {
   }
 }
 
-/** How many other concepts have a drawing that is nearer than every drawing of `concept`. */
+/** The number of other concepts with a drawing nearer than every drawing of `concept`. */
 function rankOfConcept(scores: Float32Array, known: readonly { concept: number }[], concept: number): number {
   let own = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < known.length; i++) if (known[i]!.concept === concept) own = Math.max(own, scores[i]!);
   const nearer = new Set<number>();
   for (let i = 0; i < known.length; i++) if (scores[i]! > own) nearer.add(known[i]!.concept);
-  // A concept that training never showed has no drawing to be near to, however few drawings there are.
+  // A concept without a training drawing can never be predicted.
   return own === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : nearer.size;
 }
 

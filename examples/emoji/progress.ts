@@ -1,72 +1,42 @@
-import { minutes, thousands } from "./result";
+import { Presets, SingleBar } from "cli-progress";
+import { thousands } from "./result";
 
-/** What the bar shows of the last step. */
+/** The last training step. */
 export interface ProgressState {
   step: number;
   loss: number;
-  /** Share of the batch's images whose own caption scored highest. */
+  /** In-batch top-1 accuracy, image → text. */
   accuracy: number;
 }
 
-const BAR_WIDTH = 24;
-const REDRAW_MS = 100;
-const LINES_WITHOUT_TERMINAL = 20;
+const LOG_MS = 10_000;
 
-/**
- * A progress bar on a terminal; twenty plain lines in a log file.
- *
- * @param out usually `process.stderr`, so that results alone go to stdout
- */
+/** Training progress: a bar on a terminal; in a log file, a line every ten seconds. */
 export class TrainingProgress {
-  private readonly startedAt: number;
-  private drawnAt = Number.NEGATIVE_INFINITY;
-  private drawnPart = 0;
+  private readonly bar: SingleBar;
+  private readonly startedAt = performance.now();
 
+  /** @param stream usually `process.stderr`, so that stdout has only the results */
   constructor(
-    private readonly steps: number,
+    steps: number,
     private readonly batch: number,
-    private readonly out: { write(text: string): unknown; isTTY?: boolean },
-    private readonly now: () => number = () => performance.now(),
+    stream: NodeJS.WritableStream,
   ) {
-    this.startedAt = now();
+    const format = "{bar}  {value}/{total}  {state}  {eta_formatted} left";
+    const settings = { format, stream, noTTYOutput: true, notTTYSchedule: LOG_MS };
+    this.bar = new SingleBar(settings, Presets.rect);
+    this.bar.start(steps, 0, { state: "starting" });
   }
 
-  /** Shows the state after `state.step` steps, unless it was shown a moment ago. */
-  update(state: ProgressState): void {
-    if (!this.isDue(state.step)) return;
-    const line = this.line(state);
-    this.out.write(this.out.isTTY ? `\r\x1b[2K${line}` : `${line}\n`);
+  update({ step, loss, accuracy }: ProgressState): void {
+    const seconds = (performance.now() - this.startedAt) / 1000;
+    const speed = `${thousands((step * this.batch) / seconds)} samples/s`;
+    const state = `loss ${loss.toFixed(3)}  in-batch accuracy ${(accuracy * 100).toFixed(0)} %  ${speed}`;
+    this.bar.update(step, { state });
   }
 
-  /** Ends the line. */
+  /** Shows the last state and ends the line. */
   finish(): void {
-    if (this.out.isTTY) this.out.write("\n");
-  }
-
-  private isDue(step: number): boolean {
-    if (step >= this.steps) return true;
-    if (!this.out.isTTY) {
-      const part = Math.floor((step / this.steps) * LINES_WITHOUT_TERMINAL);
-      if (part === this.drawnPart && step !== 1) return false;
-      this.drawnPart = part;
-      return true;
-    }
-    const now = this.now();
-    if (now - this.drawnAt < REDRAW_MS) return false;
-    this.drawnAt = now;
-    return true;
-  }
-
-  private line({ step, loss, accuracy }: ProgressState): string {
-    const seconds = Math.max(this.now() - this.startedAt, 1) / 1000;
-    const filled = Math.round((step / this.steps) * BAR_WIDTH);
-    return [
-      `${"━".repeat(filled)}${"─".repeat(BAR_WIDTH - filled)}`,
-      `${step}/${this.steps}`,
-      `loss ${loss.toFixed(3)}`,
-      `batch accuracy ${(accuracy * 100).toFixed(0)} %`,
-      `${thousands((step * this.batch) / seconds)} samples/s`,
-      `${minutes(((this.steps - step) * seconds) / step)} left`,
-    ].join("  ");
+    this.bar.stop();
   }
 }

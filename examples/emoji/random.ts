@@ -1,6 +1,6 @@
 import type { CounterRandom } from "eva-clip/data";
 
-/** `count` different elements in random order: the first steps of a Fisher-Yates shuffle of a copy. */
+/** `count` distinct elements in random order: a partial Fisher-Yates shuffle of a copy. */
 export function sample<Element>(random: CounterRandom, from: readonly Element[], count: number): Element[] {
   const pool = [...from];
   const taken = Math.min(count, pool.length);
@@ -11,7 +11,7 @@ export function sample<Element>(random: CounterRandom, from: readonly Element[],
   return pool.slice(0, taken);
 }
 
-/** One element of a list that is not empty. */
+/** A random element of a non-empty list. */
 export function pick<Element>(random: CounterRandom, from: readonly Element[]): Element {
   return from[random.below(from.length)]!;
 }

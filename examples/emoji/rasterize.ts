@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { type Concept, plainHexcode } from "./concepts";
 import type { Style } from "./styles";
 
-/** One style's drawings: `pixels` holds one straight-alpha RGBA image of `size` x `size` for each entry of `concepts`. */
+/** One style's drawings, one straight-alpha RGBA image per entry of `concepts`. */
 export interface Drawings {
   /** Indices into the concept list, ascending. */
   concepts: number[];
@@ -12,7 +12,7 @@ export interface Drawings {
   pixels: Uint8Array;
 }
 
-/** A picture of a concept before it is drawn: SVG text or an image file. */
+/** The source of a drawing: SVG text or an image file. */
 interface Source {
   concept: number;
   input: Buffer | string;
@@ -37,10 +37,10 @@ const IN_FLIGHT = 32;
 const TRANSPARENT = { r: 0, g: 0, b: 0, alpha: 0 };
 
 /**
- * Draws every concept that a style has.
+ * Rasterizes every concept of a style.
  *
- * @param modules the `node_modules` folder that holds the style's package
- * @param size pixels a side
+ * @param modules the `node_modules` folder with the style's package
+ * @param size side in pixels
  */
 export async function rasterizeStyle(
   style: Style,
@@ -64,7 +64,7 @@ export async function rasterizeStyle(
   return { concepts: sources.map(({ concept }) => concept), pixels };
 }
 
-/** RGBA bytes of one picture, its aspect ratio kept. */
+/** RGBA bytes of one drawing; keeps the aspect ratio. */
 function draw(input: Buffer | string, size: number): Promise<Buffer> {
   return sharp(input, { density: 72 })
     .resize(size, size, { fit: "contain", background: TRANSPARENT })
@@ -74,7 +74,7 @@ function draw(input: Buffer | string, size: number): Promise<Buffer> {
     .toBuffer();
 }
 
-/** The icons of an iconify set, found by code point, then by name. */
+/** The icons of an iconify set, looked up by code point, then by name. */
 function iconifySources(style: Style, concepts: readonly Concept[], modules: string, size: number): Source[] {
   const set = readJson(join(modules, style.package, "icons.json")) as IconSet;
   const namesByHexcode = iconNames(join(modules, style.codePointsFrom ?? style.package, "chars.json"));
@@ -94,7 +94,7 @@ function iconNames(charsFile: string): Map<string, string> {
   return new Map(Object.entries(chars).map(([hexcode, name]) => [plainHexcode(hexcode), name]));
 }
 
-/** The name of the drawing that `name` leads to, through the set's aliases. */
+/** The icon that `name` refers to, directly or through the set's aliases. */
 function resolveAlias(set: IconSet, name: string | undefined): string | undefined {
   const visited = new Set<string>();
   let current = name;
@@ -106,7 +106,7 @@ function resolveAlias(set: IconSet, name: string | undefined): string | undefine
   return current;
 }
 
-/** An SVG file around an icon's body, made square by widening the shorter side. */
+/** An SVG document of an icon, padded to a square. */
 function svgOf(set: IconSet, icon: Icon, size: number): string {
   const width = icon.width ?? set.width ?? 16;
   const height = icon.height ?? set.height ?? 16;

@@ -1,6 +1,6 @@
 import type { ClipConfigInput } from "eva-clip";
 
-/** How a run trains. Chosen on the validation style (`--validate`). */
+/** Hyperparameters of a run. Chosen on the validation style (`--validate`). */
 export interface Recipe {
   seed: number;
   steps: number;
@@ -13,30 +13,30 @@ export interface Recipe {
   eps: number;
   /** Largest global norm of the gradients. */
   clipNorm: number;
-  /** Part of the steps in which the learning rate grows; it then falls to zero along half a cosine. */
+  /** Fraction of the steps with a linear warm-up; the learning rate then decays to zero along a cosine. */
   warmup: number;
-  /** Part of the steps, the last ones, in which no patches are dropped, as in the test. */
+  /** Final fraction of the steps without patch dropout. */
   undropped: number;
   /** Strength of the augmentation, 0 to 1. */
   augment: number;
-  /** Probability of a random background colour. */
+  /** Probability of a random background color. */
   randomBackground: number;
   /** Probability that a caption is the name alone, without keywords. */
   labelOnly: number;
-  /** Type of the activations. */
+  /** What the model computes in. */
   precision: "f32" | "bf16";
 }
 
-/** A fixed number of steps: at most five minutes on two cores. */
+/** At most five minutes on two cores. */
 export const DEFAULT_STEPS = 1800;
 
-/** Each as good as it was found to be at this batch; LAMB learns more in the same steps (docs/performance.md). */
+/** The best found at this batch size; with equal steps LAMB reaches a higher accuracy (docs/performance.md). */
 const LEARNING_RATES = { adamw: 2.8e-3, lamb: 5e-3 } as const;
 
-/** Longest caption in tokens, start and end included. */
+/** Maximum caption length in tokens, including start and end. */
 export const CONTEXT_LENGTH = 16;
 
-/** Pixels a side that the model sees. */
+/** Side of the model's input images, in pixels. */
 export const IMAGE_SIZE = 48;
 
 export function recipeFor(given: Pick<Recipe, "seed" | "steps" | "optimizer" | "precision">): Recipe {
@@ -57,7 +57,7 @@ export function recipeFor(given: Pick<Recipe, "seed" | "steps" | "optimizer" | "
   };
 }
 
-/** EVA-02's parts (rotary positions, SwiGLU, sub-LN) at a size that a CPU trains in minutes. */
+/** EVA-02's architecture (RoPE, SwiGLU, sub-LN) at a size that a CPU trains in minutes. */
 export function modelConfig(vocabularySize: number): ClipConfigInput {
   return {
     embed_dim: 128,

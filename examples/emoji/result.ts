@@ -6,14 +6,14 @@ import type { PixelBaseline } from "./pixel_baseline";
 import type { Recipe } from "./recipe";
 import type { Split } from "./split";
 
-/** Everything that a run found out: the contents of `result.json`. Scores are fractions of 1. */
+/** The contents of `result.json`. Scores are fractions of 1. */
 export interface DemoResult {
   testStyle: string;
-  /** "validation": the scores are of a stand-in style, and the test style was not looked at. */
+  /** "validation": the scores are those of another style; the test style was not used. */
   purpose: "test" | "validation";
   seed: number;
   steps: number;
-  /** Wall time of training, evaluation left out. */
+  /** Wall time of training, without evaluation. */
   seconds: number;
   samplesPerSecond: number;
   styleTop1: number;
@@ -22,7 +22,7 @@ export interface DemoResult {
   styleSeenTop5: number;
   unseenTop1: number;
   unseenTop5: number;
-  /** Of test A; test B's is `unseenChance`. */
+  /** Chance level of test A; that of test B is `unseenChance`. */
   chance: number;
   unseenChance: number;
   pixelBaselineTop1: number;
@@ -46,12 +46,12 @@ export interface DemoResult {
     instructionSet: string;
     library: string;
   };
-  /** What was typed. */
+  /** The command line. */
   command: string;
   finishedAt: string;
 }
 
-/** What a finished run knows. */
+/** The inputs of `assembleResult`. */
 export interface RunFacts {
   data: DataSet;
   split: Split;
@@ -68,7 +68,7 @@ export interface RunFacts {
   command: string;
 }
 
-/** Scores the test and puts everything together. */
+/** Scores the test and assembles the result. */
 export function assembleResult(run: RunFacts): DemoResult {
   const { data, split, recipe, device, pixelBaseline, seconds } = run;
   const items = split.test.map(({ concept, unseen }) => ({ unseen, group: data.concepts[concept]!.group }));
@@ -115,7 +115,7 @@ export function assembleResult(run: RunFacts): DemoResult {
   };
 }
 
-/** One line of the result table. Undefined where a column does not apply. */
+/** One row of the result table. Undefined where a column does not apply. */
 export interface ResultRow {
   name: string;
   choices: number;
@@ -126,30 +126,30 @@ export interface ResultRow {
   pixelTop5?: number;
 }
 
-/** The lines that the terminal and the report both show. */
+/** The rows that both the terminal and the report show. */
 export function resultRows(result: DemoResult): ResultRow[] {
   const { metrics, pixelBaseline } = result;
   return [
     {
-      name: "A: style never seen, every concept",
+      name: "A: unseen style, all concepts",
       choices: metrics.names,
       ...metrics.style,
       pixelTop1: pixelBaseline.top1,
       pixelTop5: pixelBaseline.top5,
     },
     {
-      name: "A: of these, concepts seen in other styles",
+      name: "A: unseen style, concepts seen in other styles",
       choices: metrics.names,
       ...metrics.styleSeen,
       pixelTop1: pixelBaseline.seenTop1,
       pixelTop5: pixelBaseline.seenTop5,
     },
-    { name: "B: concepts never seen, in that style", choices: metrics.unseenNames, ...metrics.unseen },
+    { name: "B: unseen style and unseen concepts", choices: metrics.unseenNames, ...metrics.unseen },
     { name: "Retrieval, name to image", choices: metrics.names, ...metrics.textToImage },
   ];
 }
 
-/** "23.9 %", with a space that does not break. */
+/** "23.9 %", with a non-breaking space. */
 export function percent(fraction: number): string {
   const value = fraction * 100;
   return `${value.toFixed(value > 0 && value < 1 ? 2 : 1)}\u00a0%`;

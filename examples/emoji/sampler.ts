@@ -6,9 +6,9 @@ import { type DataSet, DRAWING_BYTES } from "./data_set";
 import { pick, sample } from "./random";
 import type { TrainingConcept } from "./split";
 
-/** What a training batch is made from, before the text is tokenised and the drawings are transformed. */
+/** A training batch before tokenization and augmentation. */
 export interface SampledBatch {
-  /** Index of the concept of each sample; all different, so that no other caption of the batch is right as well. */
+  /** Concept index of each sample; all distinct, so that every image has exactly one correct caption in the batch. */
   concepts: number[];
   captions: string[];
   /** u8 [B, 64, 64, 4], straight alpha. */
@@ -21,30 +21,29 @@ export interface SamplerOptions {
   batch: number;
   /** Strength of the augmentation, 0 to 1. */
   augment: number;
-  /** Probability of a random background colour. */
+  /** Probability of a random background color. */
   randomBackground: number;
   /** Probability that a caption is the label alone. */
   labelOnly: number;
 }
 
-/** Uses of the seed, so that changing one does not shift the others. */
+/** Streams of the seed, so that changing one use does not shift the others. */
 const PURPOSE = { order: 1, sample: 2 } as const;
 
-/** Of the captions that are not the label alone, the part that still begins with it. */
+/** Of the captions that are not the label alone, the fraction that begins with it. */
 const LABEL_AND_TAGS = 0.6;
-const MOST_TAGS_WITH_LABEL = 3;
-const MOST_TAGS_ALONE = 4;
+const MAX_TAGS_WITH_LABEL = 3;
+const MAX_TAGS_ALONE = 4;
 
 /**
- * Training batches, each a pure function of `(seed, step)`: resuming at a step needs nothing but its number.
+ * Training batches as a pure function of `(seed, step)`, so that resuming needs only the step number.
  *
- * An epoch visits the concepts in a random order, cut into whole batches; a concept is drawn in a random style with a
- * random caption.
+ * An epoch visits the concepts in random order, in whole batches, each in a random style with a random caption.
  */
 export class Sampler {
   readonly batchesPerEpoch: number;
 
-  /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when there are fewer concepts than a batch needs */
+  /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when there are fewer concepts than samples in a batch */
   constructor(
     private readonly data: DataSet,
     private readonly train: readonly TrainingConcept[],
@@ -54,7 +53,7 @@ export class Sampler {
     if (this.batchesPerEpoch < 1) {
       throw new EvaClipError(
         "ERR_EVACLIP_INVALID_ARGUMENT",
-        `batch: expected at most the ${train.length} concepts to train on; found ${options.batch}`,
+        `batch: expected at most ${train.length}, the number of training concepts; found ${options.batch}`,
       );
     }
   }
@@ -85,7 +84,7 @@ export class Sampler {
   }
 }
 
-/** Copies one drawing of the data set to place `b` of `target`, u8 [B, 64, 64, 4]. */
+/** Copies one drawing of the data set to entry `b` of `target`, u8 [B, 64, 64, 4]. */
 export function copyDrawing(data: DataSet, drawing: number, target: Uint8Array, b: number): void {
   const start = drawing * DRAWING_BYTES;
   target.set(data.pixels.subarray(start, start + DRAWING_BYTES), b * DRAWING_BYTES);
@@ -96,13 +95,13 @@ export function caption(concept: Concept, random: CounterRandom, labelOnly: numb
   const kind = random.uniform();
   if (kind < labelOnly || concept.tags.length === 0) return concept.label;
   if (kind < labelOnly + (1 - labelOnly) * LABEL_AND_TAGS) {
-    const tags = sample(random, concept.tags, 1 + random.below(MOST_TAGS_WITH_LABEL));
+    const tags = sample(random, concept.tags, 1 + random.below(MAX_TAGS_WITH_LABEL));
     return [concept.label, ...tags].join(" ");
   }
-  return sample(random, concept.tags, MOST_TAGS_ALONE).join(" ");
+  return sample(random, concept.tags, MAX_TAGS_ALONE).join(" ");
 }
 
-/** Every text that training may show, from which the vocabulary is built. */
+/** Every text that can occur in training, for building the vocabulary. */
 export function* trainingTexts(data: DataSet, train: readonly TrainingConcept[]): Iterable<string> {
   for (const { concept } of train) {
     const { label, tags } = data.concepts[concept]!;

@@ -4,9 +4,9 @@ import { compile, ops, spec } from "eva-clip/graph";
 /**
  * All dot products of the rows of two matrices.
  *
- * @param a f32 [m, width]
- * @param b f32 [n, width]
- * @returns f32 [m, n]
+ * @param a f32 [N, width]
+ * @param b f32 [M, width]
+ * @returns f32 [N, M]
  */
 export async function dotProducts(
   device: Device,
@@ -25,7 +25,7 @@ export async function dotProducts(
   }
 }
 
-/** The indices of the largest of `scores`, best first; of equal scores, the earlier. */
+/** The indices of the `count` largest scores, best first; ties go to the lower index. */
 export function topIndices(scores: ArrayLike<number>, count: number): number[] {
   const best: number[] = [];
   for (let i = 0; i < scores.length; i++) {

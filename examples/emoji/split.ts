@@ -3,33 +3,33 @@ import { permute } from "eva-clip/data";
 import type { DataSet } from "./data_set";
 import { validationStyleFor } from "./styles";
 
-/** Concepts that no style shows in training. */
+/** Number of concepts held out of training in every style. */
 export const UNSEEN_CONCEPTS = 100;
 
 /** Fixed, so that runs with different `--seed` are tested on the same concepts. */
 const SPLIT_SEED = 123;
 
-/** A concept and the drawings of it that training may use. */
+/** A concept and its training drawings. */
 export interface TrainingConcept {
   concept: number;
   /** Indices into `DataSet.drawings`, at least one. */
   drawings: number[];
 }
 
-/** A concept and the one drawing of it that the model is tested on. */
+/** A concept and its test drawing. */
 export interface TestConcept {
   concept: number;
   drawing: number;
-  /** No drawing of this concept, in any style, was trained on. */
+  /** Whether no drawing of this concept, in any style, is in the training set. */
   unseen: boolean;
 }
 
-/** What to train on and what to test on. No style and no unseen concept of `test` appears in `train`. */
+/** A training and a test set. `train` has neither the style of `test` nor its unseen concepts. */
 export interface Split {
-  /** The style that `test` shows. */
+  /** The style of the test set. */
   style: string;
   purpose: "test" | "validation";
-  /** Styles that training sees. */
+  /** Styles of the training set. */
   trainingStyles: string[];
   train: TrainingConcept[];
   test: TestConcept[];
@@ -38,8 +38,8 @@ export interface Split {
 /**
  * Splits the data set for a run.
  *
- * `test` holds out one style and 100 concepts. `validation` holds out those as well, and is tested on another style and
- * 100 other concepts: choices made on it have seen nothing of the test.
+ * `test` holds out one style and 100 concepts. `validation` holds out these too, and is tested on another style and 100
+ * other concepts, so that hyperparameters chosen on it are independent of the test.
  *
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when the data set has no such style
  */
@@ -58,7 +58,7 @@ export function splitDataSet(data: DataSet, testStyle: string, purpose: Split["p
   return split(data, purpose, style, new Set([style, testStyle]), validationUnseen, testUnseen);
 }
 
-/** The first 100 concepts, in a random order, that a style draws. */
+/** 100 random concepts that a style has and that are not `taken`. */
 function unseenConcepts(
   data: DataSet,
   style: string,
@@ -74,8 +74,8 @@ function unseenConcepts(
 }
 
 /**
- * @param unseen concepts that are tested and not trained on
- * @param reserved concepts that are neither
+ * @param unseen concepts in the test set only
+ * @param reserved concepts in neither set
  */
 function split(
   data: DataSet,

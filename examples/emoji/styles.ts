@@ -1,18 +1,18 @@
-/** Who drew a style, where its art comes from and under which licence. */
+/** A drawing style: its artist, package and license. */
 export interface Style {
   name: string;
   title: string;
-  /** The npm package that holds the art. */
+  /** The npm package of the art. */
   package: string;
-  licence: string;
+  license: string;
   format: "iconify" | "webp";
-  /** Not installed unless `--all-styles` asks for it: a large download that resembles `fluent-emoji-flat`. */
+  /** Installed only with `--all-styles`: a large download similar to `fluent-emoji-flat`. */
   optional?: true;
-  /** The style whose code point table names this set's icons, where its own package has none. */
+  /** The package with the code point table of this set, if its own has none. */
   codePointsFrom?: string;
 }
 
-/** The ten drawing styles. Their order is part of the data set: it numbers the images. */
+/** The ten drawing styles. Their order determines the image indices. */
 export const STYLES: readonly Style[] = [
   iconify("noto", "Google Noto", "Apache-2.0"),
   iconify("noto-v1", "Google Noto, the blobs", "Apache-2.0"),
@@ -31,27 +31,27 @@ export const STYLES: readonly Style[] = [
     name: "fluent-3d",
     title: "Microsoft Fluent, 3D",
     package: "@lobehub/fluent-emoji-3d",
-    licence: "MIT",
+    license: "MIT",
     format: "webp",
     optional: true,
   },
 ];
 
-/** The style that the published numbers hold out. */
+/** The held-out style of the published numbers. */
 export const DEFAULT_TEST_STYLE = "twemoji";
 
 /**
- * Styles to choose hyperparameters on, in order of preference: the first that is not the test style is used. Noto is
- * the most like Twemoji in kind: it draws every concept, and comparing pixels names 43 % of its drawings (Twemoji 39 %,
- * EmojiOne 30 %, OpenMoji 11 %).
+ * Styles to choose hyperparameters on: the first that is not the test style. Noto is the closest to Twemoji in difficulty:
+ * it has every concept, and the pixel baseline recognizes 43 % of its drawings (Twemoji 39 %, EmojiOne 30 %, OpenMoji
+ * 11 %).
  */
 const VALIDATION_STYLES = ["noto", "emojione"] as const;
 
-/** The style that stands in for `testStyle` while hyperparameters are chosen. */
+/** The validation style for a test style. */
 export function validationStyleFor(testStyle: string): string {
   return testStyle === VALIDATION_STYLES[0] ? VALIDATION_STYLES[1] : VALIDATION_STYLES[0];
 }
 
-function iconify(name: string, title: string, licence: string): Style {
-  return { name, title, licence, package: `@iconify-json/${name}`, format: "iconify" };
+function iconify(name: string, title: string, license: string): Style {
+  return { name, title, license, package: `@iconify-json/${name}`, format: "iconify" };
 }

@@ -1,7 +1,7 @@
 import type { Example } from "./report/sections";
 import { type DemoResult, percent, resultRows, thousands } from "./result";
 
-/** The result table for the terminal: one line a test, columns aligned. */
+/** The result table for the terminal, one line per test. */
 export function resultTable(result: DemoResult): string {
   const header = ["", "names", "top-1", "top-5", "chance", "raw pixels*"];
   const rows = resultRows(result).map((row) => [
@@ -19,11 +19,11 @@ export function resultTable(result: DemoResult): string {
     rule,
     ...lines.slice(1),
     rule,
-    "* top-1 of the nearest training drawing by raw pixels: no learning, no names.",
+    "* top-1 of the nearest training drawing by raw pixels: no learning, no captions.",
   ].join("\n");
 }
 
-/** Test images and the names that the model picked, one line an image. */
+/** Test images and the model's predictions, one line per image. */
 export function exampleLines(examples: readonly Example[]): string {
   const rows = examples.map(({ label, unseen, names }) => [
     `${names[0]?.right ? "✓" : "✗"} ${label}${unseen ? " (unseen)" : ""}`,
@@ -33,7 +33,7 @@ export function exampleLines(examples: readonly Example[]): string {
   return rows.map(([label, names]) => `  ${label!.padEnd(width)}  ${names}`).join("\n");
 }
 
-/** First column to the left, the others to the right. */
+/** Aligns the first column left and the others right. */
 function alignColumns(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows.map((row) =>

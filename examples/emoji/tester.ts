@@ -12,10 +12,10 @@ import type { Vocabulary } from "./vocabulary";
 const BATCH = 256;
 
 /**
- * The cosines of every test image with every test name: drawings as they are, on the mean colour; names without a
- * prompt around them.
+ * Cosine similarities of every test image and every test name. Drawings are unchanged, on the mean color; names are encoded
+ * without a prompt.
  *
- * @returns f32 [N, N], row i the image and column i the name of `split.test[i]`
+ * @returns f32 [N, N]: row i is the image and column i the name of `split.test[i]`
  */
 export async function testCosines(
   device: Device,
@@ -60,7 +60,7 @@ function nameTensors(names: readonly string[], vocabulary: Vocabulary): Record<s
   );
 }
 
-/** Embeds items in batches. → f32 [items, E] */
+/** Encodes items in batches. → f32 [items, E] */
 async function encode<Item>(
   device: Device,
   items: readonly Item[],

@@ -16,9 +16,9 @@ import type { Sampler } from "./sampler";
 import type { Vocabulary } from "./vocabulary";
 
 /**
- * Gives the model its first values and starts to train it.
+ * Initializes the model and starts training.
  *
- * @param folder the trained model is left here as a checkpoint
+ * @param folder folder of the checkpoint of the trained model
  */
 export async function startTraining(
   device: Device,
@@ -52,7 +52,7 @@ function optimizerFor(model: ClipModel, recipe: Recipe): Optimizer {
   return recipe.optimizer === "lamb" ? new Lamb(rules, settings) : new AdamW(rules, settings);
 }
 
-/** Numbers of trained values, the logit scale left out. */
+/** Parameter counts, without the logit scale. */
 export function parameterCounts(model: ClipModel): { image: number; text: number } {
   const count = (tower: ClipModel["image"] | ClipModel["text"]) =>
     tower.parameters().reduce((total, { size }) => total + size, 0);

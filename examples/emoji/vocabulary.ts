@@ -1,18 +1,17 @@
 import { EvaClipError } from "eva-clip";
 import type { Tokenizer } from "eva-clip/data";
 
-/** Id of every piece that training never showed; also what packed batches are filled up with. */
+/** Id of every token that is not in the vocabulary; also pads packed batches. */
 export const UNKNOWN = 0;
 
-/** Longer than any text of the data set in byte-pair pieces. */
+/** More tokens than any text of the data set has. */
 const WHOLE_TEXT = 256;
 
 /**
- * The byte-pair pieces that occur in a set of texts, renumbered densely: a few thousand embeddings to learn in place of
- * CLIP's 49,408, most of which a small data set never touches. Unlike a list of words, it also spells parts of words
- * that it has never met.
+ * The byte-pair tokens that occur in a set of texts, renumbered densely: a few thousand embeddings to learn instead of
+ * CLIP's 49,408, most of which a small data set never uses. Unlike a list of words, it can encode parts of unseen words.
  *
- * Ids: 0 unknown, 1…n the pieces in ascending byte-pair order, then start and, as the largest, end of text.
+ * Ids: 0 unknown, 1…n the tokens in ascending byte-pair order, then start and, as the largest, end of text.
  */
 export class Vocabulary implements Tokenizer {
   readonly start: number;
@@ -20,9 +19,9 @@ export class Vocabulary implements Tokenizer {
   private readonly ids: ReadonlyMap<number, number>;
 
   /**
-   * @param bytePairs the tokenizer whose pieces are renumbered
-   * @param pieces its ids, start and end left out
-   * @param contextLength longest encoding, start and end included
+   * @param bytePairs the tokenizer whose ids are renumbered
+   * @param pieces its ids, without start and end
+   * @param contextLength maximum length of an encoding, including start and end
    */
   constructor(
     private readonly bytePairs: Tokenizer,
@@ -56,13 +55,13 @@ export class Vocabulary implements Tokenizer {
     return this.end + 1;
   }
 
-  /** Start, the pieces (cut to fit), end. */
+  /** Start, the tokens (truncated to fit), end. */
   encode(text: string, contextLength = this.contextLength): number[] {
     const pieces = piecesOf(this.bytePairs, text).slice(0, contextLength - 2);
     return [this.start, ...pieces.map((piece) => this.ids.get(piece) ?? UNKNOWN), this.end];
   }
 
-  /** Whether every piece of a text is known. */
+  /** Whether every token of a text is in the vocabulary. */
   knows(text: string): boolean {
     return piecesOf(this.bytePairs, text).every((piece) => this.ids.has(piece));
   }

@@ -1,4 +1,4 @@
-/** What the command's exit status says. */
+/** Exit statuses of the command. */
 export const EXIT = {
   ok: 0,
   failure: 1,
@@ -6,10 +6,13 @@ export const EXIT = {
   noDevice: 3,
 } as const;
 
-/** One of EXIT, or 128 and the number of the signal that ended a run. */
+/** One of EXIT, or 128 plus the number of the signal that ended a run. */
 export type ExitCode = number;
 
-/** Errors that mean the command was given wrong arguments. */
+/** Receives the exit status of an action that does not throw; success by default. */
+export type Finish = (code: ExitCode) => void;
+
+/** Errors in the command's arguments. */
 const USAGE_CODES = new Set([
   "ERR_EVACLIP_INVALID_ARGUMENT",
   "ERR_EVACLIP_UNKNOWN_MODEL",

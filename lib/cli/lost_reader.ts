@@ -4,12 +4,12 @@ import { EXIT } from "./exit_code";
 import { say } from "./output";
 
 const STANDARD_FILES = [0, 1, 2];
-/** A pipe or a terminal whose other end is gone; a reader such as `head` has then seen enough. */
+/** The other end of a pipe or a terminal is closed, as by `head` once it has its lines. */
 const LOST_READER = new Set(["EPIPE", "EIO"]);
 
 /**
- * Keeps the process going when whoever reads its output goes away; what is written after that is dropped. Any other
- * failure to write a result, such as a full disk, makes the command fail.
+ * Keeps the process running when the reader of its output goes away; later output is dropped. Any other failure to write
+ * a result, such as a full disk, makes the command fail.
  */
 export function outliveReaders(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -20,7 +20,7 @@ export function outliveReaders(): void {
   process.stderr.on("error", () => undefined);
   const terminals = STANDARD_FILES.filter((file) => isatty(file));
   process.on("exit", () => {
-    // Node restores the mode of its terminals as it exits, and aborts when one of them is gone.
+    // On exit Node restores the modes of its terminals, and aborts if one of them is gone.
     for (const file of terminals) if (!isatty(file)) replaceByNull(file);
   });
 }
@@ -30,6 +30,6 @@ function replaceByNull(file: number): void {
     closeSync(file);
     openSync("/dev/null", "r+"); // takes the lowest free number, which is `file`
   } catch {
-    // Without /dev/null there is nothing to be done.
+    // Nothing can be done without /dev/null.
   }
 }

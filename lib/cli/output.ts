@@ -6,7 +6,7 @@ export function printResult(result: unknown, json: boolean, text: (result: never
   else process.stdout.write(`${text(result as never)}\n`);
 }
 
-/** The one document that `--json` promises. */
+/** The one document of `--json`. */
 export function printDocument(document: unknown): void {
   process.stdout.write(`${JSON.stringify(document)}\n`);
 }
@@ -15,14 +15,14 @@ export function say(message: string): void {
   process.stderr.write(`${message}\n`);
 }
 
-/** One line for people, with the stable code; what is no error of ours is shown whole. */
+/** One line with the stable code; unexpected errors are printed with their stack. */
 export function describeError(error: unknown): string {
   const { code, message } = error as { code?: string; message?: string };
   if (typeof code === "string" && typeof message === "string") return `error: ${message} (${code})`;
   return `error: ${inspect(error)}`;
 }
 
-/** What `--json` prints in place of a result. */
+/** What `--json` prints instead of a result. */
 export function errorDocument(error: unknown): unknown {
   const { code, message, details } = error as { code?: string; message?: string; details?: unknown };
   return { error: { code: code ?? "ERR_EVACLIP_INTERNAL", message: message ?? String(error), details } };
@@ -49,7 +49,7 @@ export function columns(rows: readonly (readonly [string, unknown])[]): string {
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
 }
 
-/** Rows under headings; numbers stand to the right. */
+/** Rows under headings; columns of numbers are right-aligned. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = [headings, ...rows];
   const widths = headings.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));

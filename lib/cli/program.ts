@@ -1,22 +1,21 @@
 import { Command, CommanderError } from "commander";
 import { invalidArgument } from "../arguments";
 import type { EvaClipError } from "../errors";
-import { addConvertCommand } from "./convert_command";
-import { addDoctorCommand } from "./doctor_command";
-import { addEvaluateCommand } from "./evaluate_command";
-import { EXIT, type ExitCode, exitCodeOf } from "./exit_code";
-import { asksForJson, expectValues, refuseEmpty } from "./given_words";
-import { addInspectCommand } from "./inspect_command";
-import { addClassifyCommand, addEncodeCommand } from "./model_commands";
-import { addModelsCommand } from "./models_command";
+import { addConvertCommand } from "./convert/command";
+import { addDoctorCommand } from "./doctor/command";
+import { addEvaluateCommand } from "./evaluate/command";
+import { EXIT, type ExitCode, exitCodeOf, type Finish } from "./exit_code";
+import { asksForJson, expectValues, refuseAmbiguous, refuseEmpty, withOurNames } from "./given_words";
+import { addInspectCommand } from "./inspect/command";
+import { addClassifyCommand } from "./classify/command";
+import { addEncodeCommand } from "./encode/command";
+import { addModelsCommand } from "./models/command";
 import { describeError, errorDocument, printDocument, say } from "./output";
 import { packageVersion } from "./package_version";
-import { addTrainCommand } from "./train_command";
+import { addTrainCommand } from "./train/command";
+import { ALIASES, AMBIGUOUS } from "./train/other_names";
 
-/** What a command's action settles with; nothing means that all went well. */
-export type Finish = (code: ExitCode) => void;
-
-/** The command line for these words; `finish` is told of an exit status that is neither success nor an error. */
+/** The command line for these words; `finish` receives the exit status of an action that does not throw. */
 function buildProgram(words: readonly string[], finish: Finish): Command {
   const program = new Command("eva-clip")
     .description("Train and use EVA-CLIP models")
@@ -24,7 +23,10 @@ function buildProgram(words: readonly string[], finish: Finish): Command {
     .showSuggestionAfterError()
     .showHelpAfterError("(add --help for the options)")
     .exitOverride()
-    .hook("preSubcommand", (_, command) => expectValues(command, words))
+    .hook("preSubcommand", (_, command) => {
+      if (command.name() === "train") refuseAmbiguous(command, words, AMBIGUOUS);
+      expectValues(command, words);
+    })
     .hook("preAction", (_, command) => refuseEmpty(command));
   addTrainCommand(program, finish);
   addEvaluateCommand(program);
@@ -39,7 +41,8 @@ function buildProgram(words: readonly string[], finish: Finish): Command {
 }
 
 /** Runs the command line and returns the exit status. */
-export async function runCli(words: readonly string[]): Promise<ExitCode> {
+export async function runCli(given: readonly string[]): Promise<ExitCode> {
+  const words = given[0] === "train" ? withOurNames(given, ALIASES) : given;
   let code: ExitCode = EXIT.ok;
   const program = buildProgram(words, (status) => {
     code = status;
@@ -49,9 +52,9 @@ export async function runCli(words: readonly string[]): Promise<ExitCode> {
     return code;
   } catch (error) {
     const failure = error instanceof CommanderError ? usageError(error, words) : error;
-    // The help or the version, which was asked for.
+    // The help or the version was asked for.
     if (failure === undefined) return EXIT.ok;
-    // Commander has printed its own message, but for a command that is missing, where it shows the help.
+    // Commander has printed its own message, except for a missing command, for which it prints the help.
     const { code: rule } = error as { code?: string };
     if (failure === error || rule === HELP) say(describeError(failure));
     if (asksForJson(words)) printDocument(errorDocument(failure));
@@ -59,7 +62,7 @@ export async function runCli(words: readonly string[]): Promise<ExitCode> {
   }
 }
 
-/** Commander's code where it shows the help because it finds no command. */
+/** Commander's code when it shows the help because there is no command. */
 const HELP = "commander.help";
 
 /** Commander's usage error as an EvaClipError; undefined for help or a version that was asked for. */

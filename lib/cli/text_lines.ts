@@ -3,13 +3,13 @@ import { describeValue, invalidArgument } from "../arguments";
 import { decodeUtf8 } from "../data/sources/parse_json";
 import {
   EvaClipError,
-  type PromptTemplates,
   OPENAI_IMAGENET_TEMPLATES,
+  type PromptTemplates,
   SIMPLE_IMAGENET_TEMPLATES,
 } from "../index";
 import { readError } from "../io/regular_file";
 
-/** The lines that are not blank of the text file that a flag names; a FIFO serves as well, as shells give for `<(…)`. */
+/** The non-blank lines of the text file (or FIFO, as from `<(…)`) that a flag names. */
 export async function linesOf(flag: string, path: string, hint = ""): Promise<string[]> {
   const bytes = await readFile(path).catch((error: unknown) => {
     const { message } = readError(path, error);
@@ -19,11 +19,11 @@ export async function linesOf(flag: string, path: string, hint = ""): Promise<st
   if (text === undefined) throw invalidArgument(`${flag}: ${path} is not UTF-8`, { path });
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const found = lines.filter((line) => line !== "");
-  if (found.length === 0) throw invalidArgument(`${flag}: ${path} holds no line of text`, { path });
+  if (found.length === 0) throw invalidArgument(`${flag}: ${path} contains no line of text`, { path });
   return found;
 }
 
-/** The prompt templates that `--templates` names, or that its file holds. */
+/** The prompt templates that `--templates` names, or those in its file. */
 export async function templatesFrom(source: string): Promise<PromptTemplates> {
   if (source === "openai") return OPENAI_IMAGENET_TEMPLATES;
   if (source === "simple") return SIMPLE_IMAGENET_TEMPLATES;

@@ -16,10 +16,18 @@ import { EvaClipError } from "../errors";
 import { promptTemplates } from "./templates";
 import { holds } from "../host_tensor";
 import { ClipModel } from "../models/clip_model";
+import type { LayoutName } from "../weights/layouts/layout";
+import type { WeightDType } from "../weights/weight_dtype";
 import { ownArray } from "./own_inputs";
 
 const signal = abortSignal.optional();
 export const callOptions = options({ signal });
+export const saveOptions = options({
+  signal,
+  // Checked by writeWeights, which knows the layouts.
+  layout: z.custom<LayoutName>().optional(),
+  dtype: z.custom<WeightDType>().optional(),
+});
 export const encodeOptions = options({
   signal,
   normalize: flag.optional(),

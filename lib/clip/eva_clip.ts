@@ -1,3 +1,4 @@
+import { throwIfAborted } from "../abortable";
 import { anyFunction, checkArgument, ownArgument, pathText } from "../arguments";
 import type { LoadReport } from "../weights/load_report";
 import type { ConfigSource } from "../weights/config/resolve_config";
@@ -7,10 +8,10 @@ import { clipTokenizer, type Tokenizer } from "../text/tokenizer";
 import type { Device } from "../device";
 import type { DeviceKind } from "../native";
 import { type Encoder, scoresOf } from "./encoder";
-import { elementCount } from "../shape";
 import type { ClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
 import type { Precision } from "../models/precision";
+import type { Parameter } from "../parameter";
 import {
   callOptions,
   captionList,
@@ -21,40 +22,33 @@ import {
   labelList,
   ownPixels,
   ownTokens,
+  saveOptions,
 } from "./call_arguments";
 import { Calls } from "./calls";
 import type { Preprocessing } from "../image/preprocessing";
 import type { Classification, ClassifierOptions, ClassifyOptions } from "./classification";
 import { Classifier, type ClassifierModel } from "./classifier";
-import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions } from "./eva_clip_options";
+import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, SaveOptions } from "./eva_clip_options";
+import { type MemoryInfo, memoryInfo } from "./memory_info";
 import { ModelEncoder } from "./model_encoder";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
 import { holdImages } from "./own_inputs";
 import { tokenRows } from "./token_rows";
 import { ownVectors, splitRows, type Vectors } from "./vectors";
 
-export interface MemoryInfo {
-  /** What the model's parameters hold, padding included. */
-  readonly parameterBytes: number;
-  /** Of the memory that all programs of the device share. */
-  readonly arenaBytes: number;
-  /** Of a GPU's kernels' own memory beside it. */
-  readonly workspaceBytes: number;
-}
-
 /**
- * A model on a device, ready to embed images and captions. Calls may overlap; the device runs them in order.
+ * A model on a device that embeds images and captions. Calls may overlap; the device runs them in order.
  *
- * - Every method rejects with an `EvaClipError`: `ERR_EVACLIP_INVALID_ARGUMENT` for an argument that cannot be used,
- *   `ERR_EVACLIP_DISPOSED` after `dispose`, `ERR_EVACLIP_NOT_FINITE` where NaN or infinity would be a result.
- * - What a method is given is copied when it is called (buffers of several samples up to 64 MiB; more is refused) and may
- *   be changed, transferred or shared afterwards. Every vector returned has memory of its own.
- * - An embedding differs by a few parts in 10⁷ with the number of samples that are encoded together.
+ * - Every method rejects with an `EvaClipError`: `ERR_EVACLIP_INVALID_ARGUMENT` for an invalid argument,
+ *   `ERR_EVACLIP_DISPOSED` after `dispose`, `ERR_EVACLIP_NOT_FINITE` where a result would be NaN or infinite.
+ * - Arguments are copied when a method is called (buffers of several samples up to 64 MiB; more is refused) and may be
+ *   changed, transferred or shared afterwards. Every returned vector has memory of its own.
+ * - An embedding depends on the number of samples encoded together, by a few parts in 10⁷.
  */
 export class EvaClip implements AsyncDisposable {
   readonly config: ClipConfig;
   readonly tokenizer: Tokenizer;
-  /** What `load` made of the file. */
+  /** How `load` filled the parameters. */
   readonly loadReport: LoadReport | undefined;
   readonly #encoder: ModelEncoder;
   readonly #calls = new Calls("the model");
@@ -63,8 +57,8 @@ export class EvaClip implements AsyncDisposable {
   #disposed: Promise<void> | undefined;
 
   /**
-   * Wraps a model whose parameters are on a device already, for example one that is being trained; `dispose` then
-   * leaves both alone. Elsewhere use `create` or `load`.
+   * Wraps a model whose parameters are allocated on a device, for example one that is being trained; by default `dispose`
+   * frees neither. Otherwise use `create` or `load`.
    */
   constructor(
     readonly model: ClipModel,
@@ -91,11 +85,11 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * A model from files: a checkpoint's folder, a folder of checkpoints (the latest is taken), or the weights of another
-   * program, in any known layout, as a file, an index of shards, or a folder that holds one under its usual name.
+   * A model from files: the folder of a checkpoint, a folder of checkpoints (the latest is loaded), or weights of another
+   * program in any known layout: a file, an index of shards, or a folder with one under its usual name.
    * @throws EvaClipError as `create`, and `ERR_EVACLIP_IO`, `ERR_EVACLIP_CHECKPOINT_CORRUPT`,
-   *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming the tensors; `ERR_EVACLIP_INVALID_CONFIG` naming what to state as `config`
-   *   or `quickGelu`
+   *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming the tensors; `ERR_EVACLIP_INVALID_CONFIG` naming the fields to pass as
+   *   `config` or `quickGelu`
    */
   static async load(path: string, options: LoadOptions = {}): Promise<EvaClip> {
     const { model, device, ...rest } = await loadModel(path, options);
@@ -124,7 +118,7 @@ export class EvaClip implements AsyncDisposable {
     return this.model.image.imageSize;
   }
 
-  /** What images go through, as the model's files state it. */
+  /** How images are prepared, as the model's files state it. */
   get preprocessing(): Preprocessing {
     return this.model.preprocessing;
   }
@@ -138,7 +132,7 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * The embedding of an image, or of each of several, under the evaluation transform. → [E] or a list of them
+   * The embedding of an image, or a list of embeddings of several, under the evaluation transform. → [E] each
    * @throws EvaClipError `ERR_EVACLIP_DATA` naming an image that cannot be read
    */
   async encodeImage(image: ImageInput, options?: EncodeOptions): Promise<Float32Array>;
@@ -153,9 +147,7 @@ export class EvaClip implements AsyncDisposable {
     return isList ? splitRows(rows, images.length) : rows;
   }
 
-  /**
-   * The embedding of a caption, or of each of several. Captions longer than the context are cut. → [E] or a list of them
-   */
+  /** The embedding of a caption, or a list of embeddings of several; captions are cut to the context length. → [E] each */
   async encodeText(caption: string, options?: EncodeOptions): Promise<Float32Array>;
   async encodeText(captions: readonly string[], options?: EncodeOptions): Promise<Float32Array[]>;
   async encodeText(
@@ -170,9 +162,9 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * Embeddings [batch, E] of images that are ready: f32 [batch, 3, S, S], normalised as `preprocess` does, or u8
-   * [batch, S, S, 3] RGB.
-   * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the pixels do not make the batch
+   * Embeddings [batch, E] of prepared images.
+   * @param pixels f32 [batch, 3, S, S], normalized as by `preprocess`, or u8 RGB [batch, S, S, 3]; copied at the call
+   * @throws EvaClipError `ERR_EVACLIP_SHAPE` for another number of pixels
    */
   async encodePixels(
     pixels: Float32Array | Uint8Array,
@@ -185,8 +177,9 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * Embeddings [batch, E] of captions that are tokenised: [batch, L] row-major, each with its end of text, then zeros.
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for ids out of range or a caption without an end
+   * Embeddings [batch, E] of tokenized captions.
+   * @param tokens [batch, L] row-major, each row with an end of text, then zeros; copied at the call
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for ids out of range or a caption without an end of text
    */
   async encodeTokens(tokens: Int32Array, batch: number, options: EncodeOptions = {}): Promise<Float32Array> {
     const own = ownArgument("encodeTokens: options", options, encodeOptions);
@@ -195,10 +188,10 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * Products of vectors of E numbers, which are cosines when the vectors have unit length: a number for two vectors,
-   * otherwise for each of `a` its products with every one of `b`.
+   * Dot products of vectors [E], which are cosines for vectors of unit length: a number for two vectors, otherwise one
+   * row per vector of `a` with its products with every vector of `b`.
    * @throws EvaClipError `ERR_EVACLIP_SHAPE` for a vector of another length; `ERR_EVACLIP_NOT_FINITE` when a vector or a
-   *   product holds NaN or infinity
+   *   product is NaN or infinite
    */
   async similarity(a: Float32Array, b: Float32Array, options?: CallOptions): Promise<number>;
   async similarity(a: Vectors, b: Vectors, options?: CallOptions): Promise<Float32Array[]>;
@@ -259,34 +252,33 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * Writes model.safetensors and config.json, which `load` reads.
-   * @throws EvaClipError `ERR_EVACLIP_DISK_FULL`, `ERR_EVACLIP_IO`
+   * Writes weights and configuration into a folder, which `load` reads; by default model.safetensors and config.json.
+   * @returns the path of each file written
+   * @throws EvaClipError as `writeWeights`
    */
-  async save(directory: string): Promise<void> {
+  async save(directory: string, options: SaveOptions = {}): Promise<readonly string[]> {
     checkArgument("save: directory", directory, pathText);
-    await this.#calls.run(() => writeWeights(directory, this.model));
+    const { signal, ...how } = ownArgument("save: options", options, saveOptions);
+    const values = async (parameter: Parameter) => {
+      throwIfAborted(signal);
+      return parameter.read();
+    };
+    return this.#calls.run(() => writeWeights(directory, this.model, { ...how, values }), signal);
   }
 
   async memoryInfo(): Promise<MemoryInfo> {
-    const bytes = { f32: 4, bf16: 2, i32: 4, u8: 1 };
-    const held = this.model
-      .parameters()
-      .map(({ dtype, storedShape }) => bytes[dtype] * elementCount(storedShape));
-    return this.#calls.run(async () => ({
-      parameterBytes: held.reduce((sum, own) => sum + own, 0),
-      ...(await this.processor.memory()),
-    }));
+    return this.#calls.run(() => memoryInfo(this.model, this.processor));
   }
 
-  /** Runs `work` with an encoder of this model as one call: `dispose` waits for all of it. */
+  /** Runs `work` with an encoder of this model as one call, which `dispose` waits for. */
   async asOneCall<T>(work: (encoder: Encoder) => Promise<T>): Promise<T> {
     checkArgument("asOneCall: work", work, anyFunction);
     return this.#calls.run(async () => work(this.#encoder));
   }
 
   /**
-   * Refuses calls from now on, waits for those under way, and frees what `create` or `load` took. Idempotent: every call
-   * returns the same promise.
+   * Refuses further calls, waits for those under way, and frees the classifiers and what `create` or `load` allocated.
+   * Idempotent: every call returns the same promise.
    */
   dispose(): Promise<void> {
     this.#disposed ??= this.#release();

@@ -1,32 +1,40 @@
 import type { ConfigStatement } from "../weights/config/resolve_config";
 import type { Tokenizer } from "../text/tokenizer";
 import { Device, type DeviceChoice } from "../device";
-import { EvaClipError } from "../errors";
+import type { Logger } from "../logger";
+import type { WriteWeightsOptions } from "../weights/write_weights";
 import type { Precision } from "../models/precision";
 import type { WeightsChoice } from "../io/moving_average";
 import type { InitScheme } from "../nn/initialization";
 
 export interface OpenOptions {
-  /** Default `auto`. A `Device` that is open already is used, and stays open when the model is disposed. */
+  /** Default `auto`. An open `Device` is used, and stays open when the model is disposed. */
   readonly device?: DeviceChoice | Device;
-  /** Threads of the CPU. Default: as many as the process may use. */
+  /** Threads of a CPU device. Default: as many as the process may use. */
   readonly threads?: number;
-  /** What the model computes in; `bf16` also keeps its matrices in 16 bits. Default `f32`. */
+  /** What the model computes in; `bf16` also stores its matrices in 16 bits. Default `f32`. */
   readonly precision?: Precision;
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
+  /** Told of decisions such as the CPU in place of a GPU, or resized weights. Default nobody. */
+  readonly logger?: Logger;
 }
 
 export interface CreateOptions extends OpenOptions {
-  /** Chooses the initial weights. Default 0. */
+  /** Of the random initial weights. Default 0. */
   readonly seed?: number;
-  /** How weights start: as published (the default), or by the width, which suits small models. */
+  /** Initial weights: `published` (the default), or `fan_in`, which suits small models. */
   readonly init?: InitScheme;
 }
 
 export interface LoadOptions extends OpenOptions, ConfigStatement, WeightsChoice {
-  /** How what the file does not fill starts, such as the rows of a longer context. Default as published. */
+  /** Initial weights where the file has none, such as for the rows of a longer context. Default `published`. */
   readonly init?: InitScheme;
+  /**
+   * Called with the fraction of the parameters that are loaded: 0 first, never less than before, 1 last. The load awaits
+   * it; an error of it rejects the load.
+   */
+  readonly onProgress?: (fraction: number) => unknown;
   readonly signal?: AbortSignal;
 }
 
@@ -35,24 +43,23 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+/** As of `writeWeights`. */
+export interface SaveOptions extends Pick<WriteWeightsOptions, "layout" | "dtype">, CallOptions {}
+
 export interface EncodeOptions extends CallOptions {
-  /** Give embeddings unit length. Default true. */
+  /** Normalize embeddings to unit length. Default true. */
   readonly normalize?: boolean;
-  /** Most samples encoded at a time. Default 32. */
+  /** Maximum number of samples encoded at a time. Default 32. */
   readonly batchSize?: number;
 }
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a type that is not one of the two. */
-export function checkPrecision(precision: string): void {
-  if (precision === "f32" || precision === "bf16") return;
-  throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `precision must be f32 or bf16, found ${precision}`);
-}
-
-/** The device asked for, and whether it was opened for this call. */
+/** The device of the options, and whether it was opened by this call. */
 export async function openDevice({
   device = "auto",
   threads,
+  logger,
 }: OpenOptions): Promise<{ device: Device; owned: boolean }> {
   if (device instanceof Device) return { device, owned: false };
-  return { device: await Device.open(device, threads === undefined ? {} : { threads }), owned: true };
+  const options = { ...(threads !== undefined && { threads }), ...(logger && { logger }) };
+  return { device: await Device.open(device, options), owned: true };
 }

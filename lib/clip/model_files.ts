@@ -1,5 +1,5 @@
 import { isDerived, type StoredLayout } from "../weights/layouts/layout";
-import { planLoad } from "../weights/load_plan";
+import { type LoadPlan, planLoad } from "../weights/load_plan";
 import type { LoadReport } from "../weights/load_report";
 import { carryOutLoad } from "../weights/load_weights";
 import { detectLayout } from "../weights/layouts/detect_layout";
@@ -16,14 +16,35 @@ import { initializeParameters } from "../nn/initialize_parameters";
 import type { Parameter } from "../parameter";
 import { allocateModel } from "../weights/initialize";
 import { openWeights } from "../weights/open_weights";
+import type { Logger } from "../logger";
 import type { Precision } from "../models/precision";
+import type { LoadOptions } from "./eva_clip_options";
 
 /** @throws EvaClipError `ERR_EVACLIP_UNKNOWN_MODEL` or `ERR_EVACLIP_INVALID_CONFIG` */
 export function configOf(source: ConfigSource): ClipConfig {
   return typeof source === "string" ? modelConfig(source) : parseClipConfig(source);
 }
 
-/** An open file of weights, and what model they are of. */
+export interface FillOptions {
+  readonly precision: Precision;
+  readonly signal?: AbortSignal | undefined;
+  readonly logger?: Logger | undefined;
+  readonly onProgress?: LoadOptions["onProgress"] | undefined;
+}
+
+/** Reports parameters that do not get exactly the file's values. */
+function logPlan({ report, unfilled }: LoadPlan, logger: Logger | undefined): void {
+  for (const { name, origin, note } of report.parameters) {
+    if (origin === "resized") logger?.info?.(`${report.path}: ${name} is resized: ${note}`);
+  }
+  for (const { name } of unfilled) {
+    logger?.warn?.(
+      `${report.path}: ${name} is not in the file, or not all of it: the rest has initial values`,
+    );
+  }
+}
+
+/** An open file of weights, and the configuration of their model. */
 export class ModelFile implements AsyncDisposable {
   private constructor(
     private readonly source: TensorSource,
@@ -32,9 +53,9 @@ export class ModelFile implements AsyncDisposable {
   ) {}
 
   /**
-   * Opens weights in any known layout, and finds out their configuration.
+   * Opens weights in any known layout and resolves their configuration.
    * @throws EvaClipError as `openWeights`, `ERR_EVACLIP_CHECKPOINT_MISMATCH` for an unknown layout,
-   *   `ERR_EVACLIP_INVALID_CONFIG` naming what has to be stated
+   *   `ERR_EVACLIP_INVALID_CONFIG` naming the fields to state
    */
   static async open(
     path: string,
@@ -58,7 +79,7 @@ export class ModelFile implements AsyncDisposable {
     return this.source.path;
   }
 
-  /** The type of all its weights; f32, which holds any other, where they differ. */
+  /** The dtype of all weights; f32, which can hold the others, where they differ. */
   get weightType(): WeightDType {
     const weights = [...this.source.tensors].filter(([name]) => !isDerived(name));
     const types = new Set(weights.map(([, { dtype }]) => dtype));
@@ -67,22 +88,33 @@ export class ModelFile implements AsyncDisposable {
     return found ?? "f32";
   }
 
-  /** Gives the parameters memory on `device` and the file's values. Nothing is taken when the file does not fit. */
+  /**
+   * Allocates the parameters on `device` and reads the file's values. Nothing is allocated when the file does not match.
+   */
   async fill(
     model: ClipModel,
     device: Device,
-    { precision, signal }: { precision: Precision; signal?: AbortSignal | undefined },
+    { precision, signal, logger, onProgress }: FillOptions,
   ): Promise<LoadReport> {
     const plan = planLoad(model, this.source, this.stored);
     allocateModel(model, device, { dtype: precision });
     if (plan.unfilled.length > 0) await initializeParameters(device, plan.unfilled);
-    await carryOutLoad(plan, signal);
+    logPlan(plan, logger);
+    const sizes = plan.assignments.map(({ parameter }) => parameter.size);
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    let done = 0;
+    await onProgress?.(0);
+    for (const [i, assignment] of plan.assignments.entries()) {
+      await carryOutLoad({ assignments: [assignment] }, signal);
+      done += sizes[i]!;
+      await onProgress?.(done / total);
+    }
     return plan.report;
   }
 
   /**
-   * The file's values for the parameters of a model without memory, in f32, each read when it is asked for. Those that
-   * need initial values get memory now, which they keep; any other only while it is read.
+   * The file's values for the parameters of a model without memory, in f32, each read when it is needed. Parameters that
+   * need initial values are allocated now and stay so; the others are allocated only while they are read.
    */
   async valuesFor(
     model: ClipModel,

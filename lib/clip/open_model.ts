@@ -1,6 +1,7 @@
 import { z } from "zod";
 import {
   abortSignal,
+  anyFunction,
   checkArgument,
   flag,
   oneOf,
@@ -16,6 +17,7 @@ import type { Tokenizer } from "../text/tokenizer";
 import { type Device, deviceOrChoice } from "../device";
 import type { ClipConfig } from "../models/clip_config";
 import { ClipModel, type ClipModelOptions } from "../models/clip_model";
+import { loggerArgument } from "../logger";
 import { type Precision, precisionArgument } from "../models/precision";
 import { checkTokenizer } from "../models/stated_tokenizer";
 import { initializeModel } from "../weights/initialize";
@@ -29,7 +31,7 @@ const tokenizerLike = z.custom<Tokenizer>(
   { error: "a tokenizer, with encode and vocabularySize" },
 );
 
-/** How an EvaClip holds its model. */
+/** How an `EvaClip` holds its model. */
 export interface WrapOptions {
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
@@ -38,13 +40,13 @@ export interface WrapOptions {
   readonly loadReport?: LoadReport;
 }
 
-/** A model on a device, and who frees them. */
+/** A model on a device, and which of the two `dispose` frees. */
 export interface OpenedModel extends WrapOptions {
   readonly model: ClipModel;
   readonly device: Device;
 }
 
-/** Makes a model whose parameters `fill` gives memory and values; what was taken is freed when it fails. */
+/** Makes a model whose parameters `fill` allocates and sets; on failure everything is freed. */
 async function open(
   config: ClipConfig,
   where: string,
@@ -66,12 +68,12 @@ async function open(
   }
 }
 
-/** Options of opening a model, whose device and tokenizer are objects of others. */
 const openOptions = {
   device: deviceOrChoice.optional(),
   threads: positiveInteger.optional(),
   precision: precisionArgument.optional(),
   tokenizer: tokenizerLike.optional(),
+  logger: loggerArgument.optional(),
   init: oneOf("published", "fan_in").optional(),
 };
 const createOptions = options({ ...openOptions, seed: z.int({ error: "an integer" }).optional() });
@@ -80,6 +82,7 @@ const loadOptions = options({
   config: configSource.optional(),
   quickGelu: flag.optional(),
   ema: flag.optional(),
+  onProgress: anyFunction.optional(),
   signal: abortSignal.optional(),
 });
 
@@ -98,10 +101,10 @@ export async function createModel(config: ConfigSource, options: CreateOptions):
 export async function loadModel(path: string, options: LoadOptions): Promise<OpenedModel> {
   checkArgument("load: path", path, pathText);
   const given = ownArgument("load: options", options, loadOptions);
-  const { signal } = given;
+  const { signal, logger, onProgress } = given;
   signal?.throwIfAborted();
   await using file = await ModelFile.open(path, given);
   return await open(file.config, file.path, given, async (model, device, precision) => ({
-    loadReport: await file.fill(model, device, { precision, signal }),
+    loadReport: await file.fill(model, device, { precision, signal, logger, onProgress }),
   }));
 }

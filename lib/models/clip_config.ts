@@ -39,6 +39,10 @@ const clipConfig = z.strictObject({
   embed_dim: size,
   /** QuickGELU, x σ(1.702 x), as OpenAI's weights need, in the text tower and in a plain image tower. */
   quick_gelu: z.boolean().default(false),
+  /** The initial value of `logit_scale`, the logarithm of the scale. Default log(1 / 0.07), CLIP's. */
+  init_logit_scale: z.number().optional(),
+  /** The initial value of `logit_bias`, which SigLIP's loss adds to the logits; without it there is no such parameter. */
+  init_logit_bias: z.number().optional(),
   /** Whether the text tower's keys begin with `text.`; the default depends on the image tower. */
   custom_text: z.boolean().optional(),
   vision_cfg: visionConfig,

@@ -15,6 +15,9 @@ import { TextTower } from "./text_tower";
 const INITIAL_LOGIT_SCALE = Math.log(1 / 0.07);
 const LARGEST_LOGIT_SCALE = Math.log(100);
 
+/** Fields of a configuration for SigLIP's loss, with its initial values (Zhai et al. 2023, section 3.2). */
+export const SIGLIP_LOGITS = Object.freeze({ init_logit_scale: Math.log(10), init_logit_bias: -10 });
+
 export interface ClipModelOptions {
   /** What the model computes in; parameters have their own dtype. Default `f32`. */
   precision?: Precision;
@@ -35,6 +38,8 @@ export class ClipModel extends Module {
   readonly logitScale: Parameter; // [], the logarithm of the scale
   readonly image: ImageTower;
   readonly text: TextTower;
+  /** [], added to the logits of SigLIP's loss; null without `init_logit_bias`. */
+  readonly logitBias: Parameter | null;
   /** How images are preprocessed; u8 images are normalized by the image tower. */
   readonly preprocessing: Preprocessing;
   readonly config: ClipConfig;
@@ -50,8 +55,9 @@ export class ClipModel extends Module {
     this.preprocessing = preprocessingOf(config);
     const root = new Scope();
     const shared = { embedDim, precision, init, activation } as const;
-    const initial = { kind: "constant", value: INITIAL_LOGIT_SCALE } as const;
-    this.logitScale = root.parameter("logit_scale", [], { initial });
+    const constant = (value: number) => ({ initial: { kind: "constant", value } as const });
+    const { init_logit_scale: logitScale = INITIAL_LOGIT_SCALE, init_logit_bias: logitBias } = config;
+    this.logitScale = root.parameter("logit_scale", [], constant(logitScale));
     this.image = imageTowerOf(vision_cfg).build(vision_cfg, {
       ...shared,
       scope: root.at("visual", { tower: "image" }),
@@ -59,6 +65,7 @@ export class ClipModel extends Module {
     });
     const text = root.at(textModule(config), { tower: "text" });
     this.text = new TextTower(text_cfg, { ...shared, scope: text });
+    this.logitBias = logitBias === undefined ? null : root.parameter("logit_bias", [], constant(logitBias));
     root.checkHeldBy(this);
   }
 

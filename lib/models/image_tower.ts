@@ -8,7 +8,7 @@ import type { PixelStatistics } from "../ops/patch_embed";
 import type { Tensor } from "../tensor";
 import type { Precision } from "./precision";
 
-/** What a tower is built from, besides its own configuration. */
+/** What a tower is built from, in addition to its configuration. */
 export interface TowerOptions {
   /** Where its parameters are declared. */
   scope: Scope;

@@ -15,14 +15,14 @@ export interface DerivedTensor {
   data(): Float32Array;
 }
 
-/** How a layout stores an image tower. `Variant` tells apart towers of one family whose names differ. */
+/** How a layout stores an image tower. `Variant` distinguishes towers of one family whose names differ. */
 export interface ImageTowerLayout<Config = ImageTowerConfig, Variant = unknown> {
   /** Names that every file of this layout with such a tower has, and no other file. Default: files are not detected by it. */
   readonly landmarks?: readonly string[];
   rules(variant: Variant): readonly NameRule[];
   /** Whether models are written in this layout. Default false. */
   readonly writable?: boolean;
-  /** Tensors that strict readers of this layout expect besides the parameters, such as tables of rotary positions. */
+  /** Tensors that strict readers of this layout expect in addition to the parameters, such as rotary tables. */
   derived?(config: Config): readonly DerivedTensor[];
 }
 
@@ -44,9 +44,9 @@ export interface ShapeReader<Variant = unknown> {
   grid(positions: string): number;
 }
 
-/** What is known of a configuration besides its facts. */
+/** What is known of a configuration in addition to its facts. */
 export interface ConfigReference<Config> {
-  /** The configuration of a published tower that resembles this one; what shapes do not tell is the same. */
+  /** The configuration of a published tower that resembles this one, in which fields that shapes do not determine agree. */
   readonly reference: Config | undefined;
   /** The fields of `vision_cfg` that the caller states. */
   readonly stated: Readonly<Record<string, unknown>>;
@@ -62,16 +62,16 @@ export type FieldEvidence = Readonly<Record<string, readonly unknown[]>>;
 
 /** How the configuration of a tower is inferred from the shapes of a file without one. `Facts` is plain JSON. */
 export interface ImageTowerInference<Config, Variant, Facts> {
-  /** What names and shapes tell of a tower, from its configuration. */
+  /** The fields that names and shapes determine, from a configuration. */
   factsOf(config: Config): Facts;
-  /** The same from a file. */
+  /** The same fields, from a file. */
   factsIn(shapes: ShapeReader<Variant>): Facts;
-  /** Whether two towers have the same values in the fields that shapes do not tell. */
+  /** Whether two towers agree in the fields that shapes do not determine. */
   resembles(facts: Facts, published: Facts): boolean;
   evidence(facts: Facts, known: ConfigReference<Config>): FieldEvidence;
 }
 
-/** What transformers' configurations say of such towers. */
+/** Such towers in transformers' configurations. */
 export interface HuggingFaceTower<Config> {
   /** The epsilon of the tower's norms; another one in a file is an error. */
   readonly layerNormEps: number;
@@ -83,7 +83,7 @@ export interface HuggingFaceTower<Config> {
   visionConfig?(config: Config): Record<string, unknown>;
 }
 
-/** What open_clip's configurations say of such towers. */
+/** Such towers in open_clip's configurations. */
 export interface OpenClipTower<Config> {
   /** The names of towers that are timm's, with their `vision_cfg`. */
   readonly timm?: Readonly<Record<string, Record<string, unknown>>>;
@@ -92,8 +92,8 @@ export interface OpenClipTower<Config> {
 }
 
 /**
- * A family of image towers: its configuration, how it is built, and what its files look like. Everything that depends on
- * the family is here; `registerImageTower` adds one.
+ * A family of image towers: its configuration, how it is built, and how its files look. Everything that depends on the
+ * family is here; `registerImageTower` adds one.
  */
 export interface ImageTowerDescriptor<
   Config extends ImageTowerConfig = ImageTowerConfig,

@@ -43,10 +43,10 @@ export function modelConfig(name: string): ClipConfig {
   return parseClipConfig(config);
 }
 
-/** Whether it is the name or an alias of a published model. */
-export function isModelName(name: string): boolean {
+/** The published model of a name or an alias, whatever its case; the first one where several differ in case alone. */
+export function modelNamed(name: string): PublishedModel | undefined {
   const wanted = name.toLowerCase();
-  return publishedModels.some((model) => namesOf(model).some((known) => known.toLowerCase() === wanted));
+  return publishedModels.find((model) => namesOf(model).some((known) => known.toLowerCase() === wanted));
 }
 
 function namesOf({ name, aliases }: PublishedModel): readonly string[] {

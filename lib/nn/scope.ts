@@ -12,11 +12,11 @@ export interface ScopedParameter extends Omit<ParameterRole, keyof ScopePlace> {
 }
 
 /**
- * Where a module is declared: the beginning of its parameters' names, and their tower and layer. A module passes
- * `scope.at(part)` to its parts; what else a parameter's role says, the module that declares it knows.
+ * Where a module is declared: the prefix of its parameters' names, and their tower and layer. A module passes
+ * `scope.at(part)` to its parts, and states the rest of a parameter's role itself.
  */
 export class Scope {
-  /** Everything declared here and below, and in all scopes of the same root. */
+  /** Everything declared in scopes of the same root, by name. */
   private readonly declared: Map<string, Parameter>;
 
   /** @param name `""` at the root of a model. */

@@ -1,4 +1,5 @@
-import { checkArgument, finiteNumber, options as optionsOf, ownArgument } from "../arguments";
+import { z } from "zod";
+import { anyFunction, checkArgument, finiteNumber, options as optionsOf, ownArgument } from "../arguments";
 import type { Device } from "../device";
 import { EvaClipError } from "../errors";
 import { zeros } from "../nn/initialization";
@@ -6,32 +7,31 @@ import { initializeParameters } from "../nn/initialize_parameters";
 import { globalNorm, type UpdateInputs, type UpdateSettings } from "../ops/optimizer";
 import { aDevice, allocateAll, Parameter } from "../parameter";
 import { anOperand, type Operand, operandList, type Tensor } from "../tensor";
-import { type ParameterRule, ruleList, type Tower } from "./parameter_groups";
+import { type ParameterRule, ruleList } from "./parameter_groups";
 
 export interface OptimizerOptions {
   beta1?: number;
   beta2?: number;
   eps?: number;
-  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
+  /** Gradients are scaled down to this global norm; 0: no clipping. */
   clipNorm?: number;
 }
 
 export interface UpdateStep {
-  /** [] f32: the factor of the learning rates at this step. */
-  schedule: Operand;
+  /** [parameters] f32, in the order of `parameters`: the values of `learningRatesAt` at this step. */
+  learningRates: Operand;
   /** [] i32: 1 for the first update. */
   step: Operand;
 }
 
-/** What an update reports. */
 export interface UpdateReport {
-  /** [] f32: the norm of all gradients before clipping. When it is not finite, nothing was changed. */
+  /** [] f32: the norm of all gradients before clipping. When it is not finite, the update changes nothing. */
   gradientNorm: Tensor;
-  /** [parameters] f32, of LAMB: the factor that each tensor's update was scaled by. */
+  /** [parameters] f32, LAMB only: the factor of each parameter's update. */
   trustRatios?: Tensor;
 }
 
-// As f32: what rounds to 1 there would divide by 0, as what rounds to 0 would.
+// Checked as f32: a beta that rounds to 1, or an eps that rounds to 0, would divide by 0.
 const decay = finiteNumber.min(0).refine((value) => Math.fround(value) < 1, { error: "less than 1, as f32" });
 const epsilon = finiteNumber.refine((value) => Math.fround(value) > 0, { error: "more than 0, as f32" });
 
@@ -43,21 +43,24 @@ export const optimizerFields = {
   clipNorm: finiteNumber.min(0).optional(),
 };
 const optimizerOptions = optionsOf(optimizerFields).optional();
-const aStep = optionsOf({ schedule: anOperand, step: anOperand });
+const aStep = optionsOf({ learningRates: anOperand, step: anOperand });
+const aSchedule = z.union([finiteNumber, anyFunction], {
+  error: "a number that f32 can hold, or a function",
+});
 
-/** Updates parameters from their gradients, and owns the moments it needs for that, f32 on the same device. */
+/** Updates parameters from their gradients. It owns the moments, f32 on the same device. */
 export abstract class Optimizer {
   /** What is updated, in the order in which gradients are given. */
   readonly parameters: readonly Parameter[];
   private readonly firstMoments: readonly Parameter[];
   private readonly secondMoments: readonly Parameter[];
-  /** Of each parameter. */
-  private readonly towers: readonly Tower[];
+  /** How each of `parameters` is updated. */
+  readonly rules: readonly ParameterRule[];
   protected readonly settings: UpdateSettings;
 
   /**
    * The defaults are those of the released EVA-CLIP models.
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when there is nothing to train, or something twice.
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for no parameter, or two of one name.
    */
   constructor(given: readonly ParameterRule[], how: OptimizerOptions = {}) {
     const rules = ownArgument("Optimizer: rules", given, ruleList);
@@ -69,7 +72,7 @@ export abstract class Optimizer {
           new Parameter(`${kind}.${name}`, shape, { initial: zeros, storedShape }),
       );
     this.parameters = rules.map(({ parameter }) => parameter);
-    this.towers = rules.map(({ tower }) => tower);
+    this.rules = rules;
     const names = new Set(this.parameters.map(({ name }) => name));
     if (names.size === 0 || names.size < this.parameters.length) {
       const problem = names.size === 0 ? "no parameter" : "two parameters of one name";
@@ -78,7 +81,6 @@ export abstract class Optimizer {
     this.firstMoments = moments("exp_avg");
     this.secondMoments = moments("exp_avg_sq");
     this.settings = {
-      learningRates: rules.map(({ learningRate }) => learningRate),
       weightDecays: rules.map(({ weightDecay }) => weightDecay),
       beta1,
       beta2,
@@ -87,25 +89,42 @@ export abstract class Optimizer {
     };
   }
 
-  /** The learning rate of the fastest parameter, before the schedule. */
+  /** The largest learning rate of all parameters, before the schedule. */
   get learningRate(): number {
-    return Math.max(...this.settings.learningRates);
+    return Math.max(...this.rules.map(({ learningRate }) => learningRate));
   }
 
-  /** The algorithm and its settings by name, to compare with those of the run that a checkpoint was written by. */
+  /**
+   * The learning rates of one step, f32, one per parameter: its own rate times the factor of the schedule.
+   * @param schedule The factor of warm-up and decay at this step: one for all, or one per parameter.
+   */
+  learningRatesAt(schedule: number | ((rule: ParameterRule) => number)): Float32Array {
+    checkArgument("Optimizer.learningRatesAt: schedule", schedule, aSchedule);
+    return Float32Array.from(this.rules, (rule) => {
+      const factor = typeof schedule === "number" ? schedule : schedule(rule);
+      // A schema per parameter and step would take longer than all the rest.
+      if (!Number.isFinite(Math.fround(factor)))
+        checkArgument("Optimizer.learningRatesAt: schedule's result", factor, finiteNumber);
+      return Math.fround(rule.learningRate) * Math.fround(factor);
+    });
+  }
+
+  /** The algorithm and its settings by name, which a resumed run compares with those of its checkpoint. */
   describe(): Record<string, string | number | Record<string, number[]>> {
-    const { learningRates, weightDecays, beta1, beta2, eps, clipNorm } = this.settings;
+    const { beta1, beta2, eps, clipNorm } = this.settings;
+    const towers = [...new Set(this.rules.map(({ tower }) => tower))];
     /** The distinct values of each tower. */
-    const byTower = (values: readonly number[]) => {
-      const distinct = (tower: Tower) => new Set(values.filter((_, i) => this.towers[i] === tower));
-      return Object.fromEntries(
-        [...new Set(this.towers)].map((tower) => [tower, [...distinct(tower)].sort((a, b) => a - b)]),
+    const byTower = (field: "learningRate" | "weightDecay") =>
+      Object.fromEntries(
+        towers.map((tower) => {
+          const values = this.rules.filter((rule) => rule.tower === tower).map((rule) => rule[field]);
+          return [tower, [...new Set(values)].sort((a, b) => a - b)];
+        }),
       );
-    };
     return {
       optimizer: this.constructor.name,
-      learningRates: byTower(learningRates),
-      weightDecays: byTower(weightDecays),
+      learningRates: byTower("learningRate"),
+      weightDecays: byTower("weightDecay"),
       beta1,
       beta2,
       eps,
@@ -114,15 +133,15 @@ export abstract class Optimizer {
   }
 
   /**
-   * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`: everything that a checkpoint needs besides
-   * the step.
+   * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`. With the number of the step, they are the
+   * whole state.
    */
   state(): Parameter[] {
     return [...this.firstMoments, ...this.secondMoments];
   }
 
   /**
-   * Gives the moments memory on `device` and sets them to zero; none keeps memory where there is not enough for all.
+   * Allocates the moments on `device` and sets them to zero: all of them, or none where memory does not suffice.
    * @throws EvaClipError (as a rejection) `ERR_EVACLIP_OUT_OF_MEMORY` with `details.needed` and `details.free` in bytes.
    */
   async allocate(device: Device): Promise<void> {
@@ -145,7 +164,7 @@ export abstract class Optimizer {
   update(gradients: readonly Operand[], at: UpdateStep): UpdateReport {
     checkArgument("Optimizer.update: gradients", gradients, operandList);
     checkArgument("Optimizer.update: step", at, aStep);
-    const { schedule, step } = at;
+    const { learningRates, step } = at;
     const gradientNorm = globalNorm(gradients);
     const { parameters, firstMoments, secondMoments } = this;
     const moments = { firstMoments, secondMoments };
@@ -154,7 +173,7 @@ export abstract class Optimizer {
       gradients,
       ...moments,
       norm: gradientNorm,
-      schedule,
+      learningRates,
       step,
     });
     return trustRatios ? { gradientNorm, trustRatios } : { gradientNorm };

@@ -1,37 +1,30 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
-import type { Json } from "../data/dataset";
 import { abortable } from "../abortable";
-import type { BatchStream, TrainingBatch } from "./batch_source";
-
-/** A batch, and the cursor just after it. */
-export interface FedBatch {
-  readonly batch: TrainingBatch;
-  readonly cursor: Json;
-}
+import type { BatchAt } from "./batch_source";
 
 const LONGEST_CLOSING_MS = 5000;
 
-/** Takes batches from a stream one ahead: while the device runs a step, the next batch is made. */
+/** Reads a stream one batch ahead: while the device runs a step, the next batch is prepared. */
 export class BatchFeed {
-  #next: Promise<FedBatch | undefined> | undefined;
+  #next: Promise<BatchAt | undefined> | undefined;
 
-  constructor(private readonly stream: BatchStream) {}
+  constructor(private readonly stream: AsyncIterator<BatchAt>) {}
 
-  /** Starts making a batch, once what was just given to the device is under way there. */
+  /** Starts to prepare the next batch, after the step that was just enqueued has started on the device. */
   prepare(): void {
     this.#next ??= setImmediate().then(() => this.#fetch());
-    // It is awaited when its turn comes; until then a failure must not count as unhandled.
+    // `take` awaits it; until then a rejection must not count as unhandled.
     this.#next.catch(() => undefined);
   }
 
   /** The next batch; undefined at the end of the data. Rejects with the signal's reason once it is aborted. */
-  async take(signal?: AbortSignal): Promise<FedBatch | undefined> {
+  async take(signal?: AbortSignal): Promise<BatchAt | undefined> {
     const next = this.#next ?? this.#fetch();
     this.#next = undefined;
     return abortable(next, signal);
   }
 
-  /** Closes the stream. A stream that is stuck, or fails in closing, keeps nobody. */
+  /** Closes the stream; waits 5 seconds at most, and ignores an error of closing. */
   async close(): Promise<void> {
     const closing = Promise.resolve(this.stream.return?.()).catch(() => undefined);
     const waiting = new AbortController();
@@ -44,8 +37,8 @@ export class BatchFeed {
     waiting.abort();
   }
 
-  async #fetch(): Promise<FedBatch | undefined> {
+  async #fetch(): Promise<BatchAt | undefined> {
     const { value, done } = await this.stream.next();
-    return done ? undefined : { batch: value, cursor: this.stream.state() };
+    return done ? undefined : value;
   }
 }

@@ -14,73 +14,82 @@ import type { RunSettings } from "../weights/checkpoint/trainer_state";
 export interface TrainingBatch extends PackedText {
   /** B */
   readonly size: number;
-  /** u8 [B, S, S, 3] RGB, or the named tensors that `TrainConfig.images` makes such images from. */
-  readonly images: Uint8Array | Readonly<Record<string, HostTensor>>;
+  /** u8 [B, S, S, 3] RGB; left out where `TrainConfig.images` makes the images from `tensors`. */
+  readonly images?: Uint8Array;
+  /** Further inputs by name, such as the features of a teacher, for `TrainConfig.images` and the objective. */
+  readonly tensors?: Readonly<Record<string, HostTensor>>;
 }
 
-/** Batches, and where they are: `state()` is the cursor just after the last batch given. */
-export interface BatchStream extends AsyncIterator<TrainingBatch> {
-  state(): Json;
+/** A batch, and the cursor from which the batch after it can be read. */
+export interface BatchAt {
+  readonly batch: TrainingBatch;
+  readonly cursor: Json;
 }
 
-/** Batches that can be started at any cursor, so that a resumed run sees exactly what it would have seen. */
+/** Batches that can be read from any cursor on, so that a resumed run sees what it would have seen without the stop. */
 export interface BatchSource {
-  /** @param cursor What `state()` of a stream of this source gave; left out, the beginning. */
-  open(cursor?: Json): BatchStream;
-  /** What to compare with the run that a checkpoint is of, by name. */
+  /** @param cursor the cursor of a batch of this source; left out, the beginning */
+  open(cursor?: Json): AsyncIterator<BatchAt>;
+  /** Settings by name, to compare with those of the run whose checkpoint is resumed. */
   describe?(): Promise<RunSettings>;
 }
 
-/** Samples by which a data set is recognized. */
+/** Number of samples by which a data set is recognized. */
 const FIRST_SAMPLES = 4;
 
-/** A source for batches that are a pure function of the step, counted from 0. */
+/** A source of batches that are a pure function of the step, counted from 0. */
 export function batchesByStep(make: (step: number) => TrainingBatch | Promise<TrainingBatch>): BatchSource {
   checkArgument("batchesByStep: make", make, anyFunction);
   return {
     open: (cursor = 0) => {
       if (!Number.isSafeInteger(cursor)) {
-        const message = `the cursor is not one of batchesByStep: expected a step, found ${JSON.stringify(cursor).slice(0, 60)}`;
+        const message = `the cursor of batchesByStep must be a step, found ${JSON.stringify(cursor).slice(0, 60)}`;
         throw new EvaClipError("ERR_EVACLIP_DATA", message);
       }
       let step = cursor as number;
       return {
-        next: async () => ({ done: false, value: await make(step++) }),
-        state: () => step,
+        next: async () => {
+          const batch = await make(step++);
+          return { done: false, value: { batch, cursor: step } };
+        },
       };
     },
   };
 }
 
 /**
- * The batches of a data set, decoded, augmented and tokenised by a loader.
+ * The batches of a data set, decoded, augmented and tokenized by a loader.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for options that `createLoader` refuses
  */
 export function batchesOf(dataset: Dataset, options: Omit<LoaderOptions, "cursor">): BatchSource {
   checkArgument("batchesOf: dataset", dataset, datasetArgument);
   checkArgument("batchesOf: options", options, z.looseObject({}, { error: "an object" }));
-  createLoader(dataset, options); // refuses what cannot be; it reads nothing before its first batch
+  createLoader(dataset, options); // checks the options; it reads nothing before its first batch
   return {
     open: (cursor) => {
-      const from = cursor === undefined ? {} : { cursor: cursor as unknown as LoaderCursor };
-      const loader = createLoader(dataset, { ...options, ...from });
+      const loader = createLoader(dataset, { ...options, ...(cursor !== undefined && { cursor }) });
       checkPosition(dataset, loader.state(), options.shuffle);
       return {
-        next: () => loader.next(),
-        return: () => loader.return(),
-        state: () => loader.state() as unknown as Json,
+        next: async () => {
+          const { value: batch, done } = await loader.next();
+          return done ? { done, value: undefined } : { value: { batch, cursor: loader.state() } };
+        },
+        return: async () => {
+          await loader.dispose();
+          return { done: true, value: undefined };
+        },
       };
     },
     describe: async () => ({ ...contentOf(options), firstSamples: await firstSamples(dataset) }),
   };
 }
 
-/** Data sets refuse a position that is not theirs as they are opened there; samples are read only later. */
+/** Opens the data set at the cursor, which refuses a position of another data set; no sample is read. */
 function checkPosition(dataset: Dataset, { seed, epoch, position }: LoaderCursor, shuffle = true): void {
   if (position !== null) dataset.open({ seed, epoch, shuffle, position });
 }
 
-/** Options of a loader that say what a batch holds, but for those that its cursor compares. */
+/** The loader options that decide what a batch holds, without those that the cursor compares. */
 const CONTENT_OPTIONS = [
   "batchSize",
   "contextLength",
@@ -111,7 +120,7 @@ async function firstSamples(dataset: Dataset): Promise<string[]> {
   return names;
 }
 
-/** Takes a plain iterable for a source; it has no cursor, so a run on it cannot be resumed. */
+/** A source of the batches of an iterable. It has no cursor, so a run on it cannot be resumed. */
 export function sourceOf(data: BatchSource | AsyncIterable<TrainingBatch>): BatchSource {
   if ("open" in data) return data;
   return {
@@ -122,16 +131,21 @@ export function sourceOf(data: BatchSource | AsyncIterable<TrainingBatch>): Batc
           "a run can only be resumed when its data have a cursor: give train() a BatchSource, not an iterable",
         );
       }
-      return Object.assign(iteratorOf(data), { state: () => null });
+      return withoutCursor(data);
     },
   };
 }
 
-/** The iterator with its methods as its own, so that a state can be put beside them. */
-function iteratorOf(data: AsyncIterable<TrainingBatch>): AsyncIterator<TrainingBatch> {
+function withoutCursor(data: AsyncIterable<TrainingBatch>): AsyncIterator<BatchAt> {
   const iterator = data[Symbol.asyncIterator]();
   return {
-    next: () => iterator.next(),
-    return: async () => (await iterator.return?.()) ?? { done: true, value: undefined },
+    next: async () => {
+      const { value: batch, done } = await iterator.next();
+      return done ? { done, value: undefined } : { value: { batch, cursor: null } };
+    },
+    return: async () => {
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    },
   };
 }

@@ -4,16 +4,19 @@ import { EvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
 import { makeFolder } from "../io/make_folder";
 import { statIfThere } from "../io/model_path";
-import type { TrainEvent } from "./train_events";
+import type { EventSink, TrainEvent } from "./train_events";
 
-/** Lines kept in memory while they cannot be written; older ones are dropped, and counted. */
+/** Lines kept in memory while they cannot be written; older ones are dropped and counted. */
 const MOST_PENDING = 10_000;
 
+/** The events that become a line. */
+const WRITTEN: ReadonlySet<TrainEvent["type"]> = new Set(["step", "layers", "evaluate"]);
+
 /**
- * A JSON-lines record of a run: one object for every step and evaluation. What cannot be written is kept and tried again
- * with what comes next: a month's run does not end for a line of its record.
+ * A JSON-lines record of a run: one event per line. Lines that cannot be written are kept and retried with the next ones,
+ * so that a write error does not end the run.
  */
-export class MetricsFile {
+export class MetricsFile implements EventSink {
   #pending: string[] = [];
   #dropped = 0;
   #hasFailed = false;
@@ -26,8 +29,8 @@ export class MetricsFile {
   ) {}
 
   /**
-   * Opens the file; of an earlier run it keeps what came up to `step`, so that a resumed run repeats nothing.
-   * @param onProblem told once when lines cannot be written
+   * Opens the file. Lines of later steps than `step` are removed, so that a resumed run repeats none.
+   * @param onProblem called once, when lines cannot be written
    * @throws EvaClipError `ERR_EVACLIP_DISK_FULL` or `ERR_EVACLIP_IO`
    */
   static async open(
@@ -48,17 +51,17 @@ export class MetricsFile {
     }
   }
 
-  /** Lines that are not in the file. */
+  /** The number of lines that are not in the file. */
   get unwritten(): number {
     return this.#dropped + this.#pending.length;
   }
 
   add(event: TrainEvent): void {
-    if (event.type !== "step" && event.type !== "evaluate") return;
+    if (!WRITTEN.has(event.type)) return;
     this.#pending.push(`${JSON.stringify(event)}\n`);
   }
 
-  /** Writes what was added. It never rejects. */
+  /** Writes the events added. It never rejects. */
   async flush(): Promise<void> {
     if (this.#pending.length === 0) return;
     const lines = this.#pending;
@@ -71,14 +74,14 @@ export class MetricsFile {
       if (this.#hasFailed) return;
       this.#hasFailed = true;
       const { message } = writeError(this.path, error) as Error;
-      this.onProblem(`metrics are not written: ${message}; the run goes on, and the lines are tried again`);
+      this.onProblem(`metrics are not written: ${message}; the run continues, and they are retried`);
     }
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
     const file = await openForWriting(this.path);
     try {
-      // Where whole lines end: over the half of one that a full disk may have left.
+      // After the last complete line, over a partial one that a full disk may have left.
       const start = Math.min(this.length, (await file.stat()).size);
       for (let done = 0; done < bytes.length; ) {
         done += (await file.write(bytes, done, bytes.length - done, start + done)).bytesWritten;
@@ -100,7 +103,7 @@ async function openForWriting(path: string): Promise<FileHandle> {
   }
 }
 
-/** @throws EvaClipError `ERR_EVACLIP_RUN_EXISTS` when a file holds the metrics of another run. */
+/** @throws EvaClipError `ERR_EVACLIP_RUN_EXISTS` when the file has any content. */
 export async function expectNoMetrics(path: string): Promise<void> {
   const found = await statIfThere(path);
   if (!found || found.size === 0) return;
@@ -109,7 +112,7 @@ export async function expectNoMetrics(path: string): Promise<void> {
 }
 
 const NEWLINE = 10;
-/** Bytes read at once, at least. */
+/** Least number of bytes per read. */
 const BLOCK = 65_536;
 
 async function readAt(file: FileHandle, begin: number, length: number): Promise<Buffer> {
@@ -117,21 +120,21 @@ async function readAt(file: FileHandle, begin: number, length: number): Promise<
   for (let done = 0; done < length; ) {
     const { bytesRead } = await file.read(bytes, done, length - done, begin + done);
     if (bytesRead === 0)
-      throw new EvaClipError("ERR_EVACLIP_IO", "the metrics were cut while they were read");
+      throw new EvaClipError("ERR_EVACLIP_IO", "the metrics file was truncated while it was read");
     done += bytesRead;
   }
   return bytes;
 }
 
 /**
- * Cuts a file behind the last line of a step up to `step`, which is looked for from the end: a month's file is larger than
- * a string can be.
- * @returns the length that is left
+ * Truncates a file after the last line of a step up to `step`. It searches from the end, because the file of a long run is
+ * larger than a string can be.
+ * @returns the new length
  */
 async function cutAfter(file: FileHandle, step: number): Promise<number> {
   const { size } = await file.stat();
   let begin = step === 0 ? 0 : size;
-  /** From `begin` to the end of the line that is looked at. */
+  /** From `begin` to the end of the current line. */
   let tail: Buffer = Buffer.alloc(0);
   while (begin > 0 || tail.length > 0) {
     const lineBegin = tail.subarray(0, -1).lastIndexOf(NEWLINE) + 1;
@@ -145,11 +148,11 @@ async function cutAfter(file: FileHandle, step: number): Promise<number> {
   const length = begin + tail.length;
   if (length < size) await file.truncate(length);
   if (length === 0 || tail.at(-1) === NEWLINE) return length;
-  await file.write("\n", length); // the line is whole but for its end
+  await file.write("\n", length); // only the line's newline was missing
   return length + 1;
 }
 
-/** A last line cut short by a crash is dropped with the rest. */
+/** False for a line that is not JSON, such as one cut short by a crash. */
 function isUpTo(line: Buffer, step: number): boolean {
   try {
     return (JSON.parse(line.toString()) as { step: number }).step <= step;

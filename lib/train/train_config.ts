@@ -6,47 +6,67 @@ import {
   flag,
   instanceOf,
   invalidArgument,
-  oneOf,
+  listOf,
   options,
   pathText,
   positiveInteger,
   share,
-  wholeNumber,
+  shortened,
+  text,
 } from "../arguments";
 import { Device } from "../device";
 import { ClipModel } from "../models/clip_model";
 import { Optimizer } from "../optim/optimizer";
-import type { Schedule } from "../optim/schedule";
+import { parameterList } from "../optim/parameter_groups";
+import type { Parameter } from "../parameter";
+import { isGroupName } from "../weights/checkpoint/checkpoint_folder";
 import type { BatchSource, TrainingBatch } from "./batch_source";
-import type { RecordImages } from "./training_step";
+import type { TrainSchedule } from "./learning_rates";
+import type { AfterUpdate } from "./objective/after_update";
+import type { Objective, RecordImages } from "./objective/objective";
 
-/** The share of patches that training drops, and where it stops doing so. */
+/** Patch dropout in training (Li et al. 2023, FLIP). */
 export interface PatchDropout {
+  /** The share of patches dropped. */
   readonly rate: number;
-  /** The last share of the steps, which see every patch. Default 0. */
+  /** The last share of the steps, without patch dropout. Default 0. */
   readonly undroppedEnd?: number;
 }
 
 export interface TrainConfig {
   /** Where everything runs. */
   readonly device: Device;
-  /** With f32 parameters on the device, initialised or read. Its `type` is that of the activations. */
+  /** With f32 parameters on the device, initialized or loaded. */
   readonly model: ClipModel;
-  /** Its moments are allocated when they are not yet; the caller disposes of it. */
+  /** `train` allocates its moments if they have no memory yet; the caller disposes of it. */
   readonly optimizer: Optimizer;
-  /** A plain iterable serves as well, but a run on it cannot be resumed. */
+  /** A run on a plain iterable cannot be resumed. */
   readonly data: BatchSource | AsyncIterable<TrainingBatch>;
-  /** Updates of the whole run, those before a resume included. */
+  /** Updates of the whole run, including those before a resume. */
   readonly steps: number;
-  /** Default: half a cosine over all steps without warm-up. */
-  readonly schedule?: Partial<Omit<Schedule, "totalSteps">>;
-  /** Default: the model's own configuration at every step. */
+  /** Of the learning rates. Default: half a cosine over all steps, without warm-up. */
+  readonly schedule?: TrainSchedule;
+  /** Default: that of the model's configuration, at every step. */
   readonly patchDropout?: PatchDropout;
   /** Chooses the patches that are dropped. Default 0. */
   readonly seed?: number;
-  /** Makes images of a batch's own tensors on the device, for batches whose `images` are not pixels. */
+  /** Records how images are made on the device, for batches that hold other `tensors` than pixels, or pixels to augment. */
   readonly images?: RecordImages;
-  /** Where checkpoints go, whatever ends the run; without it there are none. One run has the folder at a time. */
+  /** Records the loss. Default `clipObjective`. */
+  readonly objective?: Objective;
+  /** Records what follows each update. Default `clampLogitScale`, which a function given here may call. */
+  readonly afterUpdate?: AfterUpdate;
+  /**
+   * Parameters that checkpoints hold beside the model's and the optimizer's moments, by the name of their file: those
+   * that only the objective uses, or an average of the weights.
+   */
+  readonly parameterGroups?: Readonly<Record<string, readonly Parameter[]>>;
+  /** Reports every parameter's gradient norm and trust ratio in a `layers` event; other steps cost nothing more. */
+  readonly detail?: {
+    /** Steps between reports. */
+    readonly every: number;
+  };
+  /** Where checkpoints are written, whatever ends the run; left out, there are none. A folder serves one run at a time. */
   readonly checkpoint?: {
     readonly directory: string;
     /** Steps between checkpoints. Default: only one at the end. */
@@ -54,31 +74,35 @@ export interface TrainConfig {
     /** How many are kept. Default all. */
     readonly keepLast?: number;
   };
-  /** Called between steps, after the checkpoint of the same step; what it returns becomes an `evaluate` event, unless it is empty. */
+  /** Called between steps, after the checkpoint of the same step; its result, unless empty, becomes an `evaluate` event. */
   readonly evaluate?: {
     /** Steps between evaluations; there is always one at the end. */
     readonly every: number;
-    /** `signal` is aborted when the run is to stop: what is under way may then end early, by rejecting. */
+    /** `signal` is aborted when the run is to stop: an evaluation may then end early, by rejecting. */
     readonly run: (step: number, signal: AbortSignal) => Promise<Readonly<Record<string, number>>>;
   };
   /**
-   * A JSON-lines file that every step and evaluation is appended to. Lines that cannot be written are told of by a
-   * `warning` event, kept, and tried again; the run goes on.
+   * A JSON-lines file to which the `step`, `layers` and `evaluate` events are appended. A write error does not end the
+   * run: a `warning` event reports it, and the lines are written later.
    */
   readonly metricsFile?: string;
 }
 
 export interface TrainOptions {
-  /** Ends the run after the step under way: a checkpoint is written, then the run rejects with the signal's reason. */
+  /** When aborted, the run writes a checkpoint after the current step, then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /**
-   * A checkpoint's folder, a folder of checkpoints, or `latest` for the newest of the run that was started last in
-   * `checkpoint.directory`; where that has none yet, the run begins.
+   * A checkpoint's folder, a folder of checkpoints, or `latest` for the newest checkpoint of the run that was started
+   * last in `checkpoint.directory`; if that has none yet, a new run starts.
    */
   readonly resume?: string;
-  /** Begins the data anew instead of where the checkpoint left them, for a data set that has changed. Default false. */
+  /** Groups that may be in the checkpoint or in this run alone: they are neither read nor required. */
+  readonly ignore?: readonly string[];
+  /** Starts the data from the beginning instead of the checkpoint's position, for a data set that has changed. Default false. */
   readonly restartData?: boolean;
 }
+
+const groupNames = listOf(text, "a list of names of parameter groups");
 
 const configSchema = options({
   device: z.custom<Device>((value) => value instanceof Device, { error: "a Device" }),
@@ -91,14 +115,17 @@ const configSchema = options({
     { error: "a BatchSource or an async iterable of batches" },
   ),
   steps: positiveInteger,
-  schedule: options({
-    kind: oneOf("cosine", "const", "const-cooldown").optional(),
-    warmupSteps: wholeNumber.optional(),
-    cooldownSteps: wholeNumber.optional(),
-  }).optional(),
+  // `LearningRates` checks it.
+  schedule: z.unknown().optional(),
   patchDropout: options({ rate: share, undroppedEnd: share.optional() }).optional(),
   seed: z.int32({ error: "a 32-bit integer" }).optional(),
   images: anyFunction.optional(),
+  objective: anyFunction.optional(),
+  afterUpdate: anyFunction.optional(),
+  parameterGroups: z
+    .record(z.string(), parameterList, { error: "an object with a list of parameters by name" })
+    .optional(),
+  detail: options({ every: positiveInteger }).optional(),
   checkpoint: options({
     directory: pathText,
     every: positiveInteger.optional(),
@@ -111,37 +138,62 @@ const configSchema = options({
 const optionsSchema = options({
   signal: abortSignal.optional(),
   resume: pathText.optional(),
+  ignore: groupNames.optional(),
   restartData: flag.optional(),
 });
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the field that cannot be. */
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the invalid field. */
 export function checkTraining(config: TrainConfig, given: TrainOptions): void {
   checkArgument("train: config", config, configSchema);
   checkArgument("train: options", given, optionsSchema);
-  const { model, checkpoint } = config;
-  const wrong = model.parameters().find(({ allocated, dtype }) => !allocated || dtype !== "f32");
+  checkParameters(config);
+  const { resume, restartData, ignore } = given;
+  if (resume === "latest" && !config.checkpoint)
+    throw invalidArgument("train: options.resume latest needs config.checkpoint.directory");
+  for (const [name, value] of Object.entries({ restartData, ignore })) {
+    if (value && resume === undefined)
+      throw invalidArgument(`train: options.${name} is for a resumed run: it needs options.resume`);
+  }
+}
+
+function checkParameters({ model, optimizer, checkpoint, parameterGroups = {} }: TrainConfig): void {
+  const groups = Object.entries(parameterGroups);
+  for (const [name] of groups) {
+    if (isGroupName(name) && !OWN_GROUPS.includes(name)) continue;
+    const expected = `lowercase letters, digits, - and _, other than ${OWN_GROUPS.join(" and ")}`;
+    const message = `train: config.parameterGroups has a group ${shortened(JSON.stringify(name))}: a name must be ${expected}`;
+    throw invalidArgument(message, { field: "parameterGroups" });
+  }
+  const others = groups.flatMap(([, parameters]) => parameters);
+  const wrong =
+    others.find(({ allocated }) => !allocated) ??
+    [...model.parameters(), ...optimizer.parameters].find(
+      ({ allocated, dtype }) => !allocated || dtype !== "f32",
+    );
   if (wrong)
-    throw invalidArgument(`train: the model needs f32 parameters on the device, and ${wrong.name} has none`);
-  if (given.resume === "latest" && !checkpoint)
-    throw invalidArgument("train: resume: latest needs a checkpoint.directory");
-  if (given.restartData && given.resume === undefined)
-    throw invalidArgument("train: options.restartData is for a run that goes on: it needs resume");
-  checkScheduleFits(config);
+    throw invalidArgument(
+      `train: the parameters must be f32 on the device: ${wrong.name} is ${wrong.allocated ? wrong.dtype : "not allocated"}`,
+      { parameter: wrong.name },
+    );
+  const saved = new Set([...model.parameters(), ...others]);
+  const unsaved = checkpoint && optimizer.parameters.find((parameter) => !saved.has(parameter));
+  if (unsaved)
+    throw invalidArgument(
+      `train: checkpoints would lack ${unsaved.name}, which the optimizer trains and the model does not hold: add it to config.parameterGroups`,
+      { parameter: unsaved.name },
+    );
 }
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a warm-up or a cooldown that the run is too short for. */
-export function checkScheduleFits(config: Pick<TrainConfig, "steps" | "schedule">): void {
-  const { kind, warmupSteps, cooldownSteps = 0, totalSteps } = scheduleOf(config);
-  const cooldown = kind === "const-cooldown" ? cooldownSteps : 0;
-  if (warmupSteps + cooldown <= totalSteps) return;
-  const phases = cooldown === 0 ? "" : ` and a cooldown of ${cooldown}`;
-  const message = `the schedule has a warm-up of ${warmupSteps} steps (--warmup)${phases}, and the whole run has ${totalSteps}`;
-  throw invalidArgument(message, { warmupSteps, cooldownSteps: cooldown, steps: totalSteps });
-}
+/** The groups that every checkpoint of a run holds. */
+const OWN_GROUPS: readonly string[] = ["model", "optimizer"];
 
-/** The schedule with its defaults. */
-export function scheduleOf({ steps, schedule }: Pick<TrainConfig, "steps" | "schedule">): Schedule {
-  return { warmupSteps: 0, ...schedule, totalSteps: steps };
+/** The parameters that a checkpoint of the run holds, by group. */
+export function groupsOf({
+  model,
+  optimizer,
+  parameterGroups,
+}: TrainConfig): Record<string, readonly Parameter[]> {
+  return { model: model.parameters(), optimizer: optimizer.state(), ...parameterGroups };
 }
 
 /** The share of patches dropped at a step, counted from 0. */

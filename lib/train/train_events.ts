@@ -1,4 +1,4 @@
-/** The run has begun; `step` steps were done before, by the run that it resumes. */
+/** The run has started, after `step` updates of the run that it resumes. */
 export interface StartEvent {
   readonly type: "start";
   readonly step: number;
@@ -9,23 +9,55 @@ export interface StartEvent {
 
 export interface StepEvent {
   readonly type: "step";
-  /** Updates done, this one included. */
+  /** Updates done, including this one. */
   readonly step: number;
   readonly loss: number;
-  /** Share of the batch's images, and of its texts, whose own partner scores highest. */
-  readonly imageAccuracy: number;
-  readonly textAccuracy: number;
-  /** That of the fastest parameter at this step. */
+  /** In-batch top-1 accuracy, image → text and text → image, where the objective reports it, as CLIP's does. */
+  readonly imageAccuracy?: number;
+  readonly textAccuracy?: number;
+  /** Largest learning rate of all parameters at this step. */
   readonly learningRate: number;
-  /** e to the parameter, after the update. */
+  /** exp(logit_scale), after the update. */
   readonly logitScale: number;
   /** Norm of all gradients before clipping. */
   readonly gradientNorm: number;
   readonly samplesSeen: number;
   readonly samplesPerSecond: number;
-  /** Time that the device waited for the batch. */
+  /** Time for which the device waited for the batch. */
   readonly dataWaitMs: number;
   readonly stepMs: number;
+  /** What else the objective and `afterUpdate` report, by name. */
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** The fields of a step event that no metric may be named after. */
+export const STEP_FIELDS = [
+  "type",
+  "step",
+  "loss",
+  "learningRate",
+  "logitScale",
+  "gradientNorm",
+  "samplesSeen",
+  "samplesPerSecond",
+  "dataWaitMs",
+  "stepMs",
+  "metrics",
+] as const satisfies (keyof StepEvent)[];
+
+/** One parameter at one step. */
+export interface LayerReport {
+  /** Norm of its gradient before clipping. */
+  readonly gradientNorm: number;
+  /** LAMB's factor of its update; optimizers without trust ratios report none. */
+  readonly trustRatio?: number;
+}
+
+/** Every trained parameter by name, at the steps that `TrainConfig.detail` asks for. */
+export interface LayersEvent {
+  readonly type: "layers";
+  readonly step: number;
+  readonly layers: Readonly<Record<string, LayerReport>>;
 }
 
 export interface EvaluateEvent {
@@ -54,26 +86,51 @@ export interface EndEvent {
   readonly step: number;
 }
 
-export type TrainEvent = StartEvent | StepEvent | EvaluateEvent | CheckpointEvent | WarningEvent | EndEvent;
+export type TrainEvent =
+  | StartEvent
+  | StepEvent
+  | LayersEvent
+  | EvaluateEvent
+  | CheckpointEvent
+  | WarningEvent
+  | EndEvent;
+
+/** A listener that the run waits for after each step, such as a file that events are written to. */
+export interface EventSink {
+  add(event: TrainEvent): void;
+  /** Finishes what the events added so far require. It never rejects. */
+  flush(): Promise<void>;
+}
 
 interface Listener {
   readonly waiting: TrainEvent[];
   wake: () => void;
 }
 
-/** Gives every listener all events from the moment it listens; without listeners nothing is kept. */
+/** Delivers every event to all sinks, and to each listener from the moment it starts to listen. */
 export class EventStream {
+  readonly #sinks: EventSink[] = [];
   readonly #listeners = new Set<Listener>();
   #ending: { error?: unknown } | undefined;
 
+  attach(sink: EventSink): void {
+    this.#sinks.push(sink);
+  }
+
   emit(event: TrainEvent): void {
+    for (const sink of this.#sinks) sink.add(event);
     for (const listener of this.#listeners) {
       listener.waiting.push(event);
       listener.wake();
     }
   }
 
-  /** No more events; with an error, listeners throw it after the last one. */
+  /** Waits for all sinks. It never rejects. */
+  async flush(): Promise<void> {
+    for (const sink of this.#sinks) await sink.flush();
+  }
+
+  /** Ends the stream; given an error, listeners throw it after the last event. */
   end(ending: { error?: unknown } = {}): void {
     this.#ending = ending;
     for (const listener of this.#listeners) listener.wake();

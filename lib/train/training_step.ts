@@ -1,141 +1,195 @@
+import { invalidArgument } from "../arguments";
 import type { Program } from "../compile";
-import { compileByShape } from "../compile_by_shape";
-import type { Device } from "../device";
+import { compileByShape, type ShapedProgram } from "../compile_by_shape";
 import { EvaClipError } from "../errors";
 import { grad } from "../grad";
 import { HostTensor } from "../host_tensor";
-import { clipLoss } from "../losses/clip_loss";
-import type { ClipModel } from "../models/clip_model";
-import { convert } from "../ops/elementwise";
-import type { Optimizer } from "../optim/optimizer";
-import type { Tensor } from "../tensor";
+import { concat } from "../ops/layout";
+import { globalNorm } from "../ops/optimizer";
+import { type Operand, reshape, type Tensor } from "../tensor";
 import type { TrainingBatch } from "./batch_source";
+import { type AfterUpdate, clampLogitScale } from "./objective/after_update";
+import { clipObjective } from "./objective/clip_objective";
+import {
+  callObjective,
+  collectMetrics,
+  type Objective,
+  objectiveStep,
+  type RecordImages,
+} from "./objective/objective";
+import type { TrainConfig } from "./train_config";
+import type { LayerReport } from "./train_events";
 
-/** Makes images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S] from a batch's named tensors, on the device. */
-export type RecordImages = (tensors: Readonly<Record<string, Tensor>>) => Tensor;
-
+/** What differs from step to step. */
 export interface StepTime {
   /** Updates done before this one. */
   readonly step: number;
-  /** The factor of the learning rates. */
-  readonly schedule: number;
+  /** [parameters] of the optimizer, in its order. */
+  readonly learningRates: Float32Array;
   readonly seed: number;
   /** The share of patches dropped. */
   readonly patchDropout: number;
+  /** Whether to report every parameter's gradient norm and trust ratio, by a program of its own. Default false. */
+  readonly detail?: boolean;
 }
 
 export interface StepResult {
   readonly loss: number;
-  readonly imageAccuracy: number;
-  readonly textAccuracy: number;
+  /** Norm of all gradients before clipping. */
   readonly gradientNorm: number;
-  /** e to the parameter, after the update. */
+  /** exp(logit_scale), after the update. */
   readonly logitScale: number;
+  /** What the objective and `afterUpdate` return. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** By parameter, where the step was asked for detail. */
+  readonly layers?: Readonly<Record<string, LayerReport>>;
 }
 
-/** Prefix of the inputs that images are made from, to keep them apart from the step's own. */
-const IMAGE_INPUT = "image:";
+/** The inputs of the step's program, beside the batch's own tensors. */
+const STEP_INPUTS = ["tokens", "cuSeqlens", "textEnds", "images", "learningRates", "step", "seed"] as const;
+type StepInputs = Record<Exclude<(typeof STEP_INPUTS)[number], "images">, Tensor> & { images?: Tensor };
 
-function imageInputs(batch: TrainingBatch, side: number): Record<string, HostTensor> {
-  const { images, size } = batch;
-  if (ArrayBuffer.isView(images)) {
-    return { [IMAGE_INPUT]: new HostTensor("u8", [size, side, side, 3], images as Uint8Array) };
+function givenImages({ images }: Readonly<Record<string, Tensor>>): Tensor {
+  if (images) return images;
+  throw invalidArgument(
+    "train: the batch has no images: give it `images`, or train() a function `images` that makes them from its `tensors`",
+  );
+}
+
+function batchInputs(batch: TrainingBatch, side: number): Record<string, HostTensor> {
+  const { size, tokens, cuSeqlens, textEnds, images, tensors = {} } = batch;
+  const taken = STEP_INPUTS.find((name) => name in tensors);
+  if (taken !== undefined) {
+    const message = `train: a tensor of a batch needs another name than ${taken}, which is an input of every step`;
+    throw invalidArgument(message, { name: taken });
   }
-  return Object.fromEntries(
-    Object.entries(images as Readonly<Record<string, HostTensor>>).map(([name, tensor]) => [
-      IMAGE_INPUT + name,
-      tensor,
-    ]),
-  );
-}
-
-function namedImageTensors(inputs: Record<string, Tensor>): Record<string, Tensor> {
-  return Object.fromEntries(
-    Object.entries(inputs)
-      .filter(([name]) => name.startsWith(IMAGE_INPUT))
-      .map(([name, tensor]) => [name.slice(IMAGE_INPUT.length), tensor]),
-  );
+  return {
+    ...tensors,
+    ...(images && { images: new HostTensor("u8", [size, side, side, 3], images) }),
+    tokens: new HostTensor("i32", [tokens.length], tokens),
+    cuSeqlens: new HostTensor("i32", [size + 1], cuSeqlens),
+    textEnds: new HostTensor("i32", [size], textEnds),
+  };
 }
 
 /**
- * Forward pass, contrastive loss, backward pass and update as one program for each shape of a batch, and for dropping
- * patches or not.
+ * Forward pass, loss, backward pass and update as one program for each shape of a batch, each rate of patch dropout, and
+ * with or without detail.
  */
 export class TrainingStep {
-  readonly #byDropout = new Map<number, ReturnType<TrainingStep["compile"]>>();
+  readonly #programs = new Map<string, ShapedProgram>();
+  readonly #recordImages: RecordImages;
+  readonly #objective: Objective;
+  readonly #afterUpdate: AfterUpdate;
 
   constructor(
-    readonly device: Device,
-    readonly model: ClipModel,
-    readonly optimizer: Optimizer,
-    private readonly recordImages: RecordImages = ({ "": images }) => images!,
-  ) {}
+    private readonly config: Pick<
+      TrainConfig,
+      "device" | "model" | "optimizer" | "images" | "objective" | "afterUpdate"
+    >,
+  ) {
+    const { images = givenImages, objective = clipObjective, afterUpdate = clampLogitScale } = config;
+    this.#recordImages = images;
+    this.#objective = objective;
+    this.#afterUpdate = afterUpdate;
+  }
 
-  /** Runs one step. When the gradient norm in the result is not finite, no parameter has changed. */
-  async run(batch: TrainingBatch, { step, schedule, seed, patchDropout }: StepTime): Promise<StepResult> {
-    const { size, tokens, cuSeqlens, textEnds } = batch;
-    let program = this.#byDropout.get(patchDropout);
-    if (!program) {
-      program = this.compile(patchDropout);
-      this.#byDropout.set(patchDropout, program);
-    }
+  /** Runs one step. When the gradient norm in the result is not finite, the optimizer has changed no parameter. */
+  async run(batch: TrainingBatch, time: StepTime): Promise<StepResult> {
+    const { step, learningRates, seed, patchDropout, detail = false } = time;
+    const program = this.#programFor(patchDropout, detail);
     const results = await program({
-      ...imageInputs(batch, this.model.image.imageSize),
-      tokens: new HostTensor("i32", [tokens.length], tokens),
-      cuSeqlens: new HostTensor("i32", [size + 1], cuSeqlens),
-      textEnds: new HostTensor("i32", [size], textEnds),
-      schedule: new HostTensor("f32", [], Float32Array.of(schedule)),
+      ...batchInputs(batch, this.config.model.image.imageSize),
+      learningRates: new HostTensor("f32", [learningRates.length], learningRates),
       step: new HostTensor("i32", [], Int32Array.of(step + 1)),
       seed: new HostTensor("i32", [2], Int32Array.of(seed, step)),
     });
+    const { loss, gradientNorm, logitScale, layerGradientNorms, layerTrustRatios, ...metrics } = results;
     return {
-      loss: results.loss.item(),
-      imageAccuracy: results.imageAccuracy.item(),
-      textAccuracy: results.textAccuracy.item(),
-      gradientNorm: results.gradientNorm.item(),
-      logitScale: Math.exp(results.logitScale.item()),
+      loss: loss!.item(),
+      gradientNorm: gradientNorm!.item(),
+      logitScale: Math.exp(logitScale!.item()),
+      metrics: Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, value.item()])),
+      ...(layerGradientNorms && { layers: this.#layers(layerGradientNorms, layerTrustRatios) }),
     };
   }
 
   /** The programs compiled so far, for their statistics and profiles. */
   async programs(): Promise<Program[]> {
-    return (await Promise.all([...this.#byDropout.values()].map((program) => program.programs()))).flat();
+    return (await Promise.all([...this.#programs.values()].map((program) => program.programs()))).flat();
   }
 
   dispose(): void {
-    for (const program of this.#byDropout.values()) program.dispose();
-    this.#byDropout.clear();
+    for (const program of this.#programs.values()) program.dispose();
+    this.#programs.clear();
   }
 
-  private compile(patchDropout: number) {
-    const { model, optimizer } = this;
-    return compileByShape(this.device, (inputs) => {
-      const { tokens, cuSeqlens, textEnds, schedule, step, seed } = inputs as Record<string, Tensor> &
-        StepInputs;
-      const image = model.image.encode(this.recordImages(namedImageTensors(inputs)), { seed, patchDropout });
-      const text = model.text.encode({ tokens, cuSeqlens, textEnds });
-      const { loss, imageAccuracy, textAccuracy } = clipLoss(
-        // In the type of activations, which costs less precision than the towers have left.
-        convert(image, model.image.precision),
-        convert(text, model.text.precision),
-        model.logitScale,
-      );
-      const { gradientNorm } = optimizer.update(grad(loss, optimizer.parameters), { schedule, step });
-      model.clampLogitScale();
-      return { loss, imageAccuracy, textAccuracy, gradientNorm, logitScale: model.logitScale };
-    });
+  #programFor(patchDropout: number, detail: boolean): ShapedProgram {
+    const key = `${patchDropout} ${detail}`;
+    const known = this.#programs.get(key);
+    if (known) return known;
+    const program = compileByShape(this.config.device, (inputs) =>
+      this.#record(inputs as StepInputs & Record<string, Tensor>, patchDropout, detail),
+    );
+    this.#programs.set(key, program);
+    return program;
+  }
+
+  #record(
+    inputs: StepInputs & Record<string, Tensor>,
+    patchDropout: number,
+    detail: boolean,
+  ): Record<string, Operand> {
+    const { tokens, cuSeqlens, textEnds, images, learningRates, step, seed, ...tensors } = inputs;
+    const { model, optimizer } = this.config;
+    const { loss, metrics } = callObjective(
+      this.#objective,
+      objectiveStep({
+        model,
+        images: this.#recordImages(images ? { ...tensors, images } : tensors),
+        captions: { tokens, cuSeqlens, textEnds },
+        tensors,
+        seed,
+        patchDropout,
+      }),
+    );
+    const gradients = grad(loss, optimizer.parameters);
+    const { gradientNorm, trustRatios } = optimizer.update(gradients, { learningRates, step });
+    const following = this.#afterUpdate({ model, optimizer, step, gradientNorm });
+    return {
+      ...collectMetrics(metrics, following ?? undefined),
+      loss,
+      gradientNorm,
+      logitScale: model.logitScale,
+      ...(detail && { layerGradientNorms: concat(gradients.map(normOf)) }),
+      ...(detail && trustRatios && { layerTrustRatios: trustRatios }),
+    };
+  }
+
+  #layers(norms: HostTensor, ratios: HostTensor | undefined): Record<string, LayerReport> {
+    return Object.fromEntries(
+      this.config.optimizer.parameters.map(({ name }, i) => {
+        const gradientNorm = Number(norms.data[i]);
+        return [name, ratios ? { gradientNorm, trustRatio: Number(ratios.data[i]) } : { gradientNorm }];
+      }),
+    );
   }
 }
 
-type StepInputs = Record<"tokens" | "cuSeqlens" | "textEnds" | "schedule" | "step" | "seed", Tensor>;
+/** → [1] f32 */
+function normOf(gradient: Tensor): Tensor {
+  return reshape(globalNorm([gradient]), [1]);
+}
 
 /** @throws EvaClipError `ERR_EVACLIP_NAN_LOSS` when the loss or the gradient norm is not a finite number. */
-export function checkFinite(result: StepResult, step: number): void {
-  const { loss, gradientNorm } = result;
+export function checkFinite(
+  { loss, gradientNorm }: Pick<StepResult, "loss" | "gradientNorm">,
+  step: number,
+): void {
   if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) return;
   throw new EvaClipError(
     "ERR_EVACLIP_NAN_LOSS",
-    `step ${step}: the loss is ${loss} and the norm of its gradient ${gradientNorm}` +
+    `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}` +
       `${Number.isFinite(gradientNorm) ? "" : "; the step changed nothing"}. ` +
       "Lower the learning rate, lengthen the warm-up, or clip the gradient norm",
     { step, loss, gradientNorm },

@@ -12,9 +12,9 @@ function storedDtype({ dtype }: Parameter): "BF16" | "F32" {
 }
 
 /**
- * Writes parameters under their names, read from the device one at a time.
+ * Writes parameters under their names, reading them from the device one at a time.
  * @returns a checksum of all values, for `readParameters`
- * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` when a value is NaN or infinite; nothing is then left of the file
+ * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` when a value is NaN or infinite; the file is then removed
  */
 export async function writeParameters(
   path: string,
@@ -46,7 +46,16 @@ async function readFinite(parameter: Parameter) {
   throw new EvaClipError("ERR_EVACLIP_NOT_FINITE", message, { parameter: name, element: nonFinite });
 }
 
-/** Throws ERR_EVACLIP_CHECKPOINT_MISMATCH unless the file holds exactly these parameters in these shapes. */
+/**
+ * Checks that a file holds exactly these parameters, in these shapes.
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming missing, unknown and misshapen tensors;
+ *   `ERR_EVACLIP_CHECKPOINT_CORRUPT`; `ERR_EVACLIP_IO`
+ */
+export async function checkParameterFile(path: string, parameters: readonly Parameter[]): Promise<void> {
+  await using file = await openSafetensors(path);
+  checkTensors(file, parameters);
+}
+
 function checkTensors({ path, tensors }: TensorSource, parameters: readonly Parameter[]): void {
   const mismatch = new Mismatch();
   for (const { name, shape } of parameters) {
@@ -62,10 +71,10 @@ function checkTensors({ path, tensors }: TensorSource, parameters: readonly Para
 }
 
 /**
- * Fills parameters, which must have storage, from a file; names and shapes are checked before the first is changed.
- * Other floating-point types are converted.
+ * Fills allocated parameters from a file. Names and shapes are checked before the first parameter changes; other
+ * floating-point types are converted.
  *
- * @param checksum what `writeParameters` returned, where it is known
+ * @param checksum the result of `writeParameters`, if it is known
  * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming missing, unknown and misshapen tensors;
  *   `ERR_EVACLIP_CHECKPOINT_CORRUPT` for a damaged file, values that are not finite or another checksum; `ERR_EVACLIP_IO`
  */

@@ -1,6 +1,6 @@
 /**
  * What is not loaded into a tower by default, in every published recipe of EVA-CLIP (EVA-CLIP/rei/README.md): the head of
- * the previous task, the projection to the shared space, and the logit scale.
+ * the previous task, the projection to the shared space, the logit scale and the logit bias.
  */
 export const TOWER_SKIP_LIST: readonly string[] = [
   "head.weight",
@@ -10,4 +10,5 @@ export const TOWER_SKIP_LIST: readonly string[] = [
   "mask_token",
   "text_projection",
   "logit_scale",
+  "logit_bias",
 ];

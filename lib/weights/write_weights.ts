@@ -62,7 +62,7 @@ export function ownLayout({ vision_cfg }: ClipConfig): LayoutName {
   return imageTowerOf(vision_cfg).ownLayout;
 }
 
-/** Tensors that strict readers of a layout expect besides the parameters, such as tables of rotary positions. */
+/** Tensors that strict readers of a layout expect in addition to the parameters, such as rotary tables. */
 export function derivedTensors({ vision_cfg }: ClipConfig, layout: LayoutName): readonly DerivedTensor[] {
   return imageTowerOf(vision_cfg).layouts[layout]?.derived?.(vision_cfg) ?? [];
 }
@@ -105,7 +105,11 @@ function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsO
   const { dtype, values = (parameter: Parameter) => parameter.read() } = options;
   const rules = rulesOfModel(layout, model.config);
   return model.parameters().flatMap((parameter) => {
-    const place = placeOf(parameter.name, rules)!;
+    const place = placeOf(parameter.name, rules);
+    if (place === undefined)
+      throw invalidArgument(`the layout ${layout.name} has no place for ${parameter.name}`, {
+        layout: layout.name,
+      });
     const own = parameter.dtype === "bf16" ? "bf16" : "f32";
     const shape = storedShape(parameter.shape, place);
     return place.names.map((name, i) => ({

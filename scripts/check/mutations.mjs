@@ -1,5 +1,6 @@
-// Broken copies of the kernels, which scripts/mutations.mjs builds and runs: test/native/cuda/mutations/rotary.mjs holds
-// those that rotary_test must catch. They have to keep up with the kernels, so what they replace must occur once.
+// The mutants that scripts/mutations.mjs builds and runs: test/native/cuda/mutations/rotary.mjs lists those that
+// rotary_test must catch. The text that a mutation replaces must occur exactly once, so that mutations are
+// updated with the kernels.
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -8,7 +9,7 @@ import { listFiles, readText } from "./source_tree.mjs";
 const TABLES = "test/native/cuda/mutations";
 const KERNELS = "csrc/cuda";
 
-/** Every mutation of a tree: { name, file, kernels, test, text, becomes }, file and kernels below csrc/cuda. */
+/** All mutations: { name, file, kernels, test, text, becomes }; file and kernels are relative to csrc/cuda. */
 export async function loadMutations(root) {
   const all = [];
   for (const path of listFiles(root, TABLES)) {
@@ -21,14 +22,14 @@ export async function loadMutations(root) {
   return all;
 }
 
-/** The mutation's file with the text replaced; an Error where that cannot be. */
+/** The mutation's file with the text replaced; throws if the text does not occur exactly once. */
 export function mutate(root, { name, file, test, text, becomes }) {
   const path = `${KERNELS}/${file}`;
   const pieces = existsSync(join(root, path)) ? readText(root, path).split(text) : [];
   if (pieces.length === 2 && text !== becomes) return pieces.join(becomes);
   const found =
-    pieces.length === 0 ? "is not there" : `has ${JSON.stringify(text)} ${pieces.length - 1} times`;
-  throw new Error(`${TABLES}/${test}.mjs: ${name}: ${path} ${found}, once is needed`);
+    pieces.length === 0 ? "does not exist" : `contains ${JSON.stringify(text)} ${pieces.length - 1} times`;
+  throw new Error(`${TABLES}/${test}.mjs: ${name}: ${path} ${found}; it must contain it once`);
 }
 
 function problemsOf(root, mutation) {
@@ -40,7 +41,7 @@ function problemsOf(root, mutation) {
   const needed = mutation.kernels.map((kernel) => `${KERNELS}/${kernel}`);
   return [...needed, `test/native/cuda/${mutation.test}_test.cpp`]
     .filter((path) => !existsSync(join(root, path)))
-    .map((path) => `${TABLES}/${mutation.test}.mjs: ${mutation.name}: there is no ${path}`);
+    .map((path) => `${TABLES}/${mutation.test}.mjs: ${mutation.name}: ${path} does not exist`);
 }
 
 export async function checkMutations(root) {

@@ -1,5 +1,5 @@
-// Stands before nvcc in every compile command of the CUDA backend, and keeps what ptxas says of the kernels (registers,
-// spills) in OBJECT.ptxas, so that it is there also when the object is up to date.
+// Compiler launcher for nvcc in the CUDA backend: saves ptxas's report of the kernels (registers, spills) as OBJECT.ptxas, so
+// that it is available even if the object is up to date.
 //   node scripts/cuda/compile.mjs [ccache] nvcc …
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// A user's first steps, from CommonJS.
+// A first program with the package, as CommonJS.
 const assert = require("node:assert/strict");
 const { EvaClip } = require("eva-clip");
 const sharp = require("sharp");

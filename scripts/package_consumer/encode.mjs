@@ -1,4 +1,4 @@
-// The same from an ES module; both get the same classes.
+// The same as an ES module; both see the same classes.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import * as everything from "eva-clip";

@@ -1,4 +1,4 @@
-// What a strict TypeScript program sees of the package's types.
+// The package's types under strict TypeScript.
 import { EvaClip, EvaClipError, type TrainEvent, train } from "eva-clip";
 
 export async function embed(caption: string): Promise<Float32Array> {

@@ -119,11 +119,11 @@ function updateInputs(x: eva.Tensor, one: eva.Tensor, step: eva.Tensor) {
     firstMoments: list,
     secondMoments: list,
     norm: one,
-    schedule: one,
+    learningRates: eva.reshape(one, [1]),
     step,
   };
 }
 
 function updateSettings() {
-  return { learningRates: [1e-3], weightDecays: [0], beta1: 0.9, beta2: 0.98, eps: 1e-6, clipNorm: 0 };
+  return { weightDecays: [0], beta1: 0.9, beta2: 0.98, eps: 1e-6, clipNorm: 0 };
 }

@@ -131,8 +131,8 @@ describe("errors", () => {
     ["a type that is none", ["encode", "m", "--precision", "fp8"], 2, "It must be one of f32"],
     ["nothing to encode", ["encode", "m"], 2, "nothing to encode"],
     ["nothing to classify", ["classify", "--model", "m"], 2, "nothing to classify"],
-    ["no model", ["classify", "--labels", "red"], 2, "no model: give its path first, or as --model"],
-    ["a model and more to evaluate", ["evaluate", "m", "n"], 2, "evaluate takes a model alone, found n"],
+    ["no model", ["classify", "--labels", "red"], 2, "missing model: pass its path first or with --model"],
+    ["a model and more to evaluate", ["evaluate", "m", "n"], 2, "evaluate takes one model; unexpected: n"],
     ["nothing to evaluate on", ["evaluate", "m"], 2, "nothing to evaluate on"],
     ["an unknown model", ["inspect", "EVA-99"], 2, "unknown model EVA-99"],
     ["a missing model", ["encode", "nowhere", "--text", "x"], 1, "cannot open nowhere"],
@@ -217,7 +217,7 @@ test("help goes to standard output and is no error", async () => {
     "--csv-img-key",
     "--grad-clip-norm",
     "--force-patch-dropout",
-    "--visual-ld",
+    "--image-layer-decay",
     "--save-frequency",
   ]) {
     expect(out).toContain(flag);

@@ -1,4 +1,4 @@
-import { initializationRows } from "../../lib/cli/initialization_rows";
+import { initializationRows } from "../../lib/cli/train/initialization_rows";
 import type { ParameterStart } from "../../lib/weights/pretrained";
 
 const loaded = (name: string, from: string): ParameterStart => ({

@@ -72,7 +72,12 @@ const train = (name: string, ...more: string[]) =>
     ...["--threads", "1", "--json", ...more],
   );
 
-const towers = () => ["--pretrained-image", path("mim.safetensors"), "--pretrained-text", path("openai")];
+const towers = () => [
+  "--pretrained-image-path",
+  path("mim.safetensors"),
+  "--pretrained-text-path",
+  path("openai"),
+];
 
 async function tensorIn(file: string, name: string): Promise<Float32Array> {
   await using source = await openSafetensors(file);
@@ -160,30 +165,30 @@ test.each([
   [
     "groups of a tower that is not locked",
     ["--lock-image-unlocked-groups", "2"],
-    /--lock-image-unlocked-groups does nothing without --lock-image/,
+    /--lock-image-unlocked-groups has no effect without --lock-image/,
   ],
-  ["layers of one", ["--lock-text-unlocked-layers", "2"], /does nothing without --lock-text/],
+  ["layers of one", ["--lock-text-unlocked-layers", "2"], /has no effect without --lock-text/],
   [
     "a list of what starts fresh without weights",
     ["--skip-list", "head.weight"],
-    /--skip-list does nothing without --pretrained, --pretrained-image or --pretrained-text/,
+    /--skip-list has no effect without --pretrained, --pretrained-image-path or --pretrained-text-path/,
   ],
   [
     "their activation without weights",
     ["--pretrained-activation", "any"],
-    /--pretrained-activation does nothing without --pretrained/,
+    /--pretrained-activation has no effect without --pretrained/,
   ],
   [
     "which of two weights without weights",
     ["--no-pretrained-ema"],
-    /--pretrained-ema does nothing without --pretrained/,
+    /--pretrained-ema has no effect without --pretrained/,
   ],
   [
     "an activation that is none",
     ["--pretrained-activation", "relu"],
     /Allowed choices are gelu, quick_gelu, any/,
   ],
-  ["a grid that does not fit", ["--force-image-size", "20"], /image_size must be a multiple of patch_size/],
+  ["a grid that does not fit", ["--force-image-size", "20"], /image_size: must be a multiple of patch_size/],
 ])("%s", async (_, words, message) => {
   const { code, err } = await train("wrong", ...words);
   expect(code).not.toBe(0);

@@ -54,7 +54,7 @@ test("one image, several, a buffer and ready pixels give the same embedding of u
   expectClose(await model.encodePixels(await decodeImage(picture, 16), 1), one);
 });
 
-test("text and tokens agree, a caption does not depend on its neighbours, and unnormalised is parallel", async () => {
+test("text and tokens agree, a caption does not depend on the others, and the embedding without normalization is parallel", async () => {
   const captions = ["cat", "a dog here", "x"];
   const rows = await model.encodeText(captions);
   const tokens = new Int32Array(3 * 8);
@@ -133,6 +133,19 @@ test("save and load give the same embeddings; bf16 gives nearly the same", async
   expectClose(await half.encodeText("a cat"), await model.encodeText("a cat"), 0.05);
 });
 
+test("save takes a layout, a dtype and a signal, and gives the paths", async () => {
+  const directory = join(folder, "saved_open_clip");
+  const files = await model.save(directory, { layout: "open_clip", dtype: "bf16" });
+  expect(files[0]).toBe(join(directory, "open_clip_model.safetensors"));
+  await using loaded = await EvaClip.load(directory, { ...options, config: tinyConfig });
+  expectClose(await loaded.encodeImage(pictures[0]!), await model.encodeImage(pictures[0]!), 0.05);
+  const refused = { code: "ERR_EVACLIP_INVALID_ARGUMENT" };
+  await expect(model.save(directory, { layout: "zip" as never })).rejects.toMatchObject(refused);
+  await expect(model.save(directory, { dtype: "f64" as never })).rejects.toMatchObject(refused);
+  const reason = new Error("no longer wanted");
+  await expect(model.save(directory, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+});
+
 test("the seed chooses the weights", async () => {
   const embedding = async (seed: number) => {
     await using other = await EvaClip.create(tinyConfig, { ...options, seed });
@@ -185,7 +198,7 @@ describe("errors", () => {
 
   test("a tokenizer with more ids than the model knows", async () => {
     await using other = await EvaClip.create(tinyConfig, { device: "cpu", threads: 1 });
-    await expect(other.encodeText("cat")).rejects.toThrow("give the model's own tokenizer");
+    await expect(other.encodeText("cat")).rejects.toThrow("pass the model's own tokenizer");
   });
 
   test("a bare file needs a configuration", async () => {

@@ -120,3 +120,39 @@ test("a file in no layout is refused", async () => {
     code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
   });
 });
+
+test("onProgress gets fractions that never fall, from 0 to 1; its error rejects the load", async () => {
+  const { path } = await written("eva02", "open_clip");
+  const fractions: number[] = [];
+  await using model = await EvaClip.load(path, { ...options, onProgress: (of) => fractions.push(of) });
+  expect([fractions[0], fractions.at(-1)]).toEqual([0, 1]);
+  expect(fractions).toHaveLength(model.model.parameters().length + 1);
+  expect([...fractions].sort((a, b) => a - b)).toEqual(fractions);
+  for (const throws of [true, false]) {
+    const onProgress = (fraction: number) => {
+      if (fraction < 0.5) return undefined;
+      if (throws) throw new RangeError("mine");
+      return Promise.reject(new RangeError("mine"));
+    };
+    await expect(EvaClip.load(path, { ...options, onProgress })).rejects.toThrow(new RangeError("mine"));
+  }
+});
+
+test("a logger is told of weights that are resized and of rows that the file does not have", async () => {
+  const { path } = await written("eva02", "open_clip");
+  const logged: string[] = [];
+  const log = (level: string) => (message: string) => logged.push(`${level} ${message}`);
+  const logger = { info: log("info"), warn: log("warn") };
+  const config = { vision_cfg: { image_size: 32 }, text_cfg: { context_length: 12 } };
+  await using resized = await EvaClip.load(path, { ...options, config, logger });
+  const positions = "text.positional_embedding";
+  expect(logged).toEqual([
+    expect.stringMatching(/^info .*visual\.pos_embed is resized: /),
+    expect.stringMatching(`^info .*${positions} is resized: `),
+    expect.stringMatching(`^warn .*${positions} is not in the file, or not all of it`),
+  ]);
+  logged.length = 0;
+  await using same = await EvaClip.load(path, { ...options, logger });
+  expect(logged).toEqual([]);
+  expect([resized.contextLength, same.contextLength]).toEqual([12, 8]);
+});

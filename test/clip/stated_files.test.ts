@@ -256,7 +256,10 @@ test("a configuration with another vocabulary, tokenizer or cleaning is refused 
 describe("files that are none of a model", () => {
   test("a model's name, nothing, and other values", async () => {
     await expect(EvaClip.load("EVA02-CLIP-B-16")).rejects.toEqual(
-      coded("IO", /is the name of a published model/),
+      coded(
+        "IO",
+        /EVA02-CLIP-B-16 is the name of a published model, not a file: its weights are published as EVA02_CLIP_B_psz16_s8B\.pt of QuanSun\/EVA-CLIP; download them and pass their path/,
+      ),
     );
     await expect(EvaClip.load(join(folder, "none"))).rejects.toEqual(coded("IO", /none: it does not exist/));
     await expect(EvaClip.load(folder)).rejects.toEqual(coded("IO", /has no model/));

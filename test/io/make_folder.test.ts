@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-test("makes what is missing, also several at once, and takes what is there", async () => {
+test("creates missing folders, several at once too, and accepts existing ones", async () => {
   const path = join(folder, "a", "b", "c");
   await Promise.all([makeFolder(path), makeFolder(path), makeFolder(join(folder, "a"))]);
   await makeFolder(path);
@@ -23,7 +23,7 @@ test.each(["/proc/eva-clip/x/y", "/proc/eva-clip", "/dev/null/x/y", `/tmp/${"x".
   },
 );
 
-test("a file where a folder should be is an error", async () => {
+test("a file in place of a folder is an error", async () => {
   const path = join(folder, "file");
   await writeFile(path, "");
   const refused = { code: "ERR_EVACLIP_IO", message: expect.stringContaining(path) };

@@ -49,7 +49,7 @@ test("a missing file and a folder cannot be opened", async () => {
   });
 });
 
-test("a file that has become shorter is noticed", async () => {
+test("a truncated file is an error", async () => {
   const file = await MappedFile.open(path);
   await fs.truncate(path, 3);
   expect(() => file.bytes(0, 6)).toThrow(expect.objectContaining({ code: "ERR_EVACLIP_IO" }));

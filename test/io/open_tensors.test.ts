@@ -31,14 +31,14 @@ const writeIndex = (map: unknown, name = "model.safetensors.index.json") =>
 const failing = (code: string, message: RegExp) =>
   expect.objectContaining({ code: `ERR_EVACLIP_${code}`, message: expect.stringMatching(message) });
 
-test("a safetensors file is known by its content, under any name", async () => {
+test("a safetensors file is recognized by content, under any name", async () => {
   await write("weights.bin", { a: [1, 2] }, { note: "x" });
   await using source = await openTensors(join(directory, "weights.bin"));
   expect(source).toMatchObject({ format: "safetensors", metadata: { note: "x" } });
   expect([...(await readFloat32(source.tensors.get("a")!))]).toEqual([1, 2]);
 });
 
-test("a folder holds its model under a usual name", async () => {
+test("a folder's model is found under a usual name", async () => {
   await expect(openTensors(directory)).rejects.toEqual(failing("IO", /has no model: expected one of/));
   await write("open_clip_model.safetensors", { b: [1] });
   await using second = await openTensors(directory);
@@ -60,7 +60,7 @@ test("an index gives the tensors of all its shards", async () => {
   }
 });
 
-test("a tensor that the index does not list is there as well, unless two shards have it", async () => {
+test("a tensor that the index does not list is found too, unless two shards have it", async () => {
   await write("one.safetensors", { a: [1], extra: [2] });
   await write("two.safetensors", { c: [3] });
   await writeIndex({ a: "one.safetensors", c: "two.safetensors" });
@@ -104,7 +104,7 @@ test.each<[string, unknown, string, RegExp]>([
   await expect(openTensors(directory)).rejects.toEqual(failing(code, message));
 });
 
-test("names of wrappers go from the tensors of shards, whichever of them the index has", async () => {
+test("wrapper prefixes are removed from the tensors of shards, whether or not the index has them", async () => {
   await write("one.safetensors", { "module.a": [1] });
   await write("two.safetensors", { "module._orig_mod.b": [2] });
   await writeIndex({ "module.a": "one.safetensors", "module._orig_mod.b": "two.safetensors" });
@@ -112,7 +112,7 @@ test("names of wrappers go from the tensors of shards, whichever of them the ind
   expect([...source.tensors.keys()].sort()).toEqual(["a", "b"]);
 });
 
-test("what is no file is named, and not opened", async () => {
+test("special files are named and not opened", async () => {
   const pipe = join(directory, "pipe");
   execFileSync("mkfifo", [pipe]);
   await expect(openTensors(pipe)).rejects.toEqual(
@@ -139,14 +139,14 @@ asRoot("a folder and a file without permission say so", async () => {
   }
 });
 
-test.each(["x.safetensors", "x.bin"])("a damaged header in %s is called what it is", async (name) => {
+test.each(["x.safetensors", "x.bin"])("a damaged header in %s is reported as such", async (name) => {
   const path = join(directory, name);
   await fs.writeFile(path, Buffer.concat([Buffer.alloc(8, 0xff), Buffer.from('{"a":1}')]));
   const problem = name.endsWith("bin") ? /nor a safetensors file/ : /is a broken safetensors file/;
   await expect(openTensors(path)).rejects.toEqual(failing("CHECKPOINT_CORRUPT", problem));
 });
 
-test("an index that is not JSON, and a path that is not there", async () => {
+test("an index that is not JSON, and a path that does not exist", async () => {
   await fs.writeFile(join(directory, "model.safetensors.index.json"), '{"weight_map": ');
   await expect(openTensors(directory)).rejects.toEqual(failing("CHECKPOINT_CORRUPT", /is not JSON/));
   await expect(openTensors(join(directory, "none"))).rejects.toEqual(failing("IO", /none/));

@@ -18,7 +18,7 @@ const failure = (kind: string, message: RegExp) =>
   });
 
 describe("unpickle reads", () => {
-  /** Of one value, written by Python's pickle.dumps(value, protocol). */
+  /** The same value, written by Python's pickle.dumps(value, protocol). */
   const written: [number, string][] = [
     [
       2,
@@ -65,7 +65,7 @@ describe("unpickle reads", () => {
     expect(read("\x80\x02\x8a\x00.")).toBe(0);
   });
 
-  test("objects of data classes by their name and attributes, without making them", () => {
+  test("objects of data classes by name and attributes, without constructing them", () => {
     const options = read(
       "\x80\x02cargparse\nNamespace\n)\x81}X\x02\0\0\0lrG?\xf0\0\0\0\0\0\0sb.",
     ) as PickleObject;
@@ -98,7 +98,11 @@ describe("unpickle refuses, with nothing run,", () => {
     ["a call by OBJ", `(csubprocess\nPopen\nX\x02\0\0\0ido.`, /subprocess\.Popen/],
     ["a call by NEWOBJ", "csubprocess\nPopen\n)\x81.", /subprocess\.Popen/],
     ["a call by NEWOBJ_EX", "csubprocess\nPopen\n)}\x92.", /subprocess\.Popen/],
-    ["a call behind the memo", `}q\0X\x01\0\0\0acbuiltins\neval\nq\x010h\x01${command}Rs.`, /builtins\.eval/],
+    [
+      "a call through the memo",
+      `}q\0X\x01\0\0\0acbuiltins\neval\nq\x010h\x01${command}Rs.`,
+      /builtins\.eval/,
+    ],
     ["a global that is never called", "c__builtin__\nexec\n0}.", /__builtin__\.exec/],
     ["loading another file", "ctorch\nload\nX\x01\0\0\0a\x85R.", /torch\.load/],
     ["reaching for attributes", "cbuiltins\ngetattr\n.", /builtins\.getattr/],
@@ -110,7 +114,7 @@ describe("unpickle refuses, with nothing run,", () => {
     ["a TorchScript class outside TorchScript", "c__torch__.Model\nClip\n)\x81.", /__torch__\.Model\.Clip/],
     ["a whole model", "copen_clip.model\nCLIP\n)\x81}b.", /open_clip\.model\.CLIP.*state_dict\(\)/],
     ["a call of an element type", "ctorch\nfloat32\n)R.", /asks to call torch\.float32/],
-    ["a call of what is not a class", "X\x01\0\0\0a)R.", /asks to call a value that is not a class/],
+    ["a call of a value that is not a class", "X\x01\0\0\0a)R.", /asks to call a value that is not a class/],
     ["state for a list", "]}X\x0c\0\0\0__setstate__Nsb.", /asks to set the state/],
   ])("%s", (_, pickle, message) => {
     expect(() => read(`\x80\x02${pickle}`)).toThrow(failure("UNSAFE", message));
@@ -174,7 +178,7 @@ describe("unpickle refuses as damaged", () => {
     );
   });
 
-  test("depth without recursion, and cycles without an end to follow", () => {
+  test("nesting without recursion, and cycles", () => {
     const depth = 100_000;
     expect(read(`\x80\x02${"]".repeat(depth)}${"a".repeat(depth - 1)}.`)).toBeInstanceOf(PickleList);
     const cycle = read("\x80\x02]q\0h\0a.") as PickleList;

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => scratch[Symbol.asyncDispose]());
 
-/** What a checkpoint with the given pickle and one storage of 16 bytes gives. */
+/** Opens a checkpoint with the given pickle and one storage of 16 bytes. */
 async function open(pickle: string) {
   return openPytorch(await scratch.write("made.pt", packArchive(checkpointEntries(pickle))));
 }
@@ -97,7 +97,7 @@ describe("openPytorch reads", () => {
     expect(source.tensors.size).toBe(10);
   });
 
-  test("a state dict beside an optimizer, options and numpy values, under a shared prefix", async () => {
+  test("a state dict next to an optimizer, options and numpy values, under a shared prefix", async () => {
     expect(await expectTower(fixture("deepspeed"))).toEqual({ global_steps: "12", ds_version: "0.14.0" });
   });
 
@@ -108,7 +108,7 @@ describe("openPytorch reads", () => {
   test.each([
     ["complex", "C64"],
     ["float8", "F8_E4M3"],
-  ])("a tensor of %s, which may lie in a file unused", async (name, dtype) => {
+  ])("a tensor of %s, which a file may have unused", async (name, dtype) => {
     await using source = await openPytorch(fixture(name));
     expect(source.tensors.get("weight")).toMatchObject({ dtype });
   });
@@ -142,7 +142,7 @@ describe("openPytorch reads", () => {
 describe("a moving average of the weights", () => {
   const keyOf = (key: string) => `X${String.fromCharCode(key.length)}\0\0\0${key}`;
   const weight = (size: number) => tensorPickle(0, [size], [1]).slice(2, -1);
-  /** The shape of the weight that is taken of dictionaries whose weights have 1, 2, … elements. */
+  /** The shape of the weight read from dictionaries whose weights have 1, 2, … elements. */
   const taken = async (choice: WeightsChoice, ...keys: string[]) => {
     const content = keys.map((key, i) => `${keyOf(key)}${weight(i + 1)}`).join("");
     const path = await scratch.write("ema.pt", packArchive(checkpointEntries(`\x80\x02}(${content}u.`)));
@@ -168,14 +168,14 @@ describe("a moving average of the weights", () => {
 describe("damage", () => {
   const sound = join(FIXTURES, "eva02_b_fp16.pt");
 
-  /** A copy with one bit changed at the byte that `at` finds. */
+  /** A copy with one bit flipped in the byte that `at` finds. */
   async function damaged(at: (bytes: Buffer) => number): Promise<string> {
     const bytes = await readFile(sound);
     bytes[at(bytes)]! ^= 1;
     return scratch.write("damaged.pt", bytes);
   }
 
-  test("in a storage is found by the check of its tensor, which names the entry", async () => {
+  test("in a storage is detected by the check of its tensor, which names the entry", async () => {
     await using whole = await openPytorch(sound);
     const [name, { offset }] = [...whole.tensors].at(-1)!;
     await using source = await openPytorch(await damaged(() => offset));
@@ -187,17 +187,17 @@ describe("damage", () => {
     await expect(source.tensors.get(name)!.check!()).rejects.toEqual(failure("CORRUPT", message));
   });
 
-  test("in the description is found before anything is read from it", async () => {
+  test("in the pickle is detected before it is parsed", async () => {
     const path = await damaged((bytes) => bytes.indexOf("visual.", 0, "latin1"));
     await expect(openPytorch(path)).rejects.toEqual(failure("CORRUPT", /data\.pkl" has the checksum/));
   });
 
-  test("is not looked for where the archive was written without checksums", async () => {
+  test("is not checked in an archive without checksums", async () => {
     await using source = await open(tensorPickle(0, [1], [1]));
     await source.tensors.get("weight")!.check!();
   });
 
-  test("of more than one part is found", async () => {
+  test("in several parts is detected", async () => {
     const data = Buffer.alloc(1_000_001, 7);
     const [description, , version] = checkpointEntries(tensorPickle(0, [1], [1], data.length));
     const write = (checksum: number) => {
@@ -227,7 +227,7 @@ describe("openPytorch refuses", () => {
     ["negated", /"weight" of a negated or conjugated view/],
     ["sparse", /"weight" as an object of torch\._utils\._rebuild_sparse_tensor/],
     ["whole_list", /has a list at its root, expected a state dict/],
-  ])("%s.pt as a kind that is not read", async (name, message) => {
+  ])("%s.pt as unsupported", async (name, message) => {
     await expect(openPytorch(fixture(name))).rejects.toEqual(failure("UNSUPPORTED", message));
   });
 
@@ -254,7 +254,7 @@ describe("openPytorch refuses", () => {
     );
   });
 
-  test("a safetensors file, a folder, and no file", async () => {
+  test("a safetensors file, a folder, and a missing file", async () => {
     const safetensors = join(FIXTURES, "interpolate.safetensors");
     await expect(openPytorch(safetensors)).rejects.toEqual(failure("UNSUPPORTED", /is a safetensors file/));
     const io = expect.objectContaining({ code: "ERR_EVACLIP_IO" });
@@ -295,7 +295,7 @@ describe("openPytorch refuses", () => {
     );
   });
 
-  test("a tiny storage repeated to more than memory holds", async () => {
+  test("a tiny storage repeated beyond memory", async () => {
     await expect(open(tensorPickle(0, [2 ** 40], [0]))).rejects.toEqual(
       failure("UNSUPPORTED", /repeats a storage/),
     );
@@ -326,7 +326,7 @@ describe("openPytorch refuses", () => {
     }
   });
 
-  test("big-endian files, and byte orders that do not exist", async () => {
+  test("big-endian files, and unknown byte orders", async () => {
     const withOrder = (data: string) =>
       packArchive([...checkpointEntries(tensorPickle(0, [1], [1])), { name: "archive/byteorder", data }]);
     await expect(openPytorch(await scratch.write("big.pt", withOrder("big")))).rejects.toEqual(

@@ -16,10 +16,10 @@ const ORIGINALS = [
 ].map((name) => readFileSync(join(FIXTURES, name)));
 
 const COPIES = 200;
-/** Beyond what any copy takes on a busy machine by far: an unbounded loop or a quadratic one passes it. */
+/** Far more than any copy takes on a busy machine; an unbounded or quadratic loop exceeds it. */
 const MOST_MILLISECONDS = 10_000;
 const MOST_HEAP_GROWTH = 256 * 1024 * 1024;
-/** Values are read back from tensors up to here; a mutated expansion may be larger. */
+/** Tensors up to this many elements are read back; a mutated expansion may be larger. */
 const MOST_ELEMENTS_READ = 1 << 20;
 
 type Mutation = (bytes: Buffer, random: CounterRandom) => Buffer;
@@ -39,7 +39,7 @@ function pickleRange(bytes: Buffer): [begin: number, end: number] {
   return [name, end < 0 ? bytes.length : end];
 }
 
-/** Values that sizes and places are most often wrong about. */
+/** Boundary values of sizes and offsets. */
 const EDGES = [0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xfffffffe, 0xffffffff];
 
 const MUTATIONS: Readonly<Record<string, Mutation>> = {
@@ -75,7 +75,7 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
 };
 
-/** Opens the file and reads its tensors; gives the code of the error, or "read". */
+/** Opens the file and reads its tensors. @returns the code of the error, or "read" */
 async function outcome(path: string, fileBytes: number): Promise<string> {
   try {
     await using source = await openPytorch(path);

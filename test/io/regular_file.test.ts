@@ -10,13 +10,13 @@ const folder = temporaryFolder();
 const at = (name: string) => join(folder.path, name);
 
 describe("readRegularFile", () => {
-  test("reads a file, through links as well", async () => {
+  test("reads a file, through links too", async () => {
     await writeFile(at("file"), "content");
     await symlink(at("file"), at("link"));
     expect((await readRegularFile(at("link"))).toString()).toBe("content");
   });
 
-  test("refuses FIFOs, sockets, devices and directories at once, also through links", async () => {
+  test("refuses FIFOs, sockets, devices and folders at once, through links too", async () => {
     await promisify(execFile)("mkfifo", [at("fifo")]);
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(at("socket"), resolve));
@@ -37,7 +37,7 @@ describe("readRegularFile", () => {
     server.close();
   });
 
-  test("a FIFO that takes the file's place between looking and opening does not block", async () => {
+  test("a FIFO that replaces the file between stat and open does not block", async () => {
     await promisify(execFile)("mkfifo", [at("swapped")]);
     await writeFile(at("swap"), "content");
     for (let round = 0; round < 30; round++) {
@@ -55,7 +55,7 @@ describe("readRegularFile", () => {
   });
 });
 
-test("readError tells trouble of the system from what is wrong with a file or its path", async () => {
+test("readError distinguishes system errors from errors of a file or its path", async () => {
   const missing = readError("x", await open(at("none")).catch((error: unknown) => error));
   expect(missing).toMatchObject({ code: "ERR_EVACLIP_DATA", details: { path: "x", cause: "ENOENT" } });
   const failed = (code: string) => Object.assign(new Error(`${code}: it failed`), { code });

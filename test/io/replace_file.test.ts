@@ -12,7 +12,7 @@ afterEach(() => rm(folder, { recursive: true }));
 
 const write = (text: string) => replaceFile(join(folder, "a.bin"), async (file) => file.writeFile(text));
 
-/** The temporary file of a write that is under way. */
+/** The temporary file of a pending write. */
 async function temporaryOfWrite(): Promise<string> {
   let name = "";
   await replaceFile(join(folder, "a.bin"), async () => {
@@ -21,7 +21,7 @@ async function temporaryOfWrite(): Promise<string> {
   return name;
 }
 
-test("what killed writes left is removed by the next, what others are writing is not", async () => {
+test("files of killed writes are removed by the next write, those of pending writes are not", async () => {
   const own = await temporaryOfWrite();
   const of = (pid: number) => own.replace(`-${process.pid}-`, `-${pid}-`);
   const dead = spawnSync("true").pid!;
@@ -51,7 +51,7 @@ test("what killed writes left is removed by the next, what others are writing is
   }
 });
 
-test("a process that is killed while it writes leaves one file, until the next write", async () => {
+test("a process killed while writing leaves one temporary file, until the next write", async () => {
   const path = join(folder, "a.bin");
   const child = spawn(process.execPath, [
     "-e",

@@ -81,7 +81,7 @@ describe("writeSafetensors and openSafetensors", () => {
       { format: null, step: 3, note: "x" },
       { step: "3", note: "x" },
     ],
-  ])("metadata %j, which only other writers make", async (metadata, expected) => {
+  ])("metadata %j, as other writers write it", async (metadata, expected) => {
     const path = await writeRaw({ __metadata__: metadata }, new Uint8Array(0));
     await using file = await openSafetensors(path);
     expect(file.metadata).toEqual(expected);
@@ -97,7 +97,7 @@ describe("writeSafetensors and openSafetensors", () => {
     ["U32", 4, 16],
     ["U64", 2, 16],
     ["C64", 2, 16],
-  ])("a tensor of %s is there, unused", async (dtype, size, bytes) => {
+  ])("a tensor of %s is listed, unused", async (dtype, size, bytes) => {
     const path = await writeRaw(
       { w: { dtype, shape: [size], data_offsets: [0, bytes] } },
       new Uint8Array(bytes),
@@ -127,12 +127,12 @@ describe("openSafetensors refuses", () => {
     [
       "a range outside the data",
       { w: f32(0, 16), x: f32(16, 20) },
-      /"x": its bytes 16 to 20 are not inside the 16/,
+      /"x": its bytes 16 to 20 are outside the 16/,
     ],
-    ["a range that runs backwards", { w: f32(8, 0, [2]) }, /"w": its bytes 8 to 0/],
+    ["a reversed range", { w: f32(8, 0, [2]) }, /"w": its bytes 8 to 0/],
     ["overlapping tensors", { w: f32(0, 12), x: f32(8, 16) }, /"x": overlaps the tensor before it/],
     ["a gap", { w: f32(0, 4), x: f32(8, 16) }, /"x": leaves a gap/],
-    ["data no tensor owns", { w: f32(0, 12) }, /16 bytes of data, but its tensors cover 12/],
+    ["data of no tensor", { w: f32(0, 12) }, /16 bytes of data, but its tensors cover 12/],
     [
       "a shape that does not fit its range",
       { w: f32(0, 16, [3]) },
@@ -157,8 +157,8 @@ describe("openSafetensors refuses", () => {
       /expected a dtype/,
     ],
     ["a missing range", { w: { dtype: "F32", shape: [4] } }, /"w": expected data_offsets/],
-    ["an entry that is no object", { w: 3 }, /"w": expected an object/],
-    ["metadata that is no map", { __metadata__: ["a"], w: f32(0, 16) }, /__metadata__/],
+    ["an entry that is not an object", { w: 3 }, /"w": expected an object/],
+    ["metadata that is not a map", { __metadata__: ["a"], w: f32(0, 16) }, /__metadata__/],
     ["a header that is not JSON", "{ nonsense", /is a broken safetensors file: .* not JSON/],
     ["a header that is a list", "[]", /not an object/],
   ])("%s", async (_, header, message) => {
@@ -173,7 +173,7 @@ describe("openSafetensors refuses", () => {
     );
   });
 
-  test("a file cut short, an empty file and a missing file", async () => {
+  test("a truncated file, an empty file and a missing file", async () => {
     const path = join(directory, "cut.safetensors");
     await writeSafetensors(path, every);
     await fs.truncate(path, (await fs.stat(path)).size - 1);
@@ -216,7 +216,7 @@ describe("writeSafetensors", () => {
   test.each<[FloatDtype, number[]]>([
     ["F16", [0x3c00, 0x3c00, 0x3c02, 0x7bff, 0x7c00, 0xfc00, 0x0001, 0x8000, 0x7e00]],
     ["BF16", [0x3f80, 0x3f80, 0x3f80, 0x4780, 0x7f80, 0xff80, 0x33a0, 0xb2c0, 0x7fc0]],
-  ])("rounds f32 to %s on the way", async (dtype, bits) => {
+  ])("rounds f32 to %s", async (dtype, bits) => {
     const ties = [1 + 2 ** -11, 1 + 3 * 2 ** -11];
     const subnormals = [1.25 * 2 ** -24, -1.5 * 2 ** -26];
     const infinities = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
@@ -236,7 +236,7 @@ describe("writeSafetensors", () => {
     ["BF16", "F16", Uint16Array.of(0xc780), -65536, 0],
     ["F32", "BF16", Float32Array.of(3.4e38), Math.fround(3.4e38), 0],
     ["F64", "F32", Float64Array.of(0, -1e39), -1e39, 1],
-  ])("a finite %s that would be infinite as %s is an error", async (from, dtype, data, value, index) => {
+  ])("a finite %s that overflows %s is an error", async (from, dtype, data, value, index) => {
     const shape = [(data as Float32Array).length];
     const failed = writeSafetensors(join(directory, "x"), [{ name: "w", dtype, from, shape, data }]);
     await expect(failed).rejects.toMatchObject({
@@ -247,7 +247,7 @@ describe("writeSafetensors", () => {
     expect(await fs.readdir(directory)).toEqual([]);
   });
 
-  test("converts a large tensor whole, and lets the event loop run meanwhile", async () => {
+  test("converts a large tensor completely, without blocking the event loop", async () => {
     const data = new Float32Array((1 << 22) + 3).fill(1);
     data[data.length - 1] = -2;
     const path = join(directory, "large.safetensors");
@@ -287,7 +287,7 @@ describe("writeSafetensors", () => {
     expect(await fs.readdir(directory)).toEqual([]);
   });
 
-  test("gives an error thrown while tensors are fetched as it is", async () => {
+  test("passes on an error thrown while tensors are read", async () => {
     const failure = new Error("device lost");
     const tensor: TensorToWrite = {
       name: "w",

@@ -1,4 +1,4 @@
-// Damaged safetensors files: each is refused with a code, or read; none ends the process or takes memory without bound.
+// Damaged safetensors files: each is refused with a code, or read; none crashes the process or exhausts memory.
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ async function soundFile(): Promise<Buffer> {
 
 type Mutation = (bytes: Buffer, random: CounterRandom) => Buffer;
 
-/** A place in the header, where damage matters most. */
+/** An offset in the header, where damage matters most. */
 const placeIn = (bytes: Buffer, random: CounterRandom) =>
   HEADER_START + random.below(Number(bytes.readBigUInt64LE(0)));
 
@@ -71,7 +71,7 @@ const mutations: Record<string, Mutation> = {
   },
 };
 
-/** @returns The code of the refusal, or "read". */
+/** @returns the code of the error, or "read" */
 async function outcomeOf(path: string, truncateTo?: number): Promise<string> {
   try {
     await using source = await openTensors(path);
@@ -103,7 +103,7 @@ test(`${MUTATIONS} damaged files are refused with a code or read`, async () => {
   expect(outcomes.get("ERR_EVACLIP_CHECKPOINT_CORRUPT")).toBeGreaterThan(MUTATIONS / 3);
 });
 
-test("files cut short between opening and reading", async () => {
+test("files truncated between opening and reading", async () => {
   const sound = await soundFile();
   const random = new CounterRandom(7);
   const path = join(directory, "cut");

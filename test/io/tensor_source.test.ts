@@ -30,7 +30,7 @@ test.each<[StoredDtype, ArrayBufferView, number[]]>([
   expect([...(await readFloat32(await stored(data, dtype, [3])))]).toEqual(expected);
 });
 
-test("readFloat32 follows the strides, a part at a time", async () => {
+test("readFloat32 follows the strides, in parts", async () => {
   const [rows, columns] = [700, 900];
   const data = Float32Array.from({ length: rows * columns }, (_, i) => i);
   const tensor = await stored(data, "F32", [rows, columns]);
@@ -49,7 +49,7 @@ test("readFloat32 follows the strides, a part at a time", async () => {
   expect((await readFloat32({ ...tensor, shape: [3, 0], strides: [0, 1] })).length).toBe(0);
 });
 
-test("readFloat32 refuses integers, and views that leave the file", async () => {
+test("readFloat32 refuses integers, and views outside the file", async () => {
   const code = "ERR_EVACLIP_INVALID_ARGUMENT";
   const integers = await stored(Int32Array.of(1), "I32", [1]);
   await expect(readFloat32(integers)).rejects.toMatchObject({ code, details: { dtype: "I32" } });
@@ -69,7 +69,7 @@ test("readFloat32 refuses integers, and views that leave the file", async () => 
   }
 });
 
-test("readFloat32 of a file that was cut short, or closed, is an error", async () => {
+test("readFloat32 of a truncated or closed file is an error", async () => {
   const tensor = await stored(new Float32Array(1000), "F32", [1000]);
   await fs.truncate(tensor.file.path, 2000);
   await expect(readFloat32(tensor)).rejects.toMatchObject({ code: "ERR_EVACLIP_IO" });

@@ -23,7 +23,7 @@ test.each([
   "model._orig_mod.module.",
   "_forward_module.model._fsdp_wrapped_module.",
   "model_state_dict.module.model._orig_mod.",
-])("the front %s", (front) => {
+])("the prefix %s", (front) => {
   expect(namesOf(`${front}visual.proj`, `${front}logit_scale`)).toEqual(["visual.proj", "logit_scale"]);
 });
 
@@ -37,12 +37,12 @@ test.each([
   expect(namesOf(stored, "logit_scale")).toEqual([name, "logit_scale"]);
 });
 
-test("a container's name goes only from the front of all names", () => {
+test("a container's name is removed only if every name starts with it", () => {
   expect(namesOf("model.visual.proj", "logit_scale")).toEqual(["model.visual.proj", "logit_scale"]);
   expect(namesOf("vision_model.model.weight")).toEqual(["vision_model.model.weight"]);
 });
 
-test("a tensor that is there with and without a wrapper's name is refused", () => {
+test("a tensor with two names that differ only in a wrapper is refused", () => {
   expect(() => namesOf("visual.proj", "_orig_mod.visual.proj")).toThrow(
     expect.objectContaining({
       code: "ERR_EVACLIP_CHECKPOINT_CORRUPT",
@@ -66,7 +66,7 @@ describe("a moving average", () => {
     ["model.visual.proj", "ema.visual.proj"],
     ["module.visual.proj", "model_ema.module.visual.proj"],
     ["state_dict.model.visual.proj", "state_dict.ema_model.visual.proj"],
-  ])("beside the weights, %s and %s, is a choice to make", (trained, averaged) => {
+  ])("next to the weights, %s and %s, requires a choice", (trained, averaged) => {
     expect(() => namesOf(trained, averaged)).toThrow(
       expect.objectContaining({
         code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
@@ -82,7 +82,7 @@ describe("a moving average", () => {
     ]);
   });
 
-  test("that is not there cannot be chosen", () => {
+  test("that is missing cannot be chosen", () => {
     expect(() => chosenOf({ ema: true }, "visual.proj")).toThrow(
       /no moving average of the weights, but ema is true/,
     );

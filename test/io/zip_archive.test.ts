@@ -31,7 +31,7 @@ const failure = (kind: string, message: RegExp) =>
     message: expect.stringMatching(message),
   });
 
-/** The archive with a number of `width` bytes at `offset` from the last place of `signature` replaced. */
+/** The archive with the integer of `width` bytes replaced that is `offset` bytes after the last `signature`. */
 function patched(bytes: Buffer, signature: string, offset: number, width: number, value: number): Buffer {
   const copy = Buffer.from(bytes);
   copy.writeUIntLE(value, copy.lastIndexOf(signature, undefined, "latin1") + offset, width);
@@ -39,7 +39,7 @@ function patched(bytes: Buffer, signature: string, offset: number, width: number
 }
 
 describe("readZipArchive", () => {
-  test.each([false, true])("gives each entry's bytes (ZIP64: %s)", async (isZip64) => {
+  test.each([false, true])("locates each entry's bytes (ZIP64: %s)", async (isZip64) => {
     const bytes = packArchive(ENTRIES, { isZip64 });
     const entries = await list(bytes);
     expect([...entries.keys()].sort()).toEqual(ENTRIES.map(({ name }) => name).sort());
@@ -50,7 +50,7 @@ describe("readZipArchive", () => {
     }
   });
 
-  test("finds the directory before a comment, and tells compressed entries", async () => {
+  test("finds the directory before a comment, and recognizes compressed entries", async () => {
     const bytes = packArchive([{ name: "a", data: "xyz", method: 8 }]);
     const commented = Buffer.concat([patched(bytes, "PK\x05\x06", 20, 2, 7), Buffer.from("PK\x05\x06...")]);
     expect((await list(commented)).get("a")).toMatchObject({ bytes: 3, isStored: false });

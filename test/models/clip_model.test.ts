@@ -38,7 +38,7 @@ function textKeys(prefix: string, width: number, layers: number, embed: number):
 const shapesOf = (model: ClipModel) =>
   Object.fromEntries([...model.stateDict()].map(([key, { shape }]) => [key, shape]));
 
-test("a model keeps the configuration it was made of, defaults filled in", () => {
+test("a model has a copy of its configuration, with defaults filled in", () => {
   const given = parseClipConfig(modelConfig("EVA02-CLIP-B-16"));
   const model = new ClipModel(given);
   given.vision_cfg.width = 5;
@@ -142,7 +142,7 @@ describe("state-dict keys", () => {
   });
 });
 
-describe("initialisers", () => {
+describe("initializers", () => {
   const config = parseClipConfig({
     embed_dim: 64,
     vision_cfg: {

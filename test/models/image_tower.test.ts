@@ -49,7 +49,7 @@ describe("image towers", () => {
     device = await Device.open("cpu", { threads: 1 });
   });
   afterAll(async () => {
-    for (const parameter of models.flatMap((model) => model.parameters())) parameter.dispose();
+    for (const model of models) model.dispose();
     await device.dispose();
   });
 
@@ -109,7 +109,7 @@ describe("image towers", () => {
     expect(relativeError(dropped.toFloat32(), calm.toFloat32())).toBeGreaterThan(1e-3);
   });
 
-  test("bytes are normalised as CLIP's images are", async () => {
+  test("bytes are normalized as CLIP's images are", async () => {
     const { image } = await create(eva02);
     const bytes = Uint8Array.from({ length: BATCH * SIZE * SIZE * 3 }, (_, i) => (i * 31) % 256);
     const mean = [0.48145466, 0.4578275, 0.40821073];

@@ -31,7 +31,7 @@ const counts: Record<ModelName, readonly [image: number, text: number, keys: num
   "ViT-bigG-14": [1_844_907_264, 694_659_840, 974],
 };
 
-/** GFLOPs of one image and one caption in open_clip's docs/model_profile.csv. */
+/** GFLOPs of one image and one caption, from open_clip's docs/model_profile.csv. */
 const profiled: Partial<Record<ModelName, readonly [image: number, text: number]>> = {
   "EVA01-CLIP-g-14": [534.06, 13.3],
   "EVA01-CLIP-g-14-plus": [534.06, 47.09],
@@ -108,7 +108,7 @@ describe("modelConfig", () => {
     );
   });
 
-  test("leaves no doubt between names that differ in case alone", () => {
+  test("lists all of several names that differ only in case", () => {
     expect(() => modelConfig("vit-g-14")).toThrow(
       expect.objectContaining({ details: { name: "vit-g-14", near: ["ViT-g-14", "ViT-bigG-14"] } }),
     );

@@ -71,7 +71,7 @@ describe("the text tower", () => {
     expect(await encode(packPadded(paddedRows(), CONTEXT, 64))).toEqual(exact);
   });
 
-  test("a caption's embedding does not depend on its neighbours", async () => {
+  test("a caption's embedding does not depend on the others", async () => {
     const all = await encode(packPadded(paddedRows(), CONTEXT));
     const second = await encode(packPadded(paddedRows().slice(CONTEXT, 2 * CONTEXT), CONTEXT));
     expect(relativeError(second, all.subarray(24, 48))).toBeLessThan(1e-6);

@@ -1,4 +1,4 @@
-// Augmentation against the formula in ops/affine_sample.h in double, pixel by pixel.
+// affine_sample against the formula in ops/affine_sample.h in double precision, pixel by pixel.
 #include "ops/affine_sample.h"
 
 #include <array>
@@ -37,7 +37,7 @@ std::array<double, 4> pixel(const problem& p, int64_t b, int64_t x, int64_t y) {
   return {bytes[0] / 255.0 * alpha, bytes[1] / 255.0 * alpha, bytes[2] / 255.0 * alpha, alpha};
 }
 
-/// The three finished channels of an output pixel, in 0 … 255.
+/// The three channels of an output pixel, in 0 … 255.
 std::array<double, 3> reference(const problem& p, int64_t b, int64_t column, int64_t row) {
   const double u = double(2 * column + 1) / double(p.size) - 1, v = double(2 * row + 1) / double(p.size) - 1;
   const float* t = &p.transform[size_t(b * 6)];
@@ -82,7 +82,7 @@ void test(backend& on, problem p, const std::string& what) {
   check(worst < 0.51, "affine_sample " + what + ": " + std::to_string(worst));
 }
 
-/// Positions that no integer can hold read nothing: only the background shows.
+/// Positions beyond the range of integers read nothing and show the background.
 void test_far(backend& on, const std::string& isa) {
   problem p = random_problem(4, 8, 8, 5, 0);
   p.transform[2] = 1e30f;

@@ -1,5 +1,5 @@
-// Memory that runs out in the middle of an op, in a parallel region as well: it arrives as an exception, and
-// the next run is right.
+// An allocation that fails during an op, also within a parallel region, is reported as an exception, and the
+// next run is correct.
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -32,8 +32,8 @@ void* allocate(size_t bytes, size_t alignment) {
 namespace eva::test {
 namespace {
 
-/// Runs a prepared op with its first allocation failing, then the second, until none fails. Each time the
-/// scratch that threads keep is too small: `size` grows.
+/// Runs a prepared op with its first allocation failing, then its second, until none fails. `size` grows each
+/// time, so that the thread-local scratch is always too small.
 template <class Op, class Make> void fail_everywhere(backend& on, const std::string& what, const Make& make) {
   int failed = 0;
   for (int allowed = 0; allowed < 100; ++allowed) {
@@ -56,7 +56,7 @@ template <class Op, class Make> void fail_everywhere(backend& on, const std::str
   check(failed > 0, what + " allocates nothing: the test shows nothing");
 }
 
-/// SwiGLU with its layer norm, of ones: every result is the bias.
+/// SwiGLU with layer norm of all ones: every result is the bias.
 struct swiglu_problem {
   explicit swiglu_problem(int64_t hidden)
       : x(dtype::f32, {300, 2 * hidden}, 1),

@@ -12,10 +12,10 @@ namespace {
 using numbers = std::vector<double>;
 
 struct problem {
-  std::vector<int> lengths;  // of the sequences; all equal unless packed
+  std::vector<int> lengths;  // sequence lengths; all equal unless packed
   int heads, head_dim;
   bool packed = false, causal = false;
-  int grid = 0;         // of the rotary table; 0 for none
+  int grid = 0;         // G of the RoPE table; 0: no RoPE
   bool chosen = false;  // with positions
   int padding = 0;      // packed rows that belong to no sequence
   dtype type = dtype::f32;
@@ -54,7 +54,7 @@ struct inputs {
     if (p.packed) return {rows, columns};
     return {int64_t(p.lengths.size()), p.lengths[0], columns};
   }
-  /// The tensors that forward and backward share.
+  /// The tensors shared by forward and backward.
   template <class Args> Args args(const problem& p) {
     Args a;
     a.qkv = qkv;
@@ -72,7 +72,7 @@ struct inputs {
   std::vector<int32_t> starts{0}, patches;
 };
 
-/// The formulas, one head at a time.
+/// The reference, one head at a time.
 class reference {
  public:
   reference(const problem& p, const inputs& in) : p_(p), in_(in) {
@@ -85,7 +85,7 @@ class reference {
   numbers out, log_sum, dqkv;
 
  private:
-  /// Rows of q, k or v (part 0, 1, 2), rotated where they should be.
+  /// Rows of q, k or v (part 0, 1, 2), with RoPE applied to q and k.
   numbers rows_of(int b, int h, int part) const {
     const int n = p_.lengths[b], d = p_.head_dim;
     numbers x(n * d);

@@ -1,5 +1,5 @@
-// What is left of memory: from files as Linux shows them, for both versions of cgroups, and from limits of
-// the process; and that what was promised and not yet touched counts as taken.
+// Available memory: from fake /proc and cgroup files of both versions, and under resource limits of the
+// process. Memory that is allocated but not yet touched counts as used.
 #include "cpu/dispatch/available_memory.h"
 
 #include <sys/resource.h>
@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t megabyte = int64_t(1) << 20, gigabyte = int64_t(1) << 30;
 
-/// A tree of files that is gone when the object is.
+/// A temporary tree of files.
 class files {
  public:
   explicit files(const std::map<std::string, std::string>& contents) {
@@ -36,7 +36,7 @@ class files {
   }
   ~files() { fs::remove_all(root_); }
 
-  int64_t to_touch() const { return cpu::available(root_).to_touch; }
+  int64_t physical() const { return cpu::available(root_).physical; }
 
  private:
   std::string root_;
@@ -44,7 +44,7 @@ class files {
 
 void expect(const std::string& what, std::map<std::string, std::string> contents, int64_t bytes) {
   contents.emplace("proc/meminfo", "MemTotal: 33554432 kB\nMemFree: 1 kB\nMemAvailable:   16777216 kB\n");
-  const int64_t found = files(contents).to_touch();
+  const int64_t found = files(contents).physical();
   check(found == bytes, what + ": " + std::to_string(found) + " instead of " + std::to_string(bytes));
 }
 
@@ -92,10 +92,10 @@ void version_1_in_a_container() {
   tree["cg/memory/inner/memory.usage_in_bytes"] = "0";
   expect("a group in it", tree, gigabyte / 2);
   tree["proc/self/cgroup"] = "4:memory:/elsewhere\n";
-  expect("a group that the mount does not show", tree, gigabyte);
+  expect("a group outside the mount", tree, gigabyte);
   tree["cg/memory/memory.limit_in_bytes"] = "9223372036854771712";
   tree["cg/memory/memory.stat"] = "hierarchical_memory_limit 268435456\n";
-  expect("the limit of a group that cannot be seen", tree, gigabyte / 4);
+  expect("the limit of an invisible ancestor", tree, gigabyte / 4);
 }
 
 void version_2() {
@@ -114,7 +114,7 @@ void version_2() {
 }
 
 void both_versions() {
-  expect("version 1 beside an empty version 2",
+  expect("version 1 next to an empty version 2",
          {{"proc/self/mountinfo", mount_2 + mount_1},
           {"proc/self/cgroup", "4:memory:/a\n0::/\n"},
           {"cg/memory/a/memory.limit_in_bytes", "1048576"},
@@ -155,9 +155,9 @@ void limits_of_the_process() {
 
 void untouched_memory_counts() {
   const auto on = cpu::open(1, "");
-  const int64_t half = cpu::available().to_touch / 2;
+  const int64_t half = cpu::available().physical / 2;
   void* promised = on->allocate(half);
-  check(refuses(*on, half), "half of the memory was promised twice");
+  check(refuses(*on, half), "half of the memory was granted twice");
   bool refused = false;
   try {
     on->release(on->allocate(half), half);
@@ -174,7 +174,7 @@ void small_pieces_add_up() {
   const auto on = cpu::open(1, "");
   constexpr int64_t piece = 8 * megabyte;
   std::vector<void*> pieces;
-  const size_t enough = size_t(cpu::available().to_touch / piece) + 1000;
+  const size_t enough = size_t(cpu::available().physical / piece) + 1000;
   bool refused = false;
   try {
     while (pieces.size() < enough) pieces.push_back(on->allocate(piece));
@@ -182,16 +182,16 @@ void small_pieces_add_up() {
     refused = true;
   }
   for (void* memory : pieces) on->release(memory, piece);
-  check(refused, "small pieces of more than the machine has");
+  check(refused, "small allocations beyond the machine's memory");
 }
 
 void touched_memory_counts_once() {
   const auto on = cpu::open(1, "");
   constexpr int64_t bytes = 256 * megabyte;
   auto* memory = static_cast<std::byte*>(on->allocate(bytes));
-  const int64_t free_before = cpu::available().to_touch - bytes;
+  const int64_t free_before = cpu::available().physical - bytes;
   std::memset(memory, 1, size_t(bytes));
-  // What is left after the memory was used is still to be had; the slack is for other processes.
+  // What remains after the memory was touched can still be allocated; the slack is for other processes.
   on->expect_free(free_before - free_before / 8);
   on->release(memory, bytes);
 }

@@ -1,4 +1,4 @@
-// The CPU's memory: filled whole by several threads at once, and what goes wrong in one of them.
+// Filling CPU memory with several threads, and an exception in one of them.
 #include "runtime/backend.h"
 
 #include <atomic>
@@ -46,7 +46,7 @@ void several_threads_fill() {
       threads.insert(std::this_thread::get_id());
       return threads.size();
     };
-    // The first one waits for the other, so that it cannot do everything.
+    // The first thread waits for the other, so that it cannot do all the work.
     for (int turn = 0; turn < 5000 && here() < 2; ++turn)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
   });

@@ -1,4 +1,4 @@
-// The contrastive loss and its gradients against double-precision formulas over the whole matrix of logits.
+// The contrastive loss and its gradients against double-precision formulas over the full matrix of logits.
 #include "ops/clip_loss.h"
 
 #include <algorithm>
@@ -10,12 +10,12 @@ namespace {
 using namespace eva;
 using namespace eva::test;
 
-/// Everything in double precision, the logits held whole. Where an answer is nearly certain, what is missing
-/// from one is summed up, not subtracted.
+/// The reference in double precision with the full matrix of logits. Where a match is nearly certain, 1 - P
+/// is a sum of the other probabilities, which avoids cancellation.
 struct reference {
   std::vector<double> loss{0}, rows, columns, row_odds, column_odds, dimage, dtext, dlogit_scale{0};
   double image_accuracy = 0, text_accuracy = 0;
-  double scale_terms = 0;  // the sizes of what dlogit_scale is the sum of
+  double scale_terms = 0;  // the magnitude of the terms of dlogit_scale
 
   reference(const buffer& image, const buffer& text, int64_t batch, int64_t embedding, double logit_scale,
             double dloss)
@@ -45,7 +45,7 @@ struct reference {
  private:
   double at(int64_t i, int64_t j) const { return scores_[size_t(i * batch_ + j)]; }
 
-  /// The i-th image's and the i-th text's.
+  /// Of image i and of text i.
   void answer(int64_t i) {
     double row = 0, column = 0, best_text = -1e9, best_image = -1e9;
     for (int64_t j = 0; j < batch_; ++j) {
@@ -63,7 +63,7 @@ struct reference {
     text_accuracy += (at(i, i) >= best_image) / double(batch_);
   }
 
-  /// Of the loss by score i, j.
+  /// The derivative of the loss by score i, j.
   double gradient(int64_t i, int64_t j) {
     const double divisor = 2 * double(batch_);
     if (i == j) {
@@ -89,13 +89,12 @@ struct test_case {
   likeness alike;
 };
 
-/// What one op leaves for the other.
+/// The outputs of the forward op that the backward op reads.
 struct answers {
   buffer rows, columns, row_odds, column_odds;
 };
 
-/// The size of an error is told relative to: the scale, for what is computed from logits by sums; the loss
-/// itself for the loss.
+/// Errors of sums over logits are relative to the scale, that of the loss to the loss itself.
 answers test_forward(backend& on, const std::string& what, const test_case& x, feature_pairs& features,
                      buffer& logit_scale, const reference& expected) {
   ops::clip_loss::args a;
@@ -123,7 +122,7 @@ answers test_forward(backend& on, const std::string& what, const test_case& x, f
   check(relative_error(found.rows, expected.rows, logits) < 1e-6, what + ": row sums");
   check(relative_error(found.columns, expected.columns, logits) < 1e-6, what + ": column sums");
   if (x.batch == 1) {
-    check(found.row_odds[0] == -INFINITY && found.column_odds[0] == -INFINITY, what + ": nothing to confuse");
+    check(found.row_odds[0] == -INFINITY && found.column_odds[0] == -INFINITY, what + ": no negative pairs");
   } else {
     check(relative_error(found.row_odds, expected.row_odds, logits) < 1e-6, what + ": row odds");
     check(relative_error(found.column_odds, expected.column_odds, logits) < 1e-6, what + ": column odds");
@@ -133,7 +132,8 @@ answers test_forward(backend& on, const std::string& what, const test_case& x, f
   return found;
 }
 
-/// Gradients are told relative to their own norm, however small; that of the scale to the size of its terms.
+/// Errors of gradients are relative to their norm, however small; that of dlogit_scale is relative to the
+/// magnitude of its terms.
 void test_backward(backend& on, const std::string& what, const test_case& x, feature_pairs& features,
                    buffer& logit_scale, answers& found, const reference& expected, float dloss_value) {
   ops::clip_loss_backward::args b;
@@ -184,7 +184,7 @@ void test_case_on(backend& on, const std::string& where, const test_case& x) {
   test_backward(on, what, x, features, logit_scale, found, expected, dloss);
 }
 
-/// The loss only; nobody reads the rest.
+/// Only the loss; all other outputs are unread.
 float loss_of(backend& on, buffer image, buffer text, float logit_scale) {
   ops::clip_loss::args a;
   buffer scale(dtype::f32, {}, logit_scale);
@@ -209,12 +209,12 @@ void test_all(backend& on, const std::string& where) {
         for (int64_t batch : {1, 77, 300}) test_case_on(on, where, {batch, 33, scale, type, alike});
     }
   // Computed with open_clip's ClipLoss.
-  const buffer image = normalised(dtype::f32, {3, 3}, buffer({3, 3}, {1, 2, 3, 0, 1, -1, 2, 0, 1}));
-  const buffer text = normalised(dtype::f32, {3, 3}, buffer({3, 3}, {1, 1, 3, 1, 1, -1, 2, 1, 0}));
+  const buffer image = normalized(dtype::f32, {3, 3}, buffer({3, 3}, {1, 2, 3, 0, 1, -1, 2, 0, 1}));
+  const buffer text = normalized(dtype::f32, {3, 3}, buffer({3, 3}, {1, 1, 3, 1, 1, -1, 2, 1, 0}));
   check(std::abs(loss_of(on, image, text, -std::log(0.07f)) - 0.0303276f) < 2e-7f, where + " golden loss");
   buffer spoiled = image;
   spoiled.set(4, NAN);
-  check(std::isnan(loss_of(on, spoiled, text, 1)), where + " NaN shows in the loss");
+  check(std::isnan(loss_of(on, spoiled, text, 1)), where + " NaN propagates to the loss");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Conversions between floating-point types, bit by bit against double arithmetic, in the code of every
-// instruction set that the processor has.
+// Conversions between floating-point types, bit by bit against double arithmetic, for every instruction set
+// that the processor supports.
 #include "cpu/dispatch/convert_elements.h"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ namespace {
 /// The instruction set under test.
 std::string level;
 
-/// The value of a bit pattern with so many exponent and fraction bits, in double.
+/// The value of a bit pattern with the given numbers of exponent and fraction bits, in double.
 double value_of(uint32_t bits, int exponent_bits, int fraction_bits) {
   const uint32_t fraction = bits & ((1u << fraction_bits) - 1);
   const int exponent = int(bits >> fraction_bits & ((1u << exponent_bits) - 1));
@@ -36,18 +36,18 @@ double value_of(uint32_t bits, int exponent_bits, int fraction_bits) {
   return sign * std::ldexp(mantissa, std::max(exponent, 1) - bias);
 }
 
-/// The nearest 16-bit pattern by comparing with the two around it: no rounding tricks to share a mistake
-/// with.
+/// The nearest 16-bit pattern, by comparison with its two neighbors, so that it shares no rounding code with
+/// the kernel.
 uint32_t nearest(double value, int exponent_bits, int fraction_bits) {
   const uint32_t infinity = ((1u << exponent_bits) - 1) << fraction_bits,
                  sign = std::signbit(value) ? 0x8000u : 0;
   const double size = std::abs(value);
-  uint32_t low = 0, high = infinity;  // patterns are ordered as their values
+  uint32_t low = 0, high = infinity;  // patterns have the order of their values
   while (high - low > 1) {
     const uint32_t middle = (low + high) / 2;
     (value_of(middle, exponent_bits, fraction_bits) <= size ? low : high) = middle;
   }
-  // Beyond the largest number, infinity counts as the next one of the same spacing.
+  // Beyond the largest number, infinity counts as the next number of the same spacing.
   const double below = value_of(low, exponent_bits, fraction_bits);
   const double above = high == infinity ? std::ldexp(1.0, 1 << (exponent_bits - 1))
                                         : value_of(high, exponent_bits, fraction_bits);
@@ -56,7 +56,7 @@ uint32_t nearest(double value, int exponent_bits, int fraction_bits) {
   return sign | (to_below < to_above || low % 2 == 0 ? low : high);
 }
 
-/// Converts elements that lie `stride` of them apart.
+/// Converts elements with a stride of `stride` elements.
 template <class To, class From>
 std::vector<To> convert(stored_dtype from, const std::vector<From>& values, stored_dtype to,
                         size_t stride = 1) {
@@ -67,7 +67,7 @@ std::vector<To> convert(stored_dtype from, const std::vector<From>& values, stor
   return result;
 }
 
-/// Makes subnormal operands and results count as zero, as a device's thread does.
+/// Flushes subnormal operands and results to zero, as device threads do.
 class flushed_subnormals {
  public:
 #if defined(__x86_64__)
@@ -85,7 +85,7 @@ std::vector<uint16_t> every_word() {
   return words;
 }
 
-/// A half or bf16 in f32, where all of them are exact; a NaN keeps its payload.
+/// A half or bf16 as f32, which represents all of them exactly; a NaN keeps its payload.
 uint32_t single_of(uint32_t word, int exponent_bits) {
   const int fraction_bits = 15 - exponent_bits;
   const double value = value_of(word, exponent_bits, fraction_bits);
@@ -127,7 +127,7 @@ void every_half_and_bf16_becomes_the_nearest_other() {
   check(wrong_halves == 0, "BF16 to f16: " + std::to_string(wrong_halves) + " wrong");
 }
 
-/// Random patterns, and around every 16-bit number its midpoints to the next one, where ties are.
+/// Random patterns, and the midpoints between all neighboring 16-bit numbers, which are ties.
 std::vector<double> hard_values() {
   std::mt19937_64 random(3);
   std::vector<double> values = {0.0,
@@ -184,7 +184,7 @@ void rounding_is_to_the_nearest() {
     check(wrong[i] == 0, std::string(names[i]) + ": " + std::to_string(wrong[i]) + " wrong");
 }
 
-/// The upper part of its payload stays, and the top bit makes it one for sure.
+/// A NaN keeps the upper bits of its payload and becomes quiet.
 void a_nan_stays_one() {
   const std::vector<uint32_t> singles = {0x7f800001, 0x7fc00000, 0xffffffff, 0xff802000};
   const std::vector<uint64_t> doubles = {0x7ff0000000000001, 0x7ff8000000000000, 0xffffffffffffffff};
@@ -200,7 +200,7 @@ void a_nan_stays_one() {
         "a NaN of f64 in f32");
 }
 
-/// The ends that fill no vector, and elements that lie apart, give the bits of those in the middle.
+/// Remainders that do not fill a vector, and strided elements, give the same bits as full vectors.
 void any_count_and_distance() {
   std::vector<float> values(3 * 131);
   std::mt19937 random(11);
@@ -231,7 +231,7 @@ void nothing_becomes_a_double() {
   }
 }
 
-/// Those that this processor has.
+/// Those that this processor supports.
 std::vector<std::string> levels() {
   std::vector<std::string> found;
   for (const char* name : {"generic", "v2", "v3", "v4"}) try {
@@ -258,7 +258,7 @@ int main() {
     a_nan_stays_one();
     any_count_and_distance();
     nothing_becomes_a_double();
-    check(failures == before, "all of it in the code of " + name);
+    check(failures == before, "instruction set " + name);
   }
   return status();
 }

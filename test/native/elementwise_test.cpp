@@ -1,4 +1,4 @@
-// Every element-by-element op against the C library in double, and the corners of the vector functions.
+// Every elementwise op against the C library in double, and the special cases of the vector functions.
 #include "ops/elementwise.h"
 
 #include <limits>
@@ -22,7 +22,7 @@ template <class Op> void test_unary(backend& on, const std::string& isa, float d
       double worst = 0;
       for (int64_t i = 0; i < count; ++i) {
         const double expected = f(x[i]), error = std::abs(y[i] - expected);
-        // NaN is expected of the logarithm and the root of negative numbers.
+        // The logarithm and square root of negative numbers are NaN.
         if (std::isnan(expected) && std::isnan(y[i])) continue;
         worst = std::max(worst, error / (std::abs(expected) + 1e-1));
         if (std::isnan(error)) worst = std::numeric_limits<double>::infinity();
@@ -33,7 +33,7 @@ template <class Op> void test_unary(backend& on, const std::string& isa, float d
     }
 }
 
-/// Values where exponents overflow, underflow or are not numbers.
+/// Values where exponents overflow or underflow, infinities and NaN.
 template <class Op> void test_corners(backend& on, const std::string& isa, const function& f) {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const std::vector<float> corners{0,        -0.0f,
@@ -127,7 +127,7 @@ void test_scale(backend& on, const std::string& isa) {
   check(relative_error(y, expected) < 1e-6, "scale, " + isa);
 }
 
-/// To bf16 and back: halves go to even, and numbers that are no numbers stay so.
+/// To bf16 and back: ties round to even, and NaN stays NaN.
 void test_cast(backend& on, const std::string& isa) {
   std::vector<float> values{0x1.00p0f, 0x1.01p0f, 0x1.03p0f, -0x1.01p0f, 0x1.0100001p0f,
                             1e-40f,    3.4e38f,   INFINITY,  -INFINITY,  NAN};

@@ -1,4 +1,4 @@
-// Packed embedding, its gradients, and what it says of bad tokens.
+// Packed embedding, its gradients, and its errors for invalid tokens.
 #include "ops/embedding.h"
 
 #include "op_test.h"
@@ -9,13 +9,13 @@ namespace {
 constexpr int64_t vocabulary = 11, context_length = 5, columns = 37;
 
 struct packed_text {
-  std::vector<int32_t> tokens{3, 10, 0, 3, 3, 7, 3, 99, -5};  // the last two are padding, and never read
+  std::vector<int32_t> tokens{3, 10, 0, 3, 3, 7, 3, 99, -5};  // the last two are padding and never read
   std::vector<int32_t> starts{0, 3, 3, 7};
 
   tensor token_view() { return view(tokens, {int64_t(tokens.size())}); }
   tensor start_view() { return view(starts, {int64_t(starts.size())}); }
   int64_t real() const { return starts.back(); }
-  /// The place of token t in its sequence.
+  /// The index of token t in its sequence.
   int64_t place(int64_t t) const { return t < starts[1] ? t : t - starts[2]; }
 };
 
@@ -52,7 +52,7 @@ void test_backward(backend& on, dtype type, const std::string& isa) {
   check(relative_error(dpositions, by_place) < 1e-6, "embedding dpositions, " + isa);
 }
 
-/// The message that `change` to good input brings.
+/// The error message after `change` to valid input.
 std::string complaint(backend& on, const std::function<void(packed_text&)>& change) {
   packed_text text;
   change(text);

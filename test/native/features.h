@@ -4,11 +4,11 @@
 
 #include "op_test.h"
 
-// Features as the contrastive loss gets them: rows of unit length.
+// Inputs of the contrastive loss: rows of unit length.
 namespace eva::test {
 
 /// Each row divided by its length, in double precision and rounded once.
-inline buffer normalised(dtype type, const shape& dims, const buffer& values) {
+inline buffer normalized(dtype type, const shape& dims, const buffer& values) {
   buffer rows(type, dims);
   for (int64_t first = 0; first < values.size(); first += dims[1]) {
     double square = 0;
@@ -20,15 +20,15 @@ inline buffer normalised(dtype type, const shape& dims, const buffer& values) {
 }
 
 inline buffer unit_rows(dtype type, const shape& dims, std::mt19937& random) {
-  return normalised(type, dims, buffer(dtype::f32, dims, random, 1));
+  return normalized(type, dims, buffer(dtype::f32, dims, random, 1));
 }
 
-/// How much is alike among pairs of features.
+/// How similar the features are.
 enum class likeness {
-  chance,     // nothing: an untrained model
-  partial,    // half of each pair, so that some of the answers are right
-  pairs,      // a pair is nearly the same vector, and nearly every answer certain
-  collapsed,  // all of them are: every answer is a guess, and gradients are small differences
+  chance,     // no correlation: an untrained model
+  partial,    // half of each pair, so that some matches are correct
+  pairs,      // a pair is nearly the same vector, and nearly every match is certain
+  collapsed,  // all are nearly the same vector: every match is a guess, and gradients are small differences
 };
 
 struct feature_pairs {
@@ -37,7 +37,7 @@ struct feature_pairs {
 
 inline feature_pairs make_pairs(dtype type, const shape& dims, likeness alike, unsigned seed) {
   std::mt19937 random(seed);
-  // Weights of a vector that all share, of one that each pair shares, and of one of each feature's own.
+  // Weights of a vector shared by all features, of one shared by each pair, and of one per feature.
   constexpr std::array<std::array<float, 3>, 4> weights{
       {{0, 0, 1}, {0, 1, 1}, {0, 1, 0.1f}, {1, 0.1f, 0.1f}}};
   const auto& [all, pair, own] = weights[size_t(alike)];
@@ -47,7 +47,7 @@ inline feature_pairs make_pairs(dtype type, const shape& dims, likeness alike, u
     buffer rows = unit_rows(dtype::f32, dims, random);
     for (int64_t i = 0; i < rows.size(); ++i)
       rows.set(i, all * shared[i % dims[1]] + pair * pairs[i] + own * rows[i]);
-    return normalised(type, dims, rows);
+    return normalized(type, dims, rows);
   };
   buffer image = mixed();
   return {image, mixed()};

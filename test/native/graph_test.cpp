@@ -1,4 +1,5 @@
-// Recording and planning: shape errors name the field, dead ops go, effects stay, views share bytes.
+// Recording and planning: shape errors name the field, dead ops are eliminated, updates are kept, views share
+// memory.
 #include "graph/graph.h"
 
 #include <functional>
@@ -55,7 +56,7 @@ void bad_recordings_are_refused() {
         g.apply("cast", {{"x", {x}}}, {{"type", std::string("f64")}});
       },
       "ERR_EVACLIP_INVALID_ARGUMENT", "one of");
-  expect_error([&] { g.reshape(x, {3, 16}); }, "ERR_EVACLIP_SHAPE", "does not fit");
+  expect_error([&] { g.reshape(x, {3, 16}); }, "ERR_EVACLIP_SHAPE", "cannot reshape");
   expect_error([&] { g.at(99); }, "ERR_EVACLIP_INVALID_ARGUMENT", "no value 99");
 }
 
@@ -68,7 +69,7 @@ void dead_ops_are_removed_and_views_share() {
   const value_id flat = g->reshape(doubled, {6});
   const value_id sum = output_of(g->apply("add", {{"a", {flat}}, {"b", {flat}}}, {}), "y");
   program p(on, g, {sum}, {});
-  check(p.kernels() == 2, "exp, which nobody reads, is not run");
+  check(p.kernels() == 2, "exp, whose output is unread, is not run");
   p.prepare();
   const float in[6] = {1, 2, 3, 4, 5, 6};
   float out[6] = {};
@@ -86,7 +87,7 @@ void parameters_change_in_place() {
   auto g = std::make_shared<graph>();
   g->apply("clamp_update", {{"parameters", {g->parameter(p)}}}, {{"minimum", 0.0}, {"maximum", 1.0}});
   program clamp(on, g, {}, {});
-  check(clamp.kernels() == 1, "an op with an effect runs although nobody reads it");
+  check(clamp.kernels() == 1, "an op that updates parameters runs although its outputs are unread");
   clamp.prepare();
   clamp.run({}, {});
   float now[3];
@@ -147,7 +148,7 @@ void shapes_that_overflow_are_errors() {
       "ERR_EVACLIP_SHAPE", "");
 }
 
-/// The CPU, counting what is allocated.
+/// The CPU, counting allocated bytes.
 class counting_backend : public backend {
  public:
   int64_t bytes = 0;
@@ -197,7 +198,7 @@ void a_failed_preparation_leaves_nothing() {
   check(out[999] == 2, "the program works when it is prepared again");
 }
 
-/// The CPU, with kernels that can be captured, as a GPU's can. Counts what runs.
+/// The CPU with kernels that can be captured like a GPU's. Counts runs, captures and replays.
 class capturing_backend final : public backend {
  public:
   int captures = 0, replays = 0, alone = 0;
@@ -264,7 +265,7 @@ void programs_are_captured_once_and_again_when_the_arena_moved() {
     check(out == 2 * in, "a captured program reads its new input");
   };
   run();
-  check(backend->captures == 0 && backend->alone == 1, "the first run goes kernel by kernel");
+  check(backend->captures == 0 && backend->alone == 1, "the first run is kernel by kernel");
   run();
   run();
   check(backend->captures == 1 && backend->replays == 2, "the second run captures, and later ones replay");
@@ -301,7 +302,7 @@ void a_capture_that_fails_is_not_tried_again() {
     check(out == 2 * in, "a program that is not captured runs kernel by kernel");
   }
   check(backend->captures == 1, "a capture that failed is not tried again");
-  check(p.capture_failure() == "not permitted", "the program knows why it is not captured");
+  check(p.capture_failure() == "not permitted", "the program reports why it is not captured");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Token dropping and stochastic depth: the definitions in ops/keep_tokens.h, word by word.
+// Patch dropout and stochastic depth against the definitions in ops/keep_tokens.h.
 #include "ops/keep_tokens.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Unit length and its gradient against double-precision formulas.
+// L2 normalization and its gradient against double-precision formulas.
 #include "ops/l2_normalize.h"
 
 #include "op_test.h"
@@ -10,7 +10,7 @@ void test(backend& on, dtype type, int64_t rows, int64_t columns, const std::str
   const std::string what = to_string(shape{rows, columns}) + " " + std::string(to_string(type)) + ", " + isa;
   std::mt19937 random(1);
   buffer x(type, {rows, columns}, random, 3), y(type, {rows, columns}), norm(dtype::f32, {rows});
-  for (int64_t i = 0; i < columns; ++i) x.set(i, 0);  // the first row has no direction
+  for (int64_t i = 0; i < columns; ++i) x.set(i, 0);  // the norm of the first row is 0
   run<ops::l2_normalize>(on, {x, y, norm, 1e-6f});
 
   buffer dy(type, {rows, columns}, random, 1), dx(type, {rows, columns});

@@ -1,4 +1,4 @@
-// Layer norm, RMS norm and their gradients against double-precision formulas.
+// Layer norm, RMSNorm and their gradients against double-precision formulas.
 #include "ops/layer_norm.h"
 
 #include "op_test.h"
@@ -10,8 +10,8 @@ struct problem {
   int64_t rows, columns;
   dtype type;
   bool residual;
-  bool rms = false;  // not centred, without a bias
-  float offset = 0;  // of x, to show cancellation
+  bool rms = false;  // RMSNorm, without a bias
+  float offset = 0;  // added to x, to expose cancellation
 };
 
 std::string describe(const problem& p, const std::string& isa) {
@@ -119,6 +119,6 @@ int main() {
         test_backward(on, p, describe(p, isa));
       }
     const problem offset{9, 768, eva::dtype::f32, false, false, 10};
-    test_layer_norm(on, offset, describe(offset, isa) + " off centre");
+    test_layer_norm(on, offset, describe(offset, isa) + " off center");
   });
 }

@@ -1,4 +1,4 @@
-// Ops that move rows about, against loops over single elements.
+// Ops that move rows, against loops over single elements.
 #include "ops/layout.h"
 
 #include "op_test.h"
@@ -25,7 +25,7 @@ void test_transpose(backend& on, const std::string& isa) {
 
 void test_rows(backend& on, const std::string& isa) {
   std::mt19937 random(2);
-  const int64_t wide = 300000;  // enough for every thread
+  const int64_t wide = 300000;  // enough work for every thread
   buffer a(dtype::f32, {2, wide}, random, 1), b(dtype::f32, {1, wide}, random, 1),
       joined(dtype::f32, {3, wide});
   run<ops::concat>(on, {{a, b}, joined});

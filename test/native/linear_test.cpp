@@ -1,4 +1,5 @@
-// The products against double-precision sums, for every instruction set of this processor.
+// Linear layers, their gradients and matmul against double-precision sums, for every instruction set of this
+// processor.
 #include "ops/linear.h"
 
 #include "op_test.h"
@@ -14,7 +15,7 @@ double activate(double x, ops::activation activation) {
   return x;
 }
 
-/// bf16 results round once, and the sum of input gradients once a weight.
+/// bf16 results are rounded once, and the sum of input gradients once per weight.
 double tolerance(dtype type) { return type == dtype::f32 ? 2e-6 : 4e-3; }
 
 struct problem {
@@ -50,7 +51,7 @@ void test_forward(backend& on, const std::string& where, const problem& p) {
   ops::linear::args a;
   a.x = x;
   for (buffer& w : weights) a.weights.push_back(w);
-  // The middle one of three biases is left out, as the k projection of EVA-02 does.
+  // The middle one of three biases is absent, as in the k projection of EVA-02.
   for (size_t i = 0; p.biases && i < biases.size(); ++i)
     a.biases.push_back(biases.size() == 3 && i == 1 ? tensor{} : tensor(biases[i]));
   if (p.residual) a.residual = residual;
@@ -76,7 +77,7 @@ void test_forward(backend& on, const std::string& where, const problem& p) {
   check(relative_error(y, expected) < tolerance(p.type), where + " linear: " + describe(p));
   if (p.keeps_pre)
     check(relative_error(pre, expected_pre) < tolerance(p.type), where + " linear's pre: " + describe(p));
-  // A prepared op follows its tensors to new addresses.
+  // A prepared op uses its tensors' current addresses.
   buffer moved = y;
   std::fill_n(a.y.as<std::byte>(), a.y.bytes(), std::byte{0});
   a.y = moved;
@@ -123,7 +124,7 @@ void test_gradients(backend& on, const std::string& where, const problem& p) {
     run<ops::linear_weight_gradient>(on, weight);
     check(relative_error(dweight, expected_weight) < 2e-6, where + " dweight: " + describe(p));
     check(relative_error(dbias, expected_bias) < 2e-6, where + " dbias: " + describe(p));
-    // Each of them alone.
+    // Each output alone.
     const buffer both_weight = dweight, both_bias = dbias;
     weight.dweight.data = nullptr;
     run<ops::linear_weight_gradient>(on, weight);

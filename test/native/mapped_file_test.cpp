@@ -1,4 +1,4 @@
-// Mapped files: their bytes, what is not a file, what became shorter, and that released pages leave memory.
+// Mapped files: their bytes, files that are not regular, truncated files, and released pages.
 #include "io/mapped_file.h"
 
 #include <cstring>
@@ -41,11 +41,11 @@ void what_is_no_file_is_refused() {
   const auto open = [](const char* path) { return message_of([&] { mapped_file file(path); }); };
   check(open("/nowhere/at/all").starts_with("ERR_EVACLIP_IO /nowhere/at/all: cannot be opened: No such"),
         "a missing file");
-  check(open("/dev").find("not an ordinary file") != std::string::npos, "a folder");
-  check(open("/dev/null").find("not an ordinary file") != std::string::npos, "a device");
+  check(open("/dev").find("not a regular file") != std::string::npos, "a folder");
+  check(open("/dev/null").find("not a regular file") != std::string::npos, "a device");
 }
 
-void a_shorter_file_is_noticed() {
+void a_truncated_file_is_noticed() {
   const temporary_file file(std::vector<char>(10000));
   const mapped_file mapped(file.path());
   mapped.check_size(10000);
@@ -53,12 +53,12 @@ void a_shorter_file_is_noticed() {
   mapped.check_size(9999);
   check(message_of([&] { mapped.check_size(10000); }).find("expected at least 10000 bytes, found 9999") !=
             std::string::npos,
-        "a file that has become shorter");
+        "a truncated file");
   std::vector<char> copy(10000);
   mapped.read(0, 9999, copy.data());
   check(message_of([&] { mapped.read(5000, 10000, copy.data()); }).find("10000 bytes, found 9999") !=
             std::string::npos,
-        "reading what a shorter file no longer has");
+        "reading beyond the end of a truncated file");
 }
 
 void released_pages_leave_memory_and_come_back() {
@@ -72,9 +72,9 @@ void released_pages_leave_memory_and_come_back() {
   };
   const int64_t before = resident_file_kilobytes();
   check(sum() == bytes / 512, "every byte is read");
-  check(resident_file_kilobytes() - before > bytes / 1024 / 2, "what was read is resident");
+  check(resident_file_kilobytes() - before > bytes / 1024 / 2, "pages that were read are resident");
   mapped.release(1, bytes - 1);
-  check(resident_file_kilobytes() - before < 1024, "what was released is not");
+  check(resident_file_kilobytes() - before < 1024, "released pages are not");
   check(sum() == bytes / 512, "released bytes can be read again");
 }
 
@@ -85,7 +85,7 @@ int main() {
   using namespace eva::test;
   bytes_are_those_of_the_file();
   what_is_no_file_is_refused();
-  a_shorter_file_is_noticed();
+  a_truncated_file_is_noticed();
   released_pages_leave_memory_and_come_back();
   return status();
 }

@@ -1,4 +1,4 @@
-// The memory plan: values alive at the same time never overlap, others share, and nothing is misaligned.
+// The memory plan: values alive at the same time never overlap, others share memory, and offsets are aligned.
 #include "graph/memory_plan.h"
 
 #include <random>
@@ -30,7 +30,7 @@ void random_programs_are_sound() {
     const auto plan = eva::plan_memory(values, true);
     for (size_t a = 0; a < values.size(); ++a) {
       check(plan.offsets[a] % 256 == 0, "offsets are aligned to 256 bytes");
-      check(plan.offsets[a] + values[a].bytes <= plan.bytes, "values lie inside the arena");
+      check(plan.offsets[a] + values[a].bytes <= plan.bytes, "values are inside the arena");
       for (size_t b = 0; b < a; ++b)
         if (alive_together(values[a], values[b]))
           check(!overlap(plan, values, a, b), "live values do not overlap");
@@ -42,7 +42,7 @@ void a_chain_needs_two_places() {
   std::vector<eva::lifetime> chain;
   for (int step = 0; step < 100; ++step) chain.push_back({1024, step, step + 1});
   check(eva::plan_memory(chain, true).bytes == 2048, "a chain of equal values needs the memory of two");
-  check(eva::plan_memory(chain, false).bytes == 102400, "without sharing every value has its own place");
+  check(eva::plan_memory(chain, false).bytes == 102400, "without sharing every value has its own memory");
 }
 
 }  // namespace

@@ -4,14 +4,14 @@ import { resolve } from "node:path";
 test("the C++ unit tests pass", () => {
   const folder = resolve(__dirname, "../../build/native-Release");
   const args = ["--test-dir", folder, "--output-on-failure", "--no-tests=error"];
-  // Tests that measure time run beside this one, so it stands back.
+  // A low priority, because tests that measure time run in parallel.
   const { status, stdout } = spawnSync("nice", ["-n", "15", "ctest", ...args], { encoding: "utf8" });
   if (status !== 0) throw new Error(stdout);
 });
 
-// Elsewhere the kernels are compiled once, for the machine's own kind.
+// On other architectures the kernels are compiled once.
 (process.arch === "x64" ? test : test.skip)(
-  "only kernels for newer processors hold their instructions",
+  "only the kernels of an instruction set contain its instructions",
   () => {
     const script = resolve(__dirname, "../../scripts/check_isa.mjs");
     const { status, stderr } = spawnSync(process.execPath, [script], { encoding: "utf8" });

@@ -1,5 +1,5 @@
-// Whatever shapes, types and attributes an op is given: it is refused with a code, or it runs. Under a
-// sanitizer, without touching anything outside its tensors.
+// Ops with random shapes, types and attributes either fail with an error code or run; under a sanitizer,
+// without accessing memory outside their tensors.
 #include <cstring>
 
 #include "graph/program.h"
@@ -12,7 +12,7 @@ class guess {
  public:
   guess(const std::shared_ptr<device>& on, unsigned seed) : on_(on), random_(seed) {}
 
-  /// Records one op with operands and attributes at random, and runs it. Returns whether it was accepted.
+  /// Records one op with random operands and attributes and runs it. Returns whether it was accepted.
   bool run(const op_schema& op) {
     try {
       record(op);
@@ -38,7 +38,7 @@ class guess {
     if (once_in(6)) return once_in(2) ? dtype::i32 : dtype::u8;
     return narrow_ ? dtype::bf16 : dtype::f32;
   }
-  /// Often of a shape that another operand has, or near it.
+  /// Often of another operand's shape, or a similar one.
   shape related_shape() {
     if (shapes_.empty() || once_in(4)) return some_shape();
     shape dims = shapes_[size_t(below(int(shapes_.size())))];

@@ -15,8 +15,8 @@
 #include "cpu/dispatch/backend.h"
 #include "ops/all_ops.h"
 
-// What the tests of single ops share: they fill an op's args by hand and run it on every instruction set that
-// this processor has.
+// For tests of single ops, which fill an op's args by hand and run it with every instruction set that this
+// processor supports.
 namespace eva::test {
 
 template <class Op, class... Ops> int position_in(ops::op_list<Ops...>) {
@@ -31,7 +31,7 @@ template <class Op> std::unique_ptr<kernel> prepare(backend& on, const typename 
 
 template <class Op> void run(backend& on, const typename Op::args& args) { prepare<Op>(on, args)->run(); }
 
-/// Calls body(backend, name) for each instruction set, and gives main's exit status.
+/// Calls body(backend, name) for each instruction set and returns main's exit status.
 inline int on_each_instruction_set(int threads,
                                    const std::function<void(backend&, const std::string&)>& body) {
   int sets = 0;
@@ -50,7 +50,7 @@ inline int on_each_instruction_set(int threads,
   return status();
 }
 
-/// Host memory of one tensor, exactly as large as it, so that a sanitizer sees every step outside.
+/// Host memory of one tensor, of exactly its size, so that a sanitizer detects any access outside.
 class buffer {
  public:
   buffer() = default;
@@ -80,7 +80,7 @@ class buffer {
     else
       reinterpret_cast<float*>(bytes_.data())[i] = value;
   }
-  /// Views share the memory.
+  /// A view that shares the memory.
   operator tensor() { return {type_, dims_, bytes_.data()}; }
   bool operator==(const buffer& other) const { return bytes_ == other.bytes_; }
 
@@ -97,10 +97,10 @@ inline tensor view(std::vector<uint8_t>& values, const shape& dims) {
   return {dtype::u8, dims, values.data()};
 }
 
-/// What a computation on `type` may be off by, relative to its size.
+/// The relative error allowed for a computation in `type`.
 inline double tolerance(dtype type) { return type == dtype::f32 ? 2e-6 : 4e-3; }
 
-/// ‖actual - expected‖ / ‖expected‖, or / `least` where the expected is smaller than that.
+/// ‖actual - expected‖ / ‖expected‖, or / `least` if the expected norm is smaller.
 inline double relative_error(const buffer& actual, const std::vector<double>& expected,
                              double least = 1e-30) {
   double difference = 0, norm = 0;

@@ -8,11 +8,11 @@ namespace {
 using namespace eva;
 using namespace eva::test;
 
-/// Tensors of an update, and the same numbers in double precision, advanced by the formulas.
+/// Tensors of an update, and the reference in double precision.
 struct problem {
   std::vector<buffer> parameters, gradients, first_moments, second_moments;
   std::vector<float> learning_rates, weight_decays, adapt;
-  buffer norm{dtype::f32, {}}, schedule{dtype::f32, {}, 0.5f}, step{dtype::f32, {}};
+  buffer norm{dtype::f32, {}}, step{dtype::f32, {}};
   std::vector<std::vector<double>> p, g, m, v;
 
   void add(const buffer& parameter, const buffer& gradient, float learning_rate, float weight_decay,
@@ -43,10 +43,9 @@ struct problem {
     a.first_moments = views(first_moments);
     a.second_moments = views(second_moments);
     a.norm = norm;
-    a.schedule = schedule;
+    a.learning_rates = {dtype::f32, {int64_t(learning_rates.size())}, learning_rates.data()};
     a.step = step;
     a.step.type = dtype::i32;
-    a.learning_rates = learning_rates;
     a.weight_decays = weight_decays;
     return a;
   }
@@ -86,7 +85,7 @@ double length(const std::vector<double>& x) {
   return std::sqrt(sum);
 }
 
-/// Enough tensors of odd sizes to be several parts and several groups.
+/// Enough tensors of odd sizes for several parts per tensor and several tensors per part of a thread.
 problem random_problem() {
   std::mt19937 random(9);
   problem q;
@@ -126,6 +125,7 @@ void test_lamb(backend& on, const std::string& where, ops::lamb_variant variant)
   const auto update = prepare<ops::lamb_update>(on, a);
   for (int t = 1; t <= 3; ++t) {
     q.set_step(t);
+    for (float& rate : q.learning_rates) rate *= 0.5f;
     update->run();
     const double clip = std::min(1.0, 5 / (double(q.norm[0]) + 1e-6));
     for (size_t n = 0; n < q.p.size(); ++n) {
@@ -135,11 +135,11 @@ void test_lamb(backend& on, const std::string& where, ops::lamb_variant variant)
         ratio = std::clamp(ratio, 0.01, 10.0);
       check(std::abs(ratios[int64_t(n)] / ratio - 1) < 2e-6, what + ": trust ratio " + std::to_string(n));
       const double bias = deepspeed ? std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t)) : 1;
-      for (size_t i = 0; i < u.size(); ++i) q.p[n][i] -= 0.5 * q.learning_rates[n] * bias * ratio * u[i];
+      for (size_t i = 0; i < u.size(); ++i) q.p[n][i] -= q.learning_rates[n] * bias * ratio * u[i];
     }
     compare(q, what + " step " + std::to_string(t));
   }
-  // A gradient that is not finite changes nothing.
+  // A norm that is not finite changes nothing.
   for (float norm : {NAN, INFINITY}) {
     const problem before = q;
     q.norm.set(0, norm);
@@ -159,11 +159,12 @@ void test_adamw(backend& on, const std::string& where) {
   const auto update = prepare<ops::adamw_update>(on, a);
   for (int t = 1; t <= 3; ++t) {
     q.set_step(t);
+    for (float& rate : q.learning_rates) rate *= 0.5f;
     update->run();
     const double clip = std::min(1.0, 1 / (double(q.norm[0]) + 1e-6));
     for (size_t n = 0; n < q.p.size(); ++n) {
       const std::vector<double> u = direction(q, n, t, clip, true);
-      for (size_t i = 0; i < u.size(); ++i) q.p[n][i] -= 0.5 * q.learning_rates[n] * u[i];
+      for (size_t i = 0; i < u.size(); ++i) q.p[n][i] -= q.learning_rates[n] * u[i];
     }
     compare(q, where + " AdamW step " + std::to_string(t));
   }
@@ -193,7 +194,6 @@ void test_golden(backend& on, const std::string& where) {
   for (const golden& g : expected) {
     problem q;
     q.add(buffer({4}, {.5f, -.25f, 1, 2}), buffer(dtype::f32, {4}), 0.01f, 0.05f);
-    q.schedule.set(0, 1);
     auto a = q.args<ops::lamb_update::args>();
     a.adapt = q.adapt;
     a.variant = g.variant;

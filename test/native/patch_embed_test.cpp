@@ -1,4 +1,4 @@
-// Patches as rows, class token and positions, and their gradients.
+// Patch rows, class token, positions, and their gradients.
 #include "ops/patch_embed.h"
 
 #include "op_test.h"
@@ -41,7 +41,7 @@ void test_patch_rows(backend& on, dtype type, bool bytes, bool dropped, const st
       std::string("patch_rows of ") + (bytes ? "bytes" : "floats") + (dropped ? ", dropped, " : ", ") + isa);
 }
 
-/// The row of `positions` that token i of image b has, behind the class token.
+/// The row of `positions` of token i of image b, after that of the class token.
 int64_t position_of(const std::vector<int32_t>& kept, int64_t b, int64_t i) {
   return 1 + (kept.empty() ? i : kept[size_t(b * 2 + i)]);
 }
@@ -57,7 +57,7 @@ void test_add_positions(backend& on, dtype type, bool dropped, const std::string
   buffer y(type, {batch, 1 + patches, columns}), dx(type, {batch, patches, columns});
   buffer dclass(dtype::f32, {1, 1, columns}, 5), dpositions(dtype::f32, {1, 1 + grid * grid, columns}, 5);
   run<ops::add_positions>(on, {x, class_token, positions, kept_view, y});
-  // Any gradient will do: y itself.
+  // Any gradient is suitable: y itself.
   run<ops::add_positions_backward>(on, {y, class_token, positions, kept_view, dx, dclass, dpositions});
 
   std::vector<double> expected, by_patch, by_class(columns), by_position(size_t(positions.size()));

@@ -1,4 +1,4 @@
-// Initial weights: the definition in ops/random_fill.h, and that the numbers are normal.
+// random_fill against the definition in ops/random_fill.h, and the distribution of its values.
 #include "ops/random_fill.h"
 
 #include <numbers>
@@ -9,7 +9,7 @@
 namespace eva::test {
 namespace {
 
-/// The deviate of element e of stream i, in double.
+/// The deviate of element e of tensor i, in double.
 double reference(uint32_t e, uint32_t stream, uint32_t seed, double cut) {
   for (uint32_t draw = 0;; ++draw) {
     const auto words = philox({e, stream, draw, 0}, {seed, 0x66696c6c});
@@ -30,7 +30,7 @@ void test_values(backend& on, float cut, const std::string& isa) {
   check(constant == buffer(dtype::f32, {5}, -1), "random_fill without deviation, " + isa);
 }
 
-/// Padding is zero, and the numbers in front of it are those of the parameter alone.
+/// Padding is zero, and the other values are those without padding.
 void test_padding(backend& on, float cut, const std::string& isa) {
   buffer plain(dtype::f32, {90, 85}), vector(dtype::f32, {21}), constant(dtype::f32, {3, 7});
   buffer padded(dtype::f32, {128, 96}, 5), longer(dtype::f32, {64}, 5), ones(dtype::f32, {4, 8}, 5);

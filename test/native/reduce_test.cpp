@@ -1,4 +1,4 @@
-// Sums, repetition, softmax and its gradient against double-precision formulas.
+// Sums, expand, softmax and its gradient against double-precision formulas.
 #include "ops/reduce.h"
 
 #include "op_test.h"
@@ -10,7 +10,7 @@ std::string describe(const char* op, dtype type, const shape& dims, const std::s
   return std::string(op) + " " + std::string(to_string(type)) + " " + to_string(dims) + ", " + isa;
 }
 
-/// The length that sums of x have: a sum may come out near zero, but its rounding does not.
+/// The scale of errors of sums of x: a sum may be near zero, but its rounding error is not.
 double length_of_sums(const buffer& x) { return std::sqrt(double(x.size())); }
 
 void test_sums(backend& on, dtype type, const shape& dims, const std::string& isa) {
@@ -47,7 +47,7 @@ void test_expand(backend& on, dtype type, const shape& dims, const std::string& 
   }
 }
 
-/// Rows of softmax in double.
+/// Softmax of rows in double.
 std::vector<double> softmax_of(const buffer& x, int64_t columns) {
   std::vector<double> y(size_t(x.size()));
   for (int64_t row = 0; row < x.size() / columns; ++row) {

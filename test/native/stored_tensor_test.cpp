@@ -1,4 +1,4 @@
-// Stored tensors: views in any order, their parts, conversion on the way, and bad views.
+// Stored tensors: strided views, parts of them, conversion, and invalid views.
 #include "io/stored_tensor.h"
 
 #include <cstring>
@@ -22,7 +22,7 @@ std::shared_ptr<const mapped_file> map(const temporary_file& file) {
   return std::make_shared<const mapped_file>(file.path());
 }
 
-/// All elements, in parts of random sizes up to this many.
+/// Reads all elements in parts of random sizes, at most `most` each.
 template <class T>
 std::vector<T> elements_of(const io::stored_tensor& tensor, stored_dtype type, int64_t most) {
   std::mt19937 random(5);
@@ -35,7 +35,7 @@ std::vector<T> elements_of(const io::stored_tensor& tensor, stored_dtype type, i
   return elements;
 }
 
-/// Every element of the view by its definition.
+/// The expected elements, by the definition of a strided view.
 std::vector<float> expected_elements(const std::vector<float>& stored, int64_t first, const shape& dims,
                                      const shape& strides) {
   std::vector<float> elements;
@@ -75,12 +75,12 @@ void views_are_read_in_order() {
     const std::string name = to_string(dims) + " with strides " + to_string(strides);
     check(tensor.size() == int64_t(expected.size()), "the size of " + name);
     check(elements_of<float>(tensor, stored_dtype::f32, tensor.size()) == expected, name);
-    // In parts that begin and end anywhere.
+    // In parts with arbitrary bounds.
     check(elements_of<float>(tensor, stored_dtype::f32, 700) == expected, "parts of " + name);
   }
 }
 
-/// In place, converted, and across the rows; larger than what is read at a time.
+/// Dense, converted, and transposed; larger than the buffer of a conversion.
 void large_views_are_converted() {
   constexpr int64_t rows = 3001, columns = 1501;
   std::vector<float> stored(rows * columns), turned(stored.size());
@@ -119,7 +119,7 @@ void bad_views_are_refused() {
   };
   const int64_t huge = int64_t(1) << 53;
   check(code_of(0, {16}, {1}).empty(), "a view of the whole file");
-  check(code_of(64, {0}, {1}).empty(), "nothing at the end");
+  check(code_of(64, {0}, {1}).empty(), "an empty view at the end");
   for (const auto& [offset, dims, strides] :
        std::vector<std::tuple<int64_t, shape, shape>>{{0, {17}, {1}},
                                                       {4, {16}, {1}},

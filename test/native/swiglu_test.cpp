@@ -12,7 +12,7 @@ struct problem {
   bool norm;
 };
 
-/// Everything of one row in double: h, its layer norm, and the derivatives of h.
+/// The reference for one row in double: h, its layer norm, and the derivatives of h.
 struct reference_row {
   std::vector<double> h, normal, by_gate, by_value;
   double mean = 0, rstd = 0;
@@ -103,7 +103,7 @@ void test_backward(backend& on, const problem& p, const std::string& what) {
   check(dweight == first, "swiglu dweight again and without dx, " + what);
 }
 
-/// Copies rows of `from` columns into rows of `to`; what is behind them is `rest`.
+/// Copies rows of `from` columns into rows of `to` columns, the rest of which is `rest`.
 buffer with_columns(const buffer& x, dtype type, int64_t from, int64_t to, float rest = 0) {
   const int64_t rows = x.size() / from;
   buffer y(type, rows == 1 ? shape{to} : shape{rows, to}, rest);
@@ -114,7 +114,7 @@ buffer with_columns(const buffer& x, dtype type, int64_t from, int64_t to, float
   return y;
 }
 
-/// Columns of zeros behind the others change nothing, and nothing comes of them.
+/// Zero padding columns change no result, and their results are zero.
 void test_padding(backend& on, const problem& p, int64_t stored, const std::string& what) {
   std::mt19937 random(5);
   const int64_t f = p.hidden;
@@ -141,7 +141,7 @@ void test_padding(backend& on, const problem& p, int64_t stored, const std::stri
     check(relative_error(front, expected) < tolerance(types[i]),
           "padded swiglu, result " + std::to_string(i) + ", " + what);
     const buffer expected_all = with_columns(front, types[i], f, stored);
-    bool zeros = true;  // of either sign
+    bool zeros = true;  // +0 or -0
     for (int64_t j = 0; j < expected_all.size(); ++j) zeros = zeros && expected_all[j] == padded[i][j];
     check(zeros, "zeros in padded swiglu, result " + std::to_string(i) + ", " + what);
   }

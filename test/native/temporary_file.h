@@ -11,7 +11,7 @@
 
 namespace eva::test {
 
-/// A file that goes with the test.
+/// A temporary file.
 class temporary_file {
  public:
   explicit temporary_file(const std::vector<char>& content) {

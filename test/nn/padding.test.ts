@@ -26,7 +26,7 @@ const HIDDEN = 85;
 const ROWS = 40;
 const STEPS = 5;
 
-test("rows of bf16 are whole multiples of 16 bytes, and no row changes that is one", () => {
+test("rows of bf16 are padded to multiples of 16 bytes where they are not", () => {
   expect([1, 8, 85, 1000, 2048, 2730].map(storedColumns)).toEqual([64, 8, 128, 1000, 2048, 2752]);
 });
 
@@ -50,14 +50,14 @@ interface Trained {
   padding: number[];
 }
 
-/** What a tensor of the stored shape holds behind the parameter's own elements. */
+/** The padding of a tensor of the stored shape. */
 function paddingOf(parameter: Parameter, stored: HostTensor): number[] {
   const [rows, columns] = [parameter.size / (parameter.shape.at(-1) ?? 1), parameter.shape.at(-1) ?? 1];
   const pitch = parameter.storedShape.at(-1) ?? 1;
   return [...stored.toFloat32()].filter((_, i) => Math.floor(i / pitch) >= rows || i % pitch >= columns);
 }
 
-/** Some steps of training a module whose hidden layer is stored with so many columns. */
+/** Trains a module whose hidden layer is stored with so many columns. */
 async function train(
   module: SwiGlu | Mlp,
   optimizerClass: typeof Lamb | typeof AdamW,
@@ -79,17 +79,17 @@ async function train(
   const contents = () => Promise.all(all.map((parameter) => parameter.read()));
 
   const data = { x: spec("f32", [ROWS, WIDTH]), target: spec("f32", [ROWS, WIDTH]) };
-  const inputs = { ...data, schedule: spec("f32", []), step: spec("i32", []) };
-  const program = await compile(device, inputs, ({ x, target, schedule, step }) => {
+  const inputs = { ...data, learningRates: spec("f32", [parameters.length]), step: spec("i32", []) };
+  const program = await compile(device, inputs, ({ x, target, learningRates, step }) => {
     const y = cast(module.forward(cast(x, type)), "f32");
     const gradients = grad(sum(multiply(y, target)), parameters);
-    optimizer.update(gradients, { schedule, step });
+    optimizer.update(gradients, { learningRates, step });
     return { y, ...Object.fromEntries(gradients.map((gradient, i) => [`${i}`, gradient])) };
   });
   const start = await contents();
   const runs: Record<string, HostTensor>[] = [];
   for (let step = 1; step <= STEPS; step++) {
-    const counters = { schedule: Float32Array.of(1), step: Int32Array.of(step) };
+    const counters = { learningRates: optimizer.learningRatesAt(1), step: Int32Array.of(step) };
     runs.push(await program({ x: noise(ROWS * WIDTH, 1), target: noise(ROWS * WIDTH, 2), ...counters }));
   }
   program.dispose();

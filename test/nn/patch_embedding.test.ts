@@ -6,7 +6,7 @@ import { patchProjection } from "../../lib/ops/patch_embed";
 import { sum } from "../../lib/ops/reduce";
 import { relativeError } from "../parity/relative_error";
 
-/** Numbers without a pattern that sums could profit from. */
+/** Numbers without a pattern. */
 const wave = (count: number, pace: number) =>
   Float32Array.from({ length: count }, (_, i) => Math.sin(pace * i * i));
 
@@ -53,7 +53,7 @@ describe("patchProjection", () => {
     expect(relativeError(y.toFloat32(), reference(data.x, data.weight, data.bias))).toBeLessThan(8e-8);
   });
 
-  test("its gradients are those of a product", async () => {
+  test("its gradients are those of a matrix product", async () => {
     const [rows, inner, columns] = [6, 10, 5];
     const specs = {
       x: spec("f32", [rows, inner]),

@@ -45,7 +45,7 @@ const square = [10, 20, 30, 255, 40, 50, 60, 255, 70, 80, 90, 255, 100, 110, 120
 const pixels = (...rgb: number[]) => rgb;
 
 describe("affineSample", () => {
-  test("without changes returns an opaque image as it is", async () => {
+  test("the identity returns an opaque image unchanged", async () => {
     expect(await draw({ image: square, side: 2 })).toEqual([
       10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120,
     ]);
@@ -56,21 +56,21 @@ describe("affineSample", () => {
     expect(mirrored).toEqual([40, 50, 60, 10, 20, 30, 100, 110, 120, 70, 80, 90]);
   });
 
-  test("averages four pixels at the corner they share", async () => {
+  test("averages four pixels at their shared corner", async () => {
     expect(await draw({ image: square, side: 2, size: 1 })).toEqual(pixels(55, 65, 75));
   });
 
-  test("lays what is half transparent on the background", async () => {
+  test("composites translucent pixels over the background", async () => {
     const [r, g, b] = await draw({ image: [200, 100, 0, 51], side: 1, background: [1, 0.5, 0] });
     expect([r, g, b]).toEqual(pixels(0.2 * 200 + 0.8 * 255, 0.2 * 100 + 0.8 * 127.5, 0).map(Math.round));
   });
 
-  test("a transparent pixel does not bleed its colour into its neighbour", async () => {
+  test("a transparent pixel does not bleed its color into its neighbor", async () => {
     const image = [255, 0, 0, 0, 0, 0, 255, 255, 255, 0, 0, 0, 0, 0, 255, 255];
     expect(await draw({ image, side: 2, size: 1 })).toEqual(pixels(0, 0, Math.round(255 / 2)));
   });
 
-  test("outside shows the background", async () => {
+  test("shows the background outside the image", async () => {
     const shifted = await draw({
       image: square,
       side: 2,
@@ -80,7 +80,7 @@ describe("affineSample", () => {
     expect(shifted).toEqual([40, 50, 60, 0, 255, 0, 100, 110, 120, 0, 255, 0]);
   });
 
-  test("maps colours, offset included, and clamps them", async () => {
+  test("transforms colors, offset included, and clamps them", async () => {
     const colour = [0, 1, 0, 0, 1, 0, 0, 0.1, 0, 0, 0, 2];
     const [r, g, b] = await draw({ image: [51, 102, 153, 255], side: 1, colour });
     expect([r, g, b]).toEqual(pixels(102, Math.round(51 + 25.5), 255));

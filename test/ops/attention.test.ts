@@ -13,9 +13,9 @@ interface Problem {
   headDim: number;
   causal?: boolean;
   packed?: boolean;
-  /** G: rotary positions of a G × G grid. */
+  /** G: RoPE over a G × G grid. */
   grid?: number;
-  /** Whether tokens were dropped: the patches of each sequence are then given. */
+  /** Whether tokens were dropped; the kept patches of each sequence are then an input. */
   dropped?: boolean;
 }
 
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-/** Numbers of mean 0 and variance 1 that look random. */
+/** Pseudo-random numbers of mean 0 and variance 1. */
 function noise(count: number, seed: number): Float32Array {
   let state = seed >>> 0;
   return Float32Array.from({ length: count }, () => {
@@ -36,7 +36,7 @@ function noise(count: number, seed: number): Float32Array {
 
 type Inputs = ReturnType<typeof inputsOf>;
 
-/** What a problem's tensors hold. */
+/** The contents of a problem's tensors. */
 function inputsOf({ lengths, heads, headDim, grid = 0, dropped }: Problem) {
   const starts = [0];
   for (const n of lengths) starts.push(starts.at(-1)! + n);
@@ -91,7 +91,7 @@ function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return total;
 }
 
-/** Turns each pair of a head by the angle of its patch's row (first half) or column (second half). */
+/** RoPE: rotates each pair of a head by the angle of its patch's row (first half) or column (second half). */
 function rotate(row: Float64Array, inputs: Inputs, problem: Problem, token: number): void {
   const patch = inputs.patches[token]!;
   const grid = problem.grid!;
@@ -146,7 +146,7 @@ async function agrees(problem: Problem): Promise<void> {
   const { out, gradient } = await native(problem, inputs);
   expect(relativeError(out, reference(problem, inputs, inputs.qkv))).toBeLessThan(1e-5);
 
-  // A direction for each of q, k and v, so that a wrong one cannot hide behind the others.
+  // One direction each for q, k and v, so that an error in one is not hidden by the others.
   const width = problem.heads * problem.headDim;
   for (const part of [0, 1, 2]) {
     const direction = noise(gradient.length, 3 + part).map((x, i) =>
@@ -170,11 +170,11 @@ describe("attention", () => {
     if (n < 200) await agrees({ lengths: [n, n >> 1], heads: 1, headDim: 16, packed: true, causal: true });
   });
 
-  test("rotates kept tokens by the patches that they are", async () => {
+  test("rotates kept tokens by the position of their patch", async () => {
     await agrees({ lengths: [13, 13], heads: 2, headDim: 16, grid: 7, dropped: true });
   });
 
-  test("gives padding rows zeros", async () => {
+  test("sets padding rows to zero", async () => {
     const program = await compile(device, { qkv: spec("f32", [6, 48]) }, ({ qkv }) => {
       const out = attention(qkv, { heads: 1, cuSeqlens: constant(Int32Array.of(0, 3, 4), [3]) });
       return { out, gradient: grad(sum(out), [qkv])[0]! };
@@ -184,7 +184,7 @@ describe("attention", () => {
     expect([...gradient.data.subarray(4 * 48)]).toEqual(new Array(96).fill(0));
   });
 
-  test("in bf16 stays within its rounding", async () => {
+  test("in bf16 is exact up to its rounding", async () => {
     const problem = { lengths: [33, 33], heads: 2, headDim: 24 };
     const inputs = inputsOf(problem);
     const bits = Uint16Array.from(new Uint32Array(inputs.qkv.buffer), (word) => word >>> 16);
@@ -215,7 +215,7 @@ describe("attention", () => {
     });
   });
 
-  test("refuses columns that are not q, k and v of its heads", async () => {
+  test("refuses a number of columns that is not 3 × heads × D", async () => {
     const recording = compile(device, { qkv: spec("f32", [1, 4, 48]) }, ({ qkv }) => ({
       out: attention(qkv, { heads: 5 }),
     }));

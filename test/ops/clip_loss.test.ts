@@ -65,7 +65,7 @@ async function measure(
   return results;
 }
 
-// The logits are computed 256 rows at a time: sizes around that, and far below.
+// Logits are computed in tiles of 256 rows: batches around that size, and much smaller.
 test.each([1, 2, 5, 77, 255, 256, 257, 600])("batch %i", async (batch) => {
   const [columns, logScale] = [12, 1.5];
   const [image, text] = [unitRows(batch, columns, 1), unitRows(batch, columns, 2)];
@@ -110,7 +110,7 @@ test("gradients of bf16 features are those of f32 ones, rounded", async () => {
   const [image, text] = [unitRows(300, 24, 4), unitRows(300, 24, 5)];
   const run = async (type: "f32" | "bf16") => {
     const program = await compile(device, inputs, (x) => {
-      // Both get bf16 values, one of them as f32.
+      // Both get bf16 values, one of them converted to f32.
       const [a, b] = [cast(x.image, "bf16"), cast(x.text, "bf16")] as const;
       const { loss } = clipLoss(convert(a, type), convert(b, type), x.scale);
       const [dImage, dText, dScale] = grad(loss, [x.image, x.text, x.scale]);
@@ -125,7 +125,7 @@ test("gradients of bf16 features are those of f32 ones, rounded", async () => {
     relativeError(rounded[name].toFloat32(), exact[name].toFloat32());
   expect(error("loss")).toBeLessThan(1e-6);
   expect(error("dScale")).toBeLessThan(1e-5);
-  // The f32 gradient is rounded as well, on its way through the cast, to the same values but where a hair decides.
+  // The cast rounds the f32 gradient, too, to the same values except for near ties.
   expect(error("dImage")).toBeLessThan(2e-3);
   expect(error("dText")).toBeLessThan(2e-3);
 });

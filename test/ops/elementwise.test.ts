@@ -29,7 +29,7 @@ afterAll(() => device.dispose());
 
 const logistic = (x: number) => 1 / (1 + Math.exp(-x));
 
-/** The normal distribution function, by adding up its density's series. */
+/** The normal CDF, as the sum of a power series. */
 function normalDistribution(x: number): number {
   let [term, sum] = [x, x];
   for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
@@ -80,7 +80,7 @@ const binary: [string, (a: Operand, b: Operand) => Tensor, (a: number, b: number
 
 describe("functions of two tensors", () => {
   describe.each(binary)("%s", (_, op, expected) => {
-    test.each([[[3, 5, 19]], [[5, 19]], [[19]], [[]]])("with %j repeated", async (shape) => {
+    test.each([[[3, 5, 19]], [[5, 19]], [[19]], [[]]])("with %j broadcast", async (shape) => {
       const a = f32([3, 5, 19]);
       const b = f32(
         shape,
@@ -92,14 +92,14 @@ describe("functions of two tensors", () => {
     });
   });
 
-  test("the smaller of add and multiply may come first", async () => {
+  test("the smaller operand of add and multiply may come first", async () => {
     const inputs = { a: f32([4]), b: f32([3, 4], undefined, 2) };
     const y = await checkGradients(device, inputs, (x) => multiply(x.a!, add(x.a!, x.b!)));
     const expected = Array.from(inputs.b.data, (b, i) => inputs.a.data[i % 4]! * (inputs.a.data[i % 4]! + b));
     expect(relativeError(y, expected)).toBeLessThan(1e-6);
   });
 
-  test("shapes that do not fit are named", async () => {
+  test("names incompatible shapes", async () => {
     const inputs = { a: f32([3, 4]), b: f32([3]) };
     await expect(evaluate(device, inputs, (x) => add(x.a!, x.b!))).rejects.toMatchObject({
       code: "ERR_EVACLIP_SHAPE",

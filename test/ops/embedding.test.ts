@@ -24,7 +24,7 @@ function embed({ tokens, cuSeqlens, table, positions }: Record<string, Tensor>):
   return embedding({ tokens: tokens!, cuSeqlens: cuSeqlens! }, table!, positions!);
 }
 
-test("adds the position in its caption to each token, and leaves padding zero", async () => {
+test("adds positions to tokens, and sets padding to zero", async () => {
   const y = await checkGradients(device, inputs, embed);
   const expected = Float64Array.from({ length: tokens.length * columns }, (_, i) => {
     const t = Math.floor(i / columns);

@@ -28,7 +28,7 @@ describe("keepTokens", () => {
       expect(index).toBeLessThan(tokens);
       expect(index).toBeGreaterThan(i % keep === 0 ? -1 : indices[i - 1]!);
     });
-    // Every patch is as likely as any other: 64 draws with probability 1/2 have a deviation of 4.
+    // All patches are equally likely: 64 draws with probability 1/2 have a standard deviation of 4.
     const counts = new Array(tokens).fill(0);
     for (const index of indices) counts[index]++;
     expect(Math.min(...counts)).toBeGreaterThan(32 - 5 * 4);
@@ -43,7 +43,7 @@ describe("keepTokens", () => {
     expect(await kept(8, 3, 4, 49, 24)).not.toEqual(first);
   });
 
-  test("keeps all of them when asked to", async () => {
+  test("can keep all of them", async () => {
     expect(await kept(1, 1, 1, 5, 5)).toEqual([0, 1, 2, 3, 4]);
   });
 });
@@ -69,7 +69,7 @@ describe("dropPath", () => {
     expect(dropped).toBeLessThan(42);
   });
 
-  test("adds the residual; each stream draws for itself", async () => {
+  test("adds the residual; streams are independent", async () => {
     const inputs = { x: f32([64, 7]), residual: f32([64, 7], undefined, 2), seed };
     const stream = (which: number) => (x: Record<string, Tensor>) =>
       dropPath(x.x!, { seed: x.seed!, rate, stream: which, residual: x.residual! });

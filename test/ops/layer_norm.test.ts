@@ -74,7 +74,7 @@ describe("layerNorm", () => {
     expect(relativeError(y.toFloat32(), expected)).toBeLessThan(1e-4);
   });
 
-  test("names a weight of the wrong width", async () => {
+  test("names a weight of the wrong size", async () => {
     const inputs = { x: f32([4, 8]), weight: f32([7]), bias: f32([8]) };
     await expect(
       evaluate(device, inputs, ({ x, weight, bias }) => layerNorm(x!, weight!, bias!)),

@@ -23,7 +23,7 @@ test.each([
   expect(y).toEqual(expected);
 });
 
-test("concat puts rows one after another", async () => {
+test("concat concatenates rows", async () => {
   const inputs = { a: f32([2, 3, 5]), b: f32([1, 3, 5], undefined, 2), c: f32([4, 3, 5], undefined, 3) };
   const y = await checkGradients(device, inputs, ({ a, b, c }) => concat([a!, b!, c!]));
   expect([...y]).toEqual([...inputs.a.data, ...inputs.b.data, ...inputs.c.data]);
@@ -38,7 +38,7 @@ test("slice and pad are each other's gradients", async () => {
 });
 
 describe("gatherRows", () => {
-  test("adds up the gradients of rows taken twice", async () => {
+  test("sums the gradients of rows gathered twice", async () => {
     const inputs = { x: f32([2, 4, 19]), index: i32(7, 0, 3, 0) };
     const y = await checkGradients(device, inputs, ({ x, index }) => gatherRows(x!, index!));
     const expected = [...inputs.index.data].flatMap((row) => [

@@ -43,7 +43,7 @@ describe("linear", () => {
     expect(relativeError(y.data, expected)).toBeLessThan(2e-6);
   });
 
-  test("several weights stand side by side, single biases may be absent", async () => {
+  test("several weights share one output, and single biases may be absent", async () => {
     const inputs = {
       x: f32([4, 2, 6]),
       q: f32([5, 6], undefined, 2),
@@ -61,7 +61,7 @@ describe("linear", () => {
     expect(relativeError(y.data, expected.flat())).toBeLessThan(2e-6);
   });
 
-  test.each(["gelu", "quick_gelu"] as const)("%s fused is the same as after it", async (activation) => {
+  test.each(["gelu", "quick_gelu"] as const)("%s is the same fused and separate", async (activation) => {
     const inputs = {
       x: f32([9, 20]),
       w: f32([33, 20], undefined, 2),
@@ -105,7 +105,7 @@ describe("linear", () => {
     await checkGradients(device, inputs, ({ x, w, b }) => linear(x!, [w!], [b!]));
   });
 
-  test("bf16 activations with f32 weights, within the rounding of bf16", async () => {
+  test("bf16 activations with f32 weights are exact up to the rounding of bf16", async () => {
     const inputs = { x: f32([33, 64]), w: f32([48, 64], undefined, 2), b: f32([48], undefined, 3) };
     const y = await evaluate(device, inputs, ({ x, w, b }) =>
       cast(linear(cast(x!, "bf16"), [w!], [b!]), "f32"),
@@ -114,7 +114,7 @@ describe("linear", () => {
     expect(relativeError(y.data, expected)).toBeLessThan(6e-3);
   });
 
-  test("wrong shapes are named", async () => {
+  test("names wrong shapes", async () => {
     const inputs = { x: f32([2, 3]), w: f32([4, 5]) };
     const run = evaluate(device, inputs, ({ x, w }) => linear(x!, [w!]));
     await expect(run).rejects.toMatchObject({ code: "ERR_EVACLIP_SHAPE", details: { field: "weights" } });

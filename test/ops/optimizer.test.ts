@@ -24,11 +24,11 @@ async function parameterOf(shape: number[], data: Float32Array): Promise<Paramet
   return parameter;
 }
 
-// From one value to more than one thread's share of work.
+// From one element to more than one thread's part.
 const SHAPES = [[], [3], [64, 33], [2730, 16], [300, 1000]];
 const sizes = SHAPES.map((shape) => shape.reduce((product, dim) => product * dim, 1));
+const learningRates = Float32Array.of(0.005, 0.01, 0.015, 0.005, 0.01);
 const settings: UpdateSettings = {
-  learningRates: [0.01, 0.02, 0.03, 0.01, 0.02],
   weightDecays: [0, 0.05, 0.1, 0, 0.05],
   beta1: 0.9,
   beta2: 0.98,
@@ -60,9 +60,14 @@ function reference(
       return direction + settings.weightDecays[i]! * value;
     });
     const ratio = lamb ? Math.sqrt(dot(p, p) / dot(u, u)) : 1;
-    for (let j = 0; j < p.length; j++) p[j]! -= 0.5 * settings.learningRates[i]! * ratio * u[j]!;
+    for (let j = 0; j < p.length; j++) p[j]! -= learningRates[i]! * ratio * u[j]!;
   });
   return p;
+}
+
+function constant32(...values: number[]) {
+  return () =>
+    constant(Float32Array.from(values.length ? values : [1]), values.length ? [values.length] : []);
 }
 
 async function threeSteps(lamb: boolean, poison = false) {
@@ -82,7 +87,7 @@ async function threeSteps(lamb: boolean, poison = false) {
       firstMoments,
       secondMoments,
       norm,
-      schedule: constant(0.5),
+      learningRates: constant(learningRates, [SHAPES.length]),
       step: x.step,
     };
     if (lamb) lambUpdate(inputs, { ...settings, adapt: SHAPES.map(() => 1), variant: "paper" });
@@ -103,7 +108,7 @@ async function threeSteps(lamb: boolean, poison = false) {
   return { starts, gradients, norms, found, moments };
 }
 
-test("the global norm is that of all values", async () => {
+test("the global norm is the norm of all gradients together", async () => {
   const { gradients, norms } = await threeSteps(false);
   const expected = Math.sqrt(gradients[0]!.reduce((sum, values) => sum + dot(values, values), 0));
   expect(Math.abs(norms[0]! / expected - 1)).toBeLessThan(1e-6);
@@ -128,6 +133,24 @@ test.each([
   expect(norms.every(Number.isNaN)).toBe(true);
   found.forEach((parameter, i) => expect(parameter.data).toEqual(starts[i]!));
   moments.forEach((moment) => expect(moment.data.every((value) => value === 0)).toBe(true));
+});
+
+test.each([
+  [constant32(1, 2), "adamw_update: learning_rates must be f32 [1], got f32 [2]"],
+  [constant32(), "adamw_update: learning_rates must be f32 [1], got f32 []"],
+  [() => constant(Int32Array.of(1), [1]), "adamw_update: learning_rates must be f32 [1], got i32 [1]"],
+])("refuses learning rates of another shape or type (%#)", async (rates, message) => {
+  const [p, m, v] = await Promise.all([0, 1, 2].map(() => parameterOf([3], new Float32Array(3))));
+  const refused = compile(device, { g: spec("f32", [3]), step: spec("i32", []) }, ({ g, step }) => {
+    const inputs = { parameters: [p!], gradients: [g], firstMoments: [m!], secondMoments: [v!] };
+    adamwUpdate(
+      { ...inputs, norm: globalNorm([g]), learningRates: rates(), step },
+      { ...settings, weightDecays: [0] },
+    );
+    return {};
+  });
+  await expect(refused).rejects.toThrow(message);
+  for (const parameter of [p, m, v]) parameter!.dispose();
 });
 
 test("clamp", async () => {

@@ -14,7 +14,7 @@ const [batch, side, patchSize, grid] = [2, 21, 7, 3];
 const columns = 3 * patchSize * patchSize;
 const kept = new HostTensor("i32", [batch, 2], Int32Array.of(8, 1, 0, 5));
 
-/** The channel, line and column of an image that element i of the rows shows. */
+/** The channel, line and column of the pixel in element i of the rows. */
 function place(i: number, patches: number, patchOf: (row: number) => number) {
   const row = Math.floor(i / columns);
   const patch = patchOf(row);
@@ -30,7 +30,7 @@ describe("patchRows", () => {
   const bytes = Uint8Array.from({ length: batch * side * side * 3 }, (_, i) => (i * 89 + (i >> 5)) % 256);
   const images = new HostTensor("u8", [batch, side, side, 3], bytes);
 
-  test("normalises the bytes of every patch", async () => {
+  test("normalizes the bytes of every patch", async () => {
     const y = await evaluate(device, { images }, (x) => patchRows(x.images!, { patchSize }));
     expect(y.shape).toEqual([batch, 9, columns]);
     const expected = Float64Array.from(y.data, (_, i) => {
@@ -53,7 +53,7 @@ describe("patchRows", () => {
     expect(y.data).toEqual(expected);
   });
 
-  test("refuses an image that patches do not tile, and a patch that is not there", async () => {
+  test("refuses an image that patches do not tile, and a patch out of range", async () => {
     await expect(
       evaluate(device, { images }, (x) => patchRows(x.images!, { patchSize: 8 })),
     ).rejects.toMatchObject({ message: expect.stringContaining("multiple of patch_size") });
@@ -105,7 +105,7 @@ describe("addPositions", () => {
   });
 });
 
-test("patchProjection is a product whose sums are in double precision", async () => {
+test("patchProjection accumulates in double precision", async () => {
   const inputs = {
     x: f32([3, 5, 147]),
     weight: f32([19, 147], noise(19 * 147, 2)),

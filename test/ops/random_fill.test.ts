@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-/** What parameters of these shapes hold after a fill. */
+/** The contents of parameters of these shapes after a fill. */
 async function filled(shapes: number[][], settings: RandomFillSettings): Promise<Float32Array[]> {
   const parameters = shapes.map((shape, i) => new Parameter(`parameter ${i}`, shape));
   for (const parameter of parameters) parameter.allocate(device);
@@ -35,17 +35,17 @@ test("fills with normal deviates of the given mean and deviation", async () => {
   const { mean, variance } = moments(x!);
   expect(mean).toBeCloseTo(3, 2);
   expect(variance).toBeCloseTo(0.25, 2);
-  // Of a normal distribution, 4.55 % lie beyond two deviations.
+  // 4.55 % of a normal distribution are beyond two standard deviations.
   expect(x!.filter((v) => Math.abs(v - 3) > 1).length / x!.length).toBeCloseTo(0.0455, 2);
 });
 
-test("draws again what lies beyond the cut", async () => {
+test("redraws values beyond the cut", async () => {
   const [x] = await filled([[300, 257]], { means: [0], deviations: [0.02], cut: 2, seed: 1 });
   expect(Math.max(...x!.map(Math.abs))).toBeLessThanOrEqual(Math.fround(0.04));
   expect(moments(x!).variance / 0.02 ** 2).toBeCloseTo(0.7737, 1);
 });
 
-test("a parameter's numbers depend on its place and the seed only", async () => {
+test("a parameter's values depend only on its index and the seed", async () => {
   const settings = { means: [0, 0], deviations: [1, 1], seed: 5 };
   const [a, b] = await filled([[33], [77]], settings);
   const [alone] = await filled([[77]], { means: [0], deviations: [1], seed: 5, first: 1 });

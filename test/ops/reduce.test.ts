@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-/** Adds up the elements that `group` sends to the same place of `size`. */
+/** Sums the elements that `group` maps to the same index of `size`. */
 function grouped(x: Float32Array, size: number, group: (i: number) => number): Float64Array {
   const sums = new Float64Array(size);
   x.forEach((v, i) => {
@@ -57,17 +57,17 @@ describe("sums", () => {
     expect(Math.abs(average[0]! - total / x.data.length)).toBeLessThan(1e-6);
   });
 
-  test("of many numbers keep their precision", async () => {
+  test("of many numbers are precise", async () => {
     const x = f32([3_000_001], new Float32Array(3_000_001).fill(0.1));
     const y = await evaluate(device, { x }, (inputs) => sum(inputs.x!));
     expect(Math.abs(y.item() / (3_000_001 * Math.fround(0.1)) - 1)).toBeLessThan(1e-6);
   });
 });
 
-describe("repetition", () => {
-  test.each([[[]], [[33]], [[7, 33]]])("of %j along leading dimensions", async (shape) => {
+describe("expand", () => {
+  test.each([[[]], [[33]], [[7, 33]]])("%j along leading dimensions", async (shape) => {
     const inputs = { x: f32(shape), like: f32([3, 7, 33], undefined, 2) };
-    // `like` gives only its shape; the product makes it count.
+    // Only the shape of `like` matters; the product uses its values.
     const y = await checkGradients(device, inputs, ({ x, like }) => multiply(expand(x!, like!), like!));
     const size = inputs.x.data.length;
     const expected = inputs.like.data.map((v, i) => v * inputs.x.data[i % size]!);

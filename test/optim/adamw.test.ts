@@ -43,13 +43,13 @@ async function updated(gradients: number[][], clipNorm: number) {
   const rule = { parameter, tower: "image", layerScale: 1, learningRate: 0.02, weightDecay: 0.1 } as const;
   const optimizer = new AdamW([rule], { clipNorm });
   await optimizer.allocate(device);
-  const inputs = { gradient: spec("f32", [4]), schedule: spec("f32", []), step: spec("i32", []) };
-  const program = await compile(device, inputs, ({ gradient, schedule, step }) => ({
-    norm: optimizer.update([gradient], { schedule, step }).gradientNorm,
+  const inputs = { gradient: spec("f32", [4]), learningRates: spec("f32", [1]), step: spec("i32", []) };
+  const program = await compile(device, inputs, ({ gradient, learningRates, step }) => ({
+    norm: optimizer.update([gradient], { learningRates, step }).gradientNorm,
   }));
   let norm = 0;
   for (const [i, gradient] of gradients.entries()) {
-    const time = { schedule: Float32Array.of(0.5), step: Int32Array.of(i + 1) };
+    const time = { learningRates: optimizer.learningRatesAt(0.5), step: Int32Array.of(i + 1) };
     norm = (await program({ gradient: Float32Array.from(gradient), ...time })).norm.item();
   }
   const found = { norm, values: Array.from((await parameter.read()).data), start: values };

@@ -23,14 +23,14 @@ async function twoSteps(options: LambOptions, weightDecay = 0.05) {
   const rule = { parameter, tower: "image", layerScale: 1, learningRate: 0.01, weightDecay } as const;
   const optimizer = new Lamb([rule], options);
   await optimizer.allocate(device);
-  const inputs = { gradient: spec("f32", [2, 2]), schedule: spec("f32", []), step: spec("i32", []) };
-  const program = await compile(device, inputs, ({ gradient, schedule, step }) => {
-    const { gradientNorm, trustRatios } = optimizer.update([gradient], { schedule, step });
+  const inputs = { gradient: spec("f32", [2, 2]), learningRates: spec("f32", [1]), step: spec("i32", []) };
+  const program = await compile(device, inputs, ({ gradient, learningRates, step }) => {
+    const { gradientNorm, trustRatios } = optimizer.update([gradient], { learningRates, step });
     return { gradientNorm, trustRatios: trustRatios! };
   });
   const found = [];
   for (const [i, gradient] of GRADIENTS.entries()) {
-    const time = { schedule: Float32Array.of(1), step: Int32Array.of(i + 1) };
+    const time = { learningRates: optimizer.learningRatesAt(1), step: Int32Array.of(i + 1) };
     const { gradientNorm, trustRatios } = await program({ gradient: Float32Array.from(gradient), ...time });
     const { data } = await parameter.read();
     found.push({ norm: gradientNorm.item(), ratio: trustRatios.item(), values: Array.from(data) });

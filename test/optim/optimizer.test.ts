@@ -1,4 +1,5 @@
 import { AdamW } from "../../lib/optim/adamw";
+import type { ParameterRule } from "../../lib/optim/parameter_groups";
 import { Parameter } from "../../lib/parameter";
 
 const rule = (name: string, learningRate = 1) => ({
@@ -35,4 +36,20 @@ test("has two moments for each parameter, under PyTorch's names, and knows the g
   ]);
   expect(optimizer.state().every(({ shape }) => shape.join() === "2,3")).toBe(true);
   expect(optimizer.learningRate).toBe(2e-3);
+});
+
+test("scales the learning rates by one factor, or by one per parameter", () => {
+  const optimizer = new AdamW([rule("a", 0.1), rule("b", 0.2)]);
+  const [a, b] = [Math.fround(0.1), Math.fround(0.2)];
+  expect(optimizer.learningRatesAt(0.3)).toEqual(Float32Array.of(a * Math.fround(0.3), b * Math.fround(0.3)));
+  const schedule = ({ parameter }: ParameterRule) => (parameter.name === "a" ? 0 : 0.7);
+  expect(optimizer.learningRatesAt(schedule)).toEqual(Float32Array.of(0, b * Math.fround(0.7)));
+});
+
+test.each([
+  ["1", "schedule must be a number that f32 can hold, or a function"],
+  [Number.NaN, "schedule must be"],
+  [() => Number.NaN, "schedule's result must be a finite number"],
+])("refuses %p as a schedule", (schedule, message) => {
+  expect(() => new AdamW([rule("a")]).learningRatesAt(schedule as number)).toThrow(message);
 });

@@ -47,7 +47,7 @@ test("EVA02-CLIP-B-16: the first layer learns 0.75^13 as fast as the head", () =
   );
 });
 
-test("depth is counted over the whole model, even where only its end is trained", () => {
+test("depth is counted over the whole model, even if only its end is trained", () => {
   const all = new ClipModel(modelConfig("EVA02-CLIP-B-16")).parameters();
   const trained = all.filter(({ name }) => name.startsWith("visual.blocks.0."));
   for (const { learningRate } of parameterRules(all, settings, trained))

@@ -7,7 +7,7 @@ import { tinyConfig } from "../support/tiny_clip";
 const eva = new ClipModel(parseClipConfig(tinyConfig)).parameters();
 const openai = new ClipModel(modelConfig("ViT-B-32")).parameters();
 
-/** What is trained, with what stands in one block as `…blocks.N`. */
+/** The names of trained parameters, those of a block shortened to `…blocks.N`. */
 function trained(all: typeof eva, locks: TowerLocks): string[] {
   const names = unlockedParameters(all, locks).map(({ name }) => name.replace(/(blocks\.\d+)\..*/, "$1"));
   return [...new Set(names)].sort();
@@ -20,7 +20,7 @@ test("without locks everything is trained", () => {
   expect(unlockedParameters(eva, {})).toEqual(eva);
 });
 
-test("a locked tower keeps all its weights; the other and the logit scale are trained", () => {
+test("a frozen tower is not trained; the other one and the logit scale are", () => {
   expect(unlockedParameters(eva, { image: {} })).toEqual(
     eva.filter(({ name }) => !name.startsWith("visual.")),
   );
@@ -44,7 +44,7 @@ test.each([
   expect(unlocked(group).filter((name) => !before.includes(name))).toEqual(names);
 });
 
-test("OpenAI's towers unlock the projection, then the last block with the norm behind it", () => {
+test("OpenAI's towers unlock the projection, then the last block with the norm after it", () => {
   expect(trained(openai, { image: { unlockedGroups: 2 }, text: { unlockedGroups: 2 } })).toEqual(
     [
       "ln_final.bias",
@@ -69,7 +69,7 @@ test("as many groups as there are, or more, unlock the tower", () => {
   expect(count(99)).toBe(whole);
 });
 
-test("refuses a number of groups that cannot be", () => {
+test("refuses a negative number of groups", () => {
   expect(() => unlockedParameters(eva, { text: { unlockedGroups: -1 } })).toThrow(
     expect.objectContaining({ code: "ERR_EVACLIP_INVALID_ARGUMENT", message: expect.stringContaining("-1") }),
   );

@@ -9,13 +9,13 @@ import { type Fixture, readFixture } from "./fixture";
 import { relativeError } from "./relative_error";
 import { inputsOf, loadModel, trainingPass } from "./run_fixture";
 
-/** In f32: the largest relative L2 error of each group; features and loss one by one, all gradients as one vector. */
+/** Tolerance in f32: the relative L2 error of each group; features and loss one by one, all gradients as one vector. */
 const TOLERANCE = 1e-4;
 /**
- * In bf16 two backends that are equally exact lie as far apart as either lies from f32: one sum that falls to the other side of
- * a rounding, and everything behind it is rounded anew. So it is the distance from the CPU's f32 that must be no larger than
- * this many times that of the CPU's bf16. The ratio of one batch is a matter of luck (its logarithm has a standard deviation of
- * 0.1 to 0.25), so the mean of its logarithm over several draws counts, and may lie two standard errors higher.
+ * In bf16, two equally accurate backends differ from each other as much as either differs from f32: one flipped rounding
+ * changes all later ones. So the test compares distances from the CPU's f32: CUDA's must be at most this many times that of the
+ * CPU's bf16. The ratio varies between batches (its logarithm has a standard deviation of 0.1 to 0.25), so the mean logarithm
+ * over several draws counts, minus two standard errors.
  */
 const LARGEST_RATIO = 1.1;
 const RUNS = 3;
@@ -39,7 +39,7 @@ async function compute(device: Device, fixture: Fixture, type: Precision, runs: 
   return results;
 }
 
-/** Of the tensors whose names begin with `prefix`, as one vector. */
+/** The tensors whose names begin with `prefix`, as one vector. */
 function numbersOf(results: Results, prefix: string): number[] {
   const names = Object.keys(results).filter((name) => name.startsWith(prefix));
   return names.flatMap((name) => Array.from(results[name]!.toFloat32()));
@@ -60,7 +60,7 @@ function haveEqualRuns(runs: readonly Results[]): boolean {
 
 const print = (line: unknown) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
-/** What is wrong with one model in f32; prints the errors. */
+/** The failures of one model in f32; prints the errors. */
 async function disagreements(cpu: Device, cuda: Device, fixture: Fixture): Promise<string[]> {
   const [expected] = await compute(cpu, fixture, "f32", 1);
   const runs = await compute(cuda, fixture, "f32", RUNS);
@@ -77,7 +77,7 @@ async function disagreements(cpu: Device, cuda: Device, fixture: Fixture): Promi
   return repeats ? wrong : [...wrong, "a replayed run has other bits"];
 }
 
-/** The fixture's model and batch; for `draw` above 0 its weights 5 % off, and images of noise. */
+/** The fixture's model and batch; for `draw` above 0 with weights perturbed by 5 %, and noise as images. */
 function drawFrom(fixture: Fixture, draw: number): Fixture {
   if (draw === 0) return fixture;
   const random = new CounterRandom(draw);
@@ -91,7 +91,7 @@ function drawFrom(fixture: Fixture, draw: number): Fixture {
   return { ...fixture, tensors };
 }
 
-/** Relative L2 distances of a group of results, one a draw. */
+/** Relative L2 distances of a group of results, one per draw. */
 interface Distances {
   cudaFromF32: number[];
   cpuFromF32: number[];
@@ -100,23 +100,23 @@ interface Distances {
 
 const mean = (x: readonly number[]) => x.reduce((sum, value) => sum + value, 0) / x.length;
 
-/** Typical distances, and their ratio with its standard error (of the logarithm). */
+/** Geometric mean distances, and their ratio with its standard error (of the logarithm). */
 function summary({ cudaFromF32, cpuFromF32, cudaFromCpu }: Distances) {
   const typical = (x: readonly number[]) => Math.exp(mean(x.map(Math.log)));
   const logarithms = cudaFromF32.map((distance, draw) => Math.log(distance / cpuFromF32[draw]!));
-  const centre = mean(logarithms);
-  const squares = logarithms.reduce((sum, value) => sum + (value - centre) ** 2, 0);
+  const center = mean(logarithms);
+  const squares = logarithms.reduce((sum, value) => sum + (value - center) ** 2, 0);
   const ratioError = Math.sqrt(squares / Math.max(1, logarithms.length - 1) / logarithms.length);
   return {
     cudaFromF32: typical(cudaFromF32),
     cpuFromF32: typical(cpuFromF32),
     cudaFromCpu: typical(cudaFromCpu),
-    ratio: Math.exp(centre),
+    ratio: Math.exp(center),
     ratioError,
   };
 }
 
-/** What is wrong with one model in bf16, over so many draws; prints the distances. */
+/** The failures of one model in bf16 over `draws` draws; prints the distances. */
 async function excesses(cpu: Device, cuda: Device, fixture: Fixture, draws: number): Promise<string[]> {
   const groups = new Map<string, Distances>(
     ["image", "text", "gradient"].map((group) => [

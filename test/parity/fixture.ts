@@ -1,17 +1,17 @@
 import { openSafetensors } from "../../lib/io/safetensors";
 
-/** A reference model with its inputs and the numbers that the published code computes. */
+/** A reference model with its inputs and the published code's outputs. */
 export interface Fixture {
   path: string;
   config: unknown;
-  /** The optimizer's settings; undefined where the file has no optimizer steps. */
+  /** The optimizer's settings; undefined if the file has no optimizer steps. */
   optimizer: FixtureOptimizer | undefined;
   tensors: ReadonlyMap<string, FixtureTensor>;
 }
 
 export interface FixtureTensor {
   shape: readonly number[];
-  /** f32 as stored; 64-bit integers narrowed. */
+  /** f32 as stored; 64-bit integers narrowed to 32. */
   data: Float32Array | Int32Array;
 }
 
@@ -58,7 +58,7 @@ export function tensorOf({ path, tensors }: Fixture, name: string): FixtureTenso
   return tensor;
 }
 
-/** The tensors below `prefix`, by the rest of their names. */
+/** The tensors below `prefix`, keyed by the rest of their names. */
 export function tensorsBelow({ tensors }: Fixture, prefix: string): Map<string, FixtureTensor> {
   const below = [...tensors].filter(([name]) => name.startsWith(prefix));
   return new Map(below.map(([name, tensor]) => [name.slice(prefix.length), tensor]));

@@ -1,5 +1,5 @@
-// A model of test/fixtures that is given indices out of range, on the CPU and on CUDA, where its program is captured and
-// replayed: both reject with the same code, naming the same op and input, and the next run has the bits of the first.
+// Gives a model of test/fixtures indices out of range, on the CPU and on CUDA with its program captured and replayed: both
+// reject with the same code, op and input, and the next run has the bits of the first.
 //   node index_errors.js FILE
 import { Device, EvaClipError } from "eva-clip";
 import { compile, type HostTensor } from "eva-clip/graph";
@@ -8,7 +8,7 @@ import { inputsOf, loadModel, trainingPass } from "./run_fixture";
 
 type Data = ReturnType<typeof inputsOf>["data"];
 
-/** The inputs with one element changed, by the name of what is wrong with them. */
+/** The inputs with one invalid element, by a name for the error. */
 function mistakes(data: Data): [string, Data][] {
   const changed = (name: "kept" | "tokens" | "cuSeqlens" | "textEnds", at: number, value: number) => {
     const copy = Int32Array.from(data[name]);
@@ -23,7 +23,7 @@ function mistakes(data: Data): [string, Data][] {
   ];
 }
 
-/** What each run of a program comes to: the error's code, op and input, or nothing; and whether good runs agree. */
+/** Per run of a program, the error's code, op and input, or nothing; and whether valid runs agree. */
 async function outcomes(device: Device, fixture: Fixture) {
   const model = await loadModel(device, fixture);
   const { data, specs } = inputsOf(fixture);

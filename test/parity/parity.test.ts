@@ -9,7 +9,7 @@ const fixtures = [
   ...["eva_clip_8b", "eva_clip_18b"],
 ];
 
-describe("parity with the published code, and with its formulas where no package holds it", () => {
+describe("parity with the published code, or with its formulas if no package has it", () => {
   let device: Device;
   beforeAll(async () => {
     device = await Device.open("cpu", { threads: 1 });

@@ -1,4 +1,4 @@
-// Compares models in the format of test/fixtures with the numbers of the published code:
+// Compares models in the format of test/fixtures with the published code's outputs:
 // npm run parity -- [--device cpu|cuda] FILE…
 import { parseArgs } from "node:util";
 import { Device } from "eva-clip";
@@ -6,7 +6,7 @@ import { readFixture } from "./fixture";
 import type { Worst } from "./relative_error";
 import { type Parity, runFixture } from "./run_fixture";
 
-/** The largest relative L2 error that single precision is allowed in each group. */
+/** Maximum relative L2 error of each group in f32. */
 const TOLERANCES = {
   eval: 2e-5,
   loss: 1e-5,
@@ -14,7 +14,7 @@ const TOLERANCES = {
   lamb: 1e-4,
 } as const satisfies Partial<Record<keyof Parity, number>>;
 
-/** The groups that are off, with the error and the tensor it was found in. */
+/** The groups above the tolerance, with the error and its tensor. */
 export function failures(parity: Parity): string[] {
   return Object.entries(TOLERANCES).flatMap(([group, tolerance]) => {
     const found = parity[group as keyof Parity];

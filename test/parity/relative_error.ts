@@ -1,7 +1,7 @@
-/** ‖actual - expected‖ / ‖expected‖, or ‖actual‖ where nothing is expected; infinite where something is not finite. */
+/** ‖actual - expected‖ / ‖expected‖, or ‖actual‖ if expected is zero; infinite if any element is not finite. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) {
-    throw new Error(`compared ${actual.length} numbers with ${expected.length}`);
+    throw new Error(`expected ${expected.length} numbers, found ${actual.length}`);
   }
   let difference = 0;
   let norm = 0;
@@ -13,7 +13,7 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
   return Number.isNaN(error) ? Number.POSITIVE_INFINITY : error;
 }
 
-/** The largest error of a group, and what it belongs to. */
+/** The largest error of a group, and its tensor. */
 export interface Worst {
   error: number;
   name: string;

@@ -5,7 +5,7 @@ import { ClipModel, clipLoss, type GroupSettings, Lamb, parameterRules, warmupCo
 import { type Fixture, type FixtureOptimizer, tensorOf, tensorsBelow } from "./fixture";
 import { relativeError, type Worst, worst } from "./relative_error";
 
-/** The worst relative L2 error of each group of a fixture's numbers; the last two where it has optimizer steps. */
+/** The largest relative L2 error of each group of a fixture's outputs; the last two if it has optimizer steps. */
 export interface Parity {
   eval: Worst;
   loss: Worst;
@@ -13,15 +13,15 @@ export interface Parity {
   /** The loss of each of three LAMB steps, and every parameter after them. */
   lamb?: Worst;
   /**
-   * The norm of each step's gradients. Small random models amplify what they are given: weights rounded to f32 change
-   * the third norm of eva02_e by 2e-4 in double precision. It is told, not judged.
+   * The gradient norm of each step, reported without a tolerance: small random models amplify errors, and rounding the
+   * weights to f32 changes the third norm of eva02_e by 2e-4 in double precision.
    */
   gradientNorm?: Worst;
 }
 
 const STEPS = 3;
 
-/** The published weights of a fixture on a device, under the keys that the configuration leads to. */
+/** The published weights of a fixture on a device, under the configuration's keys. */
 export async function loadModel(
   device: Device,
   fixture: Fixture,
@@ -42,7 +42,7 @@ export async function loadModel(
   return model;
 }
 
-/** The fixture's batch, as a program takes it. */
+/** The fixture's batch as inputs of a program. */
 export function inputsOf(fixture: Fixture) {
   const images = tensorOf(fixture, "in/images");
   const tokens = tensorOf(fixture, "in/tokens");
@@ -69,7 +69,7 @@ export function trainingPass(model: ClipModel, x: Inputs) {
   return { image, text, loss };
 }
 
-/** Runs `body` on the fixture's batch, and compares what `read` makes of its outputs with the fixture's tensors. */
+/** Runs `body` on the fixture's batch, and compares its outputs, read by `read`, with the fixture's tensors. */
 async function compareOutputs(
   device: Device,
   fixture: Fixture,
@@ -133,10 +133,10 @@ async function compareLamb(
   await optimizer.allocate(device);
 
   const { data, specs } = inputsOf(fixture);
-  const inputs = { ...specs, schedule: spec("f32", []), step: spec("i32", []) };
-  const program = await compile(device, inputs, ({ schedule, step, ...x }) => {
+  const inputs = { ...specs, learningRates: spec("f32", [rules.length]), step: spec("i32", []) };
+  const program = await compile(device, inputs, ({ learningRates, step, ...x }) => {
     const { loss } = trainingPass(model, x);
-    const { gradientNorm } = optimizer.update(grad(loss, optimizer.parameters), { schedule, step });
+    const { gradientNorm } = optimizer.update(grad(loss, optimizer.parameters), { learningRates, step });
     model.clampLogitScale();
     return { loss, gradientNorm };
   });
@@ -146,7 +146,7 @@ async function compareLamb(
     [key, relativeError([value], tensorOf(fixture, key).data)] satisfies [string, number];
   for (let step = 0; step < STEPS; step++) {
     const factor = warmupCosine(step, { warmupSteps: warmup, totalSteps: total_steps });
-    const counters = { schedule: Float32Array.of(factor), step: Int32Array.of(step + 1) };
+    const counters = { learningRates: optimizer.learningRatesAt(factor), step: Int32Array.of(step + 1) };
     const { loss, gradientNorm } = await program({ ...data, ...counters });
     losses.push(errorOf(`lamb/loss_step${step}`, loss.item()));
     norms.push(errorOf(`lamb/grad_norm_step${step}`, gradientNorm.item()));
@@ -170,7 +170,7 @@ async function compareParameters(
   return errors;
 }
 
-/** Computes everything that a fixture holds, and compares. */
+/** Computes all outputs of a fixture and compares them. */
 export async function runFixture(device: Device, fixture: Fixture): Promise<Parity> {
   const model = await loadModel(device, fixture);
   try {

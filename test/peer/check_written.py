@@ -1,5 +1,5 @@
 """
-Loads what write_models.ts wrote with the library that each layout belongs to, strictly, and compares features:
+Loads the files of write_models.ts with the library of each layout, strictly, and compares features:
 python check_written.py FOLDER
 """
 import json
@@ -15,7 +15,7 @@ TOLERANCE = 1e-4
 
 
 def load_open_clip(family, weights):
-    """The class that open_clip uses for the family, and nothing missing or unexpected."""
+    """Loads into open_clip's class of the family, with nothing missing or unexpected."""
     module = family.build_open_clip()
     module.load_state_dict(open_clip.factory.load_state_dict(str(weights)), strict=True)
     return module
@@ -29,7 +29,7 @@ def load_eva_clip(family, weights):
 
 
 def load_described_open_clip(family, weights):
-    """Where open_clip's own description of the model is beside the weights, the model is made from it."""
+    """Builds the model from open_clip_config.json if it is next to the weights."""
     if not (weights.parent / open_clip.constants.HF_CONFIG_NAME).exists():
         return load_open_clip(family, weights)
     return open_clip.create_model(f"local-dir:{weights.parent}")

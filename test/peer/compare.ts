@@ -1,4 +1,4 @@
-// Loads the models that make_models.py wrote and compares features with those that their libraries compute:
+// Loads the models written by make_models.py and compares their features with those of the libraries:
 // node -C eva-clip-source -r ts-node/register/transpile-only test/peer/compare.ts FOLDER
 import { Device } from "eva-clip";
 import {

@@ -1,4 +1,4 @@
-// Compares the repaired text and the ids of captions with those that make_captions.py wrote:
+// Compares the repaired text and the ids of captions with those written by make_captions.py:
 // node -C eva-clip-source -r ts-node/register/transpile-only test/peer/compare_captions.ts FILE
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
@@ -8,7 +8,7 @@ import { tokenize } from "../../lib/text/tokenizer";
 const SHOWN = 20;
 const FEWEST_CAPTIONS = 50_000;
 
-/** With every character outside ASCII as an escape, so that invisible ones are seen. */
+/** Escapes every character outside ASCII, so that invisible ones show. */
 const show = (text: string) =>
   JSON.stringify(text).replace(
     /[^\x20-\x7e]/g,

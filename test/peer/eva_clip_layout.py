@@ -7,7 +7,7 @@ ATTENTION = (("attn.norm.", "attn.inner_attn_ln."), ("q_proj.bias", "q_bias"), (
 
 
 def tower_state(trunk):
-    """The image tower's tensors, with the tables of rotary positions that the published files repeat in every block."""
+    """The image tower's tensors, with the RoPE tables that the published files repeat in every block."""
     state = dict(trunk.state_dict())
     has_swiglu = any(".mlp.fc1_g." in key for key in state)
     renamed = {}
@@ -25,7 +25,7 @@ def tower_state(trunk):
 
 
 def check_against_timm(renamed, trunk):
-    """Raises unless timm, which reads EVA's files, finds the tower in what was renamed."""
+    """Raises unless timm, which reads EVA's files, recognizes the renamed tensors as the tower."""
     read = checkpoint_filter_fn(dict(renamed), trunk)
     state = trunk.state_dict()
     if read.keys() != state.keys() or any(not torch.equal(read[key], state[key]) for key in state):
@@ -33,7 +33,7 @@ def check_against_timm(renamed, trunk):
 
 
 def pretraining_state(trunk):
-    """A tower of masked-image modelling, which predicts EVA-CLIP's features instead of projecting its own."""
+    """A tower of masked-image modeling, whose head predicts EVA-CLIP's features."""
     width = trunk.embed_dim
     kept = {key: value for key, value in tower_state(trunk).items() if not key.startswith("head.")}
     task = {"mask_token": torch.ones(1, 1, width), "lm_head.weight": torch.ones(64, width), "lm_head.bias": torch.ones(64)}
@@ -48,8 +48,8 @@ def model_state(module):
 
 def to_open_clip(state, trunk):
     """
-    The tensors of an EVA-CLIP file under open_clip's keys, its image tower as timm reads it. Raises when the tables of
-    rotary positions are not timm's.
+    The tensors of an EVA-CLIP file under open_clip's keys, its image tower as timm reads it. Raises if the RoPE tables
+    differ from timm's.
     """
     tower = checkpoint_filter_fn(dict(state), trunk)
     tables = {key: value for key, value in state.items() if "rope." in key}
@@ -58,6 +58,6 @@ def to_open_clip(state, trunk):
         for key, value in tables.items():
             torch.testing.assert_close(value.float(), cosine if key.endswith("cos") else sine, rtol=0.01, atol=0.01)
         if len(tables) != 2 * (1 + len(trunk.blocks)):
-            raise ValueError(f"{len(tables)} tables of rotary positions")
+            raise ValueError(f"{len(tables)} RoPE tables")
     rest = {key: value for key, value in state.items() if not key.startswith("visual.")}
     return {**{f"visual.trunk.{key}": value for key, value in tower.items()}, **rest}

@@ -1,4 +1,4 @@
-"""One small model for every family of published models, each an instance of the class that its library uses."""
+"""One small model for every family of published models, each an instance of its library's class."""
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Callable
@@ -14,7 +14,7 @@ TEXT = dict(context_length=16, vocab_size=96, width=128, heads=2, layers=2)
 
 @dataclass(frozen=True)
 class Family:
-    """A model with its configuration as eva-clip spells it, and as the library does."""
+    """A model with its configuration in eva-clip's form and in the library's."""
 
     name: str
     build: Callable[[], torch.nn.Module]
@@ -26,12 +26,12 @@ class Family:
         return self.config["vision_cfg"]["image_size"]
 
     def build_open_clip(self):
-        """The class that open_clip uses for it, which for transformers' models is another one."""
+        """The corresponding class of open_clip, which differs for transformers' models."""
         is_hugging_face = "text_config" in self.library_config
         return open_clip.CLIP(**self.config) if is_hugging_face else self.build()
 
     def create(self):
-        """The same weights at every call."""
+        """The model, with the same weights at every call."""
         module = self.build()
         fill(module, seed=sum(self.name.encode()))
         return module.eval()
@@ -62,7 +62,7 @@ def trunk_family(
 
 
 def vit_family(name, published, *, width, image, layers=2, custom_text=False):
-    """A published open_clip vision transformer in OpenAI's layout, at reduced size; `custom_text` puts it below `text.`."""
+    """A published open_clip vision transformer in OpenAI's layout, at reduced size; `custom_text` puts the text tower below `text.`."""
     library_config = {**open_clip.get_model_config(published), "embed_dim": EMBED_DIM, "text_cfg": TEXT}
     vision = {**library_config["vision_cfg"], "layers": layers, "width": width, "image_size": image}
     library_config["vision_cfg"] = vision
@@ -74,7 +74,7 @@ def vit_family(name, published, *, width, image, layers=2, custom_text=False):
 
 
 def transformers_family(name, *, activation, width, heads, hidden, eos_token_id):
-    """transformers' CLIP as OpenAI's models (QuickGELU) and LAION's (GELU) are described."""
+    """transformers' CLIP, configured as OpenAI's models (QuickGELU) or LAION's (GELU)."""
     text = dict(
         vocab_size=TEXT["vocab_size"], hidden_size=TEXT["width"], intermediate_size=4 * TEXT["width"],
         num_hidden_layers=2, num_attention_heads=TEXT["heads"], max_position_embeddings=TEXT["context_length"],
@@ -120,7 +120,7 @@ TRUNKS = [
         trunk=dict(init_values=0.1),
     ),
 ]
-# EVA-CLIP-8B and 18B: no library has them, but timm's class computes them.
+# EVA-CLIP-8B and 18B: no library has them, but timm's class can compute them.
 WITHOUT_LIBRARY = [
     trunk_family("eva_8b", "EVA01-g-14", **BILLIONS, fields=RMS_NORM, trunk=TIMM_RMS_NORM),
     trunk_family(
@@ -141,7 +141,7 @@ TRANSFORMERS = [
     transformers_family("hf_laion", activation="gelu", width=160, heads=2, hidden=640, eos_token_id=95),
 ]
 
-# Of the published widths, which with the shapes tell what a file without a configuration leaves out: how wide heads are,
+# Of published widths: with the shapes, they determine what a file without a configuration does not state, the head width
 # and rotary positions.
 PUBLISHED_WIDTHS = [
     trunk_family("eva02_b_width", "EVA02-B-16", width=768, heads=12, mlp_ratio=EVA02_MLP, layers=1, fields=EVA02),

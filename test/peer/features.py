@@ -1,11 +1,11 @@
-"""Inputs for a model, and its features before they are given unit length, whichever library it is of."""
+"""Inputs for a model, and its features before normalization, for every library."""
 from libraries import torch
 
 BATCH = 3
 
 
 def inputs_for(family):
-    """Images that are normalised already, and captions of several lengths: start, ids, end of text, zeros."""
+    """Normalized images, and captions of several lengths: start, ids, end of text, zeros."""
     generator = torch.Generator().manual_seed(1)
     size, text = family.image_size, family.config["text_cfg"]
     context, vocabulary = text["context_length"], text["vocab_size"]
@@ -27,5 +27,5 @@ def features_of(module, inputs, dtype=torch.float32):
 
 
 def tensor_of(output):
-    """What transformers returns: features, or since version 5 an object that holds them."""
+    """The features that transformers returns, since version 5 in an object."""
     return output if torch.is_tensor(output) else output.pooler_output

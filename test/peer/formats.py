@@ -1,4 +1,4 @@
-"""Files as each library, or its training code, writes them. Every function returns what a reader is to open."""
+"""Files as each library, or its training code, writes them. Every function returns the path to open."""
 import json
 from collections import OrderedDict
 
@@ -26,7 +26,7 @@ def safetensors_file(path, state):
 
 
 def open_clip_folder(path, module, family, safe=True):
-    """As `open_clip.push_to_hf_hub` writes it, without a tokenizer."""
+    """Written as by `open_clip.push_to_hf_hub`, without a tokenizer."""
     path.mkdir()
     if safe:
         safetensors_file(path / open_clip.constants.HF_SAFE_WEIGHTS_NAME, module.state_dict())
@@ -39,13 +39,13 @@ def open_clip_folder(path, module, family, safe=True):
 
 
 def timm_folder(path, trunk):
-    """With timm's own config.json, which does not describe the tower's shapes."""
+    """With timm's config.json, which does not describe the tower's shapes."""
     timm.models.save_for_hf(trunk, path, safe_serialization=True)
     return path
 
 
 def views(state):
-    """The same values as views of larger storages, with strides and offsets that are not those of a tensor alone."""
+    """The same values as views of larger storages, with non-contiguous strides and offsets."""
     changed = {}
     for index, (key, value) in enumerate(state.items()):
         if value.ndim == 2:
@@ -58,7 +58,7 @@ def views(state):
 
 
 def deepspeed(path, state):
-    """`mp_rank_00_model_states.pt` of DeepSpeed's ZeRO, whose engine adds `module.` where it wraps another."""
+    """`mp_rank_00_model_states.pt` of DeepSpeed's ZeRO, whose engine adds `module.` if it wraps another."""
     module = OrderedDict((f"module.{key}", value) for key, value in state.items())
     shapes = OrderedDict((key, value.shape) for key, value in module.items())
     content = dict(
@@ -71,7 +71,7 @@ def deepspeed(path, state):
 
 
 def open_clip_training(path, module):
-    """A checkpoint of open_clip's training code: a wrapped model's tensors, and an optimizer's."""
+    """A checkpoint of open_clip's training code: tensors of a wrapped model and of an optimizer."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=0.0, weight_decay=0.0)
     for parameter in module.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -82,7 +82,7 @@ def open_clip_training(path, module):
 
 
 def openai_numbers(family):
-    """What OpenAI's archives hold beside the weights."""
+    """The entries of OpenAI's archives in addition to the weights."""
     text = family.config["text_cfg"]
     return dict(
         input_resolution=torch.tensor(family.image_size),
@@ -96,7 +96,7 @@ def openai(path, state, family):
 
 
 def torch_script(path, module, inputs, family):
-    """A traced model with its code, which is how OpenAI publishes."""
+    """A traced model with its code, as OpenAI publishes."""
     del module.context_length, module.vocab_size
     for name, number in openai_numbers(family).items():
         module.register_buffer(name, number)
@@ -111,7 +111,7 @@ def transformers_folder(path, module, shard="5GB"):
 
 
 def transformers_bin(path, module, shard="5GB"):
-    """As versions of transformers before 5 wrote it, with the positions' numbers that older ones kept as buffers."""
+    """Written as by transformers before version 5, with the position ids that older versions kept as buffers."""
     module.config.save_pretrained(path)
     state = dict(module.state_dict())
     for tower in ("text_model", "vision_model"):

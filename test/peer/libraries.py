@@ -1,4 +1,4 @@
-"""The libraries that people's checkpoints come from."""
+"""The libraries whose checkpoints are tested."""
 import os
 import sys
 import types
@@ -8,8 +8,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 warnings.filterwarnings("ignore")
 
-# torchvision registers its compiled operators when it is imported, which fails where they do not fit torch. No model
-# here uses one, so their registration is left out.
+# torchvision registers its compiled operators when imported, which fails if they do not match torch. No model here uses
+# one, so their registration is skipped.
 sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
 
 import ftfy  # noqa: E402, F401
@@ -22,7 +22,7 @@ import transformers  # noqa: E402
 
 VERSIONS = {library.__name__: library.__version__ for library in (torch, open_clip, timm, transformers)}
 
-torch.backends.nnpack.set_flags(False)  # it complains on processors that it does not know
+torch.backends.nnpack.set_flags(False)  # it warns on processors that it does not know
 torch.set_num_threads(2)
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()

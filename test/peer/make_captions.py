@@ -1,6 +1,6 @@
-"""Captions of every Unicode block and of every kind of damage that ftfy repairs, with what ftfy and open_clip make of them.
+"""Captions of every Unicode block and every kind of damage that ftfy repairs, with ftfy's text and open_clip's ids.
 
-python make_captions.py FILE [COUNT] [SEED]: a line of JSON for each: [caption, fixed text, ids].
+python make_captions.py FILE [COUNT] [SEED]: one line of JSON per caption: [caption, fixed text, ids].
 """
 
 import html
@@ -75,7 +75,7 @@ def is_known(character):
 
 
 def known_blocks(size=128):
-    """Runs of `size` code points that have any character."""
+    """Ranges of `size` code points with at least one character."""
     for start in range(0, 0x110000, size):
         known = [chr(i) for i in range(start, start + size) if is_known(chr(i))]
         if known:
@@ -91,7 +91,7 @@ class Captions:
         return self.random.choice(choices)
 
     def phrase(self):
-        """A part of a sentence, or all of it."""
+        """A part of a sentence, or the whole."""
         words = self.pick(self.sentences).split(" ")
         start = self.random.randrange(len(words))
         return " ".join(words[start : start + self.random.randint(1, len(words))])
@@ -128,7 +128,7 @@ class Captions:
         )
 
     def mojibake(self, text, encoding, errors):
-        """A text whose UTF-8 was read in `encoding`."""
+        """Text whose UTF-8 was decoded as `encoding`."""
         data = text.encode("utf-8", "surrogatepass")
         kind = self.random.randrange(8)
         if kind == 0:
@@ -142,7 +142,7 @@ class Captions:
 
     @staticmethod
     def pair(character):
-        """The surrogates of a character outside the basic plane, as two."""
+        """A character outside the basic plane as two surrogates."""
         code = ord(character) - 0x10000
         return character if code < 0 else chr(0xD800 + (code >> 10)) + chr(0xDC00 + (code & 0x3FF))
 
@@ -169,7 +169,7 @@ class Captions:
         return text
 
     def misread(self):
-        """Text of one encoding read in another."""
+        """Text in one encoding decoded as another."""
         a, b = self.pick(CHARMAP_ENCODINGS), self.pick(CHARMAP_ENCODINGS)
         return self.phrase().encode(a, "ignore").decode(b, "replace")
 
@@ -190,7 +190,7 @@ class Captions:
         return "".join(self.pick(kinds)() for _ in range(self.random.randint(1, 8)))
 
     def noise(self):
-        """Characters of mojibake in no order, where the rules of juxtaposition decide."""
+        """Characters of mojibake in random order, to which the rules on adjacent characters apply."""
         letters = "aZ ,.é·\n" + "".join(bytes(range(128, 256)).decode(e) for e in [self.pick(CHARMAP_ENCODINGS)])
         return "".join(self.pick(letters) for _ in range(self.random.randint(1, 10)))
 

@@ -2,7 +2,7 @@
 Writes models of open_clip, timm and transformers with random weights, as those libraries write them, and the features
 that they compute in double precision: python make_models.py FOLDER [FAMILY…]
 
-FOLDER/cases.json lists what was written.
+FOLDER/cases.json lists the files.
 """
 import copy
 import json
@@ -18,7 +18,7 @@ from random_weights import check_that_every_tensor_counts
 
 
 class Writer:
-    """Collects the cases of one family: files, and the features of their weights as rounded to the type stored."""
+    """Collects the cases of one family: files, and the features of their weights as rounded to the stored type."""
 
     def __init__(self, folder, family, cases):
         self.folder, self.family, self.cases = folder / family.name, family, cases
@@ -29,7 +29,7 @@ class Writer:
         check_that_every_tensor_counts(self.module, features_of(self.module, self.inputs))
 
     def expected(self, dtype):
-        """The name of the file with inputs and features for weights that were stored in a type."""
+        """The name of the file with inputs and features for weights stored in a type."""
         if dtype not in self.features:
             rounded = copy.deepcopy(self.module)
             with torch.no_grad():
@@ -44,8 +44,8 @@ class Writer:
 
     def add(self, name, save, *, dtype=torch.float32, source=False, **stated):
         """
-        `save` gets a path to write a file to, or to make a folder of, and returns what is to be loaded. `stated` is what
-        the loader has to be told.
+        `save` gets the path of the file or folder to write, and returns the path to load. `stated` is configuration that
+        the loader cannot find in the files.
         """
         path = save(self.folder / name)
         case = dict(
@@ -59,7 +59,7 @@ class Writer:
         self.cases.append(case)
 
     def add_headless(self, name, save):
-        """A tower without a projection: its features are what a model computes whose projection is the identity."""
+        """A tower without a projection: its features are those of a model with the identity as projection."""
         trunk = copy.deepcopy(self.module.visual.trunk).double()
         with torch.no_grad():
             image = trunk.forward_head(trunk.forward_features(self.inputs["pixels"].double()), pre_logits=True)
@@ -80,7 +80,7 @@ def write_trunk(writer):
 
 
 def write_towers(writer):
-    """The image tower alone: as masked-image modelling leaves it, in EVA's names, and as timm saves it."""
+    """The image tower alone: from masked-image modeling, with EVA's names, and as timm saves it."""
     trunk, config = writer.module.visual.trunk, writer.family.config
     writer.add_headless("mim.pt", lambda path: formats.pt(path, {"module": eva_clip_layout.pretraining_state(trunk)}))
     writer.add("timm", lambda path: formats.timm_folder(path, trunk), tower="image", config=config)
@@ -93,7 +93,7 @@ def eva_clip_fp16(module):
 
 
 def write_eva_clip(writer):
-    """Models that only EVA-CLIP's own layout is used for."""
+    """Models that are only published in EVA-CLIP's own layout."""
     config = writer.family.config
     writer.add("fp16.pt", eva_clip_fp16(writer.module), dtype=torch.float16, source=True, config=config)
 
@@ -103,14 +103,14 @@ def write_bare_eva_clip(writer):
 
 
 def write_bare_vit(writer):
-    """open_clip's weights without a configuration, which do not tell the activation."""
+    """open_clip's weights without a configuration, which do not show the activation."""
     halves = formats.cast(writer.module.state_dict(), torch.float16)
     bare = lambda path: formats.safetensors_file(path, halves)
     writer.add("bare.safetensors", bare, dtype=torch.float16, quickGelu=writer.family.config.get("quick_gelu", False))
 
 
 def write_pt_variants(writer):
-    """The ways in which .pt files nest and store the same tensors."""
+    """The forms in which .pt files nest and store the same tensors."""
     module, state = writer.module, eva_clip_layout.model_state(writer.module)
     variants = {
         "plain.pt": (torch.float32, lambda path: formats.pt(path, state)),
@@ -137,7 +137,7 @@ def write_vit(writer):
 
 
 def write_openai(writer):
-    """OpenAI's own files, as state dicts and as they are published."""
+    """OpenAI's own files, as state dicts and as published."""
     family = writer.family
     halves = formats.cast(writer.module.state_dict(), torch.float16)
     script = family.create()

@@ -5,24 +5,24 @@ import { loadPretrained } from "eva-clip/weights";
 import { openSafetensors } from "../../lib/io/safetensors";
 import { relativeError } from "../parity/relative_error";
 
-/** The largest relative L2 error that features of an f32 model may have. */
+/** Maximum relative L2 error of the features of an f32 model. */
 export const TOLERANCE = 1e-4;
 
-/** A model's files, and what its library computes from them. */
+/** A model's files, and its library's features of them. */
 export interface PeerCase {
   readonly name: string;
   readonly family: string;
   readonly path: string;
   /** A safetensors file with inputs and features. */
   readonly expected: string;
-  /** Whether the family is written from these files. */
+  /** Whether write_models.ts writes the family from these files. */
   readonly source: boolean;
-  /** What has to be stated because the files do not tell it. */
+  /** Configuration that the files do not contain. */
   readonly config?: ClipConfigInput;
   readonly quickGelu?: boolean;
-  /** The only tower that is compared: a model of `config` starts from it. */
+  /** The only tower compared: a model of `config` is initialized from it. */
   readonly tower?: "image" | "text";
-  /** The tower has no projection; its features are as wide as itself. */
+  /** Whether the tower has no projection, so that its features have its width. */
   readonly headless?: boolean;
 }
 
@@ -31,13 +31,13 @@ export interface Inputs {
   readonly tokens: Int32Array; // [B, L]
 }
 
-/** Before they get unit length. */
+/** Features before normalization. */
 export interface Features {
   readonly image: Float32Array; // [B, E]
   readonly text: Float32Array; // [B, E]
 }
 
-/** The cases of a folder that make_models.py wrote. */
+/** The cases of a folder written by make_models.py. */
 export async function readCases(folder: string): Promise<readonly PeerCase[]> {
   const { cases } = JSON.parse(await readFile(join(folder, "cases.json"), "utf8"));
   return (cases as PeerCase[]).map((peer) => ({

@@ -1,11 +1,11 @@
-"""Random weights under which every tensor of a model shows in its features."""
+"""Random weights with which every tensor of a model affects its features."""
 from libraries import torch
 
 LEARNED_VECTORS = ("pos_embed", "position", "cls_token", "class_embedding", "token_embedding")
 
 
 def fill(module, seed):
-    """Norms unlike ones, biases unlike zeros, products that keep the size of what they are given."""
+    """Norms different from one, biases different from zero, products that preserve magnitude."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -27,8 +27,8 @@ def fill(module, seed):
 
 def check_that_every_tensor_counts(module, features):
     """
-    Raises when features would hardly change if a parameter were replaced by others of its size: a mistake in mapping it
-    could then pass. A constant added to all keys of a head changes no softmax, and the scale of logits no feature.
+    Raises if the features would hardly change when a parameter is replaced by others of its size: an error in mapping it
+    could then go unnoticed. Exceptions: a constant added to all keys of a head, and the logit scale.
     """
     module.zero_grad()
     joined = torch.cat([each.flatten() for each in features])

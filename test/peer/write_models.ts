@@ -1,5 +1,5 @@
-// Writes every family that make_models.py made, in all layouts that can hold it, with the features of what was written,
-// for check_written.py: node -C eva-clip-source -r ts-node/register/transpile-only test/peer/write_models.ts FOLDER_MADE FOLDER
+// Writes every family of make_models.py in all layouts that support it, with the features of the written weights, for
+// check_written.py: node -C eva-clip-source -r ts-node/register/transpile-only test/peer/write_models.ts FOLDER_MADE FOLDER
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { Device, EvaClip } from "eva-clip";
@@ -25,7 +25,7 @@ interface WrittenCase {
   readonly features: string;
 }
 
-/** Every layout that can hold the model, and every type. */
+/** Every layout that supports the model, in every type. */
 function formsOf({ config }: EvaClip): readonly (readonly [LayoutName, WeightDType])[] {
   const isEva = config.vision_cfg.eva_model_name !== undefined;
   return isEva
@@ -51,7 +51,7 @@ async function writeFeatures(path: string, { image, text }: Features, embedDim: 
   ]);
 }
 
-/** Writes a model in every form; each is read again, and in f32 must compute the same bits. */
+/** Writes a model in every form and reads it again; in f32 the features must have the same bits. */
 async function writeForms(clip: EvaClip, device: Device, family: string, inputs: Inputs, folder: string) {
   const original = await featuresOf(clip, inputs);
   const cases: WrittenCase[] = [];
@@ -62,7 +62,7 @@ async function writeForms(clip: EvaClip, device: Device, family: string, inputs:
     const features = await featuresOf(again, inputs);
     const { image, text } = errorsOf(features, original);
     if (dtype === "f32" && Math.max(image, text) > 0)
-      throw new Error(`${name} computes other features when read`);
+      throw new Error(`${name} has other features after reading`);
     const path = join(folder, name, "features.safetensors");
     await writeFeatures(path, features, clip.embedDim);
     cases.push({

@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => library.remove());
 
-/** Runs a script of test/support in a process of its own, which may crash or hang. */
+/** Runs a script of test/support in a child process, which may crash or hang. */
 function runScript(name: string, ...args: (string | number)[]): Promise<Ended> {
   const child = spawn(process.execPath, [library.script(`${name}.js`), ...args.map(String)], {
     cwd: join(__dirname, "..", ".."),
@@ -31,7 +31,7 @@ function runScript(name: string, ...args: (string | number)[]): Promise<Ended> {
   });
 }
 
-/** How a process ended that many times, at moments between 20 ms and 150 ms. */
+/** How child processes ended that were stopped at different moments between 20 ms and 150 ms. */
 async function endings(times: number, way: string, moment: string): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (let i = 0; i < times; i++) {
@@ -64,11 +64,11 @@ test.each([
   600_000,
 );
 
-test("process.exit in the middle of training ends the process at once, with its own status", async () => {
+test("process.exit during training ends the process at once, with its status", async () => {
   expect(await runScript("train_forever")).toMatchObject({ code: 7, signal: null, err: "" });
 }, 180_000);
 
-test("workers that train are terminated, again and again, and the process lives on", async () => {
+test("the process survives the repeated termination of workers that train", async () => {
   expect(await runScript("worker_host")).toMatchObject({
     code: 0,
     signal: null,

@@ -7,7 +7,7 @@ import type { EvaClipError } from "../../lib/errors";
 
 const addon = process.env.EVA_CLIP_NATIVE_PATH ?? resolve(__dirname, "../../build/Release/eva_clip.node");
 
-/** What opening a CUDA device says with this library in the place of the real one. */
+/** The error of opening a CUDA device with this library in place of the real one. */
 async function refusal(library: string): Promise<EvaClipError> {
   process.env.EVA_CLIP_CUDA_LIBRARY = library;
   try {
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-test("cuda rejects where there is no library, and says which one and how to get it", async () => {
+test("cuda rejects without a library, and names it and how to build it", async () => {
   const library = join(folder, "libeva_clip_cuda.so");
   const error = await refusal(library);
   expect(error).toMatchObject({
@@ -36,23 +36,23 @@ test("cuda rejects where there is no library, and says which one and how to get 
   expect(error.message).toContain("npm run build:cuda");
 });
 
-test("cuda rejects a file that is no library", async () => {
+test("cuda rejects a file that is not a library", async () => {
   const file = join(folder, "text.so");
   await writeFile(file, "not a library");
   expect(await refusal(file)).toMatchObject({
     code: "ERR_EVACLIP_NO_DEVICE",
-    message: expect.stringContaining("cannot be loaded"),
+    message: expect.stringContaining("cannot load the backend library"),
   });
 });
 
-test("cuda rejects a library that is no backend", async () => {
+test("cuda rejects a library that is not a backend", async () => {
   expect(await refusal(addon)).toMatchObject({
     code: "ERR_EVACLIP_NO_DEVICE",
-    message: expect.stringContaining("is not a backend library"),
+    message: expect.stringContaining("is not an eva-clip backend library"),
   });
 });
 
-test("auto takes the CPU where cuda is not available, and keeps the reason", async () => {
+test("auto falls back to the CPU if cuda is not available, and records the reason", async () => {
   process.env.EVA_CLIP_CUDA_LIBRARY = join(folder, "nowhere.so");
   await using device = await Device.open("auto", { threads: 1 });
   delete process.env.EVA_CLIP_CUDA_LIBRARY;
@@ -60,7 +60,7 @@ test("auto takes the CPU where cuda is not available, and keeps the reason", asy
   expect(device.fallbackReason).toContain("nowhere.so");
 });
 
-// Only where `npm run build:cuda` was called.
+// Only if `npm run build:cuda` was run.
 const built = join(addon, "..", "libeva_clip_cuda.so");
 (existsSync(built) ? test : test.skip)("the real library opens a GPU or says what it lacks", async () => {
   try {

@@ -4,10 +4,10 @@ import { join, resolve } from "node:path";
 const root = resolve(__dirname, "../..");
 const emulation = join(root, "build", "Release", "libeva_clip_cuda_emulation.so");
 
-/** Runs a program of test/parity with the emulated GPU, whose library wants AddressSanitizer to be there first. */
+/** Runs a program of test/parity with the emulated GPU, whose library requires AddressSanitizer to be preloaded. */
 function runEmulated(program: string, ...args: string[]) {
   const asan = execFileSync("c++", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
-  // Tests that measure time run beside this one, so it stands back.
+  // A low priority, because tests that measure time run in parallel.
   const words = [
     "-n",
     "15",
@@ -35,7 +35,7 @@ function runEmulated(program: string, ...args: string[]) {
 
 const fixture = (name: string) => join(root, "test", "fixtures", `${name}.safetensors`);
 
-// The emulator switches stacks in x86-64 assembly.
+// The emulator switches stacks with x86-64 assembly.
 const emulatedTest = process.arch === "x64" ? test : test.skip;
 
 emulatedTest(

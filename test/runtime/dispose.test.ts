@@ -31,7 +31,7 @@ const outcomes = (promises: Promise<unknown>[]) =>
     ),
   );
 
-test("work started before dispose() is done, work after it is refused at once, and all promises settle", async () => {
+test("work started before dispose() finishes, later work is refused at once, and all promises settle", async () => {
   const device = await Device.open("cpu", { threads: 1 });
   const program = await chain(device);
   const before = [program({ x }), program({ x }), chain(device), program.profile(), device.memory()];
@@ -44,7 +44,7 @@ test("work started before dispose() is done, work after it is refused at once, a
   expect(await outcomes([program({ x })])).toEqual(["ERR_EVACLIP_DISPOSED"]);
 });
 
-test("dispose() does not hold the event loop while the device works", async () => {
+test("dispose() does not block the event loop while the device works", async () => {
   const held = await eventLoopHeldMs(20, async () => {
     const device = await Device.open("cpu", { threads: 1 });
     const program = await chain(device, 100);
@@ -70,7 +70,7 @@ test("parameters of a disposed device are disposed, and everything can be dispos
 });
 
 const MB = 1 << 20;
-const COUNT = 64 * MB; // 256 MB, beside which what V8 collects meanwhile is little
+const COUNT = 64 * MB; // 256 MB, much more than V8 collects meanwhile
 const resident = () => process.memoryUsage.rss() / MB;
 
 test("disposing a device, a program or a parameter frees resident memory at once", async () => {
@@ -86,7 +86,7 @@ test("disposing a device, a program or a parameter frees resident memory at once
   expect(full - start).toBeGreaterThan(400);
   program.dispose();
   dropped.dispose();
-  // Behind the freeing of the program, which then frees the parameter.
+  // Runs after the program is freed, which then frees the parameter.
   for (let i = 0; i < 2; i++) await device.memory();
   const afterOne = resident();
   expect(afterOne).toBeLessThan(full - 200);
@@ -94,7 +94,7 @@ test("disposing a device, a program or a parameter frees resident memory at once
   expect(resident()).toBeLessThan(afterOne - 200);
 });
 
-test("a process ends by itself with requests after dispose()", async () => {
+test("a process with requests after dispose() still exits by itself", async () => {
   const library = new TranspiledLibrary();
   const script = library.script("end_while_busy.js");
   const { status } = spawnSync(process.execPath, [script, "none", "dispose"], {

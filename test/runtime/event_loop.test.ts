@@ -9,7 +9,7 @@ import { eventLoopHeldMs } from "../support/event_loop";
 
 const SIDE = 1024;
 
-/** A program of so many products of two [1024, 1024] matrices. */
+/** A program that multiplies [1024, 1024] matrices `products` times. */
 async function productChain(device: Device, products: number) {
   const inputs = { x: spec("f32", [SIDE, SIDE]), w: spec("f32", [SIDE, SIDE]) };
   return compile(device, inputs, ({ x, w }) => {
@@ -19,7 +19,7 @@ async function productChain(device: Device, products: number) {
   });
 }
 
-/** How many times a file was read while `work` was under way. */
+/** How many times a file was read while `work` was in progress. */
 async function readsWhile(work: Promise<unknown>): Promise<number> {
   let isRunning = true;
   const ended = work.finally(() => {
@@ -35,17 +35,17 @@ async function readsWhile(work: Promise<unknown>): Promise<number> {
   return reads;
 }
 
-test("while a program runs for 2 s the event loop is never held for 20 ms, and files can be read", async () => {
+test("a program of 2 s never blocks the event loop for 20 ms, and files can be read meanwhile", async () => {
   await using device = await Device.open("cpu", { threads: 1 });
   const data = { x: new Float32Array(SIDE * SIDE).fill(1), w: new Float32Array(SIDE * SIDE).fill(1 / SIDE) };
   const short = await productChain(device, 8);
-  let each = Number.POSITIVE_INFINITY; // milliseconds of a product at its fastest
+  let each = Number.POSITIVE_INFINITY; // milliseconds of the fastest product
   for (let run = 0; run < 4; run++) {
     const start = performance.now();
     await short(data);
     each = Math.min(each, (performance.now() - start) / 8);
   }
-  const long = await productChain(device, Math.ceil(4000 / each)); // half as long when the machine was busy before
+  const long = await productChain(device, Math.ceil(4000 / each)); // half as long if the machine was busy before
 
   const held = await eventLoopHeldMs(20, async () => {
     const begin = performance.now();

@@ -14,7 +14,7 @@ afterAll(() => device.dispose());
 
 const double = () => compile(device, { x: spec("f32", [COUNT]) }, ({ x }) => ({ y: scale(x, 2) }));
 
-/** What may happen to an array once a call that reads it has returned. */
+/** Changes to an array after a call that reads it has returned. */
 const LATER: Record<string, (array: Float32Array) => void> = {
   "is overwritten": (array) => array.fill(7),
   "is transferred": (array) => structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] }),
@@ -61,7 +61,7 @@ describe.each(Object.keys(LATER))("an array that %s after the call", (what) => {
   });
 });
 
-test("each of the calls under way has inputs of its own, in memory that earlier calls have used, too", async () => {
+test("concurrent calls have separate inputs, also in reused memory", async () => {
   const program = await double();
   for (const round of [1, 2, 3]) {
     const values = [1, 2, 3, 4].slice(0, 1 + round).map((value) => value * round);

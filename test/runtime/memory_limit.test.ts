@@ -6,7 +6,7 @@ import { AdamW, allocateModel, ClipModel, initializeModel, parameterRules } from
 
 const LIMIT = 1500 * 2 ** 20;
 
-/** The hierarchy of memory cgroups in which this process may make groups, if there is one. */
+/** The memory cgroup hierarchy in which this process can create groups, if any. */
 function writableHierarchy(): { folder: string; limit: string } | undefined {
   for (const [mount, limit] of [
     ["/sys/fs/cgroup/memory", "memory.limit_in_bytes"],
@@ -18,7 +18,7 @@ function writableHierarchy(): { folder: string; limit: string } | undefined {
       if (existsSync(join(folder, limit))) return { folder, limit };
       rmdirSync(folder);
     } catch {
-      // Only root may, and only on Linux.
+      // Requires root and Linux.
     }
   }
   return undefined;
@@ -61,7 +61,7 @@ describe("a model larger than the machine", () => {
   const machineBytes = () =>
     Number(/MemTotal:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "utf8"))![1]) * 1024;
 
-  /** So many layers that the model needs twice what the machine has. */
+  /** Layers for which the model needs twice the machine's memory. */
   function hugeModel(): ClipModel {
     const config = structuredClone(modelConfig("EVA-CLIP-18B"));
     const bytes = new ClipModel(config).parameters().reduce((sum, { size }) => sum + 4 * size, 0);
@@ -82,7 +82,7 @@ describe("a model larger than the machine", () => {
     expect(model.parameters().some(({ allocated }) => allocated)).toBe(false);
   });
 
-  test("so are moments that do not fit, and none of them keeps memory", async () => {
+  test("so are moments that do not fit, and none of them stays allocated", async () => {
     const tower = { learningRate: 1, weightDecay: 0 };
     const optimizer = new AdamW(
       parameterRules(hugeModel().parameters(), { image: tower, text: tower, other: tower }),
@@ -91,8 +91,8 @@ describe("a model larger than the machine", () => {
     expect(optimizer.state().some(({ allocated }) => allocated)).toBe(false);
   });
 
-  test("what is promised and not yet touched counts", async () => {
-    // Allocated, never written: no page of any is there.
+  test("memory allocated but not yet touched counts", async () => {
+    // Allocated but never written, so no page is resident.
     const models: ClipModel[] = [];
     const allocateMore = () => {
       for (let bytes = 0; bytes < 2 * machineBytes(); bytes += 17e8) {

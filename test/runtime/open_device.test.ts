@@ -3,6 +3,7 @@ import { mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Device } from "../../lib/device";
+import { listDevices } from "../../lib/list_devices";
 import { TranspiledLibrary } from "../support/transpiled_library";
 
 let folder: string;
@@ -40,7 +41,7 @@ const PATHS: Record<string, () => Promise<string>> = {
 };
 
 test.each(Object.keys(PATHS))(
-  "%s in the place of the CUDA backend is an error of ours, and auto goes on",
+  "%s in place of the CUDA backend is an error with a code, and auto falls back to the CPU",
   async (what) => {
     const path = await PATHS[what]!();
     await withCudaLibrary(path, async () => {
@@ -61,6 +62,7 @@ test.each([
   [["cpu", { threads: "3" }], "Device.open: options.threads must be an integer of at least 1"],
   [["cpu", { threads: 0 }], "Device.open: options.threads must be at least 1, found 0"],
   [["cpu", { thread: 1 }], "did you mean threads?"],
+  [["cpu", { logger: 5 }], "Device.open: options.logger must be a logger"],
   [["cpu", { instructionSet: 4 }], "Device.open: options.instructionSet must be one of v2, v3, v4"],
 ])("Device.open refuses %p", async (given, message) => {
   await expect(Device.open(...(given as [never]))).rejects.toMatchObject({
@@ -69,7 +71,7 @@ test.each([
   });
 });
 
-test("a Device of another copy of the package is called that", async () => {
+test("a Device of another copy of the package is named as such", async () => {
   jest.resetModules();
   const other = require("../../lib/device") as typeof import("../../lib/device");
   const { compile } = require("../../lib/compile") as typeof import("../../lib/compile");
@@ -83,7 +85,7 @@ test("a Device of another copy of the package is called that", async () => {
   }
 });
 
-test("OpenMP's threads sleep soon, wherever the addon is loaded first, and child processes know nothing of it", async () => {
+test("OpenMP's threads sleep soon wherever the addon is loaded first, and child processes do not inherit the setting", async () => {
   const { GOMP_SPINCOUNT: _, ...env } = library.env;
   const seen = (how: string) =>
     JSON.parse(
@@ -95,4 +97,40 @@ test("OpenMP's threads sleep soon, wherever the addon is loaded first, and child
       child: "",
     });
   }
+});
+
+test("without the addon, importing has no side effects, and what needs no native code works", () => {
+  const env = { ...process.env, EVA_CLIP_NATIVE_PATH: "/nowhere/eva_clip.node" };
+  const output = execFileSync(process.execPath, [library.script("without_addon.js")], {
+    env,
+    encoding: "utf8",
+  });
+  const missing = expect.stringContaining("the native addon could not be loaded");
+  expect(JSON.parse(output)).toEqual({
+    listeners: 0,
+    tokens: [49406, 320, 2368, 49407, 0, 0, 0, 0],
+    models: expect.any(Number),
+    samples: "ERR_EVACLIP_DATA",
+    devices: ["cpu", "cuda"].map((kind) => ({ kind, index: 0, available: false, reason: missing })),
+    open: "ERR_EVACLIP_NATIVE_NOT_FOUND",
+  });
+});
+
+test("the devices of the machine are listed, with the reason for one that cannot be used", async () => {
+  const [cpu, cuda] = await withCudaLibrary(folder, listDevices);
+  expect(cpu).toMatchObject({ kind: "cpu", index: 0, available: true, name: expect.any(String) });
+  expect(cpu!.available && cpu!.memoryBytes).toBeGreaterThan(2 ** 20);
+  expect(cuda).toEqual({ kind: "cuda", index: 0, available: false, reason: expect.any(String) });
+});
+
+test("a logger is told why auto chose the CPU, and a disposed device says so", async () => {
+  const warnings: string[] = [];
+  const logger = { warn: (message: string) => warnings.push(message) };
+  await withCudaLibrary(folder, async () => {
+    const device = await Device.open("auto", { threads: 1, logger });
+    expect(warnings).toEqual([`device cpu in place of cuda: ${device.fallbackReason}`]);
+    expect(device.disposed).toBe(false);
+    await device.dispose();
+    expect(device.disposed).toBe(true);
+  });
 });

@@ -67,9 +67,9 @@ test.each<[string, Record<string, string>, string]>([
   ["an op declared twice", { "csrc/ops/more.h": "struct scale {\n" }, "op scale: declared in 2 headers"],
   ["an op without a wrapper", { "lib/ops/scale.ts": "\n" }, "lib/ops/scale.ts does not wrap it"],
   [
-    "an intrinsic outside the device vocabulary",
+    "an intrinsic outside the device primitives",
     { "csrc/cuda/scale.cu": "const int i = threadIdx.x;\n" },
-    "csrc/cuda/scale.cu:1: only csrc/cuda/device may name threadIdx",
+    "csrc/cuda/scale.cu:1: only csrc/cuda/device may use threadIdx",
   ],
   [
     "a kernel that includes the graph",
@@ -77,23 +77,23 @@ test.each<[string, Record<string, string>, string]>([
     "csrc/cuda may not include csrc/graph",
   ],
   [
-    "a mutation of what a kernel no longer says",
+    "a mutation of text that its kernel does not contain",
     {
       "csrc/cuda/scale.cu": "y = x;\n",
       "test/native/cuda/scale_test.cpp": "",
       "test/native/cuda/mutations/scale.mjs":
         'export const mutations = [{ file: "scale.cu", changes: [["no factor", "factor * x", "x"]] }];\n',
     },
-    'no factor: csrc/cuda/scale.cu has "factor * x" 0 times',
+    'no factor: csrc/cuda/scale.cu contains "factor * x" 0 times',
   ],
   [
-    "a mutation that no test is there for",
+    "a mutation without a test",
     {
       "csrc/cuda/scale.cu": "y = x;\n",
       "test/native/cuda/mutations/scale.mjs":
         'export const mutations = [{ file: "scale.cu", changes: [["nothing", "y = x", "y = 0"]] }];\n',
     },
-    "nothing: there is no test/native/cuda/scale_test.cpp",
+    "nothing: test/native/cuda/scale_test.cpp does not exist",
   ],
   ["a file too long", { "lib/nn/a.ts": "\n".repeat(401) }, "401 lines, 400 at most"],
   ["unfinished work", { "lib/nn/a.ts": `// TO${"DO"}: later\n` }, "unfinished work"],

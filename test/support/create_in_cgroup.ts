@@ -1,4 +1,4 @@
-// Joins the memory cgroups whose folders are given, then makes a model that is larger than they allow.
+// Joins the memory cgroups whose folders are given, then creates a model that exceeds their limits.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EvaClip } from "eva-clip";

@@ -1,4 +1,4 @@
-// Ends this process, in a given way, while its device is busy with a given thing. Status 7 is the one asked for.
+// Ends this process in a given way while its device is busy with a given task. The expected exit status is 7.
 //   node end_while_busy.js WAY MOMENT [MILLISECONDS]
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +17,7 @@ import { tinyConfig, tinyTokenizer } from "./tiny_clip";
 const [way = "exit", moment = "run", after = "60"]: string[] = workerData ?? process.argv.slice(2);
 const IMAGE = 64;
 
-/** A model whose steps take some ten milliseconds. */
+/** A model whose steps take about ten milliseconds. */
 async function allocated(device: Device): Promise<ClipModel> {
   const { text_cfg, ...config } = tinyConfig;
   const vision_cfg = { ...config.vision_cfg, image_size: IMAGE, width: 128, head_width: 32, layers: 4 };
@@ -34,7 +34,7 @@ function imageProgram(device: Device, model: ClipModel, batch: number) {
 
 const pixels = () => new Uint8Array(8 * IMAGE * IMAGE * 3);
 
-/** An EvaClip of it, written into a folder of its own. */
+/** The same as an EvaClip, saved to a temporary folder. */
 async function savedModel(device: Device): Promise<{ model: EvaClip; folder: string }> {
   const model = new EvaClip(await allocated(device), device, { tokenizer: tinyTokenizer });
   const folder = mkdtempSync(join(tmpdir(), "eva-clip-busy-"));
@@ -52,7 +52,7 @@ async function forever(once: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** What keeps the device busy: each resolves when it is busy, with what then goes on. */
+/** Tasks that keep the device busy: each resolves once it is, with the rest of the task. */
 const work: Record<string, (device: Device) => Promise<{ goesOn: Promise<unknown> }>> = {
   async run(device) {
     const program = await imageProgram(device, await allocated(device), 8);
@@ -108,7 +108,7 @@ const ends: Record<string, () => unknown> = {
   },
   signal: () => {
     process.once("SIGTERM", () => process.exit(7));
-    setInterval(() => undefined, 1000); // Node hears of no signal when nothing else is left to do
+    setInterval(() => undefined, 1000); // Node receives no signal when its event loop is empty
     process.kill(process.pid, "SIGTERM");
   },
 };
@@ -118,7 +118,7 @@ async function main(): Promise<void> {
     const [, end] = way.split("-") as [string, string];
     const worker = new Worker(__filename, { workerData: [end === "exit" ? "exit" : "none", moment, after] });
     const code = new Promise<number>((resolve) => worker.once("exit", resolve));
-    // Busy since then.
+    // The device is busy from here on.
     worker.once("message", () => {
       setTimeout(() => {
         if (end === "terminate") void worker.terminate();

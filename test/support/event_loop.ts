@@ -2,40 +2,40 @@ import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { setImmediate, setTimeout } from "node:timers/promises";
 
-/** Milliseconds that this thread has waited for a core: other processes' doing. */
+/** Milliseconds that this thread has waited for a core, which depends on other processes. */
 function queuedMs(): number {
   return Number(readFileSync("/proc/thread-self/schedstat", "utf8").split(" ")[1]) / 1e6;
 }
 
-/** Milliseconds that a fixed piece of arithmetic takes, without waiting for a core. */
+/** Milliseconds of a fixed computation, without waiting for a core. */
 function paceMs(): number {
   const queued = queuedMs();
   const begin = performance.now();
   let sum = 0;
   for (let i = 0; i < 100_000; i++) sum = (5 * sum + i) | 0;
   const end = performance.now();
-  return sum === 1 ? 0 : end - begin - (queuedMs() - queued); // what is not used is not computed
+  return sum === 1 ? 0 : end - begin - (queuedMs() - queued); // uses the sum, or it would be optimized away
 }
 
-/** The median of a few. */
+/** The median. */
 function usualPaceMs(): number {
   const paces = Array.from({ length: 31 }, paceMs);
   return paces.sort((a, b) => a - b)[15]!;
 }
 
-/** A host that lends its cores elsewhere is slow for a while: this many times as long as usual says nothing of a turn. */
+/** If the fixed computation takes this many times as long as usual, the host is slow and the turn is not counted. */
 const SLOW = 1.5;
-/** Shorter turns than this are not looked at. */
+/** Shorter turns are ignored. */
 const NOTABLE_MS = 4;
-/** Between runs: longer than a host is slow at a time. */
+/** Pause between runs: longer than a host is usually slow. */
 const PAUSE_MS = 200;
-/** As many runs as there are at least, or as take this long. */
+/** At least this many runs, or as many as take this long. */
 const RUNS = 5;
 const RUNS_MS = 5000;
 
 /**
- * The longest turn of the event loop while `work` runs, in milliseconds, without waiting for a core, of those that a slow
- * moment of the host has no part in; infinity where it has part in most of the time.
+ * The longest turn of the event loop while `work` runs, in milliseconds, without waiting for a core and without turns during
+ * which the host was slow; infinity if it was slow most of the time.
  */
 async function longestTurn(work: () => Promise<unknown>): Promise<number> {
   let isDone = false;
@@ -45,7 +45,7 @@ async function longestTurn(work: () => Promise<unknown>): Promise<number> {
   const watching = (async () => {
     let queued = queuedMs();
     while (!isDone) {
-      // Between the two readings of the clock there is nothing but the turn: reading the queue may wait, too.
+      // Only the turn is between the two clock readings: reading the run queue may wait, too.
       const turnBegin = performance.now();
       await setImmediate();
       const turn = performance.now() - turnBegin;
@@ -66,10 +66,10 @@ async function longestTurn(work: () => Promise<unknown>): Promise<number> {
 }
 
 /**
- * How long `work` holds the event loop: by work on this thread, or by waiting for another. What the code holds it holds
- * every time; what the machine takes (a first compilation, threads of the garbage collector that wait for a
- * core) it does not take every time, so the shortest run counts, of five or of some seconds.
- * @returns Milliseconds, of the first run below `limitMs` or else of the best one.
+ * How long `work` blocks the event loop, by computing on this thread or by waiting for another. The code blocks it in every
+ * run, the machine (a first compilation, garbage collector threads that wait for a core) only in some; so the shortest run
+ * counts, of five or of several seconds.
+ * @returns milliseconds of the first run below `limitMs`, otherwise of the best one
  */
 export async function eventLoopHeldMs(limitMs: number, work: () => Promise<unknown>): Promise<number> {
   let held = Number.POSITIVE_INFINITY;

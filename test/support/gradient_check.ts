@@ -7,7 +7,7 @@ import { sum } from "../../lib/ops/reduce";
 import { constant, type Tensor } from "../../lib/tensor";
 import { dot, noise } from "./numbers";
 
-/** An f32 input with these values; noise when they are left out. */
+/** An f32 input with these values, by default noise. */
 export function f32(shape: readonly number[], data?: Float32Array, seed = 1): HostTensor<"f32"> {
   const size = shape.reduce((product, dim) => product * dim, 1);
   return new HostTensor("f32", shape, data ?? noise(size, seed));
@@ -17,7 +17,7 @@ export function i32(...data: number[]): HostTensor<"i32"> {
   return new HostTensor("i32", [data.length], Int32Array.from(data));
 }
 
-/** The result of `body`, run once. */
+/** Runs `body` once. */
 export async function evaluate(
   device: Device,
   inputs: Record<string, HostTensor>,
@@ -34,15 +34,15 @@ export async function evaluate(
 }
 
 export interface GradientCheckOptions {
-  /** How far the inputs move; the error of the differences is of its fourth power. Default 0.02. */
+  /** Step h of the finite differences, whose error is O(h⁴). Default 0.02. */
   step?: number;
-  /** What the slope may be off by, relative to the length of the gradient. Default 1e-3. */
+  /** Tolerance of the slope, relative to the norm of the gradient. Default 1e-3. */
   tolerance?: number;
 }
 
 /**
- * Expects grad() of a random projection of body's result to agree with differences of it, along random directions of
- * each f32 input. Five points (f(x ± h), f(x ± 2 h)) and sums in double precision make that possible in f32.
+ * Expects grad() of a random projection of body's result to agree with its finite differences along random directions of
+ * each f32 input. A five-point stencil (f(x ± h), f(x ± 2 h)) and sums in double precision make this accurate in f32.
  * @returns the result of `body` at the inputs
  */
 export async function checkGradients(

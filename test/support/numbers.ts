@@ -1,4 +1,4 @@
-/** Numbers of mean 0 and variance 1 that look random, the same for the same seed. */
+/** Pseudo-random numbers of mean 0 and variance 1, a function of the seed. */
 export function noise(count: number, seed: number): Float32Array {
   let state = Math.imul(seed, 0x9e3779b9) >>> 0;
   return Float32Array.from({ length: count }, () => {
@@ -13,7 +13,7 @@ export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return total;
 }
 
-/** ‖actual - expected‖ / ‖expected‖, or ‖actual‖ where nothing is expected. */
+/** ‖actual - expected‖ / ‖expected‖, or ‖actual‖ if expected is zero. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
   const difference = Float64Array.from(expected, (e, i) => e - actual[i]!);

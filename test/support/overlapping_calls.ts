@@ -1,4 +1,4 @@
-// Uses, profiles, measures and disposes devices from calls that overlap, for a sanitizer to watch.
+// Uses, profiles, measures and disposes devices in overlapping calls, for a run under a sanitizer.
 //   node overlapping_calls.js [ROUNDS]
 import { compile, spec } from "../../lib/compile";
 import { Device } from "../../lib/device";
@@ -7,7 +7,7 @@ import { Parameter } from "../../lib/parameter";
 
 const SIDE = 32;
 
-/** Everything that one device is asked for at once; how each promise settles does not matter, only that it does. */
+/** Every kind of call on one device at once; each promise must settle, either way. */
 async function overlap(round: number): Promise<number> {
   const device = await Device.open("cpu", { threads: 1 });
   const parameter = new Parameter("w", [SIDE, SIDE]);

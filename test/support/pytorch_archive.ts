@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** An entry of an archive; `localName` and `method` let a test make a header that disagrees. */
+/** An entry of an archive; `localName` and `method` allow a header that contradicts the directory. */
 export interface ArchiveEntry {
   readonly name: string;
   readonly data: Buffer | string;
@@ -13,15 +13,15 @@ export interface ArchiveEntry {
 }
 
 export interface ArchiveOptions {
-  /** All sizes and places in ZIP64 fields, and the directory found through a ZIP64 record. */
+  /** Puts all sizes and offsets into ZIP64 fields, and locates the directory by a ZIP64 record. */
   readonly isZip64?: boolean;
-  /** Where the ZIP64 locator places its record; otherwise where it is. */
+  /** Offset of the ZIP64 record in its locator; default: the real one. */
   readonly zip64Record?: bigint;
 }
 
 const ONES_32 = 0xffffffff;
 
-/** Integers in little-endian order; each character of `widths` is the bytes of one. */
+/** Little-endian integers; each character of `widths` is the byte count of one. */
 function pack(widths: string, ...values: (number | bigint)[]): Buffer {
   const fields = values.map((value, i) => {
     const field = Buffer.alloc(8);
@@ -73,7 +73,7 @@ export function packArchive(entries: readonly ArchiveEntry[], options: ArchiveOp
   return Buffer.concat([...parts, ...directory, end]);
 }
 
-/** The entries of a checkpoint whose pickle is given in latin1, with a storage `0` of `storageBytes` bytes. */
+/** The entries of a checkpoint with a pickle in latin1 and a storage `0` of `storageBytes` bytes. */
 export function checkpointEntries(pickle: string, storageBytes = 16): ArchiveEntry[] {
   return [
     { name: "archive/data.pkl", data: pickle },
@@ -82,7 +82,7 @@ export function checkpointEntries(pickle: string, storageBytes = 16): ArchiveEnt
   ];
 }
 
-/** A pickle of `{"weight": tensor}` whose tensor has the given place, sizes and strides in a byte storage. */
+/** A pickle of `{"weight": tensor}` with the given offset, sizes and strides in a byte storage. */
 export function tensorPickle(
   begin: number,
   shape: readonly number[],
@@ -102,7 +102,7 @@ export function tensorPickle(
   return `\x80\x02}${text("weight")}ctorch._utils\n_rebuild_tensor_v2\n${args}Rs.`;
 }
 
-/** A folder for files that a test writes. */
+/** A temporary folder of a test. */
 export class ScratchFolder implements AsyncDisposable {
   private constructor(readonly path: string) {}
 

@@ -1,9 +1,9 @@
-// Says what GOMP_SPINCOUNT is for libgomp, and for child processes, when the addon is first loaded here or in a worker.
+// Prints GOMP_SPINCOUNT as seen by libgomp and by child processes when the addon is first loaded, here or in a worker.
 import { execFileSync, spawnSync } from "node:child_process";
 import { isMainThread, Worker } from "node:worker_threads";
 
 if (process.env.OMP_DISPLAY_ENV !== undefined) {
-  // libgomp prints its settings as it is loaded.
+  // libgomp prints its settings when it is loaded.
   if (process.argv[2] === "main" || !isMainThread) {
     require("../../lib/native").native();
     process.stdout.write(execFileSync("sh", ["-c", 'printf "%s" "$GOMP_SPINCOUNT"'], { encoding: "utf8" }));

@@ -5,6 +5,8 @@ import type { Device } from "../../lib/device";
 import { type ClipConfigInput, parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
 import type { FloatDType } from "../../lib/ops/elementwise";
+import { initializeParameters } from "../../lib/nn/initialize_parameters";
+import { allocateAll, type Parameter } from "../../lib/parameter";
 import { AdamW } from "../../lib/optim/adamw";
 import { Lamb } from "../../lib/optim/lamb";
 import type { Optimizer } from "../../lib/optim/optimizer";
@@ -13,7 +15,7 @@ import { type TowerLocks, unlockedParameters } from "../../lib/optim/tower_locks
 import type { TrainingBatch } from "../../lib/train/batch_source";
 import { initializeModel } from "../../lib/weights/initialize";
 
-/** An EVA-02 small enough for a step of a few milliseconds. */
+/** An EVA-02 whose steps take a few milliseconds. */
 export const tinyConfig: ClipConfigInput = {
   embed_dim: 16,
   vision_cfg: {
@@ -35,7 +37,7 @@ export const tinyConfig: ClipConfigInput = {
 export const START = 30;
 export const END = 31;
 
-/** One id a letter, for captions of small words. */
+/** One id per letter. */
 export const tinyTokenizer: Tokenizer = {
   vocabularySize: 32,
   encode: (caption, contextLength = 8) => [
@@ -45,14 +47,14 @@ export const tinyTokenizer: Tokenizer = {
   ],
 };
 
-/** A batch that is a function of its number: images of one colour and captions that go with them. */
+/** A batch as a function of its number: images of a single color, with captions that identify it. */
 export function tinyBatch(number: number, size = 8): TrainingBatch {
   const random = new CounterRandom(7, number);
   const classes = Array.from({ length: size }, () => random.below(20));
   const images = new Uint8Array(size * 16 * 16 * 3);
   classes.forEach((label, b) => {
-    const colour = new CounterRandom(11, label);
-    const rgb = [colour.below(200), colour.below(200), colour.below(200)];
+    const color = new CounterRandom(11, label);
+    const rgb = [color.below(200), color.below(200), color.below(200)];
     for (let i = 0; i < 16 * 16 * 3; i++) images[b * 16 * 16 * 3 + i] = rgb[i % 3]! + random.below(40);
   });
   const captions = classes.map((label) => [START, 1 + label, END]);
@@ -64,23 +66,29 @@ export interface TinyOptions {
   seed?: number;
   learningRate?: number;
   locks?: TowerLocks;
-  /** Of activations. */
+  /** What the model computes in. */
   type?: FloatDType;
+  /** Fields of the configuration to change. */
+  config?: Partial<ClipConfigInput>;
+  /** Parameters to train beside the model's; they get memory and initial values. */
+  own?: readonly Parameter[];
 }
 
-/** A model with initial weights and an optimizer for it. */
+/** An initialized model and its optimizer. */
 export async function tinyTraining(
   device: Device,
   options: TinyOptions = {},
 ): Promise<{ model: ClipModel; optimizer: Optimizer }> {
-  const { optimizer = "adamw", seed = 1, learningRate = 1e-3, locks = {}, type } = options;
-  const model = new ClipModel(parseClipConfig(tinyConfig), {
+  const { optimizer = "adamw", seed = 1, learningRate = 1e-3, locks = {}, type, config, own = [] } = options;
+  const model = new ClipModel(parseClipConfig({ ...tinyConfig, ...config }), {
     init: "fan_in",
     ...(type && { precision: type }),
   });
   await initializeModel(model, device, { seed });
   const tower = { learningRate, weightDecay: 0.05, layerDecay: 0.9 };
-  const all = model.parameters();
+  allocateAll(own, device);
+  await initializeParameters(device, own, seed);
+  const all = [...model.parameters(), ...own];
   const settings = { image: tower, text: tower, other: tower };
   const rules = parameterRules(all, settings, unlockedParameters(all, locks));
   return { model, optimizer: optimizer === "lamb" ? new Lamb(rules) : new AdamW(rules, { clipNorm: 1 }) };

@@ -41,7 +41,7 @@ export type TinyName = keyof typeof tinyConfigs;
 
 export const tinyNames = Object.keys(tinyConfigs) as TinyName[];
 
-/** Its parameters without memory. */
+/** The model of a family, its parameters not allocated. */
 export function tinyModel(name: TinyName): ClipModel {
   return new ClipModel(parseClipConfig(tinyConfigs[name]), { init: "fan_in" });
 }

@@ -1,4 +1,4 @@
-// Trains without end, and tells of every step: what the tests of abrupt ends run in a process or a worker of its own.
+// Trains forever and reports every step, for tests that end its process or worker abruptly.
 import { isMainThread, parentPort } from "node:worker_threads";
 import { Device } from "../../lib/device";
 import { batchesByStep } from "../../lib/train/batch_source";

@@ -9,13 +9,13 @@ export type OnEvent = (event: TrainEvent, run: TrainingRun) => void;
 
 export interface Outcome {
   events: TrainEvent[];
-  /** Of every parameter and moment. */
+  /** Bits of every parameter and moment. */
   content: Record<string, number[]>;
   error?: unknown;
   result?: TrainResult;
 }
 
-/** Trains a tiny model and collects all there is to see. */
+/** Trains a tiny model and collects everything observable. */
 export async function trainTiny(
   device: Device,
   config: Partial<TrainConfig>,

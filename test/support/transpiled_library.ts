@@ -1,16 +1,25 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import ts from "typescript";
 
 const root = resolve(__dirname, "../..");
 
-/** lib/ and test/support/ as JavaScript, so that a process of its own starts in a moment. */
+/** lib/ and test/support/ as JavaScript, so that child processes start quickly. */
 export class TranspiledLibrary {
   private readonly folder: string;
 
   constructor() {
     mkdirSync(join(root, "build"), { recursive: true });
     this.folder = mkdtempSync(join(root, "build", "transpiled-"));
+    symlinkSync(join(root, "assets"), join(this.folder, "assets"));
     const compilerOptions = {
       module: ts.ModuleKind.CommonJS,
       target: ts.ScriptTarget.ES2022,
@@ -32,7 +41,7 @@ export class TranspiledLibrary {
     return join(this.folder, "test", "support", name);
   }
 
-  /** What scripts need to find the addon from where they are. */
+  /** Environment by which the scripts find the addon. */
   get env(): NodeJS.ProcessEnv {
     const addon = join(root, "build", "Release", "eva_clip.node");
     return { ...process.env, EVA_CLIP_NATIVE_PATH: process.env.EVA_CLIP_NATIVE_PATH ?? addon };

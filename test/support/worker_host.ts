@@ -1,10 +1,10 @@
-// Starts workers that train, two at a time, and ends them in the middle; then trains no more and says so.
+// Starts training workers, two at a time, and terminates them during training; then reports the end.
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 
 const ROUNDS = 3;
 
-/** The third step of a worker, and its end after it was told to. */
+/** Waits for a worker's third step, then terminates it. */
 async function trainAndTerminate(): Promise<number> {
   const worker = new Worker(join(__dirname, "train_forever.js"));
   await new Promise<void>((resolve, reject) => {

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { Device } from "../../lib/device";
 import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import type { ClipModel } from "../../lib/models/clip_model";
+import { Parameter } from "../../lib/parameter";
 import type { Optimizer } from "../../lib/optim/optimizer";
 import {
+  type CheckpointContent,
   findCheckpoint,
   MODEL_FILE,
-  OPTIMIZER_FILE,
   readCheckpoint,
   readTrainerState,
   STATE_FILE,
@@ -41,17 +42,27 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Another model, to read into. */
+function content(more: Partial<TrainerState> = {}): CheckpointContent {
+  const groups = { model: model.parameters(), optimizer: optimizer.state() };
+  return { config: model.config, groups, state: { ...state, ...more } };
+}
+
+/** The groups of another model, to read into. */
 async function target() {
   const other = await tinyTraining(device, { seed: 77 });
   await other.optimizer.allocate(device);
-  return other;
+  return { model: other.model.parameters(), optimizer: other.optimizer.state() };
 }
 
 test("what was written is read back, with the published keys and the configuration", async () => {
   const root = join(folder, "whole");
-  const path = await writeCheckpoint(root, { model, optimizer, state });
-  expect((await readdir(path)).sort()).toEqual(["config.json", MODEL_FILE, OPTIMIZER_FILE, STATE_FILE]);
+  const path = await writeCheckpoint(root, content());
+  expect((await readdir(path)).sort()).toEqual([
+    "config.json",
+    MODEL_FILE,
+    "optimizer.safetensors",
+    STATE_FILE,
+  ]);
   expect(await findCheckpoint(root)).toBe(path);
   expect(await findCheckpoint(path)).toBe(path);
   expect(JSON.parse(await readFile(join(path, "config.json"), "utf8"))).toMatchObject({ embed_dim: 16 });
@@ -60,13 +71,45 @@ test("what was written is read back, with the published keys and the configurati
 
   const other = await target();
   expect(await readCheckpoint(path, other)).toEqual(state);
-  expect(await contentOf(other.model.parameters())).toEqual(await contentOf(model.parameters()));
+  expect(await contentOf(other.model)).toEqual(await contentOf(model.parameters()));
+});
+
+test("every group is a file, which the state lists; one that does not fit leaves all parameters as they were", async () => {
+  const average = new Parameter("average", [2, 2]);
+  average.allocate(device);
+  await average.write(Float32Array.of(1, 2, 3, 4));
+  const { groups, ...rest } = content();
+  const path = await writeCheckpoint(join(folder, "groups"), {
+    ...rest,
+    groups: { ...groups, average: [average] },
+  });
+  expect(await readdir(path)).toContain("average.safetensors");
+  const file = JSON.parse(await readFile(join(path, STATE_FILE), "utf8")) as { groups: object };
+  expect(Object.keys(file.groups)).toEqual(["model", "optimizer", "average"]);
+
+  const other = new Parameter("average", [2, 2]);
+  other.allocate(device);
+  expect(await readCheckpoint(path, { ...(await target()), average: [other] })).toEqual(state);
+  expect((await other.read()).data).toEqual(Float32Array.of(1, 2, 3, 4));
+
+  const fresh = await target();
+  const before = await contentOf(fresh.model);
+  const misshapen = new Parameter("average", [4]);
+  misshapen.allocate(device);
+  for (const groups of [{ ...fresh, average: [misshapen] }, fresh]) {
+    await expect(readCheckpoint(path, groups)).rejects.toMatchObject({
+      code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
+    });
+  }
+  expect(await contentOf(fresh.model)).toEqual(before);
+  expect(await readCheckpoint(path, fresh, { ignore: ["average"] })).toEqual(state);
+  for (const parameter of [average, other, misshapen]) parameter.dispose();
 });
 
 test("a later checkpoint of the same step takes the place of the earlier one", async () => {
   const root = join(folder, "again");
-  await writeCheckpoint(root, { model, optimizer, state });
-  const path = await writeCheckpoint(root, { model, optimizer, state: { ...state, samplesSeen: 1000 } });
+  await writeCheckpoint(root, content());
+  const path = await writeCheckpoint(root, content({ samplesSeen: 1000 }));
   expect((await readTrainerState(path)).samplesSeen).toBe(1000);
   expect((await readdir(root)).sort()).toEqual(["latest", "step-0000012"]);
 });
@@ -75,17 +118,17 @@ test("what a crash left behind is cleared away", async () => {
   const root = join(folder, "crash");
   await mkdir(join(root, "step-0000004.tmp"), { recursive: true });
   await writeFile(join(root, "step-0000004.tmp", MODEL_FILE), "half");
-  await writeCheckpoint(root, { model, optimizer, state });
+  await writeCheckpoint(root, content());
   expect((await readdir(root)).sort()).toEqual(["latest", "step-0000012"]);
 });
 
 test("a full disk: a clear error, nothing half-written, and the checkpoint before stays whole", async () => {
   const root = join(folder, "full");
-  const before = await writeCheckpoint(root, { model, optimizer, state });
+  const before = await writeCheckpoint(root, content());
   const { open } = fileSystem;
   const spy = jest.spyOn(fileSystem, "open").mockImplementation(async (...given) => {
     const handle = await open(...given);
-    if (String(given[0]).includes(OPTIMIZER_FILE)) {
+    if (String(given[0]).includes("optimizer.safetensors")) {
       handle.write = () =>
         Promise.reject(
           Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" }),
@@ -93,7 +136,7 @@ test("a full disk: a clear error, nothing half-written, and the checkpoint befor
     }
     return handle;
   });
-  const failed = writeCheckpoint(root, { model, optimizer, state: { ...state, step: 13 } });
+  const failed = writeCheckpoint(root, content({ step: 13 }));
   await expect(failed).rejects.toMatchObject({ code: "ERR_EVACLIP_DISK_FULL" });
   await expect(failed).rejects.toThrow("step-0000013");
   spy.mockRestore();
@@ -104,7 +147,7 @@ test("a full disk: a clear error, nothing half-written, and the checkpoint befor
 
 test("a folder that cannot be written to is an error of ours", async () => {
   await writeFile(join(folder, "file"), "");
-  const failed = writeCheckpoint(join(folder, "file", "runs"), { model, optimizer, state });
+  const failed = writeCheckpoint(join(folder, "file", "runs"), content());
   await expect(failed).rejects.toMatchObject({ code: "ERR_EVACLIP_IO" });
 });
 
@@ -112,7 +155,7 @@ describe("a checkpoint that does not fit", () => {
   /** A checkpoint whose tensors were changed. */
   async function changed(name: string, change: (tensors: Map<string, ReturnType<typeof tensor>>) => void) {
     const root = join(folder, name);
-    const path = await writeCheckpoint(root, { model, optimizer, state });
+    const path = await writeCheckpoint(root, content());
     const copy = join(folder, `${name}-copy`);
     await cp(path, copy, { recursive: true });
     const all = await Promise.all(
@@ -135,10 +178,10 @@ describe("a checkpoint that does not fit", () => {
   });
   const mismatch = async (path: string) => {
     const other = await target();
-    const before = await contentOf(other.model.parameters());
+    const before = await contentOf(other.model);
     const error = await readCheckpoint(path, other).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "ERR_EVACLIP_CHECKPOINT_MISMATCH" });
-    expect(await contentOf(other.model.parameters())).toEqual(before);
+    expect(await contentOf(other.model)).toEqual(before);
     return (error as Error).message;
   };
 
@@ -173,7 +216,7 @@ test.each([
   ["not JSON", "{", "is not JSON"],
   ["not a state", '{"version": 1, "step": -1}', "step"],
 ])("a state file that is %s is reported as damaged", async (_, text, problem) => {
-  const path = await writeCheckpoint(join(folder, "state"), { model, optimizer, state });
+  const path = await writeCheckpoint(join(folder, "state"), content());
   await writeFile(join(path, STATE_FILE), text);
   const reading = readTrainerState(path);
   await expect(reading).rejects.toMatchObject({ code: "ERR_EVACLIP_CHECKPOINT_CORRUPT" });

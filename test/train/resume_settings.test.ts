@@ -7,6 +7,7 @@ import type { LoaderOptions } from "../../lib/data/loader/loader_options";
 import { Device } from "../../lib/device";
 import { CLIP_PREPROCESSING } from "../../lib/image/preprocessing";
 import { EvaClipError } from "../../lib/errors";
+import { clipObjective } from "../../lib/train/objective/clip_objective";
 import { batchesOf } from "../../lib/train/batch_source";
 import type { TrainOptions } from "../../lib/train/train";
 import type { TrainConfig } from "../../lib/train/train_config";
@@ -83,6 +84,13 @@ test.each<[string, Partial<TrainConfig>, TinyOptions, RegExp]>([
   ["batch size", { data: "other size" as never }, {}, /batchSize was 4 .* is 5 now/],
   ["steps", { steps: 4 }, {}, /steps was 2 .* is 4 now/],
   ["schedule", { schedule: { kind: "const" } }, {}, /schedule was "cosine" .* is "const" now/],
+  [
+    "schedule of a tower",
+    { schedule: { image: { warmupSteps: 2 }, text: { warmupSteps: 1 }, other: { warmupSteps: 2 } } },
+    {},
+    /schedule was "cosine" .* is \{"image":\[\{"kind":"cosine","warmupSteps":2/,
+  ],
+  ["objective", { objective: (step) => clipObjective(step) }, {}, /objective was "clipObjective"/],
   ["warm-up", { schedule: { warmupSteps: 1 } }, {}, /warmupSteps was 2 .* is 1 now/],
   ["learning rate", {}, { learningRate: 1e-4 }, /learningRates\.image was .* is .* now/],
   ["crop", { data: options({ cropScale: [0.5, 1] }) }, {}, /cropScale was not given .* is \[0\.5,1\] now/],
@@ -126,7 +134,7 @@ test.each<[string, Partial<TrainConfig>, TinyOptions, string, RegExp]>([
     { steps: 1, schedule: {} },
     {},
     "ARGUMENT",
-    /2 steps done.*to have 1/,
+    /is at step 2.*has 1 steps/,
   ],
 ])("another %s is refused, and no file changes", async (_, config, tiny, code, message) => {
   const sources = { b: dataset(20, "b"), "21": dataset(21), elsewhere: refusing(dataset(20)) };

@@ -170,7 +170,7 @@ function batchWithNan(step: number, bad: number): TrainingBatch {
   const batch = tinyBatch(step);
   const images = Float32Array.from({ length: 8 * 3 * 16 * 16 }, (_, i) => Math.sin(i + step));
   if (step === bad) images.fill(Number.NaN, 0, 3 * 16 * 16);
-  return { ...batch, images: { pixels: new HostTensor("f32", [8, 3, 16, 16], images) } };
+  return { ...batch, tensors: { pixels: new HostTensor("f32", [8, 3, 16, 16], images) } };
 }
 
 test("a loss that is not a number ends the run, names the step, and changes nothing", async () => {
@@ -231,6 +231,30 @@ test("patches are dropped until the last share of the run", async () => {
   const half = await outcome({ steps: 4, patchDropout: { rate: 0.75, undroppedEnd: 0.5 } });
   expect(losses(half).slice(0, 2)).toEqual(losses(dropped).slice(0, 2));
   expect(losses(half)[2]).not.toBe(losses(dropped)[2]);
+});
+
+test("towers, and parameters, may follow schedules of their own", async () => {
+  const still = { kind: "const" as const };
+  const one = await outcome({ steps: 3, schedule: still });
+  const perTower = await outcome({ steps: 3, schedule: { image: still, text: still, other: still } });
+  expect(perTower.content).toEqual(one.content);
+  const mixed = { image: { warmupSteps: 3 }, text: still };
+  const found = await outcome({ steps: 3, schedule: mixed });
+  const same = await outcome({ steps: 3, schedule: ({ tower }) => (tower === "other" ? {} : mixed[tower]) });
+  expect(same.content).toEqual(found.content);
+  expect(found.content).not.toEqual(one.content);
+  const rates = ({ events }: Outcome) =>
+    events.flatMap((event) => (event.type === "step" ? [event.learningRate] : []));
+  expect(rates(found)).toEqual([1e-3, 1e-3, 1e-3]);
+});
+
+test("layers are reported at the steps that ask for them", async () => {
+  const usual = await outcome({ steps: 4 });
+  const { events, content } = await outcome({ steps: 4, detail: { every: 2 } });
+  expect(content).toEqual(usual.content);
+  const reported = events.flatMap((event) => (event.type === "layers" ? [event] : []));
+  expect(reported.map(({ step }) => step)).toEqual([2, 4]);
+  expect(reported[0]!.layers.logit_scale!.gradientNorm).toBeGreaterThan(0);
 });
 
 test("evaluations are run between steps, and at the end", async () => {

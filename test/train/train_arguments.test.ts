@@ -1,6 +1,7 @@
 import { Device } from "../../lib/device";
 import { batchesByStep, batchesOf } from "../../lib/train/batch_source";
 import { readCheckpoint, writeCheckpoint } from "../../lib/train/checkpoint";
+import { Parameter } from "../../lib/parameter";
 import { TrainingRun, train } from "../../lib/train/train";
 import { tinyBatch, tinyTraining } from "../support/tiny_clip";
 
@@ -38,6 +39,18 @@ test.each<[string, object]>([
   ["config.evaluate.run must be a function", { evaluate: { every: 1 } }],
   ["config.metricsFile must be a path", { metricsFile: 5 }],
   ["config.images must be a function", { images: "all" }],
+  ["config.objective must be a function", { objective: "siglip" }],
+  ["config.afterUpdate must be a function", { afterUpdate: {} }],
+  ["config.detail.every", { detail: { every: 0 } }],
+  ["config.schedule must be", { schedule: null }],
+  ["config.schedule.text.kind must be one of", { schedule: { text: { kind: "linear" } } }],
+  ['config.schedule has no field "img"', { schedule: { text: {}, img: {} } }],
+  ["what config.schedule returns", { schedule: () => 5 }],
+  ["a warm-up of 2 steps (--warmup), and the whole run has 1", { schedule: { text: { warmupSteps: 2 } } }],
+  ["config.parameterGroups must be", { parameterGroups: [] }],
+  ['has a group "Ema": a name must be', { parameterGroups: { Ema: [] } }],
+  ['has a group "model": a name must be', { parameterGroups: { model: [] } }],
+  ["more is not allocated", { parameterGroups: { more: [new Parameter("more", [1])] } }],
 ])("train: %s", (message, wrong) => {
   for (const start of [train, (given: never) => new TrainingRun(given, {})]) {
     expect(() => start({ ...config(), ...wrong } as never)).toThrow(expect.objectContaining({ code }));
@@ -51,22 +64,30 @@ test.each<[string, unknown]>([
   ['options has no field "resum"; did you mean resume?', { resum: "latest" }],
   ["options.restartData must be true or false", { restartData: "yes" }],
   ["options must be an object", null],
-  ["needs a checkpoint.directory", { resume: "latest" }],
-  ["options.restartData is for a run that goes on", { restartData: true }],
+  ["needs config.checkpoint.directory", { resume: "latest" }],
+  ["options.restartData is for a resumed run", { restartData: true }],
+  ["options.ignore is for a resumed run", { ignore: ["ema"] }],
+  ["options.ignore must be a list", { resume: "x", ignore: "ema" }],
 ])("train: %s", (message, wrong) => {
   expect(() => train(config(), wrong as never)).toThrow(message);
 });
 
 test("checkpoints: wrong arguments reject", async () => {
   const state = { version: 1, step: 1, samplesSeen: 1, seed: 0, cursor: null } as const;
+  const { config } = tiny.model;
+  const groups = { model: tiny.model.parameters(), optimizer: tiny.optimizer.state() };
   const wrong: Promise<unknown>[] = [
-    writeCheckpoint(5 as never, { ...tiny, state }),
+    writeCheckpoint(5 as never, { config, groups, state }),
     writeCheckpoint("x", undefined as never),
-    writeCheckpoint("x", { ...tiny, state: { ...state, step: -1 } }),
-    writeCheckpoint("x", { ...tiny, state }, { keepLast: 0 }),
-    writeCheckpoint("x", { ...tiny, state }, { keeplast: 1 } as never),
-    readCheckpoint(undefined as never, tiny),
+    writeCheckpoint("x", { config, groups: { optimizer: [] }, state }),
+    writeCheckpoint("x", { config, groups: { ...groups, "../ema": [] }, state }),
+    writeCheckpoint("x", { config, groups: { ...groups, ema: [5 as never] }, state }),
+    writeCheckpoint("x", { config, groups, state: { ...state, step: -1 } }),
+    writeCheckpoint("x", { config, groups, state }, { keepLast: 0 }),
+    writeCheckpoint("x", { config, groups, state }, { keeplast: 1 } as never),
+    readCheckpoint(undefined as never, groups),
     readCheckpoint("x", {} as never),
+    readCheckpoint("x", groups, { ignore: "ema" as never }),
   ];
   for (const call of wrong) await expect(call).rejects.toMatchObject({ code });
 });

@@ -23,11 +23,16 @@ function residentBytes(): number {
 test("a steady step allocates nothing: arena and resident memory stay as they are", async () => {
   const { model, optimizer } = await tinyTraining(device);
   await optimizer.allocate(device);
-  const step = new TrainingStep(device, model, optimizer);
+  const step = new TrainingStep({ device, model, optimizer });
   const batches = Array.from({ length: 4 }, (_, i) => tinyBatch(i));
   const run = async (from: number, to: number) => {
     for (let i = from; i < to; i++) {
-      await step.run(batches[i % 4]!, { step: i, schedule: 1, seed: 0, patchDropout: 0.5 });
+      await step.run(batches[i % 4]!, {
+        step: i,
+        learningRates: optimizer.learningRatesAt(1),
+        seed: 0,
+        patchDropout: 0.5,
+      });
     }
   };
   await run(0, 100);
@@ -42,8 +47,8 @@ test("a steady step allocates nothing: arena and resident memory stay as they ar
 test("a shape or a rate of dropping that is new makes a new program; known ones are kept", async () => {
   const { model, optimizer } = await tinyTraining(device);
   await optimizer.allocate(device);
-  const step = new TrainingStep(device, model, optimizer);
-  const time = { step: 0, schedule: 0, seed: 3 };
+  const step = new TrainingStep({ device, model, optimizer });
+  const time = { step: 0, learningRates: optimizer.learningRatesAt(0), seed: 3 };
   const whole = await step.run(tinyBatch(0), { ...time, patchDropout: 0 });
   const dropped = await step.run(tinyBatch(0), { ...time, patchDropout: 0.5 });
   const fewer = await step.run(tinyBatch(0, 5), { ...time, patchDropout: 0 });
@@ -59,9 +64,19 @@ test("a shape or a rate of dropping that is new makes a new program; known ones 
 test("dropping none of the patches equals not dropping", async () => {
   const { model, optimizer } = await tinyTraining(device);
   await optimizer.allocate(device);
-  const step = new TrainingStep(device, model, optimizer);
-  const none = await step.run(tinyBatch(1), { step: 0, schedule: 0, seed: 3, patchDropout: 0 });
-  const other = await step.run(tinyBatch(1), { step: 5, schedule: 0, seed: 9, patchDropout: 0 });
+  const step = new TrainingStep({ device, model, optimizer });
+  const none = await step.run(tinyBatch(1), {
+    step: 0,
+    learningRates: optimizer.learningRatesAt(0),
+    seed: 3,
+    patchDropout: 0,
+  });
+  const other = await step.run(tinyBatch(1), {
+    step: 5,
+    learningRates: optimizer.learningRatesAt(0),
+    seed: 9,
+    patchDropout: 0,
+  });
   expect(other).toEqual(none);
   step.dispose();
   optimizer.dispose();
@@ -71,15 +86,25 @@ test("bf16 activations reach the loss as they are, and train as f32 does", async
   async function train(type: FloatDType) {
     const { model, optimizer } = await tinyTraining(device, { type, learningRate: 5e-3 });
     await optimizer.allocate(device);
-    const step = new TrainingStep(device, model, optimizer);
+    const step = new TrainingStep({ device, model, optimizer });
     const losses: number[] = [];
     for (let i = 0; i < 60; i++) {
-      const result = await step.run(tinyBatch(i % 4), { step: i, schedule: 1, seed: 0, patchDropout: 0 });
+      const result = await step.run(tinyBatch(i % 4), {
+        step: i,
+        learningRates: optimizer.learningRatesAt(1),
+        seed: 0,
+        patchDropout: 0,
+      });
       losses.push(result.loss);
     }
     const [program] = await step.programs();
     program!.startProfile();
-    await step.run(tinyBatch(0), { step: 60, schedule: 0, seed: 0, patchDropout: 0 });
+    await step.run(tinyBatch(0), {
+      step: 60,
+      learningRates: optimizer.learningRatesAt(0),
+      seed: 0,
+      patchDropout: 0,
+    });
     const casts = (await program!.profile()).filter(({ op }) => op === "cast");
     step.dispose();
     optimizer.dispose();
@@ -100,13 +125,23 @@ describe("a locked tower", () => {
     const { model, optimizer } = await tinyTraining(device, { locks });
     await optimizer.allocate(device);
     const before = await contentOf(model.parameters());
-    const step = new TrainingStep(device, model, optimizer);
-    const result = await step.run(tinyBatch(0), { step: 0, schedule: 1, seed: 3, patchDropout: 0.5 });
+    const step = new TrainingStep({ device, model, optimizer });
+    const result = await step.run(tinyBatch(0), {
+      step: 0,
+      learningRates: optimizer.learningRatesAt(1),
+      seed: 3,
+      patchDropout: 0.5,
+    });
     const after = await contentOf(model.parameters());
     const [program] = await step.programs();
     const { kernels } = program!.stats();
     program!.startProfile();
-    await step.run(tinyBatch(0), { step: 1, schedule: 0, seed: 3, patchDropout: 0.5 });
+    await step.run(tinyBatch(0), {
+      step: 1,
+      learningRates: optimizer.learningRatesAt(0),
+      seed: 3,
+      patchDropout: 0.5,
+    });
     const ops = (await program!.profile()).map(({ op }) => op);
     const changed = Object.keys(after).filter((name) => String(after[name]) !== String(before[name]));
     step.dispose();
@@ -138,4 +173,30 @@ describe("a locked tower", () => {
     expect(last.changed.some((name) => name.startsWith("visual.blocks.1."))).toBe(true);
     expect(last.changed.some((name) => name.startsWith("visual.blocks.0."))).toBe(false);
   });
+});
+
+test("detail reports every parameter's gradient norm and trust ratio, and changes no other number", async () => {
+  async function firstStep(detail: boolean, kind: "adamw" | "lamb" = "lamb") {
+    const { model, optimizer } = await tinyTraining(device, { optimizer: kind });
+    await optimizer.allocate(device);
+    const step = new TrainingStep({ device, model, optimizer });
+    const learningRates = optimizer.learningRatesAt(1);
+    const time = { step: 0, learningRates, seed: 3, patchDropout: 0, detail };
+    const result = await step.run(tinyBatch(0), time);
+    const content = await contentOf(model.parameters());
+    const names = optimizer.parameters.map(({ name }) => name);
+    step.dispose();
+    optimizer.dispose();
+    return { result, content, names };
+  }
+  const [usual, detailed] = [await firstStep(false), await firstStep(true)];
+  const { layers, ...rest } = detailed.result;
+  expect(rest).toEqual(usual.result);
+  expect(detailed.content).toEqual(usual.content);
+  expect(Object.keys(layers!)).toEqual(detailed.names);
+  const squares = Object.values(layers!).map(({ gradientNorm }) => gradientNorm ** 2);
+  expect(Math.sqrt(squares.reduce((sum, square) => sum + square, 0)) / rest.gradientNorm).toBeCloseTo(1, 5);
+  expect(layers!.logit_scale).toEqual({ gradientNorm: expect.any(Number), trustRatio: 1 });
+  expect(layers!["visual.head.weight"]!.trustRatio).not.toBe(1);
+  expect((await firstStep(true, "adamw")).result.layers!.logit_scale).not.toHaveProperty("trustRatio");
 });

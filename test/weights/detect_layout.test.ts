@@ -35,7 +35,7 @@ test("a text tower alone, and an image tower alone", () => {
   expect(detectLayout(image).layout.name).toBe("eva_clip");
 });
 
-test("names of no layout are refused with what was looked for and what is nearest", () => {
+test("an unknown layout is refused, naming the known ones and the closest", () => {
   const image = namesOf("eva02", "open_clip").filter((name) => name.startsWith("visual."));
   const near = image.filter((name) => name !== "visual.trunk.pos_embed");
   expect(() => detectLayout(near, "model.bin")).toThrow(

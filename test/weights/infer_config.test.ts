@@ -15,7 +15,7 @@ const infer = (tensors: StoredShapes, stated?: ConfigFields) =>
 const code = (wanted: string) => expect.objectContaining({ code: wanted });
 const invalid = code("ERR_EVACLIP_INVALID_CONFIG");
 
-/** Every parameter's name and shape: what a configuration decides, save what shapes do not tell. */
+/** Every parameter's name and shape. */
 const shapesOf = (model: ClipModel) => model.parameters().map(({ name, shape }) => [name, ...shape]);
 
 test.each<[string, LayoutName]>([
@@ -46,7 +46,7 @@ test.each(["ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336"])("%s needs its ac
   expect(infer(tensors, { quick_gelu: true })).toEqual({ config: quick, models: [`${name}-quickgelu`] });
 });
 
-test("OpenAI's archives tell their activation, and nothing else may be stated", () => {
+test("OpenAI's archives imply their activation, and no other may be stated", () => {
   const shapes = storedShapesOf(new ClipModel(modelConfig("ViT-B-32")), "openai");
   const facts = ["input_resolution", "context_length", "vocab_size"].map(
     (name) => [name, { shape: [] }] as const,
@@ -58,7 +58,7 @@ test("OpenAI's archives tell their activation, and nothing else may be stated", 
   );
 });
 
-test("EVA-CLIP is GELU, and nothing else may be stated", () => {
+test("EVA-CLIP implies GELU, and nothing else may be stated", () => {
   const tensors = storedShapesOf(new ClipModel(modelConfig("EVA02-CLIP-B-16")), "eva_clip");
   expect(infer(tensors, { quick_gelu: false }).config.quick_gelu).toBe(false);
   expect(() => infer(tensors, { quick_gelu: true })).toThrow(/needs GELU, because EVA-CLIP trained with it/);
@@ -94,7 +94,7 @@ describe("models that are not published", () => {
     expect(() => infer(rotary, heads)).toThrow(/state vision_cfg\.pt_hw_seq_len, vision_cfg\.intp_freq$/);
   });
 
-  test("a published tower at another size, with fewer blocks, keeps what its width tells", () => {
+  test("a published tower at another size, with fewer blocks, keeps what its width implies", () => {
     const { vision_cfg, ...rest } = modelConfig("EVA02-CLIP-bigE-14");
     const config = { ...rest, vision_cfg: { ...vision_cfg, layers: 3, image_size: 448 } };
     const found = infer(storedShapesOf(new ClipModel(config), "open_clip"));
@@ -107,7 +107,7 @@ describe("models that are not published", () => {
     expect(shapesOf(new ClipModel(found.config))).toEqual(shapesOf(new ClipModel(config)));
   });
 
-  test("what is stated goes before what the file tells", () => {
+  test("stated fields override those of the file", () => {
     const tensors = storedShapesOf(new ClipModel(modelConfig("EVA02-CLIP-L-14")), "eva_clip");
     const { config, models } = infer(tensors, { vision_cfg: { image_size: 336 } });
     expect(config.vision_cfg.image_size).toBe(336);
@@ -128,14 +128,14 @@ describe("models that are not published", () => {
   });
 });
 
-test("a tower alone does not tell a model", () => {
+test("a tower alone does not imply a model", () => {
   const tensors = storedShapesOf(tinyModel("eva02"), "eva_mim");
   expect(() => infer(tensors)).toThrow(
     /cannot infer the configuration of file\.pt: it has no text\.positional_embedding/,
   );
 });
 
-test("positions that are no grid are refused", () => {
+test("positions that are not a grid are refused", () => {
   const tensors = new Map(storedShapesOf(tinyModel("eva02"), "eva_clip"));
   tensors.set("visual.pos_embed", { shape: [1, 15, 32] });
   expect(() => infer(tensors)).toThrow(

@@ -40,7 +40,7 @@ test.each(pairs)(
   },
 );
 
-/** The names of one block, without its number's neighbours. */
+/** The names of one block, below its number. */
 const blockNames = (name: TinyName, layout: LayoutName, front: string) =>
   [...storedShapesOf(tinyModel(name), layout).keys()]
     .filter((stored) => stored.startsWith(front))

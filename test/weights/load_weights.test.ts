@@ -37,7 +37,7 @@ async function madeModel(config: ClipConfigInput, seed: number): Promise<ClipMod
 
 let files = 0;
 
-/** A file of a small model; the model too. */
+/** Writes a small model; returns the model. */
 async function written(name: TinyName, layout: LayoutName): Promise<{ path: string; model: ClipModel }> {
   const model = await madeModel(tinyConfigs[name], 1);
   const path = join(folder, `${++files}.safetensors`);
@@ -106,7 +106,7 @@ test("a report names every parameter's source, and what was derived", async () =
   });
 });
 
-test("projections that a file splits come together in order", async () => {
+test("projections that a file splits are joined in order", async () => {
   const { path } = await written("plain", "hugging_face");
   const other = await madeModel(tinyConfigs.plain, 2);
   const report = await load(other, path);
@@ -118,7 +118,7 @@ test("projections that a file splits come together in order", async () => {
   ]);
 });
 
-test("one tower of a file; the other tower may differ, and keeps what it holds", async () => {
+test("one tower of a file; the other may differ, and keeps its values", async () => {
   const { path, model } = await written("eva02", "eva_clip");
   const { text_cfg, ...config } = tinyConfigs.eva02;
   const other = await madeModel({ ...config, text_cfg: { ...text_cfg, layers: 3, width: 8 } }, 2);
@@ -134,7 +134,7 @@ test("one tower of a file; the other tower may differ, and keeps what it holds",
   expect(report.unused).toContain("logit_scale");
 });
 
-test("an initialisation run: an image tower of masked-image modelling, a text tower of another file", async () => {
+test("an initialization run: an image tower of masked-image modeling, a text tower of another file", async () => {
   const image = await written("eva02", "eva_clip");
   const tower = await edited(image.path, (tensors) => {
     for (const [name, tensor] of [...tensors]) {
@@ -238,7 +238,7 @@ describe("resizing", () => {
   });
 });
 
-describe("files that do not fit", () => {
+describe("files that do not match", () => {
   test("missing, unknown, misshapen and integer tensors are named, and nothing changes", async () => {
     const { path } = await written("eva02", "open_clip");
     const bad = await edited(path, (tensors) => {
@@ -273,7 +273,7 @@ describe("files that do not fit", () => {
     expect(report.unused).toContain("visual.trunk.blocks.0.ls1.gamma");
   });
 
-  test("another width is no resizing", async () => {
+  test("another width is not resized", async () => {
     const { path } = await written("eva02", "eva_clip");
     const { vision_cfg, ...config } = tinyConfigs.eva02;
     const model = await madeModel({ ...config, vision_cfg: { ...vision_cfg, width: 48, image_size: 24 } }, 2);
@@ -282,7 +282,7 @@ describe("files that do not fit", () => {
     );
   });
 
-  test("a tower that is not in the file is missing, unless it was not asked for", async () => {
+  test("a tower that is not in the file is missing, unless only the other was asked for", async () => {
     const { path } = await written("plain", "hugging_face");
     const textOnly = await edited(path, (tensors) => {
       for (const name of tensors.keys()) if (/^(vision|visual)/.test(name)) tensors.delete(name);

@@ -14,7 +14,7 @@ import { tinyConfig } from "../support/tiny_clip";
 import { type TinyName, tinyModel } from "../support/tiny_models";
 
 const { vision_cfg: vision, text_cfg: text } = tinyConfig;
-/** The head of masked-image modelling, which EVA's own towers come with. */
+/** The head of masked-image modeling, which EVA's own towers have. */
 const MIM_HEAD = { mask_token: [1, 1, 32], "lm_head.weight": [5, 32], "lm_head.bias": [5] };
 /** Facts that OpenAI's archives hold beside the weights. */
 const ARCHIVE = { input_resolution: [], context_length: [], vocab_size: [] };
@@ -33,7 +33,7 @@ afterAll(async () => {
 
 const open: ClipModel[] = [];
 afterEach(() => {
-  for (const model of open.splice(0)) for (const parameter of model.parameters()) parameter.dispose();
+  for (const model of open.splice(0)) model.dispose();
 });
 
 async function modelOf(config: ClipConfigInput, seed: number): Promise<ClipModel> {
@@ -64,7 +64,7 @@ async function valuesOf(model: ClipModel): Promise<Values> {
   return values;
 }
 
-/** Writes the parameters that `rename` gives a name, and what else such a file holds. */
+/** Writes the parameters that `rename` returns a name for, and other tensors of such a file. */
 async function writeTower(
   name: string,
   model: ClipModel,
@@ -96,7 +96,7 @@ const textTower = below("text.");
 const originsOf = ({ parameters }: Awaited<ReturnType<typeof loadPretrained>>) =>
   Object.fromEntries(parameters.map(({ name, origin }) => [name, origin]));
 
-describe("a masked-image-modelling tower and a text tower of OpenAI", () => {
+describe("a masked-image-modeling tower and a text tower of OpenAI", () => {
   /** Sources of 16 x 16 pixels, patches of 4, captions of 8; the model is as given. */
   async function started(config: ClipConfigInput) {
     const source = await modelOf(configWith({}), 1);
@@ -112,7 +112,7 @@ describe("a masked-image-modelling tower and a text tower of OpenAI", () => {
     return { report, model, fresh, source: await valuesOf(source), values: await valuesOf(model) };
   }
 
-  test("fill both towers; head, projection and logit scale start fresh", async () => {
+  test("are loaded into both towers, except head, projection and logit scale", async () => {
     const { report, fresh, source, values } = await started(configWith({}));
     const skipped = ["logit_scale", "visual.head.weight", "visual.head.bias", "text.text_projection"];
     for (const [name, value] of values) {
@@ -163,7 +163,7 @@ describe("a masked-image-modelling tower and a text tower of OpenAI", () => {
     expect(originsOf(report)).toMatchObject({ [patches]: "resized", "visual.pos_embed": "loaded" });
   });
 
-  test("longer captions keep the trained places, and start fresh behind them; shorter ones keep the first", async () => {
+  test("a longer context keeps the trained positions and initializes the rest; a shorter one keeps the first", async () => {
     const positions = "text.positional_embedding";
     const longer = await started(configWith({}, { context_length: 12 }));
     const trained = longer.source.get(positions)!;
@@ -179,7 +179,7 @@ describe("a masked-image-modelling tower and a text tower of OpenAI", () => {
   });
 });
 
-describe("a tower out of another program's whole model", () => {
+describe("a tower from a whole model in another layout", () => {
   /** The parameters of a tower that the file filled, by their values. */
   async function started(from: TinyName, layout: LayoutName, to: TinyName, tower: "image" | "text") {
     const source = tinyModel(from);
@@ -209,7 +209,7 @@ describe("a tower out of another program's whole model", () => {
     for (const name of loaded) expect(values.get(name)).toEqual(source.get(name));
   });
 
-  test("an image tower of another family fits no parameter", async () => {
+  test("an image tower of another family matches no parameter", async () => {
     await expect(started("plain", "openai", "eva02", "image")).rejects.toMatchObject({
       code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
       message: expect.stringContaining("visual.cls_token"),
@@ -217,7 +217,7 @@ describe("a tower out of another program's whole model", () => {
   });
 });
 
-test("a tower's own weights go over those of the whole model; a list of its own replaces the usual one", async () => {
+test("tower weights override the whole model's; a skip list replaces the default", async () => {
   const [whole, tower] = [await modelOf(configWith({}), 3), await modelOf(configWith({}), 4)];
   const model = await modelOf(configWith({}), 5);
   const report = await loadPretrained(model, {
@@ -236,7 +236,7 @@ test("a tower's own weights go over those of the whole model; a list of its own 
   expect(report.parameters.filter(({ origin }) => origin === "initial")).toEqual([]);
 });
 
-test("what the file lacks is an error that names it", async () => {
+test("a missing tensor is an error that names it", async () => {
   const source = await modelOf(configWith({}), 1);
   const lacking = (name: string) => (name === "visual.blocks.1.mlp.w3.weight" ? undefined : mimTower(name));
   const file = await writeTower("lacking.safetensors", source, lacking);
@@ -274,19 +274,19 @@ describe("the activation that text weights were trained with", () => {
     message: expect.stringMatching(message),
   });
 
-  test("that nothing tells has to be stated", async () => {
+  test("has to be passed when it is unknown", async () => {
     await expect(load({}, undefined, false)).rejects.toMatchObject(invalid(/cannot tell the activation/));
     await expect(load({}, "gelu", false)).resolves.toMatchObject(loaded("text"));
     await expect(load({}, "quick_gelu", true)).resolves.toMatchObject(loaded("text"));
   });
 
-  test("of OpenAI's archives is QuickGELU, which a GELU model refuses unless it is told to take any", async () => {
+  test("of OpenAI's archives is QuickGELU, which a GELU model refuses unless the check is skipped", async () => {
     const archive = { extra: ARCHIVE };
     await expect(load(archive, undefined, false)).rejects.toMatchObject(
       invalid(/trained with QuickGELU \(OpenAI trained with it\), but the model computes GELU/),
     );
     await expect(load(archive, "gelu", false)).rejects.toMatchObject(
-      invalid(/needs QuickGELU.*gelu was stated/),
+      invalid(/needs QuickGELU.*gelu was passed/),
     );
     await expect(load(archive, undefined, true)).resolves.toMatchObject(loaded("text"));
     await expect(load(archive, "any", false)).resolves.toMatchObject(loaded("text"));

@@ -7,11 +7,11 @@ import { type Fixture, readFixture, tensorOf, tensorsBelow } from "../parity/fix
 import { relativeError } from "../parity/relative_error";
 
 const fixtures = join(__dirname, "..", "fixtures");
-/** Half the distance of neighbouring numbers. Features sum up many rounded products, whose errors largely cancel. */
+/** Half the distance of adjacent numbers. Features sum up many rounded products, whose errors largely cancel. */
 const ROUNDING = { f16: 2 ** -11, bf16: 2 ** -8 };
 const GROWTH = 4;
 
-describe("checkpoints of the published code give its features", () => {
+describe("checkpoints of the published code reproduce its features", () => {
   let device: Device;
   let folder: string;
   beforeAll(async () => {

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-/** What a configuration is found for: names and shapes of a file, in a folder with the JSON files given. */
+/** Names and shapes of a file, in a folder with the given JSON files. */
 async function found(
   config: ClipConfig,
   layout: LayoutName,
@@ -42,7 +42,7 @@ const plain = parseClipConfig(tinyConfigs.plain);
 const b32 = modelConfig("ViT-B-32");
 const invalid = { code: "ERR_EVACLIP_INVALID_CONFIG" };
 
-test("a config.json of ours, and the metadata of a file", async () => {
+test("an eva-clip config.json, and the metadata of a file", async () => {
   expect(await found(eva, "eva_clip", { "config.json": tinyConfigs.eva02 })).toEqual(eva);
   expect(await found(eva, "open_clip", { "config.json": eva })).toEqual(eva);
   const metadata = { config: JSON.stringify(tinyConfigs.plain) };
@@ -66,7 +66,7 @@ test.each(["EVA01-CLIP-g-14-plus", "EVA02-CLIP-B-16", "EVA02-CLIP-L-14-336", "EV
   },
 );
 
-test("a plain tower's open_clip_config.json, which says nothing of QuickGELU, means GELU", async () => {
+test("a plain tower's open_clip_config.json without quick_gelu means GELU", async () => {
   const json = toOpenClipConfig(b32);
   expect(JSON.stringify(json)).not.toMatch("quick_gelu");
   expect(await found(b32, "openai", { "open_clip_config.json": json })).toEqual(b32);
@@ -81,14 +81,14 @@ test("a tower of timm that is not EVA-CLIP's is refused by name", async () => {
   await expect(refused).rejects.toThrow(/unknown image tower of timm convnext_base/);
 });
 
-test("transformers' config.json leads back, with its activation", async () => {
+test("transformers' config.json is read back, with its activation", async () => {
   for (const config of [plain, { ...plain, quick_gelu: false }]) {
     const back = await found(config, "hugging_face", { "config.json": toHuggingFaceConfig(config) });
     expect(back).toEqual(config);
   }
 });
 
-test("transformers leaves out what its defaults say: OpenAI's ViT-B/32", async () => {
+test("transformers omits its defaults: OpenAI's ViT-B/32", async () => {
   const json = { model_type: "clip", text_config: {}, vision_config: {} };
   expect(await found(b32, "hugging_face", { "config.json": json })).toEqual(
     modelConfig("ViT-B-32-quickgelu"),
@@ -142,20 +142,20 @@ test.each([
 });
 
 describe("what is stated", () => {
-  test("a name or a whole configuration goes before every file", async () => {
+  test("a name or a whole configuration overrides every file", async () => {
     const beside = { "config.json": tinyConfigs.eva02 };
     const name = "ViT-B-32-quickgelu";
     expect(await found(b32, "openai", beside, { config: name })).toEqual(modelConfig(name));
     expect(await found(b32, "openai", beside, { config: tinyConfigs.plain })).toEqual(plain);
   });
 
-  test("fields without embed_dim go before those of the file's configuration", async () => {
+  test("fields without embed_dim override those of the file's configuration", async () => {
     const config = { vision_cfg: { image_size: 32 } };
     const changed = await found(eva, "eva_clip", { "config.json": tinyConfigs.eva02 }, { config });
     expect(changed).toEqual({ ...eva, vision_cfg: { ...eva.vision_cfg, image_size: 32 } });
   });
 
-  test("the activation, where nothing tells it", async () => {
+  test("the activation, when it is unknown", async () => {
     await expect(found(b32, "openai", {})).rejects.toThrow(/state quick_gelu/);
     expect(await found(b32, "openai", {}, { quickGelu: false })).toEqual(b32);
     const stated = await found(b32, "openai", {}, { config: { quick_gelu: true } });

@@ -75,7 +75,7 @@ describe.each(pairs)("%s as %s", (name, layout) => {
   );
 });
 
-test("a folder gets the names that the layout's programs look for", async () => {
+test("a folder has the file names that the layout's programs expect", async () => {
   const [eva, plain] = [await made("eva02"), await made("plain")];
   const at = (name: string) => join(folder, name);
   const json = async (path: string | undefined) => JSON.parse(await readFile(path!, "utf8"));
@@ -126,12 +126,12 @@ test("rotary tables are the reference's, for the tower and every block", async (
   await loadWeights(model, source);
 });
 
-test("layouts that cannot hold a model are refused, with those that can", async () => {
+test("layouts that a model is not written in are refused, naming those that it is", async () => {
   const eva = new ClipModel(modelConfig("EVA02-CLIP-B-16"));
   const plain = new ClipModel(modelConfig("ViT-B-32"));
   const refused = (model: ClipModel, layout: LayoutName) =>
     expect(writeWeights(join(folder, "none"), model, { layout })).rejects;
-  await refused(eva, "openai").toThrow(/can be written as open_clip, eva_clip, not as openai/);
+  await refused(eva, "openai").toThrow(/can be written as eva_clip, open_clip, not as openai/);
   await refused(eva, "eva_mim").toMatchObject({ code: "ERR_EVACLIP_INVALID_ARGUMENT" });
   await refused(plain, "eva_clip").toThrow(/can be written as open_clip, openai, hugging_face/);
 });

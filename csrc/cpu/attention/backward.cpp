@@ -12,7 +12,7 @@ namespace {
 using op = ops::attention_backward;
 
 struct buffers {
-  buffers(carver& from, int64_t length, int64_t head_dim)
+  buffers(scratch_allocator& from, int64_t length, int64_t head_dim)
       : keys(from.take(whole_vectors(length), head_dim)),
         keys_transposed(from.take(whole_vectors(head_dim), whole_vectors(length))),
         values_transposed(from.take(whole_vectors(head_dim), whole_vectors(length))),
@@ -23,7 +23,7 @@ struct buffers {
         query_gradient(from.take(query_block, head_dim)),
         scores(from.take(query_block, whole_vectors(length))),
         score_gradient(from.take(query_block, whole_vectors(length))),
-        strip(from.take(lanes, head_dim)) {}
+        staging(from.take(lanes, head_dim)) {}
 
   matrix keys;                                // [N, D]
   matrix keys_transposed, values_transposed;  // [D, N]
@@ -31,7 +31,7 @@ struct buffers {
   matrix queries;                             // [query_block, D]
   matrix out_gradient, query_gradient;        // [query_block, D]
   matrix scores, score_gradient;              // [query_block, N]
-  matrix strip;                               // [lanes, D]
+  matrix staging;                             // [lanes, D]
 };
 
 template <class T> class backward {
@@ -62,15 +62,15 @@ template <class T> class backward {
       for (int64_t i = 0; i < rows; ++i)
         copy_token(b.queries.row(i), in.q.row(begin + i), head_dim_, scale * log2_e, angles, begin + i, 1.0f);
       gradient_of_scores(s, head, b, begin, rows, keys);
-      add_transposed_product(b.value_gradient, b.scores, b.out_gradient, keys, rows, head_dim_);
-      add_transposed_product(b.key_gradient, b.score_gradient, b.queries, keys, rows, head_dim_);
-      product(b.query_gradient, b.score_gradient, b.keys, rows, keys, head_dim_);
+      small_gemm_tn_add(b.value_gradient, b.scores, b.out_gradient, keys, rows, head_dim_);
+      small_gemm_tn_add(b.key_gradient, b.score_gradient, b.queries, keys, rows, head_dim_);
+      small_gemm(b.query_gradient, b.score_gradient, b.keys, rows, keys, head_dim_);
       for (int64_t i = 0; i < rows; ++i)
         copy_token(gradient.q.row(begin + i), b.query_gradient.row(i), head_dim_, scale, angles, begin + i,
                    -1.0f);
     });
     for (int64_t i = 0; i < s.length; ++i) {
-      // The queries held the scale and log2 e.
+      // The packed queries contain the scale and log2 e.
       copy_token(gradient.k.row(i), b.key_gradient.row(i), head_dim_, 1.0f / log2_e, angles, i, -1.0f);
       scale_row(gradient.v.row(i), b.value_gradient.row(i), head_dim_, 1.0f);
     }
@@ -84,10 +84,10 @@ template <class T> class backward {
       std::fill_n(b.value_gradient.row(i), whole_vectors(head_dim_), 0.0f);
     }
     transpose(b.keys_transposed, b.keys, s.length, head_dim_);
-    pack_transposed(b.values_transposed, b.strip, in.v, s.length, head_dim_, rope_angles());
+    pack_transposed(b.values_transposed, b.staging, in.v, s.length, head_dim_, rope_angles());
   }
 
-  /// Leaves p in b.scores and ds in b.score_gradient for `rows` queries from `begin` on, and dout in
+  /// Computes p in b.scores and ds in b.score_gradient for `rows` queries from `begin` on, and dout in
   /// b.out_gradient.
   void gradient_of_scores(const sequences::span& s, int64_t head, const buffers& b, int64_t begin,
                           int64_t rows, int64_t keys) {
@@ -96,8 +96,8 @@ template <class T> class backward {
     float delta[query_block];
     for (int64_t i = 0; i < rows; ++i)
       delta[i] = pack_out_gradient(b.out_gradient.row(i), dout.row(i), out.row(i));
-    product(b.scores, b.queries, b.keys_transposed, rows, head_dim_, keys);
-    product(b.score_gradient, b.out_gradient, b.values_transposed, rows, head_dim_, keys);
+    small_gemm(b.scores, b.queries, b.keys_transposed, rows, head_dim_, keys);
+    small_gemm(b.score_gradient, b.out_gradient, b.values_transposed, rows, head_dim_, keys);
     for (int64_t i = 0; i < rows; ++i) {
       const float log_sum = log2_e * a_.log_sum.as<const float>()[(s.begin + begin + i) * a_.heads + head];
       softmax_gradient(b.scores.row(i), b.score_gradient.row(i), a_.causal ? begin + i + 1 : keys, keys,
@@ -105,7 +105,7 @@ template <class T> class backward {
     }
   }
 
-  /// Copies a row of dout and returns dout · out, which is Σ p dp over the row's keys.
+  /// Copies a row of dout and returns delta = dout · out, which is Σ p dp over the row's keys.
   float pack_out_gradient(float* to, const T* dout, const T* out) {
     vec sum{};
     sweep(head_dim_, [&](int64_t i, auto width) {

@@ -11,7 +11,8 @@
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// The sequences of a dense or packed batch, with what only shows at run time checked.
+/// The sequences of a dense or packed batch. Checks cu_seqlens and positions, whose values are known only at
+/// run time.
 class sequences {
  public:
   struct span {
@@ -33,7 +34,7 @@ class sequences {
 
   int64_t count() const { return count_; }
   int64_t longest() const { return longest_; }
-  /// Rows that belong to a sequence; those behind them are padding.
+  /// Rows that belong to a sequence; those after them are padding.
   int64_t rows() const { return starts_ ? starts_[count_] : count_ * longest_; }
   span operator[](int64_t i) const {
     if (!starts_) return {i, i * longest_, longest_};
@@ -68,9 +69,8 @@ class sequences {
   int64_t count_ = 0, longest_ = 0;
 };
 
-/// Calls body(sequence, head, thread) for every head of every sequence that is not empty. Heads are handed
-/// out in groups: few enough that threads finish together, many enough that a group of short ones is worth
-/// it.
+/// Calls body(sequence, head, thread) for every head of every non-empty sequence. Heads are scheduled in
+/// groups: small enough to balance the threads, large enough to amortize the scheduling of short sequences.
 template <class Body>
 void for_each_head(const context& c, const sequences& batch, int64_t heads, const Body& body) {
   constexpr int64_t groups_per_thread = 32;
@@ -85,8 +85,8 @@ void for_each_head(const context& c, const sequences& batch, int64_t heads, cons
   });
 }
 
-/// Queries that are worked on together: their scores stay in the first-level cache, and each of their rows
-/// serves a whole register tile.
+/// BLOCK_M, the queries processed together: their scores stay in the L1 cache, and they are two register
+/// tiles high on AVX-512.
 inline constexpr int64_t query_block = 28;
 
 /// Calls body(begin, end) for blocks of 0 … length-1 of nearly equal size, at most query_block.
@@ -95,7 +95,7 @@ template <class Body> void for_each_query_block(int64_t length, const Body& body
   for (int64_t i = 0; i < blocks; ++i) body(length * i / blocks, length * (i + 1) / blocks);
 }
 
-/// Sets the rows of `t` from `row` on to zero, if anybody reads it.
+/// Zeroes the rows of `t` from `row` on, unless `t` is unread.
 inline void clear_rows_from(const tensor& t, int64_t row) {
   if (t.data == nullptr) return;
   const int64_t row_bytes = t.columns() * size_of(t.type);

@@ -14,20 +14,20 @@ using op = ops::attention;
 using row_values = std::array<float, query_block>;
 
 struct buffers {
-  buffers(carver& from, int64_t length, int64_t head_dim)
+  buffers(scratch_allocator& from, int64_t length, int64_t head_dim)
       : keys_transposed(from.take(whole_vectors(head_dim), whole_vectors(length))),
         values(from.take(length, head_dim)),
         queries(from.take(query_block, head_dim)),
         scores(from.take(query_block, whole_vectors(length))),
         result(from.take(query_block, head_dim)),
-        strip(from.take(lanes, head_dim)) {}
+        staging(from.take(lanes, head_dim)) {}
 
   matrix keys_transposed;  // [D, N]
   matrix values;           // [N, D]
   matrix queries;          // [query_block, D]
   matrix scores;           // [query_block, N]
   matrix result;           // [query_block, D]
-  matrix strip;            // [lanes, D]
+  matrix staging;          // [lanes, D]
 };
 
 template <class T> class forward {
@@ -51,22 +51,22 @@ template <class T> class forward {
   void attend(const sequences::span& s, int64_t head, const buffers& b) {
     const rope_angles angles(a_, s.index);
     const qkv_rows<const T> in(a_.qkv, s.begin, head, a_.heads, head_dim_);
-    pack_transposed(b.keys_transposed, b.strip, in.k, s.length, head_dim_, angles);
+    pack_transposed(b.keys_transposed, b.staging, in.k, s.length, head_dim_, angles);
     for (int64_t i = 0; i < s.length; ++i) scale_row(b.values.row(i), in.v.row(i), head_dim_, 1.0f);
     const float scale = log2_e / std::sqrt(float(head_dim_));
     for_each_query_block(s.length, [&](int64_t begin, int64_t end) {
       const int64_t rows = end - begin, keys = a_.causal ? end : s.length;
-      const auto seen = [&](int64_t i) { return a_.causal ? begin + i + 1 : keys; };
+      const auto visible = [&](int64_t i) { return a_.causal ? begin + i + 1 : keys; };
       for (int64_t i = 0; i < rows; ++i)
         copy_token(b.queries.row(i), in.q.row(begin + i), head_dim_, scale, angles, begin + i, 1.0f);
-      product(b.scores, b.queries, b.keys_transposed, rows, head_dim_, keys);
-      // In two loops, so that one row's work hides the latency of another's.
-      row_values peak, sum;
-      for (int64_t i = 0; i < rows; ++i) peak[i] = row_maximum(b.scores.row(i), seen(i));
-      for (int64_t i = 0; i < rows; ++i) sum[i] = exponentiate(b.scores.row(i), seen(i), keys, peak[i]);
-      product(b.result, b.scores, b.values, rows, keys, head_dim_);
+      small_gemm(b.scores, b.queries, b.keys_transposed, rows, head_dim_, keys);
+      // Two loops, so that the latencies of different rows overlap.
+      row_values row_max, sum;
+      for (int64_t i = 0; i < rows; ++i) row_max[i] = row_maximum(b.scores.row(i), visible(i));
+      for (int64_t i = 0; i < rows; ++i) sum[i] = exponentiate(b.scores.row(i), visible(i), keys, row_max[i]);
+      small_gemm(b.result, b.scores, b.values, rows, keys, head_dim_);
       write_out(s.begin + begin, head, b.result, rows, sum);
-      write_log_sum(s.begin + begin, head, rows, peak, sum);
+      write_log_sum(s.begin + begin, head, rows, row_max, sum);
     });
   }
 
@@ -76,12 +76,12 @@ template <class T> class forward {
     for (int64_t i = 0; i < rows; ++i) scale_row(out.row(i), result.row(i), head_dim_, 1.0f / sum[i]);
   }
 
-  void write_log_sum(int64_t first, int64_t head, int64_t rows, const row_values& peak,
+  void write_log_sum(int64_t first, int64_t head, int64_t rows, const row_values& row_max,
                      const row_values& sum) {
     if (a_.log_sum.data == nullptr) return;
     row_values result;
     sweep(rows, [&](int64_t i, auto width) {
-      const vec natural = load(&peak[i], width) * (1.0f / log2_e) + log(load(&sum[i], width));
+      const vec natural = load(&row_max[i], width) * (1.0f / log2_e) + log(load(&sum[i], width));
       store(&result[i], natural, width);
     });
     float* log_sum = a_.log_sum.as<float>() + first * a_.heads + head;

@@ -5,18 +5,18 @@
 #include <memory>
 #include <new>
 
-#include "cpu/attention/product.h"
+#include "cpu/attention/small_gemm.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
 
-/// Hands out matrices one after another. Without memory it only counts, so that the same code that lays
-/// buffers out also says how many floats they need.
-class carver {
+/// Bump allocator of matrices. Without memory it only counts, so that the code that lays out buffers also
+/// computes their size.
+class scratch_allocator {
  public:
-  explicit carver(float* memory = nullptr) : memory_(memory) {}
+  explicit scratch_allocator(float* memory = nullptr) : memory_(memory) {}
 
   matrix take(int64_t rows, int64_t columns) {
-    // An odd number of cache lines a row: rows then spread over all sets of a cache.
+    // An odd number of cache lines per row, so that rows are spread over all sets of the cache.
     const int64_t stride = ((columns + line - 1) / line | 1) * line, begin = used_;
     used_ += rows * stride;
     return {memory_ ? memory_ + begin : nullptr, stride};
@@ -29,8 +29,8 @@ class carver {
   int64_t used_ = 0;
 };
 
-/// At least `floats` floats that belong to the calling thread. They grow and stay, so that a steady step
-/// allocates nothing; the next call may hand out the same ones.
+/// At least `floats` floats of thread-local scratch. It only grows, so that a steady step allocates nothing;
+/// later calls may return the same memory.
 inline float* thread_scratch(int64_t floats) {
   struct release {
     void operator()(float* memory) const { operator delete[](memory, std::align_val_t(64)); }
@@ -47,17 +47,18 @@ inline float* thread_scratch(int64_t floats) {
   return memory.get();
 }
 
-/// A set of buffers for each thread of a parallel region, laid out by Buffers(carver&, length, head_dim).
+/// One set of buffers per thread of a parallel region, laid out by Buffers(scratch_allocator&, length,
+/// head_dim).
 template <class Buffers> class per_thread {
  public:
   per_thread(int threads, int64_t length, int64_t head_dim) : length_(length), head_dim_(head_dim) {
-    carver measure;
+    scratch_allocator measure;
     Buffers(measure, length, head_dim);
     floats_ = measure.used();
     memory_ = thread_scratch(threads * floats_);
   }
   Buffers operator[](int thread) const {
-    carver part(memory_ + thread * floats_);
+    scratch_allocator part(memory_ + thread * floats_);
     return {part, length_, head_dim_};
   }
 

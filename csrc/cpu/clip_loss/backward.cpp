@@ -11,20 +11,20 @@ namespace {
 
 using arguments = ops::clip_loss_backward::args;
 
-/// Below every logit: e^lowest is zero, and so is its product with it.
+/// Below every logit: e^lowest is zero, and so is lowest · e^lowest.
 constexpr float lowest = -1e30f;
 
-/// s G, which lies where the scores were: a bf16 takes the first half of its row's memory.
+/// Layout of s G, which replaces the logits in place: bf16 uses the first half of each row's memory.
 matrix_layout weights_layout(dtype type, int64_t rows, int64_t batch) {
   return column_slice(type, rows, batch, batch * int64_t(sizeof(float)) / size_of(type));
 }
 
-/// Turns row i of the tile into s G = s factor (P + Q), zero on the diagonal, and returns the row's sum of
+/// Replaces row i of the tile by s G = s factor (P + Q), zero on the diagonal, and returns the row's sum of
 /// P log P + Q log Q.
 template <class T>
-double weigh_row(const logits_tile& tile, int64_t i, float row_log_sum, const float* column_log_sum,
-                 float factor) {
-  tile.own(i) = lowest;
+double logit_gradients(const logits_tile& tile, int64_t i, float row_log_sum, const float* column_log_sum,
+                       float factor) {
+  tile.positive(i) = lowest;
   const float* logits = tile.row(i);
   T* weights = reinterpret_cast<T*>(tile.row(i));
   const float scaled_factor = factor * tile.scale;
@@ -37,16 +37,17 @@ double weigh_row(const logits_tile& tile, int64_t i, float row_log_sum, const fl
   }));
 }
 
-/// The diagonal of G without its factor, P + Q - 2, of pair i.
+/// P + Q - 2 of positive pair i: the diagonal of G without its factor.
 double diagonal(const arguments& a, int64_t i) {
-  return -(wrong_probability(double(a.row_log_odds.as<float>()[i])) +
-           wrong_probability(double(a.column_log_odds.as<float>()[i])));
+  return -(sigmoid(double(a.row_log_odds.as<float>()[i])) +
+           sigmoid(double(a.column_log_odds.as<float>()[i])));
 }
 
-/// Rows `begin` on of a gradient: sums + factor diagonal other, the other side's features.
+/// Adds the diagonal of G: `rows` rows of a gradient from `begin` on = sums + factor · diagonal · the
+/// features `other` of the other side.
 template <class T>
-void add_pairs(const arguments& a, const float* sums, const tensor& other, float factor, int64_t begin,
-               int64_t rows, const tensor& gradient, const context& c) {
+void add_positive_pairs(const arguments& a, const float* sums, const tensor& other, float factor,
+                        int64_t begin, int64_t rows, const tensor& gradient, const context& c) {
   const int64_t embedding = other.dim(1);
   parallel_for(c, rows, 16, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
@@ -60,22 +61,23 @@ void add_pairs(const arguments& a, const float* sums, const tensor& other, float
   });
 }
 
-/// With S - own = log P + the cross-entropy, the sum of G ∘ S is that of P log P + Q log Q beside the
-/// diagonal, and of each answer's cross-entropy times its probability of being wrong.
-double pairs_entropy(const arguments& a) {
+/// The diagonal's part of the sum of G ∘ S. Because S_ij - S_ii = log P_ij + cross-entropy_i, that sum is
+/// Σ (P log P + Q log Q) off the diagonal plus, for each row and column, cross-entropy · probability of a
+/// wrong match.
+double positive_pairs_entropy(const arguments& a) {
   double sum = 0;
   for (int64_t i = 0; i < a.image.dim(0); ++i)
     for (const tensor& log_odds : {a.row_log_odds, a.column_log_odds}) {
       const auto odds = double(log_odds.as<float>()[i]);
-      sum += softplus(odds) * wrong_probability(odds);
+      sum += softplus(odds) * sigmoid(odds);
     }
   return sum;
 }
 
 }  // namespace
 
-plan<ops::clip_loss_backward>::tile_products::tile_products(int64_t rows, const arguments& a)
-    : logits(logits_form(rows, a.text)),
+plan<ops::clip_loss_backward>::tile_gemms::tile_gemms(int64_t rows, const arguments& a)
+    : logits(logits_gemm(rows, a.text)),
       dimage({.a = weights_layout(a.text.type, rows, a.text.dim(0)),
               .b = dense(a.text.type, a.text.dim(0), a.text.dim(1)),
               .c = dense(dtype::f32, rows, a.text.dim(1))}),
@@ -88,7 +90,7 @@ plan<ops::clip_loss_backward>::tile_products::tile_products(int64_t rows, const 
                   .accumulate = true}) {}
 
 plan<ops::clip_loss_backward>::plan(const arguments& a, context&) : args_(a) {
-  for (int64_t rows : tile_heights(a.image.dim(0))) products_.emplace_back(rows, a);
+  for (int64_t rows : tile_heights(a.image.dim(0))) gemms_.emplace_back(rows, a);
 }
 
 template <class T> void plan<ops::clip_loss_backward>::run_as(context& c) {
@@ -97,28 +99,28 @@ template <class T> void plan<ops::clip_loss_backward>::run_as(context& c) {
   const float factor = *a.dloss.as<float>() / (2.0f * float(batch)), scale = scale_of(a.logit_scale);
   const bool rounds = a.image.type == dtype::bf16;
   float* const text_sums = rounds ? a.text_sums.as<float>() : a.dtext.as<float>();
-  double entropy = pairs_entropy(a);
+  double entropy = positive_pairs_entropy(a);
   std::array<double, ops::clip_loss_tile_rows> row_sums;
 
-  for_each_tile(batch, products_, [&](int64_t begin, int64_t rows, tile_products& products) {
+  for_each_tile(batch, gemms_, [&](int64_t begin, int64_t rows, tile_gemms& gemms) {
     const logits_tile tile{a.tile.as<float>(), begin, rows, batch, scale};
     const T* image = a.image.as<T>() + begin * embedding;
-    products.logits.run(image, a.text.data, tile.data);
+    gemms.logits.run(image, a.text.data, tile.data);
     parallel_for(c, rows, 8, [&](int64_t first_row, int64_t last_row) {
       for (int64_t i = first_row; i < last_row; ++i)
-        row_sums[size_t(i)] =
-            weigh_row<T>(tile, i, a.row_log_sum.as<float>()[begin + i], a.column_log_sum.as<float>(), factor);
+        row_sums[size_t(i)] = logit_gradients<T>(tile, i, a.row_log_sum.as<float>()[begin + i],
+                                                 a.column_log_sum.as<float>(), factor);
     });
     for (int64_t i = 0; i < rows; ++i) entropy += row_sums[size_t(i)];
     if (a.dimage.data) {
       float* sums = rounds ? a.image_sums.as<float>() : a.dimage.as<float>() + begin * embedding;
-      products.dimage.run(tile.data, a.text.data, sums);
-      add_pairs<T>(a, sums, a.text, factor * scale, begin, rows, a.dimage, c);
+      gemms.dimage.run(tile.data, a.text.data, sums);
+      add_positive_pairs<T>(a, sums, a.text, factor * scale, begin, rows, a.dimage, c);
     }
-    matrix_product& dtext = begin == 0 ? products.first_dtext : products.more_dtext;
+    gemm& dtext = begin == 0 ? gemms.first_dtext : gemms.more_dtext;
     if (a.dtext.data) dtext.run(tile.data, image, text_sums);
   });
-  if (a.dtext.data) add_pairs<T>(a, text_sums, a.image, factor * scale, 0, batch, a.dtext, c);
+  if (a.dtext.data) add_positive_pairs<T>(a, text_sums, a.image, factor * scale, 0, batch, a.dtext, c);
   if (a.dlogit_scale.data) *a.dlogit_scale.as<float>() = float(double(factor) * entropy);
 }
 

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "cpu/dispatch/matrix_product.h"
+#include "cpu/dispatch/gemm.h"
 #include "cpu/kernel.h"
 #include "ops/clip_loss.h"
 
@@ -14,7 +14,7 @@ template <> struct plan<ops::clip_loss> {
 
  private:
   const ops::clip_loss::args& args_;
-  std::vector<matrix_product> logits_;  // of a whole tile, and of the last one where it is shorter
+  std::vector<gemm> logits_;  // of a full tile and, if it is shorter, of the last one
 };
 
 template <> struct plan<ops::clip_loss_backward> {
@@ -22,15 +22,15 @@ template <> struct plan<ops::clip_loss_backward> {
   void run(context& c);
 
  private:
-  /// The products of a tile of so many rows.
-  struct tile_products {
-    tile_products(int64_t rows, const ops::clip_loss_backward::args& a);
-    matrix_product logits, dimage, first_dtext, more_dtext;
+  /// The GEMMs of a tile of `rows` rows.
+  struct tile_gemms {
+    tile_gemms(int64_t rows, const ops::clip_loss_backward::args& a);
+    gemm logits, dimage, first_dtext, more_dtext;
   };
   template <class T> void run_as(context& c);
 
   const ops::clip_loss_backward::args& args_;
-  std::vector<tile_products> products_;
+  std::vector<tile_gemms> gemms_;
 };
 
 }  // namespace eva::cpu::EVA_CLIP_ISA

@@ -18,8 +18,8 @@ using std::filesystem::path;
 
 constexpr int64_t unlimited = std::numeric_limits<int64_t>::max();
 
-/// The number behind `name` in a file of lines such as "name: 12 kB" or "name 12".
-std::optional<int64_t> number_behind(const path& file, const std::string& name) {
+/// The number after `name` in a file of lines such as "name: 12 kB" or "name 12".
+std::optional<int64_t> number_after(const path& file, const std::string& name) {
   std::ifstream lines(file);
   std::string word;
   for (int64_t number = 0; lines >> word;)
@@ -27,7 +27,7 @@ std::optional<int64_t> number_behind(const path& file, const std::string& name) 
   return std::nullopt;
 }
 
-/// The number that is all of a file; "max", a missing file and what is no number are none.
+/// The number that a file consists of; none for "max", a missing file or anything else.
 std::optional<int64_t> number_in(const path& file) {
   std::ifstream line(file);
   int64_t number = 0;
@@ -35,7 +35,7 @@ std::optional<int64_t> number_in(const path& file) {
   return std::nullopt;
 }
 
-/// The names of the files of a version.
+/// File names of a cgroup version.
 struct cgroup_files {
   const char *limit, *usage, *limit_above;
 };
@@ -43,23 +43,23 @@ constexpr cgroup_files version_1{"memory.limit_in_bytes", "memory.usage_in_bytes
                                  "hierarchical_memory_limit"};
 constexpr cgroup_files version_2{"memory.max", "memory.current", ""};
 
-/// Bytes left under a group's own limit and, in version 1, under its ancestors', which a container cannot
+/// Bytes left under a group's limit and, in version 1, under those of its ancestors, which a container cannot
 /// see.
 int64_t left_in(const path& group, const cgroup_files& files) {
   const path stat = group / "memory.stat";
   const int64_t limit = std::min(number_in(group / files.limit).value_or(unlimited),
-                                 number_behind(stat, files.limit_above).value_or(unlimited));
+                                 number_after(stat, files.limit_above).value_or(unlimited));
   const auto usage = number_in(group / files.usage);
   if (limit == unlimited || !usage) return unlimited;
-  // Version 1 has the same names for the group without its children, and these for all.
+  // In version 1 the plain names exclude the group's children, and the total_ names include them.
   const auto cache = [&](const std::string& name) {
-    return number_behind(stat, "total_" + name).value_or(number_behind(stat, name).value_or(0));
+    return number_after(stat, "total_" + name).value_or(number_after(stat, name).value_or(0));
   };
   const int64_t used = std::max<int64_t>(0, *usage - cache("inactive_file") - cache("active_file"));
   return std::max<int64_t>(0, limit - used);
 }
 
-/// A mounted hierarchy of memory cgroups, and the group of it that the mount shows as its root.
+/// A mounted hierarchy of memory cgroups, and the group that is the root of the mount.
 struct mounted_hierarchy {
   path at, shown;
   const cgroup_files* files;
@@ -102,12 +102,12 @@ path own_group(const std::string& root, const cgroup_files& files) {
   return {};
 }
 
-/// The least that this process's group and those above it, up to the mount's root, leave.
+/// The minimum of what this process's group and its ancestors up to the mount's root leave.
 int64_t left_in(const mounted_hierarchy& hierarchy, const std::string& root) {
   const path own = own_group(root, *hierarchy.files);
   if (own.empty()) return unlimited;
   path below = own.lexically_relative(hierarchy.shown);
-  // A group that the mount does not show: its root is the nearest one that is known.
+  // For a group outside the mount, the mount's root is the nearest known group.
   if (below.empty() || *below.begin() == "..") below = ".";
   int64_t least = left_in(hierarchy.at, *hierarchy.files);
   path group = hierarchy.at;
@@ -118,19 +118,19 @@ int64_t left_in(const mounted_hierarchy& hierarchy, const std::string& root) {
 int64_t left_of(decltype(RLIMIT_AS) resource, const std::string& root, const char* used) {
   rlimit limit{};
   if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return unlimited;
-  const int64_t bytes = number_behind(root + "/proc/self/status", used).value_or(0) * 1024;
+  const int64_t bytes = number_after(root + "/proc/self/status", used).value_or(0) * 1024;
   return std::max<int64_t>(0, int64_t(std::min<rlim_t>(limit.rlim_cur, unlimited)) - bytes);
 }
 
 }  // namespace
 
 available_memory available(const std::string& root) {
-  const auto kilobytes = number_behind(root + "/proc/meminfo", "MemAvailable:");
-  int64_t to_touch =
+  const auto kilobytes = number_after(root + "/proc/meminfo", "MemAvailable:");
+  int64_t physical =
       kilobytes ? *kilobytes * 1024 : int64_t(sysconf(_SC_AVPHYS_PAGES)) * sysconf(_SC_PAGESIZE);
   for (const mounted_hierarchy& hierarchy : mounted_hierarchies(root))
-    to_touch = std::min(to_touch, left_in(hierarchy, root));
-  return {to_touch, std::min(left_of(RLIMIT_AS, root, "VmSize:"), left_of(RLIMIT_DATA, root, "VmData:"))};
+    physical = std::min(physical, left_in(hierarchy, root));
+  return {physical, std::min(left_of(RLIMIT_AS, root, "VmSize:"), left_of(RLIMIT_DATA, root, "VmData:"))};
 }
 
 }  // namespace eva::cpu

@@ -5,17 +5,16 @@
 
 namespace eva::cpu {
 
-/// Bytes that this process may still take.
+/// Bytes that this process can still allocate.
 struct available_memory {
-  /// Falls as pages are touched: what the machine has available, or less where a memory cgroup of this
-  /// process (version 1 or 2) or one above it leaves less. File cache that the kernel would give up counts as
-  /// free.
-  int64_t to_touch;
-  /// Falls as memory is mapped: what RLIMIT_AS and RLIMIT_DATA leave.
-  int64_t to_map;
+  /// Decreases as pages are touched: MemAvailable, or what a memory cgroup (version 1 or 2) of this process
+  /// or an ancestor leaves, if that is less. Reclaimable file cache counts as free.
+  int64_t physical;
+  /// Decreases as memory is mapped: what RLIMIT_AS and RLIMIT_DATA leave.
+  int64_t address_space;
 };
 
-/// `root` is put before every path, for tests.
+/// `root` is a prefix of every path, for tests.
 available_memory available(const std::string& root = "");
 
 }  // namespace eva::cpu

@@ -15,7 +15,7 @@
 #include "core/error.h"
 #include "core/first_failure.h"
 #include "cpu/dispatch/instruction_set.h"
-#include "cpu/dispatch/promised_memory.h"
+#include "cpu/dispatch/page_allocator.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -31,7 +31,7 @@ std::string processor_name() {
   return "unknown processor";
 }
 
-/// Subnormal numbers cost a hundred times a normal one and mean nothing in training.
+/// Subnormals are about 100 times as slow as normal numbers and do not matter in training.
 void flush_subnormals() {
 #if defined(__x86_64__)
   _mm_setcsr(_mm_getcsr() | 0x8040);
@@ -65,7 +65,7 @@ class cpu_backend final : public backend {
   void* allocate(int64_t bytes) override { return allocate_pages(bytes); }
   void release(void* memory, int64_t bytes) noexcept override { release_pages(memory, bytes); }
   void expect_free(int64_t bytes) const override { cpu::expect_free(bytes); }
-  /// By all threads, straight into place: the first touch of a page costs more than the copy.
+  /// All threads write in place, because the first touch of a page costs more than the copy.
   void fill(void* device, int64_t bytes, const producer& produce) override {
     constexpr int64_t least = int64_t(1) << 20, most = int64_t(8) << 20;
     const int64_t part = std::clamp(bytes / (2 * context_.threads) / 64 * 64, least, most);
@@ -79,7 +79,7 @@ class cpu_backend final : public backend {
     failure.rethrow();
   }
   void read(void* host, const void* device, int64_t bytes) override {
-    if (bytes > 0) std::memcpy(host, device, size_t(bytes));  // nothing may be at null
+    if (bytes > 0) std::memcpy(host, device, size_t(bytes));  // memcpy requires non-null pointers
   }
 
   void finish() override {}
@@ -102,14 +102,14 @@ class cpu_backend final : public backend {
 };
 
 void expect_threads(int64_t threads) {
-  const int64_t most = most_threads();
+  const int64_t most = max_threads();
   if (threads >= 1 && threads <= most) return;
   const std::string bound = "from 1 to " + std::to_string(most), found = std::to_string(threads);
   throw argument_error("threads must be " + bound + ", found " + found,
                        {{"field", "threads"}, {"expected", bound}, {"actual", found}});
 }
 
-/// OpenMP exits the process when it cannot start a thread, so others are started in their place first.
+/// OpenMP exits the process if it cannot start a thread, so this first tries to start as many std::threads.
 void try_threads(int64_t threads) {
   std::mutex all_started;
   std::vector<std::thread> others;
@@ -118,7 +118,7 @@ void try_threads(int64_t threads) {
   {
     const std::lock_guard hold(all_started);
     try {
-      // The device's own thread is among those that it needs.
+      // `threads` includes the device's own thread.
       while (int64_t(others.size()) < threads)
         others.emplace_back([&all_started] { const std::lock_guard wait(all_started); });
     } catch (const std::system_error& cause) {
@@ -128,14 +128,14 @@ void try_threads(int64_t threads) {
   const std::string needed = std::to_string(threads), found = std::to_string(others.size());
   for (std::thread& other : others) other.join();
   if (failure.empty()) return;
-  throw device_error("the system does not grant " + needed + " threads, only " + found + " (" + failure +
+  throw device_error("cannot start " + needed + " threads, only " + found + " (" + failure +
                          "); see `ulimit -u` and the pids cgroup, or open the device with fewer threads",
                      {{"needed", needed}, {"found", found}});
 }
 
 }  // namespace
 
-int64_t most_threads() { return std::max<int64_t>(64, 4 * std::thread::hardware_concurrency()); }
+int64_t max_threads() { return std::max<int64_t>(64, 4 * std::thread::hardware_concurrency()); }
 
 std::shared_ptr<backend> open(int64_t threads, const std::string& instruction_set) {
   expect_threads(threads);

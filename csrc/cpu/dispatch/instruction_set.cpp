@@ -6,7 +6,7 @@
 
 namespace eva::cpu {
 
-// What each instruction set of this build has.
+// Entry points of each instruction set of this build.
 #if defined(__x86_64__)
 namespace v2 {
 kernel_table kernels();
@@ -55,9 +55,9 @@ const instruction_set& choose(const std::string& name) {
   for (const auto& set : sets)
     if (set.available) available += (available.empty() ? "" : ", ") + set.name;
   throw device_error(
-      "the processor cannot run " +
-      (name.empty() ? "x86-64-v2 code (SSE 4.2)"
-                    : "instruction set " + name + "; it has " + (available.empty() ? "none" : available)));
+      "the processor does not support " +
+      (name.empty() ? "x86-64-v2 (SSE 4.2)"
+                    : "instruction set " + name + ", only " + (available.empty() ? "none" : available)));
 }
 
 convert_run conversion(stored_dtype from, stored_dtype to, const std::string& instruction_set) {

@@ -7,7 +7,7 @@
 
 namespace eva::cpu {
 
-/// The code that was compiled for one level of the processor.
+/// The code compiled for one instruction set.
 struct instruction_set {
   std::string name;
   bool available;
@@ -15,7 +15,7 @@ struct instruction_set {
   convert_run (*conversion)(stored_dtype from, stored_dtype to);
 };
 
-/// The newest available one, or the one of this name; throws device_error when the processor does not have
+/// The newest available one, or the one of this name; throws device_error if the processor does not support
 /// it.
 const instruction_set& choose(const std::string& name);
 

@@ -8,19 +8,19 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
-/// As many doubles as fill a register, and as many floats.
+/// One register of doubles, and as many floats.
 using double_vec [[gnu::vector_size(lanes * 4)]] = double;
 using half_vec [[gnu::vector_size(lanes * 2)]] = float;
 constexpr int double_lanes = lanes / 2;
 
-/// Rows of x in a block, whose sums for a panel of `lanes` columns of y stay in registers.
+/// Rows of x per block: the accumulators for a panel of `lanes` columns of y stay in registers.
 constexpr int block_rows = lanes == 16 ? 8 : 4;
 
 struct wide_sums {
   double_vec low, high;
 };
 
-/// Adds x [block_rows, K] times panel [K, lanes] up.
+/// sums += x [block_rows, K] · panel [K, lanes].
 void multiply_block(const double* x, const double* panel, int64_t inner, wide_sums (&sums)[block_rows]) {
   for (int64_t k = 0; k < inner; ++k, panel += lanes) {
     double_vec low, high;
@@ -41,7 +41,7 @@ vec to_single(wide_sums sums) {
   return std::bit_cast<vec>(halves);
 }
 
-/// Columns first … first + count-1 of Wᵀ as a panel [K, lanes], zero behind the last of them.
+/// `count` columns of Wᵀ as a panel [K, lanes], zero-padded.
 void pack_panel(const float* weight, int64_t inner, int64_t count, double* panel) {
   for (int64_t k = 0; k < inner; ++k)
     for (int64_t column = 0; column < lanes; ++column)

@@ -11,7 +11,8 @@ using namespace device;
 
 constexpr int threads = 256;
 
-// Rules of attention and its gradient, whose kernels take what a clamp makes of these integers.
+// Index rules of attention and its gradient. Their kernels clamp these integers, so an invalid one reads
+// nothing outside the tensors.
 constexpr int starts_rule = 0, positions_rule = 1;
 
 template <class Op> index_check check_of(const typename Op::args& a, const context& c) {
@@ -31,10 +32,10 @@ template <class Op> void check_positions(const typename Op::args& a, context& c)
          a.positions.template as<const int>(), a.positions.size());
 }
 
-/// Zeros the rows of a packed batch that belong to no sequence: those from starts[sequences] on.
+/// Zeros the padding of a packed batch: the rows from starts[sequences] on.
 __global__ void attention_padding_kernel(index_check check, const int* starts, int sequences, int64_t rows,
                                          int64_t row_bytes, unsigned char* memory) {
-  check.test_starts(starts_rule, starts, sequences + 1);
+  check.check_starts(starts_rule, starts, sequences + 1);
   const int64_t used = max(starts[sequences], 0);
   const int64_t stride = int64_t(grid_blocks()) * block_threads();
   for (int64_t i = used * row_bytes + int64_t(block_index()) * block_threads() + thread_index();
@@ -54,10 +55,10 @@ template <class Op> void clear_padding(const typename Op::args& a, const tensor&
 template <> void run<ops::attention>(const ops::attention::args& a, context& c) {
   check_positions<ops::attention>(a, c);
   if (a.qkv.size() == 0 || (a.out.data == nullptr && a.log_sum.data == nullptr)) return;
-  if (!suits_tensor_cores(a))
-    attend_plain(a, c);
-  else if (!attend_resident(a, c))
-    attend_streaming(a, c);
+  if (!can_use_tensor_cores(a))
+    attention_forward_plain(a, c);
+  else if (!attention_forward_resident(a, c))
+    attention_forward_streaming(a, c);
   clear_padding<ops::attention>(a, a.out, c);
   clear_padding<ops::attention>(a, a.log_sum, c);
 }
@@ -65,12 +66,12 @@ template <> void run<ops::attention>(const ops::attention::args& a, context& c) 
 template <> void run<ops::attention_backward>(const ops::attention_backward::args& a, context& c) {
   check_positions<ops::attention_backward>(a, c);
   if (a.qkv.size() == 0 || a.dqkv.data == nullptr) return;
-  if (!suits_tensor_cores(a)) {
-    differentiate_plain(a, c);
+  if (!can_use_tensor_cores(a)) {
+    attention_backward_plain(a, c);
   } else {
-    const bool resident = differentiate_resident(a, c);
+    const bool resident = attention_backward_resident(a, c);
     if (!resident || a.cu_seqlens.present())
-      differentiate_streaming(a, resident ? longest_resident + 1 : 0, c);
+      attention_backward_streaming(a, resident ? longest_resident + 1 : 0, c);
   }
   clear_padding<ops::attention_backward>(a, a.dqkv, c);
 }

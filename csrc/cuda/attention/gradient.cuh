@@ -1,5 +1,5 @@
 #pragma once
-// What the kernels of attention's gradient share.
+// Shared by the kernels of attention's gradient.
 
 #include "cuda/attention/head.cuh"
 #include "cuda/device/reduce.cuh"
@@ -9,7 +9,7 @@ namespace eva::cuda {
 struct gradient_arguments {
   attention_batch batch;
   const device::bf16 *dout, *qkv, *out;  // [rows, H, D], [rows, 3, H, D], [rows, H, D]
-  const float* log_sum;                  // [rows, H]
+  const float* lse;                      // [rows, H], log-sum-exp of each query's scaled scores
   device::bf16* dqkv;                    // [rows, 3, H, D]
 };
 
@@ -22,7 +22,8 @@ inline gradient_arguments gradient_arguments_of(const ops::attention_backward::a
           a.dqkv.as<device::bf16>()};
 }
 
-/// Σ p dp of a query over its keys, which is dout · out, by a quad of lanes; dout's row is in shared memory.
+/// delta = Σ p dp over a query's keys = dout · out (Dao et al. 2022, appendix B.2), computed by a quad of
+/// lanes. dout's row is in shared memory.
 template <int Columns>
 __device__ float delta_of(const gradient_arguments& p, const head& h, tile<Columns> d_output, int row,
                           int token) {
@@ -33,41 +34,42 @@ __device__ float delta_of(const gradient_arguments& p, const head& h, tile<Colum
       const device::vector16 d = d_output.load_chunk(row, chunk);
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const device::pair a = device::unpack_bf16(o.words[j]), b = device::unpack_bf16(d.words[j]);
-        sum += a.first * b.first + a.second * b.second;
+        const device::pair o_pair = device::unpack_bf16(o.words[j]), d_pair = device::unpack_bf16(d.words[j]);
+        sum += o_pair.first * d_pair.first + o_pair.second * d_pair.second;
       }
     }
   return device::quad_sum(sum);
 }
 
-/// In units of ln 2; infinite for what is no token, which makes its probabilities zero.
-__device__ inline float log_sum_of(const gradient_arguments& p, const head& h, int token) {
-  return token < h.tokens ? log2_e * p.log_sum[h.log_sum(token)] : INFINITY;
+/// Base-2 log-sum-exp; +inf for padding rows, so their probabilities are 0.
+__device__ inline float lse_of(const gradient_arguments& p, const head& h, int token) {
+  return token < h.tokens ? log2_e * p.lse[h.lse(token)] : INFINITY;
 }
 
-/// sum [16, Columns] += weights [16, 16] · rows from `row` on
+/// sum [16, Columns] += weights [16, 16] · rows `row` … `row` + 15
 template <int Columns>
-__device__ void add_product(float (&sum)[Columns / 8][4], const device::matrices& weights, tile<Columns> rows,
-                            int row) {
+__device__ void accumulate_product(float (&sum)[Columns / 8][4], const device::fragment& weights,
+                                   tile<Columns> rows, int row) {
 #pragma unroll
   for (int n = 0; n < Columns / 16; ++n) {
-    const device::matrices b = rows.load_b_transposed(row, 16 * n);
-    device::multiply_add(sum[2 * n], weights, b.words[0], b.words[1]);
-    device::multiply_add(sum[2 * n + 1], weights, b.words[2], b.words[3]);
+    const device::fragment b = rows.load_b_transposed(row, 16 * n);
+    device::mma_m16n8k16(sum[2 * n], weights, b.words[0], b.words[1]);
+    device::mma_m16n8k16(sum[2 * n + 1], weights, b.words[2], b.words[3]);
   }
 }
 
-/// A 16 x 8 fragment to dqkv, rows being tokens; the gradients of q and k turn back first.
+/// Stores a 16 x 8 accumulator fragment, whose rows are tokens, in dqkv. The gradients of q and k get the
+/// inverse RoPE first.
 __device__ inline void store_gradient(const gradient_arguments& p, const head& h, part which, int token,
                                       int column, const float (&x)[4]) {
   column += 2 * (device::lane_index() % 4);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int own = token + device::lane_index() / 4 + 8 * half;
-    if (own >= h.tokens || column >= h.batch.head_dim) continue;
+    const int row = token + device::lane_index() / 4 + 8 * half;
+    if (row >= h.tokens || column >= h.batch.head_dim) continue;
     device::pair two{x[2 * half], x[2 * half + 1]};
-    if (which != part::value) two = rotate_back(h, two, own, column);
-    device::store_4(p.dqkv + h.qkv(own, which) + column, device::pack_bf16(two.first, two.second));
+    if (which != part::value) two = apply_inverse_rope(h, two, row, column);
+    device::store_4(p.dqkv + h.qkv(row, which) + column, device::pack_bf16(two.first, two.second));
   }
 }
 

@@ -10,28 +10,29 @@ using namespace device;
 constexpr int threads = 256;
 constexpr int64_t alignment = 128;  // elements
 
-// The parts of x [batch, columns], whose sum it is, each padded to `stride` columns.
+// Splits x [batch, columns] into `parts` bf16 parts whose sum it is, each padded to `stride` columns.
+// Expected bound: HBM bandwidth; reads x once, writes the parts once.
 template <class T>
 __global__ void __launch_bounds__(threads)
     clip_loss_split_kernel(const T* x, int parts, int64_t columns, feature_rows to) {
   for_groups<1>(to.batch * to.stride, [&](int64_t i, width<1>) {
     const int64_t row = i / to.stride, column = i % to.stride;
-    float rest = column < columns ? to_float(x[row * columns + column]) : 0.0f;
+    float residual = column < columns ? to_float(x[row * columns + column]) : 0.0f;
     for (int p = 0; p < parts; ++p) {
-      const bf16 part = to_bf16(rest);
-      rest -= to_float(part);
+      const bf16 part = to_bf16(residual);
+      residual -= to_float(part);
       to.part(p)[i] = part;
     }
   });
 }
 
-int64_t rounded_up(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
+int64_t round_up(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
 
-int64_t stride_of(const tensor& x) { return rounded_up(std::max<int64_t>(1, x.dim(1)), score_depth); }
-int64_t part_stride_of(const tensor& x) { return rounded_up(x.dim(0) * stride_of(x), alignment); }
+int64_t stride_of(const tensor& x) { return round_up(std::max<int64_t>(1, x.dim(1)), score_block_k); }
+int64_t part_stride_of(const tensor& x) { return round_up(x.dim(0) * stride_of(x), alignment); }
 int64_t copied_elements(const tensor& x) { return parts_of(x.type) * part_stride_of(x); }
 
-/// Rows of so many columns can be fetched in groups of 16 bytes.
+/// Whether rows are bf16 and a multiple of 16 bytes.
 bool has_whole_groups(const tensor& x) {
   return x.type == dtype::bf16 && x.dim(1) > 0 && x.dim(1) % group == 0;
 }

@@ -9,14 +9,14 @@
 
 namespace eva::cuda {
 
-/// Columns that a step of a product takes.
-inline constexpr int score_depth = 32;
+/// BLOCK_K: the columns of the features per step of the main loop.
+inline constexpr int score_block_k = 32;
 
-/// Into how many bf16, from the largest on, features of a type are split.
+/// The number of bf16 parts into which features of a type are split, the largest part first.
 inline int parts_of(dtype features) { return features == dtype::f32 ? 3 : 1; }
 
-/// Rows of features as bf16 [batch, stride], zero behind their columns; of f32 that is the first part of
-/// three.
+/// Features as bf16 [batch, stride], zero after their last column. f32 features have three such parts, whose
+/// sum they are.
 struct feature_rows {
   device::bf16* parts;
   int64_t batch, stride;
@@ -25,17 +25,17 @@ struct feature_rows {
   __host__ __device__ device::bf16* part(int i) const { return parts + i * part_stride; }
 };
 
-/// Both sides of the loss: the features where they lie, or copies of those that are f32 or whose rows are not
+/// Both operands of the scores: the features in place, or copies if they are f32 or their rows are not
 /// aligned.
 struct score_sides {
   feature_rows image, text;
 
-  /// Of the memory that copies need.
+  /// The size of the memory for the copies.
   static int64_t bytes(const tensor& image);
   static score_sides of(const tensor& image, const tensor& text, std::byte* memory);
 };
 
-/// Makes the copies.
+/// Writes the copies, if any.
 void copy_features(const tensor& image, const tensor& text, const score_sides& to, const context& c);
 
 }  // namespace eva::cuda

@@ -1,4 +1,5 @@
-#include "cuda/clip_loss/probability.cuh"
+#include "cuda/activation.cuh"
+#include "cuda/base_2.h"
 #include "cuda/clip_loss/score_tile.cuh"
 #include "cuda/device/launch.cuh"
 #include "cuda/device/math.cuh"
@@ -12,15 +13,15 @@ namespace {
 
 using namespace device;
 
-/// Below every logit, and finite: where maxima start, so that a difference from one is never NaN.
+/// The initial maximum: below every logit, but finite, so that differences of maxima are never NaN.
 constexpr float lowest = -1e30f;
 
-/// The maximum of some values and the sum of 2^(value - maximum), over more and more of them (Milakov and
+/// An online log-sum-exp in base 2: the maximum of the values so far and Σ 2^(value - maximum) (Milakov and
 /// Gimelshein 2018).
-struct power_sum {
+struct lse_accumulator {
   float maximum = lowest, sum = 0;
 
-  __device__ void merge(power_sum other) {
+  __device__ void merge(lse_accumulator other) {
     const float larger = fmaxf(maximum, other.maximum);
     sum = sum * exp2_fast(maximum - larger) + other.sum * exp2_fast(other.maximum - larger);
     maximum = larger;
@@ -29,23 +30,25 @@ struct power_sum {
   __device__ float log2() const { return maximum + log2f(sum); }
 };
 
-/// What the tiles leave of the logits in base 2: of each row a sum for each part of the columns, of each
-/// column one for each part of the rows, neither of which holds the pair itself.
-struct partial_sums {
-  power_sum* rows;     // [column_parts, B]
-  power_sum* columns;  // [row_parts, B]
-  float* own;          // [B], the score of each pair
+/// Partial log-sum-exps of the base-2 logits: of each row, one per part of the columns; of each column, one
+/// per part of the rows. They exclude the diagonal.
+struct partial_lses {
+  lse_accumulator* rows;     // [column_parts, B]
+  lse_accumulator* columns;  // [row_parts, B]
+  float* diagonal;           // [B], the base-2 logit of each matching pair
 };
 
-// The sums of a tile's lines, one a warp, gathered in shared memory as [Warps, Lines].
-template <int Warps, int Lines> struct gathered_sums {
-  static constexpr int bytes = Warps * Lines * int(sizeof(power_sum));
+/// [Warps, Lines] in shared memory: each warp's partial log-sum-exps of a tile's rows or columns (lines).
+template <int Warps, int Lines> struct shared_partials {
+  static constexpr int bytes = Warps * Lines * int(sizeof(lse_accumulator));
 
-  shared_array<power_sum> data;
+  shared_array<lse_accumulator> data;
 
-  __device__ void put(int warp, int line, power_sum part) const { data.store(warp * Lines + line, part); }
-  __device__ power_sum total(int line) const {
-    power_sum all = data.load(line);
+  __device__ void put(int warp, int line, lse_accumulator part) const {
+    data.store(warp * Lines + line, part);
+  }
+  __device__ lse_accumulator total(int line) const {
+    lse_accumulator all = data.load(line);
     for (int warp = 1; warp < Warps; ++warp) all.merge(data.load(warp * Lines + line));
     return all;
   }
@@ -53,210 +56,214 @@ template <int Warps, int Lines> struct gathered_sums {
 
 template <int Parts> struct scores_kernel {
   using block = score_block<Parts>;
-  using sums = typename block::sums;
-  using row_sums = power_sum[block::row_tiles][2];  // of a lane
-  using gathered_rows = gathered_sums<block::column_warps, block::rows>;
-  using gathered_columns = gathered_sums<block::row_warps, block::columns>;
-  static_assert(std::max(gathered_rows::bytes, gathered_columns::bytes) <= block::stage_bytes);
+  using accumulators = typename block::accumulators;
+  using row_lses = lse_accumulator[block::m_tiles][2];  // of a lane
+  using shared_rows = shared_partials<block::warps_n, block::block_m>;
+  using shared_columns = shared_partials<block::warps_m, block::block_n>;
+  static_assert(std::max(shared_rows::bytes, shared_columns::bytes) <= block::stage_bytes);
 
-  // Takes each pair's score, and what is outside the batch, out of a tile.
-  static __device__ void take_own(sums& s, int strip, int tile_index, int64_t batch, float scale,
-                                  float* own) {
-    block::for_odd_tile(s, strip, tile_index, batch, [&](float& score, int64_t row, int64_t column) {
-      if (row == column && row < batch) own[row] = score * scale;
+  /// Stores the logits on the diagonal, and masks them and what is outside the batch.
+  static __device__ void extract_diagonal(accumulators& s, int row_tile, int column_tile, int64_t batch,
+                                          float scale, float* diagonal) {
+    block::for_masked_tile(s, row_tile, column_tile, batch, [&](float& score, int64_t row, int64_t column) {
+      if (row == column && row < batch) diagonal[row] = score * scale;
       if (row == column || row >= batch || column >= batch) score = -INFINITY;
     });
   }
 
-  // The lane's share of its rows.
-  static __device__ void add_rows(const sums& s, float scale, row_sums& rows) {
+  /// Adds the lane's elements of a tile to its log-sum-exps of rows.
+  static __device__ void add_rows(const accumulators& s, float scale, row_lses& rows) {
 #pragma unroll
-    for (int m = 0; m < block::row_tiles; ++m)
+    for (int m = 0; m < block::m_tiles; ++m)
 #pragma unroll
       for (int e = 0; e < 4; e += 2) {
         float largest = -INFINITY;
 #pragma unroll
-        for (int n = 0; n < block::column_tiles; ++n)
-          largest = fmaxf(largest, fmaxf(s[m][n][e], s[m][n][e + 1]));
-        power_sum part{fmaxf(largest * scale, lowest), 0};
+        for (int n = 0; n < block::n_tiles; ++n) largest = fmaxf(largest, fmaxf(s[m][n][e], s[m][n][e + 1]));
+        lse_accumulator part{fmaxf(largest * scale, lowest), 0};
 #pragma unroll
-        for (int n = 0; n < block::column_tiles; ++n)
+        for (int n = 0; n < block::n_tiles; ++n)
           part.sum +=
               exp2_fast(s[m][n][e] * scale - part.maximum) + exp2_fast(s[m][n][e + 1] * scale - part.maximum);
         rows[m][e / 2].merge(part);
       }
   }
 
-  // The warp's columns of a tile.
-  static __device__ void gather_columns(const sums& s, float scale, gathered_columns into) {
+  /// The log-sum-exps of the warp's rows of each column of a tile.
+  static __device__ void reduce_columns(const accumulators& s, float scale, shared_columns into) {
 #pragma unroll
-    for (int n = 0; n < block::column_tiles; ++n)
+    for (int n = 0; n < block::n_tiles; ++n)
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         float largest = -INFINITY;
 #pragma unroll
-        for (int m = 0; m < block::row_tiles; ++m)
-          largest = fmaxf(largest, fmaxf(s[m][n][e], s[m][n][e + 2]));
-        for (int mask = 4; mask < warp_lanes; mask *= 2) largest = fmaxf(largest, shuffle_xor(largest, mask));
-        power_sum part{fmaxf(largest * scale, lowest), 0};
+        for (int m = 0; m < block::m_tiles; ++m) largest = fmaxf(largest, fmaxf(s[m][n][e], s[m][n][e + 2]));
+        for (int mask = 4; mask < warp_size; mask *= 2) largest = fmaxf(largest, shuffle_xor(largest, mask));
+        lse_accumulator part{fmaxf(largest * scale, lowest), 0};
 #pragma unroll
-        for (int m = 0; m < block::row_tiles; ++m)
+        for (int m = 0; m < block::m_tiles; ++m)
           part.sum +=
               exp2_fast(s[m][n][e] * scale - part.maximum) + exp2_fast(s[m][n][e + 2] * scale - part.maximum);
-        for (int mask = 4; mask < warp_lanes; mask *= 2) part.sum += shuffle_xor(part.sum, mask);
-        if (lane_index() < 4) into.put(block::row_warp(), block::column_of(n, e), part);
+        for (int mask = 4; mask < warp_size; mask *= 2) part.sum += shuffle_xor(part.sum, mask);
+        if (lane_index() < 4) into.put(block::warp_m(), block::column_of(n, e), part);
       }
   }
 
-  // The columns of a tile, added to those of the strips before.
-  static __device__ void finish_columns(gathered_columns gathered, bool is_first, int64_t first_column,
-                                        int64_t batch, power_sum* columns) {
-    for (int i = thread_index(); i < block::columns && first_column + i < batch; i += block::threads) {
-      power_sum total = gathered.total(i);
+  /// Merges the columns of a tile over the warps and with the row tiles before it.
+  static __device__ void store_columns(shared_columns partials, bool is_first, int64_t first_column,
+                                       int64_t batch, lse_accumulator* columns) {
+    for (int i = thread_index(); i < block::block_n && first_column + i < batch; i += block::threads) {
+      lse_accumulator total = partials.total(i);
       if (!is_first) total.merge(columns[first_column + i]);
       columns[first_column + i] = total;
     }
   }
 
-  // The rows of a strip, over all of its tiles.
-  static __device__ void finish_rows(row_sums& lane_rows, gathered_rows gathered, int64_t first_row,
-                                     int64_t batch, power_sum* rows) {
+  /// Merges the rows of a row tile over lanes and warps, after its last column tile.
+  static __device__ void store_rows(row_lses& lane_rows, shared_rows partials, int64_t first_row,
+                                    int64_t batch, lse_accumulator* rows) {
 #pragma unroll
-    for (int m = 0; m < block::row_tiles; ++m)
+    for (int m = 0; m < block::m_tiles; ++m)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        power_sum& row = lane_rows[m][half];
+        lse_accumulator& row = lane_rows[m][half];
         row.merge_lanes(1);
         row.merge_lanes(2);
-        if (lane_index() % 4 == 0) gathered.put(block::column_warp(), block::row_of(m, 2 * half), row);
+        if (lane_index() % 4 == 0) partials.put(block::warp_n(), block::row_of(m, 2 * half), row);
         row = {};
       }
     block_barrier();
-    for (int i = thread_index(); i < block::rows && first_row + i < batch; i += block::threads)
-      rows[first_row + i] = gathered.total(i);
+    for (int i = thread_index(); i < block::block_m && first_row + i < batch; i += block::threads)
+      rows[first_row + i] = partials.total(i);
   }
 };
 
+// The partial log-sum-exps of all rows and columns of the logits, and their diagonal; the logits are not
+// stored.
+// Expected bound: tensor cores, estimated at 45 % of their bf16 peak on an H100 (docs/performance.md); one
+// block per SM.
 template <int Parts>
 __global__ void __launch_bounds__(score_block<Parts>::threads)
     clip_loss_scores_kernel(score_sides sides, const float* logit_scale, score_grid grid,
-                            partial_sums partial) {
+                            partial_lses partial) {
   using kernel = scores_kernel<Parts>;
   const int64_t batch = sides.image.batch;
   const float scale = expf(*logit_scale) * log2_e;
   const score_area area = grid.area();
-  power_sum* const columns = partial.columns + grid.row_part() * batch;
-  power_sum* const all_rows = partial.rows + grid.column_part() * batch;
-  typename kernel::row_sums rows;
+  lse_accumulator* const columns = partial.columns + grid.row_part() * batch;
+  lse_accumulator* const all_rows = partial.rows + grid.column_part() * batch;
+  typename kernel::row_lses rows;
   for_each_score_tile<score_block<Parts>>(
-      sides, area, [&](typename kernel::sums& scores, int strip, int tile_index, int free) {
+      sides, area, [&](typename kernel::accumulators& scores, int row_tile, int column_tile, int free) {
         using block = score_block<Parts>;
-        kernel::take_own(scores, strip, tile_index, batch, scale, partial.own);
+        kernel::extract_diagonal(scores, row_tile, column_tile, batch, scale, partial.diagonal);
         kernel::add_rows(scores, scale, rows);
-        const typename kernel::gathered_columns gathered{shared_at<power_sum>(free)};
+        const typename kernel::shared_columns partials{shared_at<lse_accumulator>(free)};
         block_barrier();
-        kernel::gather_columns(scores, scale, gathered);
+        kernel::reduce_columns(scores, scale, partials);
         block_barrier();
-        kernel::finish_columns(gathered, strip == area.first_strip, int64_t(tile_index) * block::columns,
-                               batch, columns);
-        if (tile_index + 1 < area.last_tile) return;
+        kernel::store_columns(partials, row_tile == area.first_row_tile,
+                              int64_t(column_tile) * block::block_n, batch, columns);
+        if (column_tile + 1 < area.end_column_tile) return;
         block_barrier();
-        kernel::finish_rows(rows, {shared_at<power_sum>(free)}, int64_t(strip) * block::rows, batch,
-                            all_rows);
+        kernel::store_rows(rows, {shared_at<lse_accumulator>(free)}, int64_t(row_tile) * block::block_m,
+                           batch, all_rows);
       });
 }
 
-/// A pair's part of the loss, and whether each half of it finds the other.
-struct outcome {
+/// Sums over pairs: of the loss, and of the images and texts whose own partner scores highest.
+struct loss_totals {
   double loss;
-  float images_right, texts_right;
+  float correct_images, correct_texts;
 };
 
-constexpr int threads = 256, scratch_bytes = threads / warp_lanes * int(sizeof(double));
+constexpr int threads = 256, scratch_bytes = threads / warp_size * int(sizeof(double));
 
-__device__ outcome block_outcome(outcome mine) {
-  return {block_sum(mine.loss, shared_at<double>(0)), block_sum(mine.images_right, shared_at<float>(0)),
-          block_sum(mine.texts_right, shared_at<float>(0))};
+__device__ loss_totals block_total(loss_totals mine) {
+  return {block_sum(mine.loss, shared_at<double>(0)), block_sum(mine.correct_images, shared_at<float>(0)),
+          block_sum(mine.correct_texts, shared_at<float>(0))};
 }
 
-/// What is kept of each answer; each may be null.
-struct answers {
-  float *log_sums, *log_odds;
+/// Outputs of the rows' or columns' softmax [B]; each may be null.
+struct softmax_outputs {
+  float *lse, *log_odds;
 
-  /// Answer i, from the others' sum and its own pair's score; gives its part of the loss.
-  __device__ float put(int64_t i, power_sum others, float own) const {
-    const float odds = (others.log2() - own) * ln_2, entropy = softplus(odds);
+  /// Writes row or column i, from the log-sum-exp without the diagonal and the logit on it; returns its
+  /// cross-entropy.
+  __device__ float put(int64_t i, lse_accumulator negatives, float positive) const {
+    const float odds = (negatives.log2() - positive) * ln_2, entropy = softplus(odds);
     if (log_odds) log_odds[i] = odds;
-    if (log_sums) log_sums[i] = own * ln_2 + entropy;
+    if (lse) lse[i] = positive * ln_2 + entropy;
     return entropy;
   }
 };
 
-// What is known of each row and column, from its parts; outcomes [blocks].
+// Merges the partial log-sum-exps of each row and column; block_totals [blocks].
 __global__ void __launch_bounds__(threads)
-    clip_loss_answers_kernel(partial_sums partial, score_grid grid, int64_t batch, answers rows,
-                             answers columns, outcome* outcomes) {
+    clip_loss_merge_kernel(partial_lses partial, score_grid grid, int64_t batch, softmax_outputs rows,
+                           softmax_outputs columns, loss_totals* block_totals) {
   const int64_t i = int64_t(block_index()) * threads + thread_index();
-  outcome mine{};
+  loss_totals mine{};
   if (i < batch) {
-    power_sum row, column;
+    lse_accumulator row, column;
     for (int part = 0; part < grid.column_parts; ++part) row.merge(partial.rows[part * batch + i]);
     for (int part = 0; part < grid.row_parts; ++part) column.merge(partial.columns[part * batch + i]);
-    const float own = partial.own[i];
-    mine = {double(rows.put(i, row, own)) + double(columns.put(i, column, own)),
-            own >= row.maximum ? 1.0f : 0.0f, own >= column.maximum ? 1.0f : 0.0f};
+    const float positive = partial.diagonal[i];
+    mine = {double(rows.put(i, row, positive)) + double(columns.put(i, column, positive)),
+            positive >= row.maximum ? 1.0f : 0.0f, positive >= column.maximum ? 1.0f : 0.0f};
   }
-  mine = block_outcome(mine);
-  if (thread_index() == 0) outcomes[block_index()] = mine;
+  mine = block_total(mine);
+  if (thread_index() == 0) block_totals[block_index()] = mine;
 }
 
-// The results, each of which may be null, from the blocks' outcomes.
+// The loss and accuracies, each of which may be null, from the totals of all blocks.
 __global__ void __launch_bounds__(threads)
-    clip_loss_total_kernel(const outcome* outcomes, int count, int64_t batch, float* loss,
+    clip_loss_total_kernel(const loss_totals* block_totals, int count, int64_t batch, float* loss,
                            float* image_accuracy, float* text_accuracy) {
-  outcome mine{};
+  loss_totals mine{};
   for (int i = thread_index(); i < count; i += threads) {
-    mine.loss += outcomes[i].loss;
-    mine.images_right += outcomes[i].images_right;
-    mine.texts_right += outcomes[i].texts_right;
+    mine.loss += block_totals[i].loss;
+    mine.correct_images += block_totals[i].correct_images;
+    mine.correct_texts += block_totals[i].correct_texts;
   }
-  const outcome all = block_outcome(mine);
+  const loss_totals all = block_total(mine);
   if (thread_index() != 0) return;
   if (loss) *loss = float(all.loss / (2.0 * double(batch)));
-  if (image_accuracy) *image_accuracy = all.images_right / float(batch);
-  if (text_accuracy) *text_accuracy = all.texts_right / float(batch);
+  if (image_accuracy) *image_accuracy = all.correct_images / float(batch);
+  if (text_accuracy) *text_accuracy = all.correct_texts / float(batch);
 }
 
-template <int Parts> void run_in(const ops::clip_loss::args& a, context& c) {
+template <int Parts> void run_with(const ops::clip_loss::args& a, context& c) {
   using block = score_block<Parts>;
   const int64_t batch = a.image.dim(0);
   const int blocks = blocks_of(batch, threads);
-  const auto grid = score_grid::of(0, blocks_of(batch, block::rows), blocks_of(batch, block::columns),
+  const auto grid = score_grid::of(0, blocks_of(batch, block::block_m), blocks_of(batch, block::block_n),
                                    c.properties.multiprocessors);
 
-  const int64_t sides_bytes = score_sides::bytes(a.image), outcome_bytes = blocks * int64_t(sizeof(outcome));
-  const int64_t sums = (grid.row_parts + grid.column_parts) * batch;
-  auto* const memory =
-      c.scratch.take<std::byte>(sides_bytes + outcome_bytes + sums * int64_t(sizeof(power_sum)) + batch * 4);
-  auto* const outcomes = reinterpret_cast<outcome*>(memory + sides_bytes);
-  auto* const rows = reinterpret_cast<power_sum*>(memory + sides_bytes + outcome_bytes);
-  const partial_sums partial{rows, rows + grid.column_parts * batch, reinterpret_cast<float*>(rows + sums)};
+  const int64_t sides_bytes = score_sides::bytes(a.image),
+                totals_bytes = blocks * int64_t(sizeof(loss_totals));
+  const int64_t lses = (grid.row_parts + grid.column_parts) * batch;
+  auto* const memory = c.scratch.take<std::byte>(sides_bytes + totals_bytes +
+                                                 lses * int64_t(sizeof(lse_accumulator)) + batch * 4);
+  auto* const block_totals = reinterpret_cast<loss_totals*>(memory + sides_bytes);
+  auto* const rows = reinterpret_cast<lse_accumulator*>(memory + sides_bytes + totals_bytes);
+  const partial_lses partial{rows, rows + grid.column_parts * batch, reinterpret_cast<float*>(rows + lses)};
 
   const score_sides sides = score_sides::of(a.image, a.text, memory);
   copy_features(a.image, a.text, sides, c);
   launch(clip_loss_scores_kernel<Parts>, grid.blocks(), block::threads, block::shared_bytes, c.stream, sides,
          a.logit_scale.as<float>(), grid, partial);
-  launch(clip_loss_answers_kernel, blocks, threads, scratch_bytes, c.stream, partial, grid, batch,
-         answers{a.row_log_sum.as<float>(), a.row_log_odds.as<float>()},
-         answers{a.column_log_sum.as<float>(), a.column_log_odds.as<float>()}, outcomes);
-  launch(clip_loss_total_kernel, 1, threads, scratch_bytes, c.stream, outcomes, blocks, batch,
+  launch(clip_loss_merge_kernel, blocks, threads, scratch_bytes, c.stream, partial, grid, batch,
+         softmax_outputs{a.row_log_sum.as<float>(), a.row_log_odds.as<float>()},
+         softmax_outputs{a.column_log_sum.as<float>(), a.column_log_odds.as<float>()}, block_totals);
+  launch(clip_loss_total_kernel, 1, threads, scratch_bytes, c.stream, block_totals, blocks, batch,
          a.loss.as<float>(), a.image_accuracy.as<float>(), a.text_accuracy.as<float>());
 }
 
 }  // namespace
 
 template <> void run<ops::clip_loss>(const ops::clip_loss::args& a, context& c) {
-  a.image.type == dtype::f32 ? run_in<3>(a, c) : run_in<1>(a, c);
+  a.image.type == dtype::f32 ? run_with<3>(a, c) : run_with<1>(a, c);
 }
 
 }  // namespace eva::cuda

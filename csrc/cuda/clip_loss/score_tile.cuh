@@ -1,7 +1,7 @@
 #pragma once
-// Tiles of image textᵀ on the tensor core, added in f32: one product of bf16 features. An f32 is the sum of
-// three bf16, and of the nine products of two such sums those six count that are not below f32's own
-// rounding.
+// Tiles of the score matrix image textᵀ on tensor cores, accumulated in f32: one GEMM for bf16 features. f32
+// features are split into three bf16 parts each; of the nine GEMMs of two parts, it computes the six whose
+// results are not below the rounding error of f32.
 
 #include <algorithm>
 #include <cstdint>
@@ -15,29 +15,29 @@
 
 namespace eva::cuda {
 
-/// How a block's product is shared out: a warp has 16 row_tiles × 8 column_tiles of it, row_warps of them
-/// above one another. Both forms have eight warps and 96 KiB of shared memory, which every device has.
+/// The tile of a warp is 16 m_tiles × 8 n_tiles; a block has warps_m × warps_n of them and `stages` pipeline
+/// stages. Both shapes use eight warps and 96 KiB of shared memory, which every supported device has.
 template <int Parts> struct score_shape;
 template <> struct score_shape<1> {
-  static constexpr int row_tiles = 4, column_tiles = 8, row_warps = 2, column_warps = 4, stages = 4;
+  static constexpr int m_tiles = 4, n_tiles = 8, warps_m = 2, warps_n = 4, stages = 4;
 };
 template <> struct score_shape<3> {
-  static constexpr int row_tiles = 2, column_tiles = 8, row_warps = 4, column_warps = 2, stages = 2;
+  static constexpr int m_tiles = 2, n_tiles = 8, warps_m = 4, warps_n = 2, stages = 2;
 };
 
-// The parts of rows of features in shared memory: Rows × score_depth each.
+/// The parts of a tile of features in shared memory: Rows × BLOCK_K each.
 template <int Rows, int Parts> struct feature_tile {
-  static constexpr int part_bytes = tile<score_depth>::bytes(Rows), bytes = Parts * part_bytes;
+  static constexpr int part_bytes = tile<score_block_k>::bytes(Rows), bytes = Parts * part_bytes;
 
   int byte_offset;
 
-  __device__ tile<score_depth> part(int i) const {
-    return tile<score_depth>::at(byte_offset + i * part_bytes);
+  __device__ tile<score_block_k> part(int i) const {
+    return tile<score_block_k>::at(byte_offset + i * part_bytes);
   }
 
-  /// Starts the copies of rows from first_row and columns from first_column on; outside is zero.
+  /// Starts the copies of the tile at (first_row, first_column), with zeros outside the features.
   __device__ void fetch(const feature_rows& from, int64_t first_row, int first_column) const {
-    constexpr int chunks = score_depth / 8;
+    constexpr int chunks = score_block_k / 8;
     for (int i = device::thread_index(); i < Rows * chunks; i += device::block_threads()) {
       const int row = i / chunks, chunk = i % chunks;
       const int64_t column = first_column + 8 * chunk;
@@ -49,109 +49,110 @@ template <int Rows, int Parts> struct feature_tile {
   }
 };
 
-/// A block's scores, before they are scaled: `rows` images by `columns` texts.
+/// A block's tile of unscaled scores: BLOCK_M images × BLOCK_N texts.
 template <int Parts> struct score_block {
   using shape = score_shape<Parts>;
-  static constexpr int row_tiles = shape::row_tiles, column_tiles = shape::column_tiles;
-  static constexpr int row_warps = shape::row_warps, column_warps = shape::column_warps;
-  static constexpr int rows = 16 * row_tiles * row_warps, columns = 8 * column_tiles * column_warps;
-  static constexpr int threads = row_warps * column_warps * device::warp_lanes;
-  using image_tile = feature_tile<rows, Parts>;
-  using text_tile = feature_tile<columns, Parts>;
+  static constexpr int m_tiles = shape::m_tiles, n_tiles = shape::n_tiles;
+  static constexpr int warps_m = shape::warps_m, warps_n = shape::warps_n;
+  static constexpr int block_m = 16 * m_tiles * warps_m, block_n = 8 * n_tiles * warps_n;
+  static constexpr int threads = warps_m * warps_n * device::warp_size;
+  using image_tile = feature_tile<block_m, Parts>;
+  using text_tile = feature_tile<block_n, Parts>;
   static constexpr int stages = shape::stages, stage_bytes = image_tile::bytes + text_tile::bytes;
   static constexpr int shared_bytes = stages * stage_bytes;
 
-  using sums = float[row_tiles][column_tiles][4];
+  using accumulators = float[m_tiles][n_tiles][4];
 
-  static __device__ int row_warp() { return device::warp_index() % row_warps; }
-  static __device__ int column_warp() { return device::warp_index() / row_warps; }
-  static __device__ int first_row() { return row_warp() * 16 * row_tiles; }
-  static __device__ int first_column() { return column_warp() * 8 * column_tiles; }
+  static __device__ int warp_m() { return device::warp_index() % warps_m; }
+  static __device__ int warp_n() { return device::warp_index() / warps_m; }
+  static __device__ int first_row() { return warp_m() * 16 * m_tiles; }
+  static __device__ int first_column() { return warp_n() * 8 * n_tiles; }
 
-  /// Where a lane's element of its warp's part lies in the block's.
-  static __device__ int row_of(int row_tile, int element) {
-    return first_row() + 16 * row_tile + device::lane_index() / 4 + element / 2 * 8;
+  /// The row and column, within the block's tile, of an element of the lane's accumulators.
+  static __device__ int row_of(int m_tile, int element) {
+    return first_row() + 16 * m_tile + device::lane_index() / 4 + element / 2 * 8;
   }
-  static __device__ int column_of(int column_tile, int element) {
-    return first_column() + 8 * column_tile + device::lane_index() % 4 * 2 + element % 2;
+  static __device__ int column_of(int n_tile, int element) {
+    return first_column() + 8 * n_tile + device::lane_index() % 4 * 2 + element % 2;
   }
 
   static __device__ void fetch(int stage, const score_sides& sides, const score_step& at) {
-    const int column = at.depth * score_depth;
-    image_tile{stage * stage_bytes}.fetch(sides.image, int64_t(at.strip) * rows, column);
-    text_tile{stage * stage_bytes + image_tile::bytes}.fetch(sides.text, int64_t(at.tile) * columns, column);
+    const int column = at.k_step * score_block_k;
+    image_tile{stage * stage_bytes}.fetch(sides.image, int64_t(at.row_tile) * block_m, column);
+    text_tile{stage * stage_bytes + image_tile::bytes}.fetch(sides.text, int64_t(at.column_tile) * block_n,
+                                                             column);
   }
 
-  /// Adds the products of one step's columns.
-  static __device__ void multiply(int stage, sums& c) {
+  /// c += image textᵀ over the BLOCK_K columns of one stage.
+  static __device__ void multiply(int stage, accumulators& c) {
     const image_tile image{stage * stage_bytes};
     const text_tile text{stage * stage_bytes + image_tile::bytes};
 #pragma unroll
-    for (int k = 0; k < score_depth; k += 16) {
-      device::matrices a[Parts][row_tiles];
+    for (int k = 0; k < score_block_k; k += 16) {
+      device::fragment a[Parts][m_tiles];
 #pragma unroll
       for (int p = 0; p < Parts; ++p)
 #pragma unroll
-        for (int m = 0; m < row_tiles; ++m) a[p][m] = image.part(p).load_a(first_row() + 16 * m, k);
+        for (int m = 0; m < m_tiles; ++m) a[p][m] = image.part(p).load_a(first_row() + 16 * m, k);
 #pragma unroll
-      for (int n = 0; n < column_tiles; n += 2)
+      for (int n = 0; n < n_tiles; n += 2)
 #pragma unroll
         for (int q = 0; q < Parts; ++q) {
-          const device::matrices b = text.part(q).load_b(first_column() + 8 * n, k);
+          const device::fragment b = text.part(q).load_b(first_column() + 8 * n, k);
 #pragma unroll
           for (int p = 0; p < Parts - q; ++p)
 #pragma unroll
-            for (int m = 0; m < row_tiles; ++m) {
-              device::multiply_add(c[m][n], a[p][m], b.words[0], b.words[1]);
-              device::multiply_add(c[m][n + 1], a[p][m], b.words[2], b.words[3]);
+            for (int m = 0; m < m_tiles; ++m) {
+              device::mma_m16n8k16(c[m][n], a[p][m], b.words[0], b.words[1]);
+              device::mma_m16n8k16(c[m][n + 1], a[p][m], b.words[2], b.words[3]);
             }
         }
     }
   }
 
-  /// Calls change(score, row, column) for the lane's elements of a tile that the batch's end or its diagonal
-  /// crosses, and for no others.
+  /// Calls change(score, row, column) for the lane's elements if the tile crosses the diagonal or the end of
+  /// the batch; other tiles need no masking.
   template <class Change>
-  static __device__ void for_odd_tile(sums& c, int strip, int tile_index, int64_t batch,
-                                      const Change& change) {
-    const int64_t top = int64_t(strip) * rows, left = int64_t(tile_index) * columns;
-    const bool is_crossed = top < left + columns && left < top + rows;
-    if (!is_crossed && top + rows <= batch && left + columns <= batch) return;
+  static __device__ void for_masked_tile(accumulators& c, int row_tile, int column_tile, int64_t batch,
+                                         const Change& change) {
+    const int64_t top = int64_t(row_tile) * block_m, left = int64_t(column_tile) * block_n;
+    const bool has_diagonal = top < left + block_n && left < top + block_m;
+    if (!has_diagonal && top + block_m <= batch && left + block_n <= batch) return;
 #pragma unroll
-    for (int m = 0; m < row_tiles; ++m)
+    for (int m = 0; m < m_tiles; ++m)
 #pragma unroll
-      for (int n = 0; n < column_tiles; ++n)
+      for (int n = 0; n < n_tiles; ++n)
 #pragma unroll
         for (int e = 0; e < 4; ++e) change(c[m][n][e], top + row_of(m, e), left + column_of(n, e));
   }
 };
 
-/// Calls body(sums, strip, tile, free) for each tile of the area, strip by strip, `free` being the place of
-/// stage_bytes of shared memory that are the body's behind a barrier. What a step needs is fetched while
-/// those before are computed.
+/// Calls body(accumulators, row_tile, column_tile, free) for each tile of the area in row-major order.
+/// `free`: byte offset of one pipeline stage (stage_bytes) that the body may use as scratch after a barrier.
+/// Later stages are fetched while earlier ones are computed.
 template <class Block, class Body>
 __device__ void for_each_score_tile(const score_sides& sides, const score_area& area, const Body& body) {
-  const int depths = int((sides.image.stride + score_depth - 1) / score_depth);
-  score_step next{area.first_strip, area.first_tile, 0};
+  const int k_steps = int((sides.image.stride + score_block_k - 1) / score_block_k);
+  score_step next{area.first_row_tile, area.first_column_tile, 0};
   const auto fetch = [&](int stage) {
-    if (next.strip < area.last_strip) Block::fetch(stage, sides, next);
+    if (next.row_tile < area.end_row_tile) Block::fetch(stage, sides, next);
     device::copy_commit();
-    next.advance(area, depths);
+    next.advance(area, k_steps);
   };
   for (int stage = 0; stage < Block::stages - 1; ++stage) fetch(stage);
-  int stage = 0, before = Block::stages - 1;
-  for (int strip = area.first_strip; strip < area.last_strip; ++strip)
-    for (int tile_index = area.first_tile; tile_index < area.last_tile; ++tile_index) {
-      typename Block::sums scores = {};
-      for (int depth = 0; depth < depths; ++depth) {
+  int stage = 0, previous = Block::stages - 1;
+  for (int row_tile = area.first_row_tile; row_tile < area.end_row_tile; ++row_tile)
+    for (int column_tile = area.first_column_tile; column_tile < area.end_column_tile; ++column_tile) {
+      typename Block::accumulators scores = {};
+      for (int k_step = 0; k_step < k_steps; ++k_step) {
         device::copy_wait<Block::stages - 2>();
         device::block_barrier();
-        fetch(before);
+        fetch(previous);
         Block::multiply(stage, scores);
-        before = stage;
+        previous = stage;
         stage = stage + 1 == Block::stages ? 0 : stage + 1;
       }
-      body(scores, strip, tile_index, before * Block::stage_bytes);
+      body(scores, row_tile, column_tile, previous * Block::stage_bytes);
     }
 }
 

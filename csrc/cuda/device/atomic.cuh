@@ -1,5 +1,5 @@
 #pragma once
-// What threads of different blocks do to one word of global memory, in no particular order.
+// Atomic operations on a word of global memory.
 
 #include <cstdint>
 
@@ -7,13 +7,13 @@
 
 namespace eva::cuda::device {
 
-/// Makes *word `value` if it is `expected`; what it was before.
-__device__ inline uint64_t atomic_replace(uint64_t* word, uint64_t expected, uint64_t value) {
+/// Compare and swap: sets *word to `value` if it equals `expected`. Returns the old value.
+__device__ inline uint64_t atomic_cas(uint64_t* word, uint64_t expected, uint64_t value) {
   return atomicCAS(reinterpret_cast<unsigned long long*>(word), expected, value);
 }
 
 /// *word = min(*word, value)
-__device__ inline void atomic_lower(uint64_t* word, uint64_t value) {
+__device__ inline void atomic_min(uint64_t* word, uint64_t value) {
   atomicMin(reinterpret_cast<unsigned long long*>(word), value);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// bf16 and its packing: two values in a word, the first in the low half.
+// bf16, and pairs of it packed in a word, the first in the low half.
 
 #include <cuda_bf16.h>
 
@@ -12,11 +12,11 @@ using bf16 = __nv_bfloat16;
 __host__ __device__ inline float to_float(bf16 value) { return __bfloat162float(value); }
 __host__ __device__ inline bf16 to_bf16(float value) { return __float2bfloat16_rn(value); }
 
-// The bits of a float.
+// Bit casts.
 __device__ inline float as_float(uint32_t word) { return __uint_as_float(word); }
 __device__ inline uint32_t as_word(float value) { return __float_as_uint(value); }
 
-// So that kernels can be written for either type of element.
+// The same functions for both element types, for generic kernels.
 __host__ __device__ inline float to_float(float value) { return value; }
 template <class T> __host__ __device__ T from_float(float value) {
   if constexpr (sizeof(T) == sizeof(float))

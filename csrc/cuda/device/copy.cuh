@@ -20,8 +20,8 @@ template <class T> __device__ void store_4(T* destination, uint32_t value) {
   *reinterpret_cast<uint32_t*>(destination) = value;
 }
 
-// Starts a copy of 16 bytes to destination[element…]; zeros when !valid (source is then not read).
-// The thread sees them after copy_wait, the block after a barrier behind that.
+// Starts an asynchronous copy of 16 bytes to destination[element…], or of zeros if !valid (source is then not
+// read). Visible to the thread after copy_wait, to the block after a barrier that follows it.
 template <class T>
 __device__ void copy_async_16(shared_array<T> destination, int element, const T* source, bool valid) {
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(destination.data + element));
@@ -32,7 +32,7 @@ __device__ void copy_async_16(shared_array<T> destination, int element, const T*
 
 __device__ inline void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// Waits until at most PendingGroups of this thread's newest groups are still in flight.
+// Waits until at most the PendingGroups newest groups of this thread are in flight.
 template <int PendingGroups> __device__ void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(PendingGroups) : "memory");
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Starting a kernel.
+// Kernel launches.
 
 #include <cuda_runtime.h>
 
@@ -10,8 +10,8 @@
 
 namespace eva::cuda::device {
 
-/// Lets a kernel have all the shared memory of a block that the device gives. Once, and not as much as a
-/// launch needs: another thread could lower the limit again before the launch.
+/// Raises a kernel's limit of dynamic shared memory to the device's maximum, once per kernel. Not to the size
+/// of one launch: another thread could then lower the limit before the launch.
 inline void allow_shared_memory(const void* kernel) {
   static std::mutex mutex;
   static std::set<const void*> allowed;
@@ -19,12 +19,12 @@ inline void allow_shared_memory(const void* kernel) {
   if (allowed.contains(kernel)) return;
   cudaFuncAttributes attributes;
   expect_success(cudaFuncGetAttributes(&attributes, kernel));
-  const int most = current_properties().shared_bytes_per_block - int(attributes.sharedSizeBytes);
-  expect_success(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most));
+  const int max_bytes = current_properties().shared_bytes_per_block - int(attributes.sharedSizeBytes);
+  expect_success(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, max_bytes));
   allowed.insert(kernel);
 }
 
-// No blocks is no launch. The grid is one-dimensional.
+// Launches a one-dimensional grid; nothing if it has no blocks.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), int grid_blocks, int block_threads, int shared_bytes, stream on,
             Arguments... arguments) {

@@ -1,5 +1,5 @@
 #pragma once
-// The special-function unit: relative error about 2^-22, denormals flushed.
+// Approximate functions of the special-function unit: relative error about 2^-22, denormals flushed to zero.
 
 namespace eva::cuda::device {
 

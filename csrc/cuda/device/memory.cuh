@@ -1,6 +1,5 @@
 #pragma once
-// The host's words: the device's properties, its memory, and the stream that kernels are queued on. No kernel
-// and no CUDA keyword here, so that host compilers read this file as well.
+// Host API: device properties, device memory, streams. No device code, so host compilers include it too.
 
 #include <cuda_runtime_api.h>
 
@@ -14,8 +13,8 @@ namespace eva::cuda::device {
 
 using stream = cudaStream_t;
 
-/// Whether every later call of this process on the GPU fails as well.
-constexpr bool is_lasting(cudaError_t status) {
+/// Whether the error is sticky: every later CUDA call of the process fails with it too.
+constexpr bool is_sticky(cudaError_t status) {
   switch (status) {
     case cudaErrorECCUncorrectable:
     case cudaErrorNvlinkUncorrectable:
@@ -35,24 +34,24 @@ constexpr bool is_lasting(cudaError_t status) {
   }
 }
 
-/// What the driver reports, with its own words.
+/// A CUDA error, with the runtime's message.
 struct error : std::runtime_error {
   explicit error(cudaError_t status)
       : std::runtime_error(cudaGetErrorString(status)),
         out_of_memory(status == cudaErrorMemoryAllocation),
-        lasting(is_lasting(status)) {}
-  bool out_of_memory, lasting;
+        sticky(is_sticky(status)) {}
+  bool out_of_memory, sticky;
 };
 
 inline void expect_success(cudaError_t status) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // or the next launch would report it again
+  cudaGetLastError();  // clears it; otherwise the next launch would report it again
   throw error(status);
 }
 
 struct properties {
   int multiprocessors;
-  int shared_bytes_per_block;  // that a kernel may ask for
+  int shared_bytes_per_block;  // the opt-in maximum
 };
 
 inline properties current_properties() {
@@ -67,13 +66,12 @@ inline properties current_properties() {
 
 inline void synchronize(stream on) { expect_success(cudaStreamSynchronize(on)); }
 
-/// Copies to device memory behind the work that `on` has; `source` must stay until a graph that captured this
-/// has run for the last time.
+/// Queues a copy to device memory. `source` must outlive the copy and every graph that captured it.
 inline void upload(void* destination, const void* source, size_t bytes, stream on) {
   expect_success(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, on));
 }
 
-/// Device memory that belongs to one object.
+/// Owns device memory.
 class buffer {
  public:
   buffer() = default;
@@ -104,13 +102,13 @@ template <class T> struct managed_allocator {
   bool operator==(const managed_allocator&) const { return true; }
 };
 
-/// Memory that both sides can read, for tests.
+/// Memory that host and device can access, for tests.
 template <class T> using vector = std::vector<T, managed_allocator<T>>;
 
-/// Extra bank passes of the last launch's matrix loads: only the emulator counts them.
-inline long matrix_bank_conflicts() { return 0; }
+/// Bank conflicts of the last launch's ldmatrix; only the emulator counts them.
+inline long ldmatrix_bank_conflicts() { return 0; }
 
-/// Threads, warps and blocks in the other order: only the emulator can.
+/// Reverses the order of threads, warps and blocks; only the emulator supports it.
 inline void reverse_order(bool) {}
 
 }  // namespace eva::cuda::device

@@ -1,11 +1,12 @@
 #pragma once
-// The tensor core through the sm_80 instructions: C[16, 8] += A[16, 16] B[16, 8], bf16 in, f32 out.
+// Tensor core instructions of sm_80: C[16, 8] += A[16, 16] B[16, 8], bf16 inputs, f32 accumulators.
 //
-// With g = lane / 4, t = lane % 4, and a word holding two neighbours (low half first), lane holds
+// Fragment layout (PTX ISA, mma.m16n8k16). With g = lane / 4, t = lane % 4, and two adjacent elements per
+// word (low half first), a lane holds
 //   A  words 0…3: A[g, 2t…], A[g + 8, 2t…], A[g, 2t + 8…], A[g + 8, 2t + 8…]
 //   B  words 0…1: B[2t…, g], B[2t + 8…, g]
 //   C  floats 0…3: C[g, 2t], C[g, 2t + 1], C[g + 8, 2t], C[g + 8, 2t + 1]
-// so the C of two neighbouring column tiles, packed, is the A of a following product.
+// so the C of two adjacent column tiles, packed, is the A of another MMA.
 
 #include <cstdint>
 
@@ -14,15 +15,15 @@
 
 namespace eva::cuda::device {
 
-struct matrices {  // four 8 x 8 bf16 matrices spread over a warp
+struct fragment {  // of four 8 x 8 bf16 matrices, distributed over a warp
   uint32_t words[4];
 };
 
-// Lane l names the element where row l % 8 of matrix l / 8 starts (16-byte aligned).
-// Word m of a lane is then matrix m at [g, 2t…]; transposed: matrix m at [2t…, g].
-__device__ inline matrices load_matrices(shared_array<bf16> source, int element) {
+// Lane l passes the element at which row l % 8 of matrix l / 8 starts (16-byte aligned). Word m of a lane is
+// then matrix m at [g, 2t…]; transposed, at [2t…, g].
+__device__ inline fragment ldmatrix_x4(shared_array<bf16> source, int element) {
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(source.data + element));
-  matrices m;
+  fragment m;
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(m.words[0]), "=r"(m.words[1]), "=r"(m.words[2]), "=r"(m.words[3])
                : "r"(address)
@@ -30,9 +31,9 @@ __device__ inline matrices load_matrices(shared_array<bf16> source, int element)
   return m;
 }
 
-__device__ inline matrices load_matrices_transposed(shared_array<bf16> source, int element) {
+__device__ inline fragment ldmatrix_x4_transposed(shared_array<bf16> source, int element) {
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(source.data + element));
-  matrices m;
+  fragment m;
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(m.words[0]), "=r"(m.words[1]), "=r"(m.words[2]), "=r"(m.words[3])
                : "r"(address)
@@ -40,7 +41,7 @@ __device__ inline matrices load_matrices_transposed(shared_array<bf16> source, i
   return m;
 }
 
-__device__ inline void multiply_add(float (&c)[4], const matrices& a, uint32_t b0, uint32_t b1) {
+__device__ inline void mma_m16n8k16(float (&c)[4], const fragment& a, uint32_t b0, uint32_t b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"

@@ -1,5 +1,5 @@
 #pragma once
-// Philox4x32-10: random words from a counter and a key, with no state (Salmon et al. 2011).
+// Philox4x32-10, a counter-based random number generator without state (Salmon et al. 2011).
 
 #include <cstdint>
 

@@ -1,6 +1,6 @@
 #pragma once
-// The backend's words: finding the device, the host's pinned memory, copies, events, and recorded work. Like
-// memory.cuh for host compilers as well.
+// Runtime primitives of the backend: device selection, pinned memory, copies, events and captured graphs. No
+// device code, so host compilers include it too.
 
 #include <cuda_runtime_api.h>
 
@@ -13,16 +13,16 @@
 
 namespace eva::cuda::device {
 
-/// The newest CUDA that the driver can run, as 1000 major + 10 minor; 0 where there is no driver.
+/// The newest CUDA version that the driver supports, as 1000 major + 10 minor; 0 without a driver.
 inline int driver_version() {
   int version = 0;
   return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
 }
 
-/// The CUDA that this library was built with.
+/// The CUDA version this library was built with.
 inline constexpr int built_version = CUDART_VERSION;
 
-/// Throws what the driver says where it cannot tell.
+/// The number of devices; throws if the driver cannot tell.
 inline int device_count() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
@@ -40,17 +40,18 @@ struct identity {
   int64_t memory_bytes;
 };
 
-/// Who device 0 is.
+/// Properties of device 0.
 inline identity first_device() {
   cudaDeviceProp found;
   expect_success(cudaGetDeviceProperties(&found, 0));
   return {found.name, found.major, found.minor, int64_t(found.totalGlobalMem)};
 }
 
-/// Makes device 0 the calling thread's.
+/// Makes device 0 current on the calling thread.
 inline void enter_first_device() { expect_success(cudaSetDevice(0)); }
 
-/// Makes device 0 the calling thread's as long as this object lives: the thread may be somebody else's.
+/// Makes device 0 current on the calling thread while this object lives: the thread may belong to a caller
+/// who uses another device.
 class on_first_device {
  public:
   on_first_device() {
@@ -73,14 +74,14 @@ inline stream make_stream() {
 }
 inline void destroy(stream on) noexcept { cudaStreamDestroy(on); }
 
-/// Of the device's memory.
+/// Free device memory.
 inline int64_t free_bytes() {
   size_t available = 0, total = 0;
   expect_success(cudaMemGetInfo(&available, &total));
   return int64_t(available);
 }
 
-/// Null when there is not so much.
+/// Device memory; null on out of memory.
 inline void* allocate(int64_t bytes) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, size_t(bytes));
@@ -93,12 +94,12 @@ inline void* allocate(int64_t bytes) {
 }
 inline void release(void* memory) noexcept { cudaFree(memory); }
 
-/// Copies behind the work of `on`; asynchronous only where the host's memory is pinned.
+/// Queues a copy to host memory; asynchronous only if that is pinned.
 inline void download(void* host, const void* memory, size_t bytes, stream on) {
   expect_success(cudaMemcpyAsync(host, memory, bytes, cudaMemcpyDeviceToHost, on));
 }
 
-/// Host memory that the device copies from and to by itself.
+/// Owns page-locked host memory, which the device can access by DMA.
 class pinned_buffer {
  public:
   explicit pinned_buffer(size_t bytes) { expect_success(cudaMallocHost(&data_, bytes)); }
@@ -111,7 +112,7 @@ class pinned_buffer {
   void* data_ = nullptr;
 };
 
-/// A place in a stream's work that the host can wait for, and where it is timed, measure from.
+/// A point in a stream that the host can wait for and, if `timed`, measure times between.
 class event {
  public:
   explicit event(bool timed = false) {
@@ -122,9 +123,9 @@ class event {
   ~event() { cudaEventDestroy(event_); }
 
   void record(stream on) { expect_success(cudaEventRecord(event_, on)); }
-  /// Returns at once when it was never recorded.
+  /// Returns immediately if it was never recorded.
   void wait() const { expect_success(cudaEventSynchronize(event_)); }
-  /// From `start`; both events must have been reached.
+  /// Elapsed seconds since `start`; both events must have completed.
   double seconds_since(const event& start) const {
     float milliseconds = 0;
     expect_success(cudaEventElapsedTime(&milliseconds, start.event_, event_));
@@ -135,10 +136,10 @@ class event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// Work that was recorded from a stream instead of being done, and that can be done any number of times.
+/// A captured CUDA graph, which can be launched any number of times.
 class recording {
  public:
-  /// What `queue` puts on the stream. Other threads may use the device meanwhile.
+  /// Captures the work that `queue` submits to the stream. Other threads may use the device meanwhile.
   template <class Queue> static recording of(stream on, const Queue& queue) {
     expect_success(cudaStreamBeginCapture(on, cudaStreamCaptureModeThreadLocal));
     try {
@@ -147,7 +148,7 @@ class recording {
       cudaGraph_t unfinished = nullptr;
       cudaStreamEndCapture(on, &unfinished);
       if (unfinished) cudaGraphDestroy(unfinished);
-      cudaGetLastError();  // that the capture was broken off
+      cudaGetLastError();  // clears the error of the aborted capture
       throw;
     }
     cudaGraph_t graph = nullptr;
@@ -169,7 +170,7 @@ class recording {
 
   void replay(stream on) const { expect_success(cudaGraphLaunch(executable_, on)); }
 
-  /// Device memory that it took, as far as the driver shows it.
+  /// Device memory that instantiating it took, as far as the driver reports it.
   int64_t bytes() const { return bytes_; }
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// Counting and numbering the lanes of a ballot.
+// Bit counts of a warp ballot.
 
 #include <cstdint>
 
@@ -9,10 +9,10 @@ namespace eva::cuda::device {
 
 __device__ inline int count_lanes(uint32_t ballot) { return __popc(ballot); }
 
-/// Lanes of the ballot before this one: this lane's place among them.
+/// The number of lanes of the ballot before this one: this lane's rank among them.
 __device__ inline int lanes_before(uint32_t ballot) { return __popc(ballot & ((1u << lane_index()) - 1)); }
 
-/// The lowest lane of a ballot that is not empty.
+/// The lowest lane of a non-empty ballot.
 __device__ inline int first_lane(uint32_t ballot) { return __ffs(int(ballot)) - 1; }
 
 }  // namespace eva::cuda::device

@@ -1,5 +1,6 @@
 #pragma once
-// Dynamic shared memory. It is touched only through these views, so that a test can watch every access.
+// Dynamic shared memory. Kernels access it only through these views, so that the emulator can check every
+// access.
 
 namespace eva::cuda::device {
 
@@ -11,7 +12,7 @@ template <class T> struct shared_array {
   __device__ T load(int i) const { return data[i]; }
   __device__ void store(int i, T value) const { data[i] = value; }
 
-  // The same bytes seen as another type; i counts in the new type.
+  // Reinterprets the bytes as another type, in whose elements i counts.
   template <class U> __device__ shared_array<U> as() const { return {reinterpret_cast<U*>(data)}; }
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// Plain groups of values, the same on both sides.
+// Vectors of values, shared by device code and emulator.
 
 #include <cstdint>
 

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
 
-/// Where NVIDIA's packages put the library, from the folder that EVA_CLIP_CUBLASLT names.
+/// The folders of NVIDIA's packages that hold the library, relative to EVA_CLIP_CUBLASLT.
 constexpr const char* folders[] = {"", "lib", "lib64", "nvidia/cu13/lib", "nvidia/cublas/lib"};
 
 std::vector<std::string> candidates(const char* given) {
@@ -25,7 +25,7 @@ std::vector<std::string> candidates(const char* given) {
     for (const char* name : names) paths.push_back(std::string("/usr/local/cuda/lib64/") + name);
     return paths;
   }
-  std::error_code ignored;  // dlopen reports why a path cannot be used
+  std::error_code ignored;  // dlopen reports why a path is unusable
   if (!fs::is_directory(given, ignored)) return {given};
   for (const char* folder : folders)
     for (const char* name : names) {
@@ -79,11 +79,11 @@ library open() {
     }
     tried += (tried.empty() ? "" : ", ") + path;
   }
-  if (tried.empty()) tried = std::string(given) + " (no cuBLASLt in that folder)";
+  if (tried.empty()) tried = std::string(given) + " (no cuBLASLt in this folder)";
   throw device_error(
       "cuBLASLt was not found (tried " + tried +
-          "); install CUDA 13 or the Python package nvidia-cublas, and name the library or its "
-          "site-packages folder in EVA_CLIP_CUBLASLT",
+          "); install CUDA 13 or the Python package nvidia-cublas, and set EVA_CLIP_CUBLASLT to the library "
+          "or its site-packages folder",
       {{"needed", names[0]}, {"tried", tried}});
 }
 

@@ -14,7 +14,7 @@ template <class T> T* offset(T* data, int64_t elements, dtype type) {
   return data ? static_cast<byte*>(data) + elements * size_of(type) : nullptr;
 }
 
-/// Where each weight's columns begin.
+/// The first column of each weight in y.
 std::vector<int64_t> first_columns(const tensors& weights) {
   std::vector<int64_t> first;
   int64_t column = 0;
@@ -31,10 +31,11 @@ template <ops::activation Activation> __device__ float activate(float x) {
   return x;
 }
 
-// y = act(pre) + residual; pre may be y.
+// The part of the epilogue that the GEMM cannot do: y = act(pre) + residual; pre may be y.
+// Expected bound: HBM bandwidth; reads pre and residual, writes y.
 template <class T, int Width, ops::activation Activation>
 __global__ void __launch_bounds__(threads)
-    linear_finish_kernel(const T* pre, const T* residual, T* y, int64_t count) {
+    linear_epilogue_kernel(const T* pre, const T* residual, T* y, int64_t count) {
   for_groups<Width>(count, [&]<int Group>(int64_t i, width<Group>) {
     float x[Group], added[Group] = {};
     load_elements<Group>(pre + i, x);
@@ -50,11 +51,11 @@ __global__ void __launch_bounds__(threads)
 }
 
 template <ops::activation Activation>
-void finish_with(const ops::linear::args& a, const void* pre, context& c) {
+void launch_epilogue(const ops::linear::args& a, const void* pre, context& c) {
   for_element_type(a.y.type, [&]<class T>(T*) {
     const tensor residual = a.residual.present() ? a.residual : tensor{};
     for_width(aligned(a.y, residual) && reinterpret_cast<uintptr_t>(pre) % 16 == 0, [&](auto wide) {
-      device::launch(linear_finish_kernel<T, wide, Activation>, blocks_of(a.y.size(), threads * wide),
+      device::launch(linear_epilogue_kernel<T, wide, Activation>, blocks_of(a.y.size(), threads * wide),
                      threads, 0, c.stream, static_cast<const T*>(pre), residual.as<const T>(), a.y.as<T>(),
                      a.y.size());
     });
@@ -65,23 +66,23 @@ void finish_with(const ops::linear::args& a, const void* pre, context& c) {
 
 plan<ops::linear>::plan(const ops::linear::args& a, context& c)
     : args_(a),
-      needs_pass_(a.act != ops::activation::none || (a.pre.data && a.residual.present())),
+      needs_epilogue_(a.act != ops::activation::none || (a.pre.data && a.residual.present())),
       columns_(first_columns(a.weights)) {
   const dtype type = a.x.type;
   if (type == dtype::bf16 && !a.biases.empty())
     rounded_biases_ = device::buffer(size_t(a.y.columns() * size_of(type)));
   for (size_t i = 0; i < a.weights.size(); ++i) {
-    const int64_t outer = a.weights[i].dim(0);
-    const product_form form{.a = dense(type, a.x.rows(), a.x.columns()),
-                            .b = transposed(dense(type, outer, a.x.columns())),
-                            .c = column_slice(type, a.x.rows(), outer, a.y.columns()),
-                            .bias = has_bias(i),
-                            .has_addend = a.residual.present() && !needs_pass_};
-    products_.emplace_back(form, operands(i), c);
+    const int64_t out_features = a.weights[i].dim(0);
+    const gemm_problem problem{.a = dense(type, a.x.rows(), a.x.columns()),
+                               .b = transposed(dense(type, out_features, a.x.columns())),
+                               .c = column_slice(type, a.x.rows(), out_features, a.y.columns()),
+                               .bias = has_bias(i),
+                               .has_addend = a.residual.present() && !needs_epilogue_};
+    gemms_.emplace_back(problem, operands(i), c);
   }
 }
 
-product_operands plan<ops::linear>::operands(size_t weight) const {
+gemm_operands plan<ops::linear>::operands(size_t weight) const {
   const ops::linear::args& a = args_;
   const int64_t column = columns_[weight];
   const void* bias = nullptr;
@@ -89,18 +90,18 @@ product_operands plan<ops::linear>::operands(size_t weight) const {
     void* rounded = rounded_biases_.data();
     bias = rounded ? offset(rounded, column, a.x.type) : a.biases[weight].data;
   }
-  return {
-      .a = a.x.data,
-      .b = a.weights[weight].data,
-      .c = offset(a.pre.data ? a.pre.data : a.y.data, column, a.y.type),
-      .bias = bias,
-      .addend = a.residual.present() && !needs_pass_ ? offset(a.residual.data, column, a.y.type) : nullptr};
+  return {.a = a.x.data,
+          .b = a.weights[weight].data,
+          .c = offset(a.pre.data ? a.pre.data : a.y.data, column, a.y.type),
+          .bias = bias,
+          .addend =
+              a.residual.present() && !needs_epilogue_ ? offset(a.residual.data, column, a.y.type) : nullptr};
 }
 
 void plan<ops::linear>::round_biases(context& c) {
   auto* rounded = static_cast<device::bf16*>(rounded_biases_.data());
   if (!rounded) return;
-  for (size_t i = 0; i < products_.size(); ++i) {
+  for (size_t i = 0; i < gemms_.size(); ++i) {
     if (!has_bias(i)) continue;
     const int64_t count = args_.biases[i].size();
     device::launch(linear_round_bias_kernel, blocks_of(count, threads), threads, 0, c.stream,
@@ -108,39 +109,39 @@ void plan<ops::linear>::round_biases(context& c) {
   }
 }
 
-void plan<ops::linear>::finish(context& c) const {
+void plan<ops::linear>::run_epilogue(context& c) const {
   const void* pre = args_.pre.data ? args_.pre.data : args_.y.data;
   switch (args_.act) {
     case ops::activation::none:
-      return finish_with<ops::activation::none>(args_, pre, c);
+      return launch_epilogue<ops::activation::none>(args_, pre, c);
     case ops::activation::gelu:
-      return finish_with<ops::activation::gelu>(args_, pre, c);
+      return launch_epilogue<ops::activation::gelu>(args_, pre, c);
     case ops::activation::quick_gelu:
-      return finish_with<ops::activation::quick_gelu>(args_, pre, c);
+      return launch_epilogue<ops::activation::quick_gelu>(args_, pre, c);
   }
 }
 
 void plan<ops::linear>::run(context& c) {
   round_biases(c);
-  for (size_t i = 0; i < products_.size(); ++i) products_[i].run(operands(i), c);
-  // Without an activation and a residual, y is pre.
-  if (args_.y.data && (needs_pass_ || args_.pre.data)) finish(c);
+  for (size_t i = 0; i < gemms_.size(); ++i) gemms_[i].run(operands(i), c);
+  // Without an activation and a residual, y is a copy of pre.
+  if (args_.y.data && (needs_epilogue_ || args_.pre.data)) run_epilogue(c);
 }
 
 plan<ops::linear_input_gradient>::plan(const ops::linear_input_gradient::args& a, context& c)
     : args_(a), columns_(first_columns(a.weights)) {
   const dtype type = a.dy.type;
   for (size_t i = 0; i < a.weights.size(); ++i) {
-    const int64_t outer = a.weights[i].dim(0);
-    const product_form form{.a = column_slice(type, a.dy.rows(), outer, a.dy.columns()),
-                            .b = dense(type, outer, a.dx.columns()),
-                            .c = dense(type, a.dy.rows(), a.dx.columns()),
-                            .has_addend = i > 0};
-    products_.emplace_back(form, operands(i), c);
+    const int64_t out_features = a.weights[i].dim(0);
+    const gemm_problem problem{.a = column_slice(type, a.dy.rows(), out_features, a.dy.columns()),
+                               .b = dense(type, out_features, a.dx.columns()),
+                               .c = dense(type, a.dy.rows(), a.dx.columns()),
+                               .has_addend = i > 0};
+    gemms_.emplace_back(problem, operands(i), c);
   }
 }
 
-product_operands plan<ops::linear_input_gradient>::operands(size_t weight) const {
+gemm_operands plan<ops::linear_input_gradient>::operands(size_t weight) const {
   return {.a = offset(args_.dy.data, columns_[weight], args_.dy.type),
           .b = args_.weights[weight].data,
           .c = args_.dx.data,
@@ -148,25 +149,25 @@ product_operands plan<ops::linear_input_gradient>::operands(size_t weight) const
 }
 
 void plan<ops::linear_input_gradient>::run(context& c) {
-  for (size_t i = 0; i < products_.size(); ++i) products_[i].run(operands(i), c);
+  for (size_t i = 0; i < gemms_.size(); ++i) gemms_[i].run(operands(i), c);
 }
 
 plan<ops::linear_weight_gradient>::plan(const ops::linear_weight_gradient::args& a, context& c) : args_(a) {
   if (a.dweight.data == nullptr) return;
-  const int64_t rows = a.dy.rows(), outer = a.end - a.begin, inner = a.x.columns();
-  const product_form form{.a = transposed(column_slice(a.dy.type, rows, outer, a.dy.columns())),
-                          .b = dense(a.x.type, rows, inner),
-                          .c = dense(dtype::f32, outer, inner)};
-  product_.emplace(form, operands(), c);
+  const int64_t rows = a.dy.rows(), out_features = a.end - a.begin, in_features = a.x.columns();
+  const gemm_problem problem{.a = transposed(column_slice(a.dy.type, rows, out_features, a.dy.columns())),
+                             .b = dense(a.x.type, rows, in_features),
+                             .c = dense(dtype::f32, out_features, in_features)};
+  gemm_.emplace(problem, operands(), c);
 }
 
-product_operands plan<ops::linear_weight_gradient>::operands() const {
+gemm_operands plan<ops::linear_weight_gradient>::operands() const {
   return {.a = offset(args_.dy.data, args_.begin, args_.dy.type), .b = args_.x.data, .c = args_.dweight.data};
 }
 
 void plan<ops::linear_weight_gradient>::run(context& c) {
   const ops::linear_weight_gradient::args& a = args_;
-  if (product_) product_->run(operands(), c);
+  if (gemm_) gemm_->run(operands(), c);
   if (a.dbias.data == nullptr) return;
   for_element_type(a.dy.type, [&]<class T>(T*) {
     column_sums(a.dy.as<const T>() + a.begin, a.dy.rows(), a.end - a.begin, a.dy.columns(),
@@ -176,15 +177,15 @@ void plan<ops::linear_weight_gradient>::run(context& c) {
 
 namespace {
 
-/// The last two dimensions as a matrix, the others as a batch.
-matrix_layout matrices(const tensor& t, bool exchanged) {
+/// The last two dimensions as a matrix, the leading ones as a batch.
+matrix_layout batched_layout(const tensor& t, bool is_transposed) {
   matrix_layout m = dense(t.type, t.dim(-2), t.dim(-1));
   m.batch = element_count(leading(t.dims, 2));
   m.batch_stride = t.dim(-2) * t.dim(-1);
-  return exchanged ? transposed(m) : m;
+  return is_transposed ? transposed(m) : m;
 }
 
-product_operands operands_of(const ops::matmul::args& a) {
+gemm_operands operands_of(const ops::matmul::args& a) {
   return {.a = a.a.data, .b = a.b.data, .c = a.y.data};
 }
 
@@ -192,10 +193,11 @@ product_operands operands_of(const ops::matmul::args& a) {
 
 plan<ops::matmul>::plan(const ops::matmul::args& a, context& c)
     : args_(a),
-      product_(
-          {.a = matrices(a.a, a.transpose_a), .b = matrices(a.b, a.transpose_b), .c = matrices(a.y, false)},
-          operands_of(a), c) {}
+      gemm_({.a = batched_layout(a.a, a.transpose_a),
+             .b = batched_layout(a.b, a.transpose_b),
+             .c = batched_layout(a.y, false)},
+            operands_of(a), c) {}
 
-void plan<ops::matmul>::run(context& c) { product_.run(operands_of(args_), c); }
+void plan<ops::matmul>::run(context& c) { gemm_.run(operands_of(args_), c); }
 
 }  // namespace eva::cuda

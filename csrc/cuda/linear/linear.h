@@ -4,42 +4,42 @@
 #include <vector>
 
 #include "cuda/kernel.h"
-#include "cuda/linear/matrix_product.h"
+#include "cuda/linear/gemm.h"
 #include "ops/linear.h"
 
 namespace eva::cuda {
 
-/// One product a weight, each writing its columns of y (or of pre). The product adds the bias and, where
-/// there is no activation, the residual; otherwise one pass over y does what is left, in f32 with exact GELU,
-/// which cuBLASLt's epilogue only approximates.
+/// One GEMM per weight; each writes its own column slice of y (or of pre). Its epilogue adds the bias and,
+/// without an activation, the residual. Otherwise a second kernel applies activation and residual, in f32
+/// and with exact GELU, which cuBLASLt's epilogue only approximates.
 template <> struct plan<ops::linear> {
   plan(const ops::linear::args& a, context& c);
   void run(context& c);
 
  private:
   bool has_bias(size_t weight) const { return !args_.biases.empty() && args_.biases[weight].present(); }
-  product_operands operands(size_t weight) const;
+  gemm_operands operands(size_t weight) const;
   void round_biases(context& c);
-  void finish(context& c) const;
+  void run_epilogue(context& c) const;
 
   const ops::linear::args& args_;
-  bool needs_pass_;                // an activation, or a residual behind `pre`
-  std::vector<int64_t> columns_;   // where each weight's columns begin
-  device::buffer rounded_biases_;  // bf16, [N]: cuBLASLt wants them in y's type
-  std::vector<matrix_product> products_;
+  bool needs_epilogue_;            // for an activation, or a residual that `pre` must not include
+  std::vector<int64_t> columns_;   // the first column of each weight
+  device::buffer rounded_biases_;  // [N] bf16: cuBLASLt requires y's type
+  std::vector<gemm> gemms_;
 };
 
-/// One product a weight, all but the first adding to dx.
+/// One GEMM per weight; all but the first accumulate in dx.
 template <> struct plan<ops::linear_input_gradient> {
   plan(const ops::linear_input_gradient::args& a, context& c);
   void run(context& c);
 
  private:
-  product_operands operands(size_t weight) const;
+  gemm_operands operands(size_t weight) const;
 
   const ops::linear_input_gradient::args& args_;
   std::vector<int64_t> columns_;
-  std::vector<matrix_product> products_;
+  std::vector<gemm> gemms_;
 };
 
 template <> struct plan<ops::linear_weight_gradient> {
@@ -47,10 +47,10 @@ template <> struct plan<ops::linear_weight_gradient> {
   void run(context& c);
 
  private:
-  product_operands operands() const;
+  gemm_operands operands() const;
 
   const ops::linear_weight_gradient::args& args_;
-  std::optional<matrix_product> product_;  // unless only dbias is wanted
+  std::optional<gemm> gemm_;  // absent if only dbias is read
 };
 
 template <> struct plan<ops::matmul> {
@@ -59,7 +59,7 @@ template <> struct plan<ops::matmul> {
 
  private:
   const ops::matmul::args& args_;
-  matrix_product product_;
+  gemm gemm_;
 };
 
 }  // namespace eva::cuda

@@ -10,7 +10,7 @@ using namespace device;
 
 namespace {
 
-constexpr int threads = update_threads, double_scratch_bytes = threads / warp_lanes * 8;
+constexpr int threads = update_threads, double_scratch_bytes = threads / warp_size * 8;
 
 template <class Args> constexpr bool is_update = requires(const Args& a) { a.first_moments; };
 template <class Args> constexpr bool has_adapt = requires(const Args& a) { a.adapt; };
@@ -27,14 +27,14 @@ template <class Args> std::vector<update_tensor> tensors_of(const Args& a) {
       }();
       all.push_back({a.parameters[i].template as<float>(), a.first_moments[i].template as<float>(),
                      a.second_moments[i].template as<float>(), a.gradients[i].template as<const float>(),
-                     a.parameters[i].size(), 0, a.learning_rates[i], a.weight_decays[i], adapt});
+                     a.parameters[i].size(), 0, a.weight_decays[i], adapt});
     }
   } else if constexpr (requires { a.gradients; }) {
     for (const tensor& t : a.gradients)
-      all.push_back({nullptr, nullptr, nullptr, t.template as<const float>(), t.size(), 0, 0, 0, 0});
+      all.push_back({nullptr, nullptr, nullptr, t.template as<const float>(), t.size(), 0, 0, 0});
   } else {
     for (const tensor& t : a.parameters)
-      all.push_back({t.template as<float>(), nullptr, nullptr, nullptr, t.size(), 0, 0, 0, 0});
+      all.push_back({t.template as<float>(), nullptr, nullptr, nullptr, t.size(), 0, 0, 0});
   }
   return all;
 }
@@ -53,27 +53,29 @@ struct lamb_arguments {
 
 constexpr int rule_bytes = sizeof(moment_rule), lamb_shared_bytes = double_scratch_bytes + rule_bytes;
 
-/// The first pass: new moments, and the tile's part of ‖p‖² and ‖u‖².
+/// First pass: the new moments, and each tile's part of ‖p‖² and ‖u‖².
+// Expected bound: HBM bandwidth; 24 bytes per parameter (p, m, v, g read; m, v written).
 __global__ void __launch_bounds__(threads) lamb_moments_kernel(lamb_arguments p) {
   const moment_rule m = shared_rule(p.shared, shared_at<moment_rule>(double_scratch_bytes));
-  if (!m.moves) return;
+  if (!m.is_finite) return;
   const update_tile tile = p.list.tiles[block_index()];
   const update_tensor tensor = p.list.tensors[tile.tensor];
-  // A thread adds up few elements, in single precision; the threads' sums are added in double.
+  // A thread sums few elements, for which f32 is accurate enough; the sums of threads are added in f64.
   float parameter_sum = 0, update_sum = 0;
   for_each_element<writes::moments>(tensor, tile, [&](element& e) {
-    advance(e, p.shared, m);
-    const float u = direction(e, p.shared, m, tensor.weight_decay);
+    update_moments(e, p.shared, m);
+    const float u = update_direction(e, p.shared, m, tensor.weight_decay);
     parameter_sum += e.parameter * e.parameter;
     update_sum += u * u;
   });
   const auto scratch = shared_at<double>(0);
-  const double of_parameter = block_sum(double(parameter_sum), scratch);
-  const double of_update = block_sum(double(update_sum), scratch);
-  if (thread_index() == 0) p.tile_sums[block_index()] = {of_parameter, of_update};
+  const double parameter_total = block_sum(double(parameter_sum), scratch);
+  const double update_total = block_sum(double(update_sum), scratch);
+  if (thread_index() == 0) p.tile_sums[block_index()] = {parameter_total, update_total};
 }
 
-/// ‖p‖ / ‖u‖, 1 when either is 0; from the tiles' sums in their order, the same in every block of a tensor.
+/// ‖p‖ / ‖u‖, or 1 if either is 0. Every block of a tensor sums the tiles in the same order and gets the same
+/// ratio.
 __device__ float trust_ratio(const lamb_arguments& p, const update_tensor& tensor) {
   const int tiles = int((tensor.count + tile_elements - 1) / tile_elements);
   square_sums sums{0, 0};
@@ -82,31 +84,33 @@ __device__ float trust_ratio(const lamb_arguments& p, const update_tensor& tenso
     sums.update += p.tile_sums[tensor.first_tile + i].update;
   }
   const auto scratch = shared_at<double>(0);
-  const double of_parameter = block_sum(sums.parameter, scratch), of_update = block_sum(sums.update, scratch);
-  if (tensor.adapt == 0 || !(of_parameter > 0) || !(of_update > 0)) return 1;
-  const double ratio = sqrt(of_parameter / of_update);
+  const double parameter_total = block_sum(sums.parameter, scratch),
+               update_total = block_sum(sums.update, scratch);
+  if (tensor.adapt == 0 || !(parameter_total > 0) || !(update_total > 0)) return 1;
+  const double ratio = sqrt(parameter_total / update_total);
   return float(p.variant == ops::lamb_variant::deepspeed ? min(max(ratio, 0.01), 10.0) : ratio);
 }
 
-/// The second pass: p -= rate u, with u computed again from the new moments rather than stored.
+/// Second pass: p -= rate u, with u recomputed from the new moments.
+// Expected bound: HBM bandwidth; 16 bytes per parameter (p, m, v read; p written).
 __global__ void __launch_bounds__(threads) lamb_apply_kernel(lamb_arguments p) {
   const moment_rule m = shared_rule(p.shared, shared_at<moment_rule>(double_scratch_bytes));
   const update_tile tile = p.list.tiles[block_index()];
   const update_tensor tensor = p.list.tensors[tile.tensor];
-  const float ratio = m.moves ? trust_ratio(p, tensor) : 0;
+  const float ratio = m.is_finite ? trust_ratio(p, tensor) : 0;
   if (thread_index() == 0 && tile.begin == 0 && p.trust_ratios) p.trust_ratios[tile.tensor] = ratio;
-  if (!m.moves) return;
-  const float rate = float(double(*p.shared.schedule) * tensor.learning_rate * m.bias_factor * ratio);
+  if (!m.is_finite) return;
+  const float rate = float(double(p.shared.learning_rates[tile.tensor]) * m.bias_factor * ratio);
   for_each_element<writes::parameter>(tensor, tile, [&](element& e) {
-    e.parameter -= rate * direction(e, p.shared, m, tensor.weight_decay);
+    e.parameter -= rate * update_direction(e, p.shared, m, tensor.weight_decay);
   });
 }
 
-/// The ratios of tensors without elements, which no tile speaks for.
+/// The ratios of empty tensors, which are covered by no tile.
 __global__ void lamb_empty_kernel(lamb_arguments p, int tensors) {
   const moment_rule m = shared_rule(p.shared, shared_at<moment_rule>(0));
   for (int i = thread_index(); i < tensors; i += block_threads())
-    if (p.list.tensors[i].count == 0) p.trust_ratios[i] = m.moves ? 1 : 0;
+    if (p.list.tensors[i].count == 0) p.trust_ratios[i] = m.is_finite ? 1 : 0;
 }
 
 struct adamw_arguments {
@@ -114,27 +118,31 @@ struct adamw_arguments {
   rule shared;
 };
 
+// Expected bound: HBM bandwidth; 28 bytes per parameter (p, m, v, g read; p, m, v written).
 __global__ void __launch_bounds__(threads) adamw_kernel(adamw_arguments p) {
   const moment_rule m = shared_rule(p.shared, shared_at<moment_rule>(0));
-  if (!m.moves) return;
+  if (!m.is_finite) return;
   const update_tile tile = p.list.tiles[block_index()];
   const update_tensor tensor = p.list.tensors[tile.tensor];
-  const float rate = *p.shared.schedule * tensor.learning_rate;
+  const float rate = p.shared.learning_rates[tile.tensor];
   for_each_element<writes::both>(tensor, tile, [&](element& e) {
-    advance(e, p.shared, m);
-    e.parameter -= rate * direction(e, p.shared, m, tensor.weight_decay);
+    update_moments(e, p.shared, m);
+    e.parameter -= rate * update_direction(e, p.shared, m, tensor.weight_decay);
   });
 }
 
+// Expected bound: HBM bandwidth; 8 bytes per parameter.
 __global__ void __launch_bounds__(threads) clamp_kernel(tile_list list, float minimum, float maximum) {
   const update_tile tile = list.tiles[block_index()];
   const update_tensor tensor = list.tensors[tile.tensor];
   for (int64_t i = tile.begin + thread_index(); i < tile_end(tensor, tile); i += threads) {
     const float x = tensor.parameter[i];
-    tensor.parameter[i] = x < minimum ? minimum : x > maximum ? maximum : x;  // a NaN stays one
+    tensor.parameter[i] = x < minimum ? minimum : x > maximum ? maximum : x;  // keeps NaN
   }
 }
 
+// Σ g² of each tile, in f64.
+// Expected bound: HBM bandwidth; 4 bytes per parameter.
 __global__ void __launch_bounds__(threads) square_sums_kernel(tile_list list, double* sums) {
   const update_tile tile = list.tiles[block_index()];
   const update_tensor tensor = list.tensors[tile.tensor];
@@ -145,7 +153,7 @@ __global__ void __launch_bounds__(threads) square_sums_kernel(tile_list list, do
   if (thread_index() == 0) sums[block_index()] = sum;
 }
 
-// Gradients of a program that was given an index out of range have no norm, so that nothing is updated.
+// NaN if the program recorded an index out of range, so that nothing is updated.
 __global__ void __launch_bounds__(threads)
     norm_kernel(const double* sums, int tiles, const index_fault* fault, float* norm) {
   double sum = 0;

@@ -6,7 +6,7 @@
 
 namespace eva::cuda {
 
-/// The plan of an op that reads or updates lists of tensors.
+/// The plan of an op over lists of tensors.
 template <class Op> struct tiled_plan {
   tiled_plan(const typename Op::args& a, context& c);
   void run(context& c);

@@ -17,18 +17,18 @@ tensor_tiles::tensor_tiles(std::vector<update_tensor> tensors) : host_tensors_(s
 }
 
 void tensor_tiles::refresh(std::vector<update_tensor> tensors, context& c) {
-  bool same = sent_;
+  bool same = is_uploaded_;
   for (size_t i = 0; i < tensors.size(); ++i) {
     tensors[i].first_tile = host_tensors_[i].first_tile;
-    const update_tensor &now = tensors[i], &before = host_tensors_[i];
-    same = same && now.parameter == before.parameter && now.gradient == before.gradient &&
-           now.first_moment == before.first_moment && now.second_moment == before.second_moment;
+    const update_tensor &current = tensors[i], &previous = host_tensors_[i];
+    same = same && current.parameter == previous.parameter && current.gradient == previous.gradient &&
+           current.first_moment == previous.first_moment && current.second_moment == previous.second_moment;
   }
   if (same) return;
   std::copy(tensors.begin(), tensors.end(), host_tensors_.begin());
   upload(tensors_.data(), host_tensors_.data(), host_tensors_.size() * sizeof(update_tensor), c.stream);
   upload(tiles_.data(), host_tiles_.data(), host_tiles_.size() * sizeof(update_tile), c.stream);
-  sent_ = true;
+  is_uploaded_ = true;
 }
 
 }  // namespace eva::cuda

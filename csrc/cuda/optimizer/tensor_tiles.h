@@ -6,30 +6,29 @@
 
 namespace eva::cuda {
 
-/// What a kernel knows of one of an update's tensors.
+/// A tensor of an update, as kernels see it.
 struct update_tensor {
   float *parameter, *first_moment, *second_moment;
   const float* gradient;
   int64_t count;
-  int first_tile;  // its tiles are consecutive
-  float learning_rate, weight_decay, adapt;
+  int first_tile;  // a tensor's tiles are consecutive
+  float weight_decay, adapt;
 };
 
-/// A part of a tensor, which a block takes.
+/// The part of a tensor that one block processes.
 struct update_tile {
   int tensor;
   int64_t begin;
 };
 inline constexpr int64_t tile_elements = 8192;
 
-/// Many tensors as one list of tiles in device memory, so that hundreds of small ones cost no more than a
-/// large one. Sent again when an address has changed.
+/// Many tensors as one list of tiles in device memory, so that one launch covers hundreds of small tensors.
 class tensor_tiles {
  public:
-  /// Fills in every tensor's first tile.
+  /// Sets every tensor's first_tile.
   explicit tensor_tiles(std::vector<update_tensor> tensors);
 
-  /// The tensors as they are now; their counts must be those given first.
+  /// Uploads the lists if an address has changed. The counts must be those of the constructor.
   void refresh(std::vector<update_tensor> tensors, context& c);
 
   int tensors() const { return int(host_tensors_.size()); }
@@ -38,11 +37,11 @@ class tensor_tiles {
   const update_tile* device_tiles() const { return static_cast<const update_tile*>(tiles_.data()); }
 
  private:
-  // They stay, because a captured program that sends them reads them each time.
+  // Must outlive the upload: a captured program that uploads them reads them at every replay.
   std::vector<update_tensor> host_tensors_;
   std::vector<update_tile> host_tiles_;
   device::buffer tensors_, tiles_;
-  bool sent_ = false;
+  bool is_uploaded_ = false;
 };
 
 }  // namespace eva::cuda

@@ -1,5 +1,5 @@
 #pragma once
-// What the optimizers' kernels share: the moments' rule, and the walk over a tile's elements.
+// Shared by the optimizers' kernels: the update rule, and the loop over a tile's elements.
 
 #include "cuda/device/bf16.cuh"
 #include "cuda/device/copy.cuh"
@@ -13,7 +13,7 @@ using namespace device;
 
 inline constexpr int update_threads = 256;
 
-/// What a kernel needs to find its tile.
+/// The tiles of a launch, one per block.
 struct tile_list {
   const update_tensor* tensors;
   const update_tile* tiles;
@@ -23,12 +23,12 @@ __device__ inline int64_t tile_end(const update_tensor& tensor, const update_til
   return min(tensor.count, tile.begin + tile_elements);
 }
 
-/// What all elements of an update share: g, m, v and u as csrc/ops/optimizer.h defines them.
+/// The hyperparameters of an update; csrc/ops/optimizer.h defines g, m, v and u.
 struct rule {
   float beta1, rest1, beta2, rest2, eps, clip_norm;
-  const float *norm, *schedule;
+  const float *norm, *learning_rates;  // [], [tensors]
   const int* step;
-  bool corrects;  // whether u is made of bias-corrected moments
+  bool corrects;  // whether u uses bias-corrected moments
 
   template <class Args>
   rule(const Args& a, bool corrected)
@@ -39,33 +39,34 @@ struct rule {
         eps(a.eps),
         clip_norm(a.clip_norm),
         norm(a.norm.template as<const float>()),
-        schedule(a.schedule.template as<const float>()),
+        learning_rates(a.learning_rates.template as<const float>()),
         step(a.step.template as<const int>()),
         corrects(corrected) {}
 };
 
-/// 1 - betaᵗ with the precision that a beta near 1 needs.
-__device__ inline double correction(float beta, int step) { return 1 - pow(double(beta), double(step)); }
+/// The bias correction 1 - betaᵗ, in f64 because of betas near 1.
+__device__ inline double bias_correction(float beta, int step) { return 1 - pow(double(beta), double(step)); }
 
-/// The numbers of a rule that only the device knows.
+/// The factors of an update that depend on values in device memory.
 struct moment_rule {
   float clip, first_factor, second_factor;
-  double bias_factor;  // of the rate, where u is not made of corrected moments
-  bool moves;          // not when the norm is no number
+  double bias_factor;  // of the learning rate, if u uses uncorrected moments
+  bool is_finite;      // whether the norm is; otherwise nothing is updated
 };
 
 __device__ inline moment_rule moment_rule_of(const rule& r) {
   const double norm = *r.norm;
-  const double correction1 = correction(r.beta1, *r.step), correction2 = correction(r.beta2, *r.step);
+  const double correction1 = bias_correction(r.beta1, *r.step),
+               correction2 = bias_correction(r.beta2, *r.step);
   return {.clip = r.clip_norm > 0 ? float(min(1.0, double(r.clip_norm) / (norm + 1e-6))) : 1.0f,
           .first_factor = r.corrects ? float(1 / correction1) : 1.0f,
           .second_factor = r.corrects ? float(1 / correction2) : 1.0f,
           .bias_factor = r.corrects ? 1 : sqrt(correction2) / correction1,
-          .moves = fabs(norm) < double(INFINITY)};
+          .is_finite = fabs(norm) < double(INFINITY)};
 }
 
-/// The rule once for the block, by way of shared memory: its double-precision powers are slow. Every thread
-/// calls this.
+/// moment_rule_of, computed once per block and broadcast through shared memory: double-precision pow is slow.
+/// Every thread must call it.
 __device__ inline moment_rule shared_rule(const rule& r, shared_array<moment_rule> place) {
   if (thread_index() == 0) place.store(0, moment_rule_of(r));
   block_barrier();
@@ -76,19 +77,21 @@ struct element {
   float parameter, first_moment, second_moment, gradient;
 };
 
-/// New moments.
-__device__ inline void advance(element& e, const rule& r, const moment_rule& m) {
+/// Updates the moments.
+__device__ inline void update_moments(element& e, const rule& r, const moment_rule& m) {
   const float g = e.gradient * m.clip;
   e.first_moment = e.first_moment * r.beta1 + g * r.rest1;
   e.second_moment = e.second_moment * r.beta2 + g * g * r.rest2;
 }
 
-__device__ inline float direction(const element& e, const rule& r, const moment_rule& m, float weight_decay) {
+/// u: the update before the learning rate.
+__device__ inline float update_direction(const element& e, const rule& r, const moment_rule& m,
+                                         float weight_decay) {
   return e.first_moment * m.first_factor / (sqrtf(e.second_moment * m.second_factor) + r.eps) +
          weight_decay * e.parameter;
 }
 
-/// Four neighbours of a tensor at a time, 16 bytes of each of its arrays.
+/// Four adjacent elements, 16 bytes.
 struct quad {
   float x[4];
 
@@ -109,11 +112,11 @@ __device__ inline bool aligned(const update_tensor& t) {
          0;
 }
 
-/// Which of an element's numbers a pass writes back.
+/// What a pass writes back.
 enum class writes { moments, parameter, both };
 
-/// Calls change(element) for every element of a tile and writes back what it changed. Reads gradients only
-/// where moments are written.
+/// Calls change(element) for every element of a tile and writes back what it changed. Gradients are read only
+/// if moments are written.
 template <writes Writes, class Change>
 __device__ void for_each_element(const update_tensor& t, const update_tile& tile, const Change& change) {
   constexpr bool moments = Writes != writes::parameter, parameters = Writes != writes::moments;

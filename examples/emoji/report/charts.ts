@@ -1,20 +1,20 @@
 /** A curve over training steps. */
 export interface Curve {
   title: string;
-  /** One value a step, the first being step 1. */
+  /** One value per step, starting at step 1. */
   values: ArrayLike<number>;
   format: (value: number) => string;
-  /** Fixed ends of the axis; found from the values where left out. */
+  /** Ends of the axis; default: from the values. */
   lowest?: number;
   highest?: number;
-  /** A horizontal line to compare with. */
+  /** A horizontal reference line. */
   reference?: { value: number; label: string };
 }
 
 const WIDTH = 460;
 const HEIGHT = 220;
 const MARGIN = { left: 52, right: 14, top: 12, bottom: 30 };
-const MOST_POINTS = 240;
+const MAX_POINTS = 240;
 const TICKS = 4;
 
 /** One bucket of consecutive steps. */
@@ -25,7 +25,7 @@ interface Point {
   high: number;
 }
 
-/** An SVG line chart: the mean of each stretch of steps, over a band from its lowest to its highest value. */
+/** An SVG line chart: the mean of each bucket of steps, over a band from its lowest to its highest value. */
 export function lineChart(curve: Curve): string {
   const points = bucketed(curve.values);
   const lows = points.map(({ low }) => low);
@@ -56,9 +56,9 @@ function at(x: number, y: number): string {
   return `${x.toFixed(1)},${y.toFixed(1)}`;
 }
 
-/** The values in at most 240 stretches of equal length. */
+/** The values in at most 240 buckets of equal length. */
 function bucketed(values: ArrayLike<number>): Point[] {
-  const length = Math.max(1, Math.ceil(values.length / MOST_POINTS));
+  const length = Math.max(1, Math.ceil(values.length / MAX_POINTS));
   const points: Point[] = [];
   for (let start = 0; start < values.length; start += length) {
     const end = Math.min(values.length, start + length);

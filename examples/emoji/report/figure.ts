@@ -8,11 +8,11 @@ const PICTURE = 84;
 const BAR = { left: 104, width: 300, height: 22, step: 28 };
 const COLORS = { right: "#1a7f4b", wrong: "#8b949e", text: "#1f2328", back: "#ffffff", bar: "#eef1f4" };
 
-/** One picture, the names that the model gives it, and a bar for the probability of each. */
+/** One drawing, the model's predictions, and a bar for the probability of each. */
 function cell({ image, label, unseen, names }: Example, index: number): string {
   const x = 12 + (index % COLUMNS) * CELL.width;
   const y = 12 + Math.floor(index / COLUMNS) * CELL.height;
-  const title = `${label}${unseen ? " (a concept that was not in training)" : ""}`;
+  const title = `${label}${unseen ? " (concept not in training)" : ""}`;
   const bars = names.map((name, i) => {
     const top = 4 + i * BAR.step;
     const color = name.right ? COLORS.right : COLORS.wrong;
@@ -28,7 +28,7 @@ ${bars.join("\n")}
 </g>`;
 }
 
-/** Test drawings with the three most probable names of each, as one SVG that holds its images. */
+/** Test drawings with their three most probable names, as one SVG with inline images. */
 export function exampleFigure(examples: readonly Example[]): string {
   const width = 12 + COLUMNS * CELL.width;
   const height = 12 + Math.ceil(examples.length / COLUMNS) * CELL.height;

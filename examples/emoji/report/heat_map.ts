@@ -7,8 +7,8 @@ export interface Matrix {
   size: number;
 }
 
-/** Viridis (van der Walt and Smith 2015) at equal distances: it grows in lightness, so it also reads in grey. */
-const COLOURS = [
+/** Viridis (van der Walt and Smith 2015) at equal distances; its lightness increases, so it also works in gray. */
+const COLORS = [
   [68, 1, 84],
   [71, 44, 122],
   [59, 81, 139],
@@ -20,7 +20,7 @@ const COLOURS = [
   [253, 231, 37],
 ] as const;
 
-/** Rows and columns of a matrix, picked and put in the order of `indices`. */
+/** The rows and columns `indices` of a matrix, in that order. */
 export function submatrix(matrix: Matrix, indices: readonly number[]): Matrix {
   const size = indices.length;
   const values = new Float32Array(size * size);
@@ -32,7 +32,7 @@ export function submatrix(matrix: Matrix, indices: readonly number[]): Matrix {
   return { values, size };
 }
 
-/** The matrix with `block` x `block` cells replaced by their mean; a rest at the edge is left out. */
+/** The matrix with `block` x `block` cells replaced by their mean; an incomplete block at the edge is dropped. */
 export function blockMeans(matrix: Matrix, block: number): Matrix {
   const size = Math.floor(matrix.size / block);
   const values = new Float32Array(size * size);
@@ -45,30 +45,30 @@ export function blockMeans(matrix: Matrix, block: number): Matrix {
   return { values, size };
 }
 
-/** The matrix as a PNG of one pixel a cell; `lowest` and `highest` are the ends of the colour scale. */
+/** The matrix as a PNG, one pixel per cell; `lowest` and `highest` are the ends of the color scale. */
 export function heatMapImage(matrix: Matrix, lowest: number, highest: number): Promise<string> {
   const pixels = new Uint8Array(matrix.values.length * 3);
   matrix.values.forEach((value, i) => {
-    pixels.set(colourOf((value - lowest) / (highest - lowest || 1)), i * 3);
+    pixels.set(colorOf((value - lowest) / (highest - lowest || 1)), i * 3);
   });
   return pngDataUri(pixels, matrix.size, 3);
 }
 
-/** The value below which `part` of the matrix lies. */
+/** The `part` quantile of the matrix. */
 export function quantile(matrix: Matrix, part: number): number {
   const sorted = matrix.values.slice().sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]!;
 }
 
-/** A CSS gradient with the colours of the scale. */
-export function colourScale(): string {
-  return `linear-gradient(to right, ${COLOURS.map((colour) => `rgb(${colour.join(" ")})`).join(", ")})`;
+/** A CSS gradient of the color scale. */
+export function colorScale(): string {
+  return `linear-gradient(to right, ${COLORS.map((color) => `rgb(${color.join(" ")})`).join(", ")})`;
 }
 
-function colourOf(part: number): [number, number, number] {
-  const place = Math.min(1, Math.max(0, part)) * (COLOURS.length - 1);
-  const index = Math.min(COLOURS.length - 2, Math.floor(place));
-  const [from, to] = [COLOURS[index]!, COLOURS[index + 1]!];
+function colorOf(part: number): [number, number, number] {
+  const place = Math.min(1, Math.max(0, part)) * (COLORS.length - 1);
+  const index = Math.min(COLORS.length - 2, Math.floor(place));
+  const [from, to] = [COLORS[index]!, COLORS[index + 1]!];
   const mix = (c: 0 | 1 | 2) => Math.round(from[c] + (to[c] - from[c]) * (place - index));
   return [mix(0), mix(1), mix(2)];
 }

@@ -1,6 +1,6 @@
 import sharp from "sharp";
 
-/** Raw pixels of a square image as a PNG that a page can hold inline. */
+/** A square image as a PNG data URI. */
 export async function pngDataUri(pixels: Uint8Array, size: number, channels: 3 | 4): Promise<string> {
   const png = await sharp(pixels, { raw: { width: size, height: size, channels } })
     .png({ compressionLevel: 9 })
@@ -8,7 +8,7 @@ export async function pngDataUri(pixels: Uint8Array, size: number, channels: 3 |
   return `data:image/png;base64,${png.toString("base64")}`;
 }
 
-/** Text made safe for HTML content and attributes. */
+/** Escapes text for HTML content and attributes. */
 export function escapeHtml(text: string): string {
   return text
     .replaceAll("&", "&amp;")

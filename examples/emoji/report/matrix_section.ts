@@ -1,15 +1,15 @@
-import { blockMeans, colourScale, heatMapImage, type Matrix, quantile, submatrix } from "./heat_map";
+import { blockMeans, colorScale, heatMapImage, type Matrix, quantile, submatrix } from "./heat_map";
 import { escapeHtml } from "./images";
 
-/** One image or name along the sides of the matrix. */
+/** The label and group of a row and column of the matrix. */
 export interface MatrixItem {
   label: string;
   group: string;
 }
 
-/** The matrix of a few concepts, with their pictures and names along its sides. */
+/** A submatrix of a few concepts, labeled with their images and names. */
 export interface MatrixDetail {
-  /** Indices into the whole matrix, in the order to show. */
+  /** Indices into the whole matrix, in display order. */
   indices: number[];
   /** PNG data URIs of their images. */
   images: string[];
@@ -20,9 +20,9 @@ const DETAIL_LEFT = 30;
 const DETAIL_BOTTOM = 112;
 const WHOLE_SIDE = 640;
 const WHOLE_LEFT = 130;
-const MOST_PIXELS = 640;
+const MAX_PIXELS = 640;
 
-/** Two heat maps: some concepts by name, and all of them ordered by group. */
+/** Two heat maps: a few concepts by name, and all of them ordered by group. */
 export async function matrixSection(
   matrix: Matrix,
   items: readonly MatrixItem[],
@@ -33,11 +33,11 @@ export async function matrixSection(
   const order = items
     .map((_, i) => i)
     .sort((a, b) => items[a]!.group.localeCompare(items[b]!.group) || a - b);
-  const whole = blockMeans(submatrix(matrix, order), Math.ceil(matrix.size / MOST_PIXELS));
+  const whole = blockMeans(submatrix(matrix, order), Math.ceil(matrix.size / MAX_PIXELS));
   const wholeEnds = [quantile(whole, 0.01), quantile(whole, 0.995)] as const;
   return `<h2>Similarity of images and names</h2>
-<p class="quiet">Cosine of every image (row) with every name (column). A model that has learnt the pairs shows a bright diagonal;
-blocks beside it are kinds of things that it takes for each other.</p>
+<p class="quiet">Cosine similarity of every image (row) and every name (column). A model that has learned the pairs shows a bright diagonal;
+bright blocks off the diagonal are kinds of concepts that it confuses.</p>
 <div class="matrix">${detailSvg(await heatMapImage(close, lowest, highest), items, detail)}${scaleLine(lowest, highest)}</div>
 <div class="matrix">${wholeSvg(
     await heatMapImage(whole, ...wholeEnds),
@@ -76,7 +76,7 @@ ${labels.join("")}</svg>`;
 }
 
 function scaleLine(lowest: number, highest: number): string {
-  return `<div class="scale">cosine ${lowest.toFixed(2)}<i style="background:${colourScale()}"></i>${highest.toFixed(2)}</div>`;
+  return `<div class="scale">cosine ${lowest.toFixed(2)}<i style="background:${colorScale()}"></i>${highest.toFixed(2)}</div>`;
 }
 
 function shortened(label: string): string {

@@ -12,19 +12,19 @@ import {
 } from "./sections";
 import { STYLE_SHEET } from "./style";
 
-/** Everything that the report shows. */
+/** The data of the report. */
 export interface ReportData {
   result: DemoResult;
   batch: number;
   history: History;
   examples: Example[];
   matrix: Matrix;
-  /** One an image and name of the matrix. */
+  /** One per row and column of the matrix. */
   items: MatrixItem[];
   detail: MatrixDetail;
 }
 
-/** The report as one HTML file that needs nothing else: no network, no script. */
+/** The report as one self-contained HTML file: no network, no script. */
 export async function reportPage(data: ReportData): Promise<string> {
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

@@ -7,20 +7,20 @@ import { pngDataUri } from "./images";
 import type { MatrixDetail } from "./matrix_section";
 import type { Example } from "./sections";
 
-/** The test's images, their names' scores and what they mean. */
+/** The test set with its scores. */
 export interface Scored {
   data: DataSet;
   split: Split;
   /** f32 [N, N] cosines: row i is the image of `split.test[i]`, column j the name of `split.test[j]`. */
   cosines: Float32Array;
-  /** e^logitScale, which turns cosines into logits. */
+  /** exp(logit scale): the factor from cosines to logits. */
   scale: number;
 }
 
 const SHOWN_NAMES = 3;
 const PURPOSE = { examples: 101, detail: 102 } as const;
 
-/** `seen` test images of known concepts and `unseen` of unknown ones, drawn at random, with their best names. */
+/** Random test images, `seen` of concepts seen in training and `unseen` of others, with the best predictions. */
 export async function drawExamples(
   scored: Scored,
   seed: number,
@@ -48,7 +48,7 @@ export async function drawExamples(
   );
 }
 
-/** A few concepts of every group, in the order of the groups, for the close-up of the matrix. */
+/** A few concepts of every group, ordered by group, for the detail of the matrix. */
 export async function drawDetail(scored: Scored, seed: number, perGroup: number): Promise<MatrixDetail> {
   const random = new CounterRandom(seed, PURPOSE.detail);
   const groupOf = (i: number) => scored.data.concepts[scored.split.test[i]!.concept]!.group;

@@ -3,17 +3,17 @@ import { STYLES } from "../styles";
 import { type Curve, lineChart } from "./charts";
 import { escapeHtml } from "./images";
 
-/** What training recorded at every step. */
+/** Metrics of every training step. */
 export interface History {
   loss: number[];
-  /** Share of the batch's images whose own caption scored highest. */
+  /** In-batch top-1 accuracy, image → text. */
   accuracy: number[];
   learningRate: number[];
-  /** e^logitScale: the inverse temperature. */
+  /** exp(logit scale): the inverse temperature. */
   scale: number[];
 }
 
-/** A test image and the names that the model gave it. */
+/** A test image and the model's predictions. */
 export interface Example {
   label: string;
   unseen: boolean;
@@ -30,12 +30,12 @@ export function headline(result: DemoResult): string {
   const cards = [
     [
       percent(result.styleTop1),
-      "A: style never seen",
+      "A: unseen style",
       `top-1 of ${thousands(metrics.names)} names; chance ${percent(result.chance)}`,
     ],
     [
       percent(result.unseenTop1),
-      "B: concepts never seen",
+      "B: unseen concepts",
       `top-1 of ${metrics.unseenNames} names; chance ${percent(result.unseenChance)}`,
     ],
     [
@@ -43,7 +43,7 @@ export function headline(result: DemoResult): string {
       "minutes of training",
       `${thousands(result.steps)} steps, ${machine.threads} threads`,
     ],
-    [thousands(result.samplesPerSecond), "samples a second", `${escapeHtml(machine.processor)}`],
+    [thousands(result.samplesPerSecond), "samples per second", `${escapeHtml(machine.processor)}`],
   ];
   const kind = result.purpose === "validation" ? "validation run" : "test";
   return `<h1>A small EVA-CLIP, trained on emoji in ${result.trainingStyles.length} drawing styles</h1>
@@ -51,7 +51,7 @@ export function headline(result: DemoResult): string {
 <div class="cards">${cards.map(([value, title, note]) => `<div class="card"><b>${value}</b><span>${title}</span><span>${note}</span></div>`).join("")}</div>`;
 }
 
-/** The scores beside chance and the pixel baseline, then by group. */
+/** The scores next to chance and the pixel baseline, then by group. */
 export function resultSection(result: DemoResult): string {
   const cell = (value: number | undefined, strong = false) =>
     `<td${strong ? ' class="main"' : ""}>${value === undefined ? "" : percent(value)}</td>`;
@@ -67,9 +67,9 @@ export function resultSection(result: DemoResult): string {
   return `<h2>Results</h2>
 <div class="scroll"><table><thead><tr><th></th><th>choices</th><th>top-1</th><th>top-5</th><th>top-10</th><th>chance</th><th>raw pixels, top-1</th><th>top-5</th></tr></thead>
 <tbody>${rows.join("")}</tbody></table></div>
-<p class="quiet" style="margin-top:10px">Raw pixels: the drawing is named after the training drawing that resembles it most, without learning and without
-names. Vendors draw many emoji alike, so this is a strong reference for test A. It has no way to name a concept it was never shown.</p>
-<div class="scroll"><table><thead><tr><th>Test A inside one group, with the names of that group</th><th>names</th><th>top-1</th><th>top-5</th><th>top-10</th><th>chance</th></tr></thead>
+<p class="quiet" style="margin-top:10px">Raw pixels: a drawing gets the name of the most similar training drawing, without learning and without captions.
+Vendors draw many emoji alike, so this is a strong baseline for test A. It cannot name a concept without training drawings.</p>
+<div class="scroll"><table><thead><tr><th>Test A within one group, among the names of that group</th><th>names</th><th>top-1</th><th>top-5</th><th>top-10</th><th>chance</th></tr></thead>
 <tbody>${groups.join("")}</tbody></table></div>`;
 }
 
@@ -84,20 +84,20 @@ export function curveSection(history: History, batch: number): string {
       reference: { value: Math.log(batch), label: `guessing: ln ${batch}` },
     },
     {
-      title: "Accuracy in the batch",
+      title: "In-batch accuracy",
       values: history.accuracy,
       format: (value) => `${(value * 100).toFixed(0)} %`,
       lowest: 0,
       highest: 1,
     },
     { title: "Learning rate", values: history.learningRate, format: shortExponent, lowest: 0 },
-    { title: "Scale of the logits", values: history.scale, format: (value) => value.toFixed(1) },
+    { title: "exp(logit scale)", values: history.scale, format: (value) => value.toFixed(1) },
   ];
-  return `<h2>Training</h2><p class="quiet">Lines are means over stretches of steps; the band reaches from the lowest to the highest step.</p>
+  return `<h2>Training</h2><p class="quiet">Lines are means over buckets of steps; bands are the range from the lowest to the highest step.</p>
 <div class="charts">${curves.map(lineChart).join("")}</div>`;
 }
 
-/** Test images with the three names that the model finds most likely. */
+/** Test images with the three most probable names. */
 export function exampleSection(examples: readonly Example[], names: number): string {
   const right = examples.filter((example) => example.names[0]?.right).length;
   const pictures = examples.map(
@@ -111,20 +111,20 @@ export function exampleSection(examples: readonly Example[], names: number): str
       )
       .join("")}</ol></div></div>`,
   );
-  return `<h2>What it sees</h2>
-<p class="quiet">Test images drawn at random, the true name in bold, and the model's three best out of ${thousands(names)} names with their probabilities:
-${right} of these ${examples.length} are right.</p>
+  return `<h2>Examples</h2>
+<p class="quiet">Random test images, the true name in bold, and the model's top three of ${thousands(names)} names with their probabilities:
+${right} of these ${examples.length} are correct.</p>
 <div class="pictures">${pictures.join("")}</div>`;
 }
 
-/** Where the hyperparameters come from. */
+/** How the hyperparameters were chosen. */
 const CHOICES: Record<DemoResult["purpose"], string> = {
-  test: "Hyperparameters were chosen on another style and other held-out concepts (<code>--validate</code>), with this style hidden as well.",
+  test: "Hyperparameters were chosen on another style and other held-out concepts (<code>--validate</code>), with this style held out too.",
   validation:
-    "This is a validation run, to choose hyperparameters by: the style and the concepts of the test itself are neither trained on nor looked at.",
+    "This is a validation run for choosing hyperparameters: the style and the held-out concepts of the test are neither trained nor evaluated on.",
 };
 
-/** How the scores came about, in words, and everything needed to repeat them. */
+/** The protocol of the scores, and everything needed to reproduce them. */
 export function protocolSection(result: DemoResult): string {
   const { metrics } = result;
   const style = escapeHtml(styleTitle(result.testStyle));
@@ -150,20 +150,20 @@ export function protocolSection(result: DemoResult): string {
         .join(", "),
     ],
   ];
-  const licences = STYLES.filter(
+  const licenses = STYLES.filter(
     ({ name }) => result.trainingStyles.includes(name) || name === result.testStyle,
   )
-    .map(({ title, licence }) => `${title} (${licence})`)
+    .map(({ title, license }) => `${title} (${license})`)
     .join(", ");
   return `<h2>Protocol</h2>
-<p>Illustrations, not photographs: the same emoji drawn by different hands, with the names and keywords that people gave them in Unicode's CLDR.
+<p>Illustrations, not photographs: the same emoji by different artists, with their names and keywords from Unicode's CLDR.
 Flags and skin-tone variants are left out.</p>
-<p><b>Test A</b> shows the model every drawing of ${style}, none of which was trained on, and asks for its name out of all ${thousands(metrics.names)}. Most of those names were
-seen with other drawings: this measures generalisation to a new style. <b>Test B</b> takes the ${metrics.unseenNames} concepts that were held out in every style, and asks for the name out of
-those ${metrics.unseenNames}: neither the style nor the concept was seen, so this is zero-shot classification proper. Images are shown as they are, names without a prompt around them; the highest cosine wins,
+<p><b>Test A</b> classifies every drawing of ${style}, none of which is in the training set, among all ${thousands(metrics.names)} names. Most of the names were
+seen with other drawings: this measures generalization to a new style. <b>Test B</b> classifies drawings of the ${metrics.unseenNames} concepts held out in every style among
+their ${metrics.unseenNames} names: neither the style nor the concept was seen, so this is true zero-shot classification. Images are not augmented, names have no prompt; the highest cosine wins,
 and a tie counts as wrong. ${CHOICES[result.purpose]}</p>
 <dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd>${escapeHtml(value)}</dd>`).join("")}</dl>
-<p class="quiet" style="margin-top:16px">Art: ${escapeHtml(licences)}. Names and keywords: Unicode CLDR by way of emojibase.</p>`;
+<p class="quiet" style="margin-top:16px">Art: ${escapeHtml(licenses)}. Names and keywords: Unicode CLDR, through emojibase.</p>`;
 }
 
 export function styleTitle(name: string): string {

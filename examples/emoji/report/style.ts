@@ -1,4 +1,4 @@
-/** The report's style sheet. It follows the reader's light or dark setting and names no font that must be fetched. */
+/** The report's style sheet: light or dark as the browser prefers, system fonts only. */
 export const STYLE_SHEET = `
 :root {
   color-scheme: light dark;

@@ -1,13 +1,13 @@
-import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DemoResult } from "../result";
+import { replaceFile } from "../write_file";
 import { exampleFigure } from "./figure";
 import { reportPage } from "./page";
 import { drawDetail, drawExamples, type Scored } from "./pictures";
 import type { Example, History } from "./sections";
 
 const SHOWN = { seen: 36, unseen: 12, matrixPerGroup: 5 } as const;
-/** Of those, the first in the figure. */
+/** The first of these are also in the figure. */
 const FIGURE = { seen: 7, unseen: 3 } as const;
 
 /**
@@ -36,7 +36,6 @@ export async function writeReport(
     items,
     detail: await drawDetail(scored, result.seed, SHOWN.matrixPerGroup),
   });
-  await mkdir(folder, { recursive: true });
   await replaceFile(join(folder, "result.json"), `${JSON.stringify(result, undefined, 2)}\n`);
   await replaceFile(join(folder, "report.html"), page);
   const shown = [
@@ -45,11 +44,4 @@ export async function writeReport(
   ];
   await replaceFile(join(folder, "examples.svg"), exampleFigure(shown));
   return examples;
-}
-
-/** The file is either the old one or the new one, never half of it. */
-async function replaceFile(path: string, content: string): Promise<void> {
-  const unfinished = `${path}.${process.pid}`;
-  await writeFile(unfinished, content);
-  await rename(unfinished, path);
 }

@@ -6,7 +6,7 @@ import type { SkipReason } from "../../sample_error";
 export type SkipCounts = Readonly<Partial<Record<SkipReason, number>>>;
 
 /** Where a loader is, as plain JSON. */
-export interface LoaderCursor {
+export type LoaderCursor = {
   readonly version: 1;
   readonly seed: number;
   readonly epoch: number;
@@ -17,7 +17,7 @@ export interface LoaderCursor {
   readonly skips: SkipCounts;
   /** Size of the data set, to notice a different one. */
   readonly datasetSize: number | null;
-}
+};
 
 /** What a cursor's fields say about its run, and what to do where they differ. */
 const CHANGES: Readonly<Record<string, string>> = {
@@ -38,12 +38,15 @@ export function anotherRunError(name: string, expected: unknown, found: unknown)
 
 /** The cursor to start from: a new one, or a copy of `state` once it is sure to belong to this seed and data set. */
 export function startCursor(
-  state: LoaderCursor | undefined,
+  state: Json | undefined,
   seed: number,
   datasetSize: number | undefined,
 ): LoaderCursor {
   const size = datasetSize ?? null;
-  const given = reading("createLoader: options.cursor", () => structuredClone(state));
+  const given = reading(
+    "createLoader: options.cursor",
+    () => structuredClone(state) as LoaderCursor | undefined,
+  );
   if (given === undefined) {
     return { version: 1, seed, epoch: 0, position: null, samplesRead: 0, skips: {}, datasetSize: size };
   }

@@ -14,9 +14,8 @@ import {
 import { CLIP_PREPROCESSING, type Preprocessing, preprocessConfig } from "../../image/preprocessing";
 import { datasetArgument } from "../checked_dataset";
 import { randomResizedCrop } from "../../image/crop";
-import type { Dataset } from "../dataset";
+import type { Dataset, Json } from "../dataset";
 import { decodeImage, type ImageInput, imageSize } from "../../image/decode";
-import type { LoaderCursor } from "./loader_cursor";
 import { prepareImage } from "../../image/prepare";
 import type { CounterRandom } from "../../random";
 import type { SkipReason } from "../../sample_error";
@@ -70,7 +69,7 @@ export interface LoaderOptions {
   /** More skips than this are an error. Default 100 and 5 % of the samples read. */
   readonly maxSkips?: number;
   /** Goes on after the last batch of another loader over the same data set: its `state()`. */
-  readonly cursor?: LoaderCursor;
+  readonly cursor?: Json;
   readonly signal?: AbortSignal;
 }
 

@@ -25,6 +25,23 @@ export type LeftOutReason =
 /** How many entries of a folder are no samples, by reason. */
 export type LeftOut = Readonly<Partial<Record<LeftOutReason, number>>>;
 
+const REASONS: Readonly<Record<LeftOutReason, string>> = {
+  hidden: "hidden",
+  not_an_image: "not images",
+  caption_without_image: "captions without an image",
+  outside_classes: "images outside the folders of classes",
+  link_to_parent: "links to a parent folder",
+};
+
+/** "4 entries left out: 2 hidden, 2 not images"; undefined if nothing is. */
+export function describeLeftOut(leftOut: LeftOut): string | undefined {
+  const counts = Object.entries(leftOut) as [LeftOutReason, number][];
+  const total = counts.reduce((sum, [, count]) => sum + count, 0);
+  if (total === 0) return undefined;
+  const reasons = counts.map(([reason, count]) => `${count} ${REASONS[reason]}`).join(", ");
+  return `${total} ${total === 1 ? "entry" : "entries"} left out: ${reasons}`;
+}
+
 /** Counts what is left out. */
 export class LeftOutCounts {
   readonly counts: Partial<Record<LeftOutReason, number>> = {};

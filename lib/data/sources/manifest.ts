@@ -22,7 +22,7 @@ export interface ManifestOptions {
   readonly imageRoot?: string;
 }
 
-const OPTIONS = optionsOf({
+export const manifestOptions = optionsOf({
   imageKey: text.min(1).optional(),
   captionKey: text.min(1).optional(),
   separator: text.min(1).optional(),
@@ -168,7 +168,7 @@ async function readEntries(path: string, options: ManifestOptions): Promise<Entr
  */
 export async function openManifest(path: string, given: ManifestOptions = {}): Promise<Dataset> {
   checkArgument("openManifest: path", path, pathText);
-  const options = ownArgument("openManifest: options", given, OPTIONS);
+  const options = ownArgument("openManifest: options", given, manifestOptions);
   requireDataPath(path);
   const root = options.imageRoot ?? dirname(path);
   const entries = await readEntries(path, options);

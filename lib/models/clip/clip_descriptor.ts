@@ -6,7 +6,7 @@ import { usualHeadWidth } from "../usual_heads";
 import { ClipImageTower } from "./clip_image_tower";
 import { type ClipTowerConfig, clipTowerSchema } from "./clip_tower_config";
 
-/** What names and shapes tell of a plain tower. */
+/** The fields of a plain tower that names and shapes determine. */
 interface ClipFacts {
   readonly imageSize: number;
   readonly patchSize: number;
@@ -29,7 +29,7 @@ const huggingFaceRules = [
   ...huggingFaceBlocks("visual.", HF),
 ];
 
-/** OpenAI CLIP's vision transformer: every tower that says nothing else. */
+/** OpenAI CLIP's vision transformer: every tower that matches no other family. */
 export const clipImageTower: ImageTowerDescriptor<ClipTowerConfig, undefined, ClipFacts> = {
   name: "clip",
   title: "a plain image tower",

@@ -1,12 +1,12 @@
 import { z } from "zod";
 import { checkSizes, visionTransformerFields } from "../config_schema";
 
-/** A field of EVA's towers, accepted where it says that a plain tower has no such part. */
+/** A field of EVA's towers, accepted with the value that means that the part is absent. */
 function absent(value: boolean | number | string) {
   return z.literal(value, { error: "needs an EVA image tower, named by eva_model_name" }).optional();
 }
 
-/** The fields of EVA's towers that say what a plain tower has not. */
+/** The fields of parts that a plain tower does not have. */
 const evaFields = {
   drop_path_rate: absent(0),
   ls_init_value: absent(0),

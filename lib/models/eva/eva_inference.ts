@@ -4,7 +4,7 @@ import { usualHeadWidth } from "../usual_heads";
 import type { EvaVariant } from "./eva_layouts";
 import { type EvaTowerConfig, poolsMean } from "./eva_tower_config";
 
-/** What names and shapes tell of an EVA tower. */
+/** The fields of an EVA tower that names and shapes determine. */
 export interface EvaFacts {
   readonly imageSize: number;
   readonly patchSize: number;
@@ -19,7 +19,7 @@ export interface EvaFacts {
   readonly poolsMean: boolean;
 }
 
-/** The initial value of layer scales, which a file no longer tells (EVA01-CLIP-B-16). */
+/** The initial value of layer scales (EVA01-CLIP-B-16), which their values in a file do not reveal. */
 const LAYER_SCALE = 0.1;
 const ROPE_TABLE = /(^|\.)rope\.freqs_cos$/;
 const BLOCKS = "visual.blocks";

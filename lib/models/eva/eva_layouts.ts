@@ -73,18 +73,18 @@ function huggingFaceRules({ separate, swiglu }: EvaVariant): NameRule[] {
 }
 
 export const evaLayouts: Record<string, ImageTowerLayout<EvaTowerConfig, EvaVariant>> = {
+  eva_clip: {
+    landmarks: ["visual.cls_token", "visual.pos_embed", "visual.blocks.0.attn.proj.weight"],
+    rules: () => unchanged("visual"),
+    writable: true,
+    derived: ropeTables,
+  },
   open_clip: {
     landmarks: ["cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.proj.weight"].map(
       (name) => `visual.trunk.${name}`,
     ),
     rules: (variant) => timmRules("visual.trunk", variant),
     writable: true,
-  },
-  eva_clip: {
-    landmarks: ["visual.cls_token", "visual.pos_embed", "visual.blocks.0.attn.proj.weight"],
-    rules: () => unchanged("visual"),
-    writable: true,
-    derived: ropeTables,
   },
   hugging_face: {
     landmarks: [`${HF}.embeddings.class_embedding`, `${HF}.embeddings.position_embedding.weight`],

@@ -1,30 +1,30 @@
 import { shortened } from "../../arguments";
 import type { Json } from "../../data/dataset";
 import { EvaClipError } from "../../errors";
-import type { BatchSource } from "../batch_source";
-import { scheduleOf, type TrainConfig } from "../train_config";
 import type { RunSettings, TrainerState } from "../../weights/checkpoint/trainer_state";
+import type { BatchSource } from "../batch_source";
+import { LearningRates } from "../learning_rates";
+import { clipObjective } from "../objective/clip_objective";
+import type { TrainConfig } from "../train_config";
 
-/** Settings that a run cannot go on without: with another value, what the checkpoint holds means something else. */
+/** Settings that must not change across a resume, and why. */
 const ESSENTIAL: Readonly<Record<string, string>> = {
-  optimizer: "its moments mean nothing to another optimizer",
-  model: "its weights mean nothing in another architecture",
+  optimizer: "the moments in it belong to another optimizer",
+  model: "the weights in it belong to another architecture",
   firstSamples:
-    "its place in the data is that of another data set. To begin these anew: --restart-data (restartData in train())",
+    "its position is in another data set. To start the data from the beginning: --restart-data (restartData in train())",
 };
 
-/** What matters in comparing a run with the one that goes on from its checkpoint. */
+/** The settings of a run that a resumed run is compared with. */
 export async function settingsOf(config: TrainConfig, source: BatchSource): Promise<RunSettings> {
-  const { model, optimizer, steps, patchDropout } = config;
-  const { kind = "cosine", warmupSteps, cooldownSteps = 0 } = scheduleOf(config);
+  const { model, optimizer, steps, patchDropout, objective = clipObjective } = config;
   const { patch_dropout: _, ...vision } = model.config.vision_cfg as Record<string, unknown>;
   return {
     ...optimizer.describe(),
     precision: model.image.precision,
     steps,
-    schedule: kind,
-    warmupSteps,
-    cooldownSteps,
+    ...new LearningRates(config).describe(),
+    objective: objective.name,
     patchDropout: patchDropout?.rate ?? model.image.patchDropout,
     undroppedEnd: patchDropout?.undroppedEnd ?? 0,
     model: JSON.parse(JSON.stringify({ ...model.config, vision_cfg: vision })) as Json,
@@ -32,7 +32,7 @@ export async function settingsOf(config: TrainConfig, source: BatchSource): Prom
   };
 }
 
-/** Where two JSON values differ: names of fields, joined by dots. What one of them lacks is no difference. */
+/** The paths of the fields in which two JSON values differ. A field that only one of them has does not count. */
 function differences(a: Json | undefined, b: Json | undefined, path: string): string[] {
   if (a === undefined || b === undefined || JSON.stringify(a) === JSON.stringify(b)) return [];
   const areObjects = [a, b].every(
@@ -46,10 +46,10 @@ function differences(a: Json | undefined, b: Json | undefined, path: string): st
 const show = (value: unknown) => (value === null ? "not given" : shortened(JSON.stringify(value)));
 
 /**
- * Compares the settings of a run with those of the checkpoint that it goes on from.
- * @param ignored names that are meant to differ
- * @returns a message for each that differs and may
- * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` for one that must not
+ * Compares the settings of a run with those of the checkpoint that it resumes.
+ * @param ignored names that may differ without a message
+ * @returns a message for each setting that has changed
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` for one that must not change
  */
 export function compareSettings(
   folder: string,
@@ -67,7 +67,7 @@ export function compareSettings(
     const reason = ESSENTIAL[path.split(".")[0]!];
     const message = `${path} was ${show(before)} in ${folder}, and is ${show(after)} now`;
     if (reason === undefined) return message;
-    const problem = `the run cannot go on: ${message}; ${reason}`;
+    const problem = `the run cannot be resumed: ${message}; ${reason}`;
     const details = { path: folder, setting: path, expected: after, found: before };
     throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_MISMATCH", problem, details);
   });

@@ -1,30 +1,30 @@
 import { resolve } from "node:path";
 import type { Json } from "../../data/dataset";
 import { EvaClipError } from "../../errors";
-import type { BatchSource, BatchStream } from "../batch_source";
+import type { BatchAt, BatchSource } from "../batch_source";
 import { readCheckpoint } from "../checkpoint";
 import { findCheckpoint } from "../../weights/checkpoint/checkpoint_folder";
 import { expectNoMetrics } from "../metrics_file";
 import { damagedCheckpoint, latestOfRun, type RunStart, startFresh, startFrom } from "./run_record";
 import { compareSettings, settingsOf } from "./run_settings";
-import type { TrainConfig, TrainOptions } from "../train_config";
+import { groupsOf, type TrainConfig, type TrainOptions } from "../train_config";
 import { readTrainerState, type TrainerState } from "../../weights/checkpoint/trainer_state";
 
-/** What a run starts with, once everything is checked and nothing but the model in memory has changed. */
+/** The start of a run after all checks, which change nothing but the parameters on the device. */
 export interface TrainingStart {
   readonly state: TrainerState;
-  readonly stream: BatchStream;
-  /** The checkpoint that it goes on from. */
+  readonly stream: AsyncIterator<BatchAt>;
+  /** The checkpoint resumed. */
   readonly folder?: string;
-  /** Of the folder of checkpoints, when there is one. */
+  /** Left out without a folder of checkpoints. */
   readonly run?: RunStart;
   readonly warnings: readonly string[];
 }
 
 /**
- * Finds and reads what a run starts with.
- * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` for a checkpoint that this run cannot go on from,
- *   `ERR_EVACLIP_RUN_EXISTS` when it would overwrite another's, and what reading a checkpoint and the data throw
+ * Finds and reads the checkpoint to resume, if any, and opens the data.
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` for a checkpoint that this run cannot resume,
+ *   `ERR_EVACLIP_RUN_EXISTS` when it would overwrite another run, and errors of reading the checkpoint and the data
  */
 export async function openStart(
   config: TrainConfig,
@@ -34,14 +34,14 @@ export async function openStart(
   const folder = await checkpointToResume(config, options);
   const settings = await settingsOf(config, source);
   if (folder === undefined) return freshStart(config, options, source, settings);
-  const { model, optimizer, checkpoint, metricsFile } = config;
+  const { checkpoint, metricsFile } = config;
   const ifWhole = <T>(reading: Promise<T>) =>
     reading.catch(async (error: unknown) => {
       throw await damagedCheckpoint(folder, error);
     });
   const saved = await ifWhole(readTrainerState(folder));
   checkState(folder, saved, config);
-  const { restartData = false } = options;
+  const { restartData = false, ignore = [] } = options;
   const warnings = compareSettings(folder, saved, settings, restartData ? ["firstSamples"] : []);
   const run = checkpoint && (await startFrom(checkpoint.directory, folder, saved));
   if (run && !run.isContinued && metricsFile !== undefined) await expectNoMetrics(metricsFile);
@@ -49,12 +49,12 @@ export async function openStart(
     const { abandoned } = run;
     const names = abandoned.length === 1 ? abandoned[0] : `${abandoned.at(-1)} to ${abandoned[0]}`;
     warnings.push(
-      `${names} are of a run that this one leaves: one that it passes is replaced. To keep them, use another folder`,
+      `${names} belong to the run that this one branches off from, and are replaced when it reaches their steps. To keep them, use another folder`,
     );
   }
   const cursor = restartData ? null : saved.cursor;
   const stream = openStream(source, cursor, folder);
-  await ifWhole(readCheckpoint(folder, { model, optimizer }));
+  await ifWhole(readCheckpoint(folder, groupsOf(config), { ignore }));
   const lineage = run?.record.lineage ?? undefined;
   const { lineage: _, ...rest } = saved;
   const state = { ...rest, cursor, settings, ...(lineage !== undefined && { lineage }) };
@@ -72,7 +72,7 @@ async function freshStart(
   const lineage = run?.record.lineage ?? undefined;
   const state = { version: 1 as const, step: 0, samplesSeen: 0, seed, cursor: null, settings };
   const warnings =
-    resume === undefined ? [] : [`nothing to resume in ${checkpoint!.directory}: the run begins at step 1`];
+    resume === undefined ? [] : [`nothing to resume in ${checkpoint!.directory}: the run starts from step 1`];
   return {
     state: lineage === undefined ? state : { ...state, lineage },
     stream: source.open(),
@@ -100,11 +100,11 @@ function checkState(folder: string, { seed, step }: TrainerState, config: TrainC
     throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_MISMATCH", message, { path: folder, seed });
   }
   if (step <= steps) return;
-  const message = `${folder} has ${step} steps done, and the whole run is to have ${steps} (--steps counts those before a resume)`;
+  const message = `${folder} is at step ${step}, and the whole run has ${steps} steps (--steps includes those before a resume)`;
   throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { path: folder, step, steps });
 }
 
-function openStream(source: BatchSource, cursor: Json, folder: string): BatchStream {
+function openStream(source: BatchSource, cursor: Json, folder: string): AsyncIterator<BatchAt> {
   try {
     return source.open(cursor ?? undefined);
   } catch (error) {
@@ -112,7 +112,7 @@ function openStream(source: BatchSource, cursor: Json, folder: string): BatchStr
     if (code !== "ERR_EVACLIP_DATA") throw error;
     const problem =
       details?.name === "datasetSize"
-        ? `the data set has ${details.expected} samples and had ${details.found}, so that the order is another`
+        ? `the data set has ${details.expected} samples and had ${details.found}, which changes the order`
         : message;
     throw new EvaClipError(
       "ERR_EVACLIP_CHECKPOINT_MISMATCH",

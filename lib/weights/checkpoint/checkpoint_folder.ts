@@ -6,16 +6,27 @@ import { writeError } from "../../io/file_error";
 import { exists } from "../../io/model_path";
 import { replaceFile } from "../../io/replace_file";
 import { openSafetensors } from "../../io/safetensors";
-import { readTrainerState, type TrainerState } from "./trainer_state";
+import { readStateFile, type TrainerState } from "./trainer_state";
 
-/** The names inside a checkpoint's folder. */
-export const MODEL_FILE = "model.safetensors";
-export const OPTIMIZER_FILE = "optimizer.safetensors";
+const GROUP_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 
-/** Holds the name of the newest checkpoint in its folder. */
+/** Whether a parameter group may have this name, which is also that of its file. */
+export function isGroupName(name: string): boolean {
+  return GROUP_NAME.test(name);
+}
+
+/** The file of a parameter group in a checkpoint's folder. */
+export function groupFile(name: string): string {
+  return `${name}.safetensors`;
+}
+
+/** The file of the model's own parameters, from which the model alone can be loaded. */
+export const MODEL_FILE = groupFile("model");
+
+/** Contains the name of the newest checkpoint in its folder. */
 const LATEST_FILE = "latest";
 const CHECKPOINT_NAME = /^step-\d+$/;
-/** A checkpoint that another of its name is about to replace. */
+/** Suffix of a checkpoint that is being replaced by another of its name. */
 const REPLACED = ".old";
 const REPLACED_NAME = /^step-\d+\.old$/;
 const UNFINISHED_NAME = /^step-\d+\.tmp$/;
@@ -32,7 +43,7 @@ export async function listCheckpoints(root: string): Promise<string[]> {
 }
 
 /**
- * Clears away what a killed process left: a checkpoint that was being replaced is put back, unfinished ones go.
+ * Cleans up after a killed process: restores a checkpoint that was being replaced, removes unfinished ones.
  * @throws EvaClipError `ERR_EVACLIP_IO`
  */
 export async function recoverFolder(root: string): Promise<void> {
@@ -50,7 +61,7 @@ export async function recoverFolder(root: string): Promise<void> {
   }
 }
 
-/** Moves a whole checkpoint to its name; one that has it already stays until the new one is there. */
+/** Renames a complete checkpoint to its final name; an existing one of that name is kept until then. */
 export async function moveInto(folder: string, target: string): Promise<void> {
   if (!(await exists(target))) return rename(folder, target);
   const old = target + REPLACED;
@@ -65,19 +76,19 @@ export async function setLatest(root: string, name: string): Promise<void> {
   await replaceFile(join(root, LATEST_FILE), (file) => file.writeFile(`${name}\n`));
 }
 
-/** The state of a checkpoint whose files are all there and as long as they say, or undefined. */
+/** The state of a checkpoint whose files all exist and have their full length; otherwise undefined. */
 async function stateIfWhole(folder: string): Promise<TrainerState | undefined> {
   try {
-    const state = await readTrainerState(folder);
-    for (const file of [MODEL_FILE, OPTIMIZER_FILE])
-      await (await openSafetensors(join(folder, file))).close();
+    const state = await readStateFile(folder);
+    for (const name of Object.keys(state.groups))
+      await (await openSafetensors(join(folder, groupFile(name)))).close();
     return state;
   } catch {
     return undefined;
   }
 }
 
-/** The newest whole checkpoint of a folder, or of those in it that are wanted. */
+/** The newest complete checkpoint of a folder among those that `isWanted` accepts. */
 export async function newestCheckpoint(
   root: string,
   isWanted: (state: TrainerState, folder: string) => boolean = () => true,
@@ -95,13 +106,13 @@ export async function newestCheckpoint(
   return byStep.sort((a, b) => b.step - a.step)[0]?.folder;
 }
 
-/** The checkpoint that `latest` names, if there is that file and that checkpoint. */
+/** The checkpoint that the file `latest` names; undefined if either does not exist. */
 export async function namedLatest(root: string): Promise<string | undefined> {
   const path = join(root, LATEST_FILE);
   if (!(await exists(path))) return undefined;
   const name = (await readFile(path, "utf8")).trim();
   if (!CHECKPOINT_NAME.test(name)) {
-    const message = `${path} names no checkpoint: ${shortened(name)}. Without that file the newest whole one is the latest`;
+    const message = `${path} does not name a checkpoint: ${shortened(name)}. Delete the file to use the newest complete checkpoint`;
     throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", message, { path });
   }
   const folder = join(resolve(root), name);
@@ -109,8 +120,8 @@ export async function namedLatest(root: string): Promise<string | undefined> {
 }
 
 /**
- * The folder of a checkpoint: `path` itself when it holds a model, otherwise the checkpoint in it that `latest` names,
- * or the newest whole one.
+ * The folder of a checkpoint: `path` itself if it contains a model, otherwise the checkpoint in it that `latest` names,
+ * or the newest complete one.
  * @returns undefined when there is none.
  */
 export async function findCheckpoint(path: string): Promise<string | undefined> {

@@ -6,7 +6,7 @@ import { readJson } from "../../io/json_file";
 
 export const STATE_FILE = "trainer_state.json";
 
-/** A run's settings by name, to compare with those of the run that goes on from its checkpoint; null is one not given. */
+/** A run's settings by name, to compare with those of the run that resumes its checkpoint; null: not given. */
 export type RunSettings = Readonly<Record<string, Json>>;
 
 const trainerState = z.object({
@@ -15,27 +15,26 @@ const trainerState = z.object({
   step: z.int().nonnegative(),
   samplesSeen: z.int().nonnegative(),
   seed: z.int(),
-  /** Where the data go on. */
+  /** From where the data are read next. */
   cursor: z.json(),
-  /** Shared by the checkpoints of one run and of those that went on from its newest. Older files have none. */
+  /** Shared by the checkpoints of one run, and of the runs that resumed its newest. */
   lineage: z.string().optional(),
-  /** What the run was set to. Older files have none. */
   settings: z.record(z.string(), z.json()).optional(),
 });
 
 const stateFile = trainerState.extend({
-  /** Of the values in the files beside this one. Older files have none. */
-  checksums: z.object({ model: z.int(), optimizer: z.int() }).optional(),
+  /** The parameter groups of the checkpoint by name, `NAME.safetensors`, and the checksum of each group's values. */
+  groups: z.record(z.string(), z.int()),
 });
 
-/** What a run needs besides tensors to go on exactly. */
+/** What a run needs, beside tensors, to be resumed exactly. */
 export interface TrainerState extends Omit<z.infer<typeof trainerState>, "cursor" | "settings"> {
   cursor: Json;
   settings?: RunSettings | undefined;
 }
 
-/** What the state file of a checkpoint holds. */
-export type StateFile = TrainerState & Pick<z.infer<typeof stateFile>, "checksums">;
+/** The content of a checkpoint's state file. */
+export type StateFile = TrainerState & Pick<z.infer<typeof stateFile>, "groups">;
 
 /** @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT`, `ERR_EVACLIP_IO`. */
 export async function readStateFile(folder: string): Promise<StateFile> {
@@ -47,8 +46,8 @@ export async function readStateFile(folder: string): Promise<StateFile> {
   throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_CORRUPT", message, { path });
 }
 
-/** The state that a checkpoint's folder holds. @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT`, `ERR_EVACLIP_IO`. */
+/** The state in a checkpoint's folder. @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT`, `ERR_EVACLIP_IO`. */
 export async function readTrainerState(folder: string): Promise<TrainerState> {
-  const { checksums: _, ...state } = await readStateFile(folder);
+  const { groups: _, ...state } = await readStateFile(folder);
   return state;
 }

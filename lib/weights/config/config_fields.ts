@@ -6,6 +6,8 @@ export interface ConfigFields {
   readonly embed_dim?: number;
   readonly quick_gelu?: boolean;
   readonly custom_text?: boolean;
+  readonly init_logit_scale?: number;
+  readonly init_logit_bias?: number;
   readonly vision_cfg?: Partial<ClipConfigInput["vision_cfg"]>;
   readonly text_cfg?: Partial<ClipConfigInput["text_cfg"]>;
   readonly preprocess_cfg?: ClipConfigInput["preprocess_cfg"];

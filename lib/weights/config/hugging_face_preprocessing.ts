@@ -9,7 +9,7 @@ const side = z.number().positive();
 const square = z.union([side, z.object({ height: side, width: side })]);
 const channels = z.array(z.number()).length(3);
 
-/** transformers' preprocessor_config.json; what it leaves out is CLIP's. */
+/** transformers' preprocessor_config.json, with CLIP's values as defaults. */
 const preprocessorConfig = z.object({
   image_processor_type: z.string().optional(),
   feature_extractor_type: z.string().optional(),
@@ -30,7 +30,7 @@ const preprocessorConfig = z.object({
 });
 type PreprocessorConfig = z.output<typeof preprocessorConfig>;
 
-/** Pillow's numbers of its filters; the others cannot be done here. */
+/** Pillow's numbers of the supported filters. */
 const RESAMPLING = { 2: "bilinear", 3: "bicubic" } as const;
 
 type Refuse = (field: string, expected: string, found: unknown) => never;
@@ -59,7 +59,7 @@ function resizeOf(
 
 const CLIP_SIZE = { shortest_edge: 224 };
 
-/** Mean and deviation of pixels from 0 to 1, of pixels that the file takes times a factor. */
+/** Mean and standard deviation for pixels from 0 to 1; the file's are for pixels times a factor. */
 function normalizationOf(
   { do_rescale, rescale_factor, do_normalize, image_mean, image_std }: PreprocessorConfig,
   isClip: boolean,
@@ -76,8 +76,8 @@ function normalizationOf(
 }
 
 /**
- * What transformers' preprocessor_config.json states.
- * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming the field that cannot be honored
+ * Reads transformers' preprocessor_config.json.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming the unsupported field
  */
 export function fromPreprocessorConfig(json: unknown, path: string): Preprocessing {
   const refuse: Refuse = (field, expected, found) => {
@@ -104,7 +104,7 @@ export function fromPreprocessorConfig(json: unknown, path: string): Preprocessi
   };
 }
 
-/** The same for a model whose images are `size` pixels a side; undefined where transformers has no such thing. */
+/** A preprocessor_config.json for images of `size` × `size` pixels; undefined where transformers has no such resize mode. */
 export function toPreprocessorConfig(preprocessing: Preprocessing, size: number): unknown {
   const { mean, std, interpolation, resize_mode, crop_pct } = preprocessing;
   if (resize_mode === "longest") return undefined;

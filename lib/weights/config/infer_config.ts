@@ -1,6 +1,7 @@
 import { checkArgument, ownArgument, text } from "../../arguments";
 import { type ClipConfig, type ClipConfigInput, parseClipConfig } from "../../models/clip_config";
 import type { AnyImageTower, FieldEvidence } from "../../models/image_tower_descriptor";
+import { SIGLIP_LOGITS } from "../../models/clip_model";
 import { mlpRatio } from "../../models/mlp_width";
 import { publishedModels } from "../../models/published_models";
 import { usualHeadWidth } from "../../models/usual_heads";
@@ -38,7 +39,7 @@ export interface InferredConfig {
  * The configuration of the model in a file: a published one with exactly its shapes, or else one inferred from the shapes
  * and from published models of the same family and width.
  *
- * @param stated fields that override what the file tells, and complete it
+ * @param stated fields that override or complete those of the file
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming every field to state, or when the stated activation is not
  *   that of the file's family
  */
@@ -57,7 +58,8 @@ export function inferConfig(
   const known = knownConfigs();
   const published = known.filter(({ config }) => sameFacts(factsOfConfig(config), facts));
   const base = published[0]?.config ?? inferredConfig({ facts, stored, known, stated, tensors, path });
-  const config = parseClipConfig(withFields({ ...base, quick_gelu: quickGelu }, stated));
+  const logitBias = tensors.has("logit_bias") ? { init_logit_bias: SIGLIP_LOGITS.init_logit_bias } : {};
+  const config = parseClipConfig(withFields({ ...base, quick_gelu: quickGelu, ...logitBias }, stated));
   return { config, models: modelNames(config, published) };
 }
 

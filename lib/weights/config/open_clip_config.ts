@@ -46,6 +46,7 @@ function preprocessConfig(config: ClipConfig): unknown {
 /** The content of open_clip_config.json; undefined where open_clip has no such model. */
 export function toOpenClipConfig(config: ClipConfig): unknown {
   const { embed_dim, quick_gelu, vision_cfg: vision, text_cfg: text } = config;
+  const { init_logit_scale, init_logit_bias } = config;
   const { context_length, vocab_size, width, heads, layers, mlp_ratio, hf_tokenizer_name, tokenizer_kwargs } =
     text;
   const visionConfig = imageTowerOf(vision).openClip?.visionConfig(vision);
@@ -54,6 +55,8 @@ export function toOpenClipConfig(config: ClipConfig): unknown {
     model_cfg: {
       embed_dim,
       ...(quick_gelu && { quick_gelu }),
+      ...(init_logit_scale !== undefined && { init_logit_scale }),
+      ...(init_logit_bias !== undefined && { init_logit_bias }),
       ...(textModule(config) === "text" && { custom_text: true }),
       vision_cfg: { image_size: vision.image_size, ...visionConfig },
       text_cfg: {

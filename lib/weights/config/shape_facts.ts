@@ -13,7 +13,7 @@ import {
 import { gridOf } from "../resize";
 import { invalidConfig } from "./config_fields";
 
-/** What the names and shapes of a model's tensors tell of its configuration. */
+/** The fields of a configuration that the names and shapes of a model's tensors determine. */
 export interface ShapeFacts {
   readonly embedDim: number;
   readonly image: ImageFacts;
@@ -32,7 +32,7 @@ export interface ImageFacts {
   readonly facts: unknown;
 }
 
-/** What the names and shapes of a model would tell, from its configuration. */
+/** The same fields, from a configuration. */
 export function factsOfConfig(config: ClipConfig): ShapeFacts {
   const { embed_dim: embedDim, vision_cfg: vision, text_cfg: text } = config;
   const tower = imageTowerOf(vision);
@@ -124,7 +124,7 @@ function shapesIn(tensors: StoredShapes, stored: StoredLayout, path: string) {
 }
 
 /**
- * What the names and shapes of a file tell of its image tower.
+ * The facts of the image tower in a file.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it has none
  */
 export function imageFactsOfTensors(tensors: StoredShapes, stored: StoredLayout, path: string): ImageFacts {
@@ -132,7 +132,7 @@ export function imageFactsOfTensors(tensors: StoredShapes, stored: StoredLayout,
 }
 
 /**
- * What the names and shapes of a file tell of its model's configuration.
+ * The facts of the model in a file.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it does not hold a whole model
  */
 export function factsOfTensors(tensors: StoredShapes, stored: StoredLayout, path: string): ShapeFacts {

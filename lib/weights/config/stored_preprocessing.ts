@@ -9,7 +9,7 @@ import type { LayoutName } from "../layouts/layout";
 
 const record = z.record(z.string(), z.unknown());
 const withPreprocessing = z.object({ preprocess_cfg: record });
-/** timm's, of an image tower alone. */
+/** timm's config.json of an image tower alone. */
 const withTimm = z.object({
   pretrained_cfg: z.object({
     input_size: z.array(z.number()).optional(),
@@ -21,7 +21,7 @@ const withTimm = z.object({
   }),
 });
 
-/** The modes of timm that are open_clip's, and its default. */
+/** From timm's crop modes to open_clip's resize modes. */
 const TIMM_MODES: Record<string, string> = { center: "shortest", squash: "squash", border: "longest" };
 
 function fromTimm(json: unknown, path: string): Preprocessing | undefined {
@@ -37,7 +37,7 @@ function fromTimm(json: unknown, path: string): Preprocessing | undefined {
   } = parsed.data.pretrained_cfg;
   const resize_mode = TIMM_MODES[crop_mode] ?? crop_mode;
   const side = input_size?.at(-1);
-  // timm rounds the resized side down, which the share has to lead to again.
+  // timm rounds the resized side down; this fraction gives the same side.
   const share = side === undefined ? crop_pct : side / Math.floor(side / crop_pct);
   return parsePreprocessing(
     { mean, std, interpolation, resize_mode, crop_pct: share },
@@ -45,15 +45,15 @@ function fromTimm(json: unknown, path: string): Preprocessing | undefined {
   );
 }
 
-/** What the files beside weights state of what images go through, and which of them does. */
+/** The preprocessing that a file beside weights states, and that file. */
 export interface StatedPreprocessing {
   readonly preprocessing: Preprocessing;
   readonly where: string;
 }
 
 /**
- * What the files beside weights, or their metadata, state of what images go through; undefined when they say nothing.
- * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming the file and the field that cannot be honored
+ * The preprocessing that the files beside weights state; undefined when there is none.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming the file and the unsupported field
  */
 export async function storedPreprocessing(
   source: Pick<TensorSource, "path" | "metadata">,
@@ -78,7 +78,7 @@ export async function storedPreprocessing(
   return found ?? (await read(CONFIG_FILE, fromTimm));
 }
 
-/** A configuration with what other files state of what its images go through, where it does not say so itself. */
+/** A configuration with the preprocessing that other files state, where it has none itself. */
 export async function withStoredPreprocessing<
   T extends { preprocess_cfg?: ConfigFields["preprocess_cfg"] | undefined },
 >(config: T, source: TensorSource, layout: LayoutName): Promise<T> {

@@ -10,7 +10,7 @@ import { jsonBeside, pathBeside } from "./config_files";
 
 type Source = Pick<TensorSource, "path">;
 
-/** CLIP's files of vocabularies are of 2 MB at most. */
+/** CLIP's vocabulary files are 2 MB at most. */
 const GREATEST_BYTES = 16 * 1024 * 1024;
 
 const vocabulary = z.record(z.string(), z.number());
@@ -26,7 +26,7 @@ const tokenizerConfig = z.object({
   name_or_path: z.string().optional(),
 });
 
-/** Whether a vocabulary and its merges are CLIP's: the same ids, and every merge makes the token of its place. */
+/** Whether a vocabulary and its merges are CLIP's: the same ids, and every merge makes the token of its index. */
 function isClips(vocab: Readonly<Record<string, number>>, merges: readonly string[]): boolean {
   const tokens = clipVocabulary();
   const first = CLIP_VOCABULARY - 2 - merges.length;
@@ -42,7 +42,7 @@ async function isSmall(path: string): Promise<boolean> {
   return found?.isFile() === true && found.size <= GREATEST_BYTES;
 }
 
-/** Whether tokenizer.json is CLIP's tokenizer; undefined when it is no tokenizer at all. */
+/** Whether tokenizer.json is CLIP's tokenizer; undefined when it is not a tokenizer. */
 async function isClipsTokenizerFile(path: string): Promise<boolean | undefined> {
   if (!(await isSmall(path))) return false;
   const json = await readJson(path);
@@ -72,7 +72,7 @@ async function hasClipsVocabulary(source: Source): Promise<boolean | undefined> 
   return (await statIfThere(vocab)) && (await isClipsVocabulary(vocab, merges));
 }
 
-/** What the files beside weights say of their tokenizer: that it is CLIP's, that it is another, or nothing. */
+/** The tokenizer that the files beside weights state; undefined when they state none. */
 async function tokenizerBeside(source: Source): Promise<{ name: string } | "CLIP's" | undefined> {
   const { tokenizer_class: kind, name_or_path } =
     tokenizerConfig.safeParse(await jsonBeside(source, "tokenizer_config.json")).data ?? {};
@@ -85,7 +85,7 @@ async function tokenizerBeside(source: Source): Promise<{ name: string } | "CLIP
   };
 }
 
-/** A configuration that names the tokenizer which the files beside weights hold, where it is not CLIP's own. */
+/** A configuration that names the tokenizer of the files beside weights, where it is not CLIP's own. */
 export async function withStoredTokenizer(config: ClipConfig, source: Source): Promise<ClipConfig> {
   const found = await tokenizerBeside(source);
   if (found === undefined) return config;

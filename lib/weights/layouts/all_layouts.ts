@@ -22,17 +22,25 @@ function huggingFaceText({ text }: TextNaming): NameRule[] {
   ];
 }
 
+/** SigLIP's models have a bias, too. */
+const LOGITS = ["logit_scale", "logit_bias"];
 const OPENAI_TEXT = ["token_embedding.weight", "positional_embedding", "ln_final.weight"];
 
 /** In the order in which files are compared with them: `timm` extends the names of `eva_mim`. */
 const published = [
   /** OpenCLIP: EVA image towers are timm's, below `visual.trunk`; plain towers have OpenAI's names. */
-  { name: "open_clip", text: { rules: openaiText }, modelFile: "open_clip_model.safetensors" },
+  {
+    name: "open_clip",
+    shared: LOGITS,
+    text: { rules: openaiText },
+    modelFile: "open_clip_model.safetensors",
+  },
   /** EVA-CLIP: `visual.*`, and the text tower below `text.` or at the root (EVA-CLIP/rei, commit 5623d08). */
-  { name: "eva_clip", text: { rules: openaiText } },
+  { name: "eva_clip", shared: LOGITS, text: { rules: openaiText } },
   /** OpenAI's CLIP, and OpenCLIP's plain vision transformers. */
   {
     name: "openai",
+    shared: LOGITS,
     text: {
       rules: openaiText,
       landmarks: [OPENAI_TEXT, OPENAI_TEXT.map((name) => `text.${name}`)],
@@ -41,6 +49,7 @@ const published = [
   /** transformers' CLIPModel, and the EVA-CLIP models published in its manner (BAAI/EVA-CLIP-8B). */
   {
     name: "hugging_face",
+    shared: ["logit_scale"],
     text: {
       rules: huggingFaceText,
       landmarks: [[`${HF}.embeddings.token_embedding.weight`, `${HF}.final_layer_norm.weight`]],
@@ -60,7 +69,8 @@ const own = new Map<string, Layout>();
 /** Every layout: those that registered image towers bring, whose text tower has OpenAI's names, then the published ones. */
 export function layouts(): readonly Layout[] {
   for (const name of imageTowers().flatMap((tower) => Object.keys(tower.layouts))) {
-    if (!layoutNames.includes(name) && !own.has(name)) own.set(name, { name, text: { rules: openaiText } });
+    if (!layoutNames.includes(name) && !own.has(name))
+      own.set(name, { name, shared: LOGITS, text: { rules: openaiText } });
   }
   return [...own.values(), ...published];
 }

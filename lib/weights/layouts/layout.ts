@@ -1,7 +1,7 @@
 import { type ClipConfig, textPrefix } from "../../models/clip_config";
 import type { AnyImageTower } from "../../models/image_tower_descriptor";
 import { imageTowerOf } from "../../models/image_towers";
-import type { NameRule } from "../../models/name_rules";
+import { type NameRule, unchanged } from "../../models/name_rules";
 import type { TowerName } from "../../parameter_role";
 
 /** Published layouts, and those that registered image towers bring. */
@@ -25,6 +25,8 @@ export interface TextNaming {
 /** One way to name and arrange the tensors of a CLIP model in a file. Image towers say how a layout stores them. */
 export interface Layout {
   readonly name: LayoutName;
+  /** The parameters of no tower that files hold, under the model's names. */
+  readonly shared?: readonly string[];
   /** Of the text tower; without it, files of this layout hold an image tower alone. */
   readonly text?: {
     rules(naming: TextNaming): readonly NameRule[];
@@ -78,7 +80,7 @@ export function rulesFor(
   const image = tower?.layouts[layout.name]?.rules(variant) ?? [];
   const text = layout.text?.rules(naming) ?? [];
   return [
-    ...(layout.text ? [{ ours: "logit_scale", stored: "logit_scale", tower: undefined }] : []),
+    ...unchanged(...(layout.shared ?? [])).map((rule) => ({ ...rule, tower: undefined })),
     ...image.map((rule) => ({ ...rule, tower: "image" as const })),
     ...text.map((rule) => ({ ...rule, tower: "text" as const })),
   ];

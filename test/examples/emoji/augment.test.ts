@@ -16,10 +16,10 @@ describe("drawAugmentation", () => {
       expect(value).toBeCloseTo(plain.transform[i]!, 6);
     });
     expect(views.background).toEqual(plain.background);
-    expect(views.colour).toEqual(plain.colour);
+    expect(views.color).toEqual(plain.color);
   });
 
-  it("never mirrors: the determinant stays positive and the rotation small", () => {
+  it("never mirrors: the determinant is positive and the rotation small", () => {
     const { transform } = drawn(1, 0);
     for (let b = 0; b < COUNT; b++) {
       const [a, c, , d, e] = transform.subarray(b * 6, b * 6 + 6) as unknown as [
@@ -49,13 +49,13 @@ describe("drawAugmentation", () => {
     expect(random.length / COUNT).toBeCloseTo(0.1, 1);
   });
 
-  it("makes grey images whose channels are the same mix of red, green and blue", () => {
-    const { colour } = drawn(1, 0);
-    const isGrey = (b: number) => colour[b * 12 + 1] !== 0;
-    const grey = Array.from({ length: COUNT }, (_, b) => b).filter(isGrey);
-    expect(grey.length / COUNT).toBeCloseTo(0.12, 1);
-    for (const b of grey) {
-      expect(colour.subarray(b * 12, b * 12 + 4)).toEqual(colour.subarray(b * 12 + 4, b * 12 + 8));
+  it("gives gray images whose channels are the same mix of red, green and blue", () => {
+    const { color } = drawn(1, 0);
+    const isGray = (b: number) => color[b * 12 + 1] !== 0;
+    const gray = Array.from({ length: COUNT }, (_, b) => b).filter(isGray);
+    expect(gray.length / COUNT).toBeCloseTo(0.12, 1);
+    for (const b of gray) {
+      expect(color.subarray(b * 12, b * 12 + 4)).toEqual(color.subarray(b * 12 + 4, b * 12 + 8));
     }
   });
 });

@@ -8,8 +8,8 @@ const items = [
 ];
 
 describe("metricsOf", () => {
-  it("counts first places over all names, over the seen, and among the unseen", () => {
-    // Image 0 is right; 1 prefers name 2, which is not among the unseen; 2 prefers name 0; 3 prefers name 1.
+  it("counts top-1 among all names, for seen concepts, and among the unseen", () => {
+    // Image 0 is right; 1 prefers name 2, which is not unseen; 2 prefers name 0; 3 prefers name 1.
     const scores = Float32Array.of(0.9, 0, 0, 0, 0.1, 0.5, 0.6, 0, 0.8, 0, 0.7, 0, 0, 0.4, 0, 0.3);
     const metrics = metricsOf(scores, items);
     expect(metrics).toMatchObject({ names: 4, unseenNames: 2 });
@@ -27,7 +27,7 @@ describe("metricsOf", () => {
     expect(metricsOf(new Float32Array(16), items).style.top1).toBe(0);
   });
 
-  it("refuses scores that are not numbers", () => {
+  it("refuses scores that are not finite", () => {
     expect(() => metricsOf(new Float32Array(16).fill(Number.NaN), items)).toThrow(
       expect.objectContaining({ code: "ERR_EVACLIP_NOT_FINITE" }),
     );

@@ -2,7 +2,7 @@ import { parseOptions } from "../../../examples/emoji/options";
 import { DEFAULT_STEPS } from "../../../examples/emoji/recipe";
 
 describe("parseOptions", () => {
-  it("has the published experiment as its default", () => {
+  it("defaults to the published experiment", () => {
     expect(parseOptions([])).toMatchObject({
       testStyle: "twemoji",
       seed: 0,

@@ -16,18 +16,18 @@ afterAll(() => device.dispose());
 const split = splitDataSet(data, "twemoji", "test");
 
 describe("pixelBaseline", () => {
-  it("names every concept that other styles draw alike, and none that it was not shown", async () => {
+  it("recognizes every concept that other styles draw alike, and none without training drawings", async () => {
     const seenShare = 60 / 160;
     const expected = { top1: seenShare, top5: seenShare, seenTop1: 1, seenTop5: 1 };
     expect(await pixelBaseline(device, data, split)).toEqual(expected);
   });
 
-  it("is at chance when the test drawings are another concept's", async () => {
+  it("is at chance if the test drawings are of other concepts", async () => {
     const pixels = Uint8Array.from(data.pixels, (value, i) => (i % 4 === 3 ? value : (i * 7919) % 251));
     expect((await pixelBaseline(device, { ...data, pixels }, split)).seenTop1).toBeLessThan(0.3);
   });
 
-  it("is read from its file the second time", async () => {
+  it("is read from the cache the second time", async () => {
     const folder = await mkdtemp(join(tmpdir(), "eva-clip-baseline-"));
     const first = await cachedPixelBaseline(device, data, split, folder);
     expect(await readdir(folder)).toHaveLength(1);

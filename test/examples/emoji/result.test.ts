@@ -4,7 +4,7 @@ import { syntheticRun } from "./synthetic_run";
 const { result } = syntheticRun();
 
 describe("assembleResult", () => {
-  it("holds everything that result.json promises, as fractions", () => {
+  it("has every field of result.json, as fractions", () => {
     expect(result).toMatchObject({
       testStyle: "twemoji",
       purpose: "test",
@@ -28,7 +28,7 @@ describe("assembleResult", () => {
   });
 });
 
-it("resultRows gives the pixel baseline for test A alone", () => {
+it("resultRows has the pixel baseline for test A only", () => {
   expect(resultRows(result).map(({ pixelTop1 }) => pixelTop1)).toEqual([0.25, 0.75, undefined, undefined]);
 });
 

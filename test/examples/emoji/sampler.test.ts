@@ -10,20 +10,20 @@ const options = { seed: 3, batch: 64, augment: 0.35, randomBackground: 0.1, labe
 const sampler = () => new Sampler(data, train, options);
 
 describe("Sampler", () => {
-  it("makes the same batch from the same seed and step, in any order", () => {
+  it("gives the same batch for the same seed and step, in any order", () => {
     const later = sampler().batch(7);
     const inOrder = sampler();
     for (let step = 0; step < 7; step++) inOrder.batch(step);
     expect(inOrder.batch(7)).toEqual(later);
   });
 
-  it("makes other batches at another step or seed", () => {
+  it("gives other batches at another step or seed", () => {
     const first = sampler().batch(0);
     expect(sampler().batch(3).concepts).not.toEqual(first.concepts);
     expect(new Sampler(data, train, { ...options, seed: 4 }).batch(0).concepts).not.toEqual(first.concepts);
   });
 
-  it("shows every concept at most once an epoch, and never one that is held out", () => {
+  it("has every concept at most once per epoch, and never one that is held out", () => {
     const one = sampler();
     const shown = Array.from({ length: one.batchesPerEpoch }, (_, step) => one.batch(step).concepts).flat();
     expect(one.batchesPerEpoch).toBe(3);
@@ -32,7 +32,7 @@ describe("Sampler", () => {
     expect(shown.every((concept) => known.has(concept))).toBe(true);
   });
 
-  it("copies a drawing of the concept in a style of the training", () => {
+  it("copies a drawing of the concept in a training style", () => {
     const { concepts, drawings } = sampler().batch(0);
     concepts.forEach((concept, b) => {
       const pixels = drawings.subarray(b * DRAWING_BYTES, (b + 1) * DRAWING_BYTES);
@@ -47,9 +47,7 @@ describe("Sampler", () => {
   });
 
   it("refuses a batch larger than the number of concepts", () => {
-    expect(() => new Sampler(data, train, { ...options, batch: 201 })).toThrow(
-      /at most the 200 concepts.*201/,
-    );
+    expect(() => new Sampler(data, train, { ...options, batch: 201 })).toThrow(/at most 200.*201/);
   });
 });
 
@@ -71,13 +69,13 @@ describe("caption", () => {
     }
   });
 
-  it("is the label where there are no tags", () => {
+  it("is the label if there are no tags", () => {
     const plain = { ...concept, tags: [] };
     for (let i = 0; i < 50; i++) expect(caption(plain, new CounterRandom(i), 0)).toBe("thing 1");
   });
 });
 
-it("trainingTexts holds the labels and tags of the trained concepts alone", () => {
+it("trainingTexts has the labels and tags of the training concepts only", () => {
   const texts = new Set(trainingTexts(data, [{ concept: 1, drawings: [0] }]));
   expect(texts).toEqual(new Set(["thing 1", "alpha1", "beta1", "gamma1", "delta1"]));
 });

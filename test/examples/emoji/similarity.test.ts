@@ -21,11 +21,11 @@ describe("dotProducts", () => {
 });
 
 describe("topIndices", () => {
-  it("orders by score, equal scores by place", () => {
+  it("orders by score, ties by index", () => {
     expect(topIndices([1, 5, 3, 5, 2], 3)).toEqual([1, 3, 2]);
   });
 
-  it("gives all when there are fewer", () => {
+  it("gives all if there are fewer", () => {
     expect(topIndices([1, 2], 5)).toEqual([1, 0]);
   });
 });

@@ -23,16 +23,16 @@ describe("splitDataSet", () => {
     expect(trained.size).toBe(450 - UNSEEN_CONCEPTS);
   });
 
-  it("tests every concept that the style draws, once, with its own drawing", () => {
+  it("tests every concept of the style once, with its own drawing", () => {
     expect(split.test.map(({ concept }) => concept)).toEqual(data.concepts.map((_, i) => i));
     for (const { concept, drawing } of split.test) expect(data.drawings[drawing]!.concept).toBe(concept);
   });
 
-  it("is the same every time", () => {
+  it("is deterministic", () => {
     expect(splitDataSet(data, "twemoji", "test")).toEqual(split);
   });
 
-  it("validates on a style and on concepts that the test does not use, hiding the test's as well", () => {
+  it("validates on a style and concepts outside of the test, whose style and concepts are held out too", () => {
     const validation = splitDataSet(data, "twemoji", "validation");
     const reserved = new Set(unseen(split));
     expect(validation.style).toBe("noto");
@@ -44,15 +44,15 @@ describe("splitDataSet", () => {
     expect(unseen(validation).some((concept) => trained.has(concept))).toBe(false);
   });
 
-  it("uses another validation style when the first is the test style", () => {
+  it("uses another validation style if the first is the test style", () => {
     expect(splitDataSet(data, "noto", "validation").style).toBe("emojione");
   });
 
-  it("holds out only concepts that the test style draws", () => {
+  it("holds out only concepts of the test style", () => {
     expect(unseen(splitDataSet(data, "few", "test"))).toHaveLength(UNSEEN_CONCEPTS);
   });
 
-  it("names the styles when asked for another", () => {
+  it("lists the styles if the given one is unknown", () => {
     expect(() => splitDataSet(data, "crayon", "test")).toThrow(
       expect.objectContaining({
         code: "ERR_EVACLIP_INVALID_ARGUMENT",

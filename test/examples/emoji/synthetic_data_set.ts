@@ -4,7 +4,7 @@ import { CounterRandom } from "../../../lib/random";
 
 const GROUPS = ["activities", "food-drink", "objects"];
 
-/** Concepts named "thing 0", "thing 1", … with tags of their own. */
+/** Concepts named "thing 0", "thing 1", …, each with its own tags. */
 export function syntheticConcepts(count: number): Concept[] {
   return Array.from({ length: count }, (_, i) => ({
     hexcode: `1F${i}`,
@@ -18,8 +18,8 @@ export function syntheticConcepts(count: number): Concept[] {
 }
 
 /**
- * Every concept as one colour that all styles share, with noise of the style's own: comparing pixels names them all.
- * Style "few" draws only every other concept.
+ * Every concept is one color, shared by all styles, with noise per style: the pixel baseline recognizes all of them. Style
+ * "few" has only every other concept.
  */
 export function syntheticDataSet(count: number, styles: readonly string[]): DataSet {
   const parts = styles.map((style, s) => {

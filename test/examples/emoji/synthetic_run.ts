@@ -5,7 +5,7 @@ import { assembleResult, type DemoResult } from "../../../examples/emoji/result"
 import { splitDataSet } from "../../../examples/emoji/split";
 import { syntheticDataSet } from "./synthetic_data_set";
 
-/** A run of 40 steps whose model names every second test image right and takes the others for the image before. */
+/** A run of 40 steps whose model classifies every second test image correctly and confuses the others with the previous. */
 export function syntheticRun(): { result: DemoResult; scored: Scored; history: History } {
   const data = syntheticDataSet(150, ["noto", "twemoji"]);
   data.concepts[0]!.label = `<b>"3" & more</b>`;

@@ -9,14 +9,14 @@ describe("resultTable", () => {
     expect(new Set(ends).size).toBe(1);
   });
 
-  it("shows test A beside chance and the pixel baseline", () => {
-    expect(lines.find((line) => line.startsWith("A: style"))).toMatch(
+  it("shows test A next to chance and the pixel baseline", () => {
+    expect(lines.find((line) => line.startsWith("A: unseen style, all"))).toMatch(
       /150 +50\.0 % +\d+\.\d % +0\.67 % +25\.0 %$/,
     );
   });
 });
 
-it("exampleLines marks what is right and what is unseen", () => {
+it("exampleLines marks correct predictions and unseen concepts", () => {
   const names = [
     { label: "cat", probability: 0.7, right: false },
     { label: "dog", probability: 0.2, right: true },

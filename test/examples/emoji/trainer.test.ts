@@ -15,11 +15,11 @@ import { syntheticDataSet } from "./synthetic_data_set";
 
 const data = syntheticDataSet(132, ["noto", "twemoji"]);
 const split = splitDataSet(data, "twemoji", "test");
-/** Few enough to be embedded in a moment. */
+/** Few, to be encoded quickly. */
 const test = { ...split, test: split.test.slice(0, 40) };
 const vocabulary = Vocabulary.of(trainingTexts(data, split.train), clipTokenizer(), 16);
 
-/** The losses of a short run, and the test's cosines after it. */
+/** The losses of a short run, and its test cosines. */
 async function run(steps: number, seed: number, optimizer: "adamw" | "lamb") {
   const folder = await mkdtemp(join(tmpdir(), "eva-clip-emoji-"));
   const recipe = { ...recipeFor({ seed, steps, optimizer, precision: "f32" as const }), batch: 16 };
@@ -44,7 +44,7 @@ it.each(["adamw", "lamb"] as const)("%s learns a small data set", async (optimiz
   expect(mean(losses.slice(-5))).toBeLessThan(0.9 * mean(losses.slice(0, 5)));
 });
 
-it("gives the same bits for the same seed, and others for another", async () => {
+it("gives the same bits for the same seed, and different ones for another", async () => {
   const [first, again, other] = [
     await run(3, 1, "adamw"),
     await run(3, 1, "adamw"),

@@ -4,7 +4,7 @@ import { clipTokenizer } from "../../../lib/text/tokenizer";
 const vocabulary = Vocabulary.of(["red apple", "green apple", "Apple!"], clipTokenizer(), 6);
 
 describe("Vocabulary", () => {
-  it("numbers what occurs densely, start and end last, end the largest", () => {
+  it("numbers the occurring tokens densely, then start and end, end the largest", () => {
     const { start, end, vocabularySize } = vocabulary;
     expect(vocabulary.pieces).toHaveLength(4);
     expect([start, end, vocabularySize]).toEqual([5, 6, 7]);
@@ -18,13 +18,13 @@ describe("Vocabulary", () => {
     expect(vocabulary.encode("apple red")).toEqual([start, apple, red, end]);
   });
 
-  it("maps pieces that did not occur to unknown", () => {
+  it("maps other tokens to unknown", () => {
     expect(vocabulary.encode("blue apple")[1]).toBe(UNKNOWN);
     expect(vocabulary.knows("blue apple")).toBe(false);
     expect(vocabulary.knows("red green")).toBe(true);
   });
 
-  it("cuts to the context length and still ends with end", () => {
+  it("truncates to the context length and still ends with end", () => {
     const ids = vocabulary.encode("red green apple red green apple");
     expect(ids).toHaveLength(6);
     expect(ids.at(-1)).toBe(vocabulary.end);
@@ -36,7 +36,7 @@ describe("Vocabulary", () => {
     expect(other.encode("green red apple")).toEqual(vocabulary.encode("green red apple"));
   });
 
-  it("refuses a context without room for a piece", () => {
+  it("refuses a context without room for a token", () => {
     expect(() => Vocabulary.of(["red"], clipTokenizer(), 2)).toThrow(/at least 3; found 2/);
   });
 });

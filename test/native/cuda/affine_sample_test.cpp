@@ -1,4 +1,5 @@
-// Augmentation: colours and places as on the CPU; a byte may be off by one where a sum lies between two.
+// Augmentation: the same colors and positions as on the CPU. A byte may differ by one if its value is close
+// to the middle of two.
 #include "ops/affine_sample.h"
 
 #include "backend_pair.h"
@@ -11,14 +12,14 @@ void test_size(int64_t height, int64_t width, int64_t size) {
   std::mt19937 random(1);
   std::vector<uint8_t> images(size_t(batch * height * width * 4));
   for (uint8_t& byte : images) byte = uint8_t(random());
-  // Turned and small, far outside, and not a number.
+  // Rotated and scaled, far outside, and NaN.
   buffer transform({batch, 2, 3}, {0.9f, -0.3f, 0.1f, 0.3f, 0.9f, -0.2f, 40, 0, 1e30f, 0, 1.2f, 0,  //
                                    NAN, 0, 0, 0, 1, 0});
-  buffer background(dtype::f32, {batch, 3}, random, 0.3f), colour(dtype::f32, {batch, 3, 4}, random, 0.5f);
+  buffer background(dtype::f32, {batch, 3}, random, 0.3f), color(dtype::f32, {batch, 3, 4}, random, 0.5f);
   ops::affine_sample::args a{.images = view(images, {batch, height, width, 4}),
                              .transform = transform,
                              .background = background,
-                             .colour = colour,
+                             .colour = color,
                              .y = {},
                              .size = size};
   owned_args<ops::affine_sample> expected(a, {}), actual(a, {}), again(a, {});
@@ -27,9 +28,10 @@ void test_size(int64_t height, int64_t width, int64_t size) {
   run_twice<ops::affine_sample>(actual, again, what);
   int64_t off_by_one = 0, off_by_more = 0;
   for (int64_t i = 0; i < actual.all.y.size(); ++i) {
-    const int apart = std::abs(int(actual.all.y.as<uint8_t>()[i]) - int(expected.all.y.as<uint8_t>()[i]));
-    off_by_one += apart == 1;
-    off_by_more += apart > 1;
+    const int difference =
+        std::abs(int(actual.all.y.as<uint8_t>()[i]) - int(expected.all.y.as<uint8_t>()[i]));
+    off_by_one += difference == 1;
+    off_by_more += difference > 1;
   }
   check(off_by_more == 0, what + ": " + std::to_string(off_by_more) + " bytes differ");
   check(off_by_one <= 1 + actual.all.y.size() / 500,

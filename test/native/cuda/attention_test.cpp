@@ -8,9 +8,9 @@ struct problem {
   std::vector<int> lengths;  // of the sequences; all equal unless packed
   int heads, head_dim;
   bool causal = false, packed = false;
-  int grid = 0;         // of the rotary table; 0 for none
-  bool chosen = false;  // with positions
-  int padding = 0;      // packed rows that belong to no sequence
+  int grid = 0;          // side of the RoPE table; 0: no RoPE
+  bool dropped = false;  // patch dropout: with positions
+  int padding = 0;       // packed rows after the last sequence
 };
 
 std::string describe(const problem& p, dtype type) {
@@ -18,17 +18,17 @@ std::string describe(const problem& p, dtype type) {
   for (int n : p.lengths) text += " " + std::to_string(n);
   return text + ", " + std::to_string(p.heads) + " heads of " + std::to_string(p.head_dim) +
          (p.packed ? ", packed" : "") + (p.causal ? ", causal" : "") + (p.grid ? ", rope" : "") +
-         (p.chosen ? ", positions" : "") + ", " + std::string(to_string(type));
+         (p.dropped ? ", positions" : "") + ", " + std::string(to_string(type));
 }
 
-/// The fields that forward and backward share, with memory.
+/// The fields that forward and backward share, with their memory.
 struct inputs {
   inputs(const problem& p, dtype type) : rope(dtype::f32, {p.grid, p.head_dim / 4, 2}) {
     int rows = p.padding;
     for (int n : p.lengths) {
       rows += n;
       starts.push_back(starts.back() + n);
-      for (int i = 1; p.chosen && i < n; ++i) patches.push_back(int(random() % unsigned(p.grid * p.grid)));
+      for (int i = 1; p.dropped && i < n; ++i) patches.push_back(int(random() % unsigned(p.grid * p.grid)));
     }
     leading = p.packed ? shape{rows} : shape{int64_t(p.lengths.size()), p.lengths[0]};
     width = p.heads * p.head_dim;
@@ -48,7 +48,7 @@ struct inputs {
     a.causal = p.causal;
     if (p.packed) a.cu_seqlens = view(starts, {int64_t(starts.size())});
     if (p.grid) a.rope = rope;
-    if (p.chosen) a.positions = view(patches, {leading[0], leading[1] - 1});
+    if (p.dropped) a.positions = view(patches, {leading[0], leading[1] - 1});
     return a;
   }
 
@@ -100,24 +100,24 @@ int main(int arguments, char**) {
       {.lengths = {0, 0}, .heads = 1, .head_dim = 64},
       {.lengths = {18, 18}, .heads = 2, .head_dim = 64, .causal = true},
       {.lengths = {17}, .heads = 3, .head_dim = 16, .grid = 4},
-      {.lengths = {10, 10}, .heads = 1, .head_dim = 64, .grid = 5, .chosen = true},
-      {.lengths = {21}, .heads = 2, .head_dim = 88, .grid = 5, .chosen = true},
+      {.lengths = {10, 10}, .heads = 1, .head_dim = 64, .grid = 5, .dropped = true},
+      {.lengths = {21}, .heads = 2, .head_dim = 88, .grid = 5, .dropped = true},
       {.lengths = {37}, .heads = 1, .head_dim = 22, .causal = true},
-      // So many heads that a block takes more than one round of queries.
+      // More heads than blocks, so that a block processes several tiles of queries.
       {.lengths = {70}, .heads = 7, .head_dim = 16},
       {.lengths = {5, 0, 18, 33}, .heads = 2, .head_dim = 64, .causal = true, .packed = true, .padding = 9},
       {.lengths = {19, 3}, .heads = 1, .head_dim = 112, .causal = true, .packed = true, .padding = 1},
   };
   const std::vector<problem> large{
-      // Every resident size, then lengths that stream.
+      // Every size of the resident kernels, then lengths of the streaming ones.
       {.lengths = {77}, .heads = 1, .head_dim = 64, .causal = true},
-      {.lengths = {99}, .heads = 1, .head_dim = 64, .grid = 14, .chosen = true},
-      {.lengths = {129}, .heads = 1, .head_dim = 64, .grid = 16, .chosen = true},
+      {.lengths = {99}, .heads = 1, .head_dim = 64, .grid = 14, .dropped = true},
+      {.lengths = {129}, .heads = 1, .head_dim = 64, .grid = 16, .dropped = true},
       {.lengths = {197}, .heads = 1, .head_dim = 64, .grid = 14},
       {.lengths = {257}, .heads = 1, .head_dim = 64, .grid = 16},
-      {.lengths = {289}, .heads = 1, .head_dim = 64, .grid = 24, .chosen = true},
+      {.lengths = {289}, .heads = 1, .head_dim = 64, .grid = 24, .dropped = true},
       {.lengths = {310}, .heads = 1, .head_dim = 64, .causal = true},
-      {.lengths = {129}, .heads = 1, .head_dim = 88, .grid = 16, .chosen = true},
+      {.lengths = {129}, .heads = 1, .head_dim = 88, .grid = 16, .dropped = true},
       {.lengths = {130}, .heads = 1, .head_dim = 112},
       {.lengths = {120}, .heads = 1, .head_dim = 128, .causal = true},
       {.lengths = {150}, .heads = 1, .head_dim = 128},
@@ -129,7 +129,7 @@ int main(int arguments, char**) {
        .padding = 3},
       {.lengths = {90}, .heads = 1, .head_dim = 88, .packed = true},
   };
-  const bool only_small = arguments > 1;  // the long ones take most of the time
+  const bool only_small = arguments > 1;  // the large ones take most of the time
   for (const problem& p : small)
     for (const dtype type : {dtype::f32, dtype::bf16}) both_ways(p, type);
   for (const problem& p : large)

@@ -12,19 +12,19 @@
 #include "cuda/device/runtime.cuh"
 #include "cuda/kernel.h"
 
-// What the tests of CUDA kernels share: the same arguments go through the CPU backend and through the CUDA
-// kernel (emulated, or on a GPU where the tests are built for one), and the results are compared.
+// Shared by the tests of CUDA kernels: runs an op with the same arguments on the CPU backend and with the
+// CUDA kernel (emulated, or on a GPU if the tests are built for one), and compares the results.
 namespace eva::test {
 
-/// How far results may lie apart, relative to the norm of the CPU's; integers must be equal.
+/// Tolerances, relative to the norm of the CPU's result; integers must be equal.
 struct comparison {
   double f32 = 1e-5, bf16 = 4e-3;
-  /// How many times as far from f32's results as the CPU's the bf16 results may lie.
+  /// The largest ratio of the bf16 result's error to that of the CPU's bf16 result; both errors are relative
+  /// to f32.
   double inexactness = 1.1;
-  std::set<std::string> unread{};       // outputs that nobody reads
-  std::set<std::string> unspecified{};  // outputs that hold nothing of meaning
-  // The size of the terms that an output is the sum of, where they cancel: errors are relative to that, at
-  // least.
+  std::set<std::string> unread{};       // outputs that are not read
+  std::set<std::string> unspecified{};  // outputs whose values are unspecified
+  // The magnitude of an output's terms, where they cancel: the least value that its error is relative to.
   std::map<std::string, double> terms{};
 
   double least(const std::string& output) const {
@@ -33,11 +33,11 @@ struct comparison {
   }
 };
 
-/// What becomes of the bf16 tensors that an op reads.
+/// Whether bf16 inputs are kept or converted to f32.
 enum class precision { as_given, widened_to_f32 };
 
-/// An op's args whose tensors lie in memory of their own, exactly as large as they are: copies of what the op
-/// reads or updates, NaN in what it writes.
+/// An op's args with tensors in their own memory of exactly their size: copies of what the op reads or
+/// updates, NaN in what it writes.
 template <class Op> class owned_args {
  public:
   using args = typename Op::args;
@@ -57,7 +57,7 @@ template <class Op> class owned_args {
     if (!t.present()) return;
     auto& memory = memory_.emplace_back(size_t(t.bytes()), std::byte{0xff});
     if (copies && t.bytes() > 0) std::memcpy(memory.data(), t.data, size_t(t.bytes()));
-    // Not null even when the tensor is empty.
+    // Not null, even if the tensor is empty.
     t.data = memory.empty() ? static_cast<void*>(&memory_) : memory.data();
   }
   void own_input(tensor& t) {
@@ -111,8 +111,7 @@ inline double float_at(const tensor& t, int64_t i) {
   return t.type == dtype::f32 ? double(t.as<float>()[i]) : double(float(t.as<bf16>()[i]));
 }
 
-/// ‖actual - expected‖ / ‖expected‖, or / `least` where the expected is smaller; infinite where one is NaN or
-/// infinite and the other is not.
+/// ‖actual - expected‖ / max(‖expected‖, least); infinite if only one of them is NaN or infinite.
 inline double distance(const tensor& actual, const tensor& expected, double least = 1e-30) {
   double difference = 0, norm = 0;
   for (int64_t i = 0; i < expected.size(); ++i) {
@@ -140,8 +139,8 @@ inline cuda::context& device_context() {
   return on;
 }
 
-/// Runs the op's CUDA kernel twice, the second time as a program replays it, recorded before, and emulated in
-/// the other order of threads and blocks: nothing may change.
+/// Runs the op's CUDA kernel twice, the second time as a captured graph and, emulated, with threads and
+/// blocks in reverse order: the results must be equal bit by bit.
 template <class Op> void run_twice(owned_args<Op>& first, owned_args<Op>& second, const std::string& what) {
   for (auto* args : {&first, &second}) {
     cuda::device::reverse_order(args == &second);
@@ -152,22 +151,23 @@ template <class Op> void run_twice(owned_args<Op>& first, owned_args<Op>& second
     else
       cuda::device::recording::of(stream, [&] { plan.run(device_context()); }).replay(stream);
     cuda::device::synchronize(stream);
-    check(cuda::device::matrix_bank_conflicts() == 0, what + ": bank conflicts in matrix loads");
+    check(cuda::device::ldmatrix_bank_conflicts() == 0, what + ": bank conflicts of ldmatrix");
   }
   const auto one = results_of<Op>(first.all), two = results_of<Op>(second.all);
   for (size_t i = 0; i < one.size(); ++i)
     check(one[i].second.bytes() == 0 ||
               std::memcmp(one[i].second.data, two[i].second.data, size_t(one[i].second.bytes())) == 0,
-          what + ": " + one[i].first + " has other bits when it runs again");
+          what + ": " + one[i].first + " has different bits in the second run");
 }
 
-inline void check_error(double error, double most, const std::string& what) {
+inline void check_error(double error, double limit, const std::string& what) {
   char text[40];
-  std::snprintf(text, sizeof text, " is %.3g, not %.3g", error, most);
-  check(error <= most, what + text);
+  std::snprintf(text, sizeof text, " is %.3g, limit %.3g", error, limit);
+  check(error <= limit, what + text);
 }
 
-/// The bf16 results against those that the CPU computes in f32 from the same numbers.
+/// Compares the errors of both backends' bf16 results, relative to what the CPU computes in f32 from the same
+/// inputs.
 template <class Op>
 void check_exactness(const typename Op::args& args, const owned_args<Op>& on_cpu,
                      const owned_args<Op>& on_cuda, const std::string& what, const comparison& within) {
@@ -183,11 +183,11 @@ void check_exactness(const typename Op::args& args, const owned_args<Op>& on_cpu
     const double least = within.least(name);
     check_error(distance(cuda[i].second, truth, least),
                 within.inexactness * distance(cpu[i].second, truth, least) + 1e-6,
-                what + ": " + name + "'s distance from f32");
+                what + ": the distance of " + name + " from f32");
   }
 }
 
-/// Fills in the op's outputs and runs it on both backends; `args` holds the inputs and attributes.
+/// Runs an op on both backends and compares the outputs; `args` holds the inputs and attributes.
 template <class Op>
 void agree(const typename Op::args& args, const std::string& what, const comparison& within = {}) {
   owned_args<Op> expected(args, within.unread), actual(args, within.unread), again(args, within.unread);
@@ -201,7 +201,7 @@ void agree(const typename Op::args& args, const std::string& what, const compari
     if (is_float(reference.type)) {
       check_error(distance(result, reference, within.least(name)),
                   reference.type == dtype::f32 ? within.f32 : within.bf16,
-                  what + ": " + name + "'s distance");
+                  what + ": the distance of " + name);
     } else {
       check(std::memcmp(result.data, reference.data, size_t(reference.bytes())) == 0,
             what + ": " + name + " differs");

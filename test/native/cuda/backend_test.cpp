@@ -1,5 +1,5 @@
-// The backend as the addon opens it: whole programs, captured and replayed, against the CPU; copies larger
-// than the staging ring; memory that is not there.
+// The backend as the addon opens it: whole programs, captured and replayed, compared with the CPU; copies
+// larger than the staging ring; out of memory; injected failures.
 #include "cuda/backend.h"
 
 #include <cstdio>
@@ -21,7 +21,7 @@ value_id output_of(const node& n, const std::string& field) {
   return no_value;
 }
 
-/// An MLP block with a loss of its rows' sums, and the gradient of its first weight.
+/// An MLP block, and the gradient of its last weight with dy = y.
 struct block {
   block(const std::shared_ptr<device>& on, int64_t rows) : columns_(24), hidden_(40) {
     std::mt19937 random(5);
@@ -84,12 +84,12 @@ void programs_agree_with_the_cpu(const std::shared_ptr<device>& on) {
     std::vector<float> in(static_cast<size_t>(rows * 24));
     for (float& value : in) value = normal(random);
     check(distance(ours.run(in), theirs.run(in)) < 1e-5, "run " + std::to_string(run) + " of a program");
-    if (run == 2) block larger(on, 40 * rows);  // moves the arena
+    if (run == 2) block larger(on, 40 * rows);  // reallocates the arena
     if (run == 0) first = in;
   }
   const std::vector<float> replayed = ours.run(first);
   ours.made->start_profile();
-  check(ours.run(first) == replayed, "a replay has the bits of a run kernel by kernel");
+  check(ours.run(first) == replayed, "a replay gives the bits of a run kernel by kernel");
   for (const program::timing& timing : ours.made->profile())
     check(timing.calls == 1 && timing.seconds >= 0, "the profile of " + timing.op);
 }
@@ -107,17 +107,17 @@ void copies_of_any_size_arrive(backend& on) {
   }
 }
 
-void what_fills_memory_may_fail(backend& on) {
+void fill_passes_errors_on(backend& on) {
   for (const int64_t parts : {int64_t(3), int64_t(19)}) {
     const int64_t bytes = parts * cuda::staging::slot_bytes;
     void* memory = on.allocate(bytes);
     try {
       on.fill(memory, bytes, [](int64_t begin, int64_t, std::byte*) {
-        if (begin > 0) throw data_error("behind the first part");
+        if (begin > 0) throw data_error("after the first part");
       });
       check(false, "an error was lost");
     } catch (const data_error& e) {
-      check(std::string(e.what()) == "behind the first part", e.what());
+      check(std::string(e.what()) == "after the first part", e.what());
     }
     on.release(memory, bytes);
   }
@@ -131,13 +131,13 @@ void too_much_memory_is_an_error(backend& on) {
     check(std::string(e.what()).find(std::to_string(int64_t(1) << 50) + " bytes are needed") !=
               std::string::npos,
           e.what());
-    check(e.details.contains("free"), "the error says what was free");
+    check(e.details.contains("free"), "the error has the free bytes");
   }
 }
 
-/// The n-th allocation, launch or capture fails, for each n: the error has a code, and the same program and
-/// the next one are right afterwards.
-void what_fails_once_does_no_harm(const std::shared_ptr<device>& on) {
+/// Fails the n-th allocation, launch or capture, for each n: the error has a code, and afterwards the same
+/// program and the next one give the right results.
+void programs_recover_from_failures(const std::shared_ptr<device>& on) {
   constexpr int64_t rows = 6;
   std::vector<float> in(static_cast<size_t>(rows * 24), 0.5f);
   const std::vector<float> right = block(on, rows).run(in);
@@ -149,7 +149,7 @@ void what_fails_once_does_no_harm(const std::shared_ptr<device>& on) {
       try {
         block made(on, rows);
         for (int run = 0; run < 3; ++run)
-          check(made.run(in) == right, "a program beside failure " + std::to_string(n));
+          check(made.run(in) == right, "a program despite failure " + std::to_string(n));
       } catch (const error& e) {
         ++failed;
         const std::string code = e.code;
@@ -161,28 +161,28 @@ void what_fails_once_does_no_harm(const std::shared_ptr<device>& on) {
       if (countdown->exchange(0) > 0) break;
       check(block(on, rows).run(in) == right, "the program after failure " + std::to_string(n));
     }
-    check(failed > 0 || countdown == &emulator::failing_capture, "something has failed");
+    check(failed > 0 || countdown == &emulator::failing_capture, "a failure was injected");
   }
 }
 
-void a_broken_capture_is_told(const std::shared_ptr<device>& on) {
+void failed_captures_are_reported(const std::shared_ptr<device>& on) {
   std::vector<float> in(6 * 24, 0.5f);
   block made(on, 6);
   const std::vector<float> right = made.run(in);
   emulator::failing_capture = 1;
-  check(made.run(in) == right && made.run(in) == right, "a program that cannot be captured");
-  check(made.made->capture_failure().find("the capture was broken off") != std::string::npos,
-        "why it was not captured: " + made.made->capture_failure());
+  check(made.run(in) == right && made.run(in) == right, "a program without a capture");
+  check(made.made->capture_failure().find("the capture was aborted") != std::string::npos,
+        "the reason of the failed capture: " + made.made->capture_failure());
   emulator::failing_capture = 0;
 }
 
-void closing_gives_everything_back(const std::shared_ptr<device>& on) {
+void close_frees_all_memory(const std::shared_ptr<device>& on) {
   std::vector<float> in(6 * 24, 0.5f);
   block made(on, 6);
   for (int run = 0; run < 3; ++run) made.run(in);
-  check(on->backend().workspace_bytes() > 0, "a captured program and workspaces are counted");
+  check(on->backend().workspace_bytes() > 0, "captured programs and workspaces are counted");
   on->backend().close();
-  check(on->backend().workspace_bytes() == 0, "nothing is left after close()");
+  check(on->backend().workspace_bytes() == 0, "no workspace after close()");
   on->backend().close();
 }
 
@@ -192,12 +192,12 @@ int main() {
   const std::shared_ptr<backend> opened = cuda::open();
   check(opened->info().kind == "cuda", "info");
   copies_of_any_size_arrive(*opened);
-  what_fills_memory_may_fail(*opened);
+  fill_passes_errors_on(*opened);
   too_much_memory_is_an_error(*opened);
   const auto on = std::make_shared<device>(opened);
   programs_agree_with_the_cpu(on);
-  what_fails_once_does_no_harm(on);
-  a_broken_capture_is_told(on);
-  closing_gives_everything_back(on);
+  programs_recover_from_failures(on);
+  failed_captures_are_reported(on);
+  close_frees_all_memory(on);
   return status();
 }

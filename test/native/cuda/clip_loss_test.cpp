@@ -1,5 +1,5 @@
-// The contrastive loss and its gradients, of f32 and bf16 features: batches around the tiles' sizes, features
-// that are copied and that are not, answers that are certain and that are guesses, outputs that nobody reads.
+// The contrastive loss and its gradients, with f32 and bf16 features: batch sizes around the tile sizes,
+// features that are copied and that are used in place, certain and uncertain predictions, unread outputs.
 #include "ops/clip_loss.h"
 
 #include "../features.h"
@@ -17,9 +17,9 @@ struct test_case {
 
 constexpr float dloss_value = 1.5f;
 
-/// One case's arguments, and how far results may lie apart. A probability is off by as much, relative to
-/// itself, as its score, which the scale multiplies. Gradients are told relative to their own norm, the
-/// scale's to its terms: entropies, which are largest where every answer is a guess.
+/// The arguments of a case, and the tolerances. The relative error of a probability is the absolute error of
+/// its logit, which the scale multiplies. Errors of gradients are relative to their norm, that of the scale's
+/// gradient to its terms: entropies, which are largest for uniform predictions.
 struct loss_of_pairs {
   loss_of_pairs(dtype type, const test_case& x)
       : what("clip_loss of " + std::string(to_string(type)) + " " + std::to_string(x.batch) + " × " +
@@ -31,14 +31,14 @@ struct loss_of_pairs {
     forward.text = backward.text = features.text;
     forward.logit_scale = backward.logit_scale = logit_scale;
     backward.dloss = dloss;
-    apart.f32 = std::max(1e-5, 1e-6 * double(x.scale));
-    apart.terms["dlogit_scale"] = double(dloss_value) * std::log(double(std::max<int64_t>(2, x.batch)));
+    tolerance.f32 = std::max(1e-5, 1e-6 * double(x.scale));
+    tolerance.terms["dlogit_scale"] = double(dloss_value) * std::log(double(std::max<int64_t>(2, x.batch)));
   }
   loss_of_pairs(const loss_of_pairs&) = delete;
 
   void test_forward(const std::set<std::string>& unread) {
-    apart.unread = unread;
-    agree<ops::clip_loss>(forward, what, apart);
+    tolerance.unread = unread;
+    agree<ops::clip_loss>(forward, what, tolerance);
   }
 
   void test_backward(const std::set<std::string>& unread) {
@@ -48,8 +48,8 @@ struct loss_of_pairs {
     backward.column_log_sum = answers.all.column_log_sum;
     backward.row_log_odds = answers.all.row_log_odds;
     backward.column_log_odds = answers.all.column_log_odds;
-    apart.unread = unread;
-    agree<ops::clip_loss_backward>(backward, what + ", backward", apart);
+    tolerance.unread = unread;
+    agree<ops::clip_loss_backward>(backward, what + ", backward", tolerance);
   }
 
   std::string what;
@@ -57,7 +57,7 @@ struct loss_of_pairs {
   buffer logit_scale, dloss{dtype::f32, {}, dloss_value};
   ops::clip_loss::args forward;
   ops::clip_loss_backward::args backward;
-  comparison apart;
+  comparison tolerance;
 };
 
 void test_both(dtype type, const test_case& x) {
@@ -86,7 +86,7 @@ void test_nan() {
   a.loss = loss;
   cuda::run<ops::clip_loss>(a, device_context());
   cuda::device::synchronize(device_context().stream);
-  check(std::isnan(loss[0]), "NaN shows in the loss");
+  check(std::isnan(loss[0]), "NaN propagates to the loss");
 }
 
 void test_type(dtype type) {
@@ -111,10 +111,10 @@ int main() {
   using namespace eva;
   using namespace eva::test;
   for (dtype type : {dtype::f32, dtype::bf16}) test_type(type);
-  // One block, which then has strips and tiles to walk over.
+  // One block, which then loops over several row tiles and column tiles.
   device_context().properties.multiprocessors = 1;
   for (dtype type : {dtype::f32, dtype::bf16}) test_both(type, {261, 24, 14.3f, likeness::partial});
-  // Weights in two portions of rows.
+  // Score gradients in two ranges of rows.
   loss_of_pairs(dtype::f32, {ops::clip_loss_sum_rows / 2 + 6, 8, 14.3f, likeness::chance}).test_backward({});
   loss_of_pairs(dtype::bf16, {ops::clip_loss_sum_rows + 6, 8, 14.3f, likeness::chance}).test_backward({});
   test_nan();

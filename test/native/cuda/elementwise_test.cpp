@@ -1,4 +1,4 @@
-// Elementwise ops: aligned and odd sizes, every pair of types, every way to repeat b.
+// Elementwise ops: aligned and odd sizes, every pair of types, every way to broadcast b.
 #include "ops/elementwise.h"
 
 #include "backend_pair.h"
@@ -12,7 +12,7 @@ std::string described(const char* name, const shape& dims, dtype type) {
   return std::string(name) + " " + to_string(dims) + " " + std::string(to_string(type));
 }
 
-/// Deviates from 0.05 on where an op wants positive numbers, else from both sides of zero.
+/// Random values: at least 0.05 if `positive`, otherwise of both signs.
 buffer operand(dtype type, const shape& dims, unsigned seed, bool positive) {
   std::mt19937 random(seed);
   buffer x(type, dims, random, 2);
@@ -52,7 +52,7 @@ template <class Op> void test_gradient() {
     }
 }
 
-/// Where functions overflow, vanish or are undefined.
+/// Arguments at which functions overflow, underflow or are undefined.
 template <class Op> void test_extremes() {
   buffer x({11}, {0, -0.0f, 100, -100, 20, -20, 5, -5, 1e-20f, -1e-6f, NAN});
   agree<Op>({.x = x, .y = {}}, std::string(Op::name) + " of extremes");

@@ -1,4 +1,4 @@
-// Token and position lookup in packed sequences, with empty sequences and padding, and its gradient.
+// Token and position embedding of packed sequences, with empty sequences and padding, and its gradient.
 #include "ops/embedding.h"
 
 #include "backend_pair.h"
@@ -15,7 +15,7 @@ struct text_batch {
     std::mt19937 random(3);
     for (const int32_t length : lengths) cu_seqlens.push_back(cu_seqlens.back() + length);
     for (int32_t t = 0; t < cu_seqlens.back(); ++t) tokens.push_back(int32_t(random() % uint64_t(v)));
-    // The start of a text is in all of them.
+    // All sequences begin with the start-of-text token.
     for (const int32_t begin : cu_seqlens)
       if (begin < cu_seqlens.back()) tokens[size_t(begin)] = int32_t(v - 2);
     tokens.insert(tokens.end(), size_t(padding), -1);
@@ -49,10 +49,11 @@ void test_batch(text_batch text, dtype table_type, dtype type) {
   agree<ops::embedding_backward>(backward, what + " backward", {.f32 = 1e-6});
   agree<ops::embedding_backward>(backward, what + " backward, table",
                                  {.f32 = 1e-6, .unread = {"dpositions"}});
-  agree<ops::embedding_backward>(backward, what + " backward, places", {.f32 = 1e-6, .unread = {"dtable"}});
+  agree<ops::embedding_backward>(backward, what + " backward, positions",
+                                 {.f32 = 1e-6, .unread = {"dtable"}});
 }
 
-/// Ids and places outside give NaN and no gradient, and nothing outside memory is touched.
+/// Ids and positions out of range give NaN and no gradient, without accesses out of bounds.
 void test_outside() {
   std::vector<int32_t> tokens{1, 4, 2, -4, 0}, cu_seqlens{0, 3, 700};
   buffer table(dtype::f32, {4, 3}, 1), positions(dtype::f32, {2, 3}, 1), y(dtype::f32, {5, 3});

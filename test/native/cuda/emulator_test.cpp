@@ -1,4 +1,4 @@
-// The emulator reports what it promises to report.
+// The emulator reports each kind of undefined behavior.
 
 #include <cstdio>
 #include <cstring>
@@ -41,7 +41,7 @@ int main() {
   expect("barrier in one warp only", "deadlock", [] {
     if (warp_index() == 0) block_barrier();
   });
-  expect("two different barriers", "different places", [] {
+  expect("two different barriers", "different barriers", [] {
     if (warp_index() == 0)
       block_barrier();
     else
@@ -50,14 +50,14 @@ int main() {
   expect("shuffle in half a warp", "deadlock", [] {
     if (lane_index() < 16) shuffle_xor(1, 1);
   });
-  expect("shuffles at different lines", "different places", [] {
+  expect("shuffles at different lines", "different barriers", [] {
     if (lane_index() < 16)
       shuffle_xor(1, 1);
     else
       shuffle_xor(1, 1);
   });
   expect("out of bounds", "out of bounds", [=] { words().store(thread_index() + 1, 0); });
-  expect("never written", "nobody wrote", [=] { words().load(thread_index()); });
+  expect("never written", "uninitialized", [=] { words().load(thread_index()); });
   expect("misaligned", "misaligned", [] { shared_at<float>(2).store(0, 0); });
   expect("write, read, no barrier", "race", [=] {
     words().store(thread_index(), 0);
@@ -78,20 +78,20 @@ int main() {
     words().load(thread_index() ^ 1);
     words().store(thread_index(), 2);
   });
-  expect("neighbour within the warp behind a warp barrier", "nothing", [=] {
+  expect("neighbor within the warp after a warp barrier", "nothing", [=] {
     words().store(thread_index(), 1);
     warp_barrier();
     words().load(thread_index() ^ 1);
     warp_barrier();
     words().store(thread_index(), 2);
   });
-  expect("copy not waited for", "has not been waited for", [=] {
+  expect("copy not waited for", "has waited for its copy", [=] {
     if (thread_index() == 0) copy_async_16(words(), 0, source, true);
     copy_commit();
     block_barrier();
     words().load(0);
   });
-  expect("copy never waited for", "never waited", [=] {
+  expect("copy never waited for", "without waiting", [=] {
     if (thread_index() == 0) copy_async_16(words(), 0, source, true);
   });
   expect("copy waited for, no barrier", "race", [=] {

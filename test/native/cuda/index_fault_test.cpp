@@ -1,5 +1,5 @@
-// Integers out of range: every op that indexes with its inputs says which one was wrong, the first in a fixed
-// order, whatever the order of threads; and programs throw it where their results are read, replayed or not.
+// Integers out of range: every op that indexes with its inputs reports the first invalid one in a fixed
+// order, whatever the order of threads. Programs, replayed or not, throw it when their results are read.
 #include "cuda/index_fault.h"
 
 #include "backend_pair.h"
@@ -9,7 +9,7 @@
 namespace eva::test {
 namespace {
 
-/// What was found since the last call: "op: field[place] is value; …", or nothing.
+/// The fault since the last call, "op: field[place] is value; …", or an empty string.
 std::string found() {
   cuda::context& c = device_context();
   c.faults.fetch(c.stream);
@@ -56,7 +56,7 @@ void test_embedding() {
                                           expected.empty() ? "" : "embedding_backward" + rest);
   };
   const std::vector<int32_t> tokens{3, 10, 1, 0, 0, 0, 0, 0, 0};
-  const std::string starts = "; expected starts that ascend from 0 to at most 9 by at most 5";
+  const std::string starts = "; expected ascending starts from 0 to at most 9, in steps of at most 5";
   test(tokens, {0, 4, 8, 9}, "");
   test({3, 10, 1, 0, 0, 0, 0, 99, -1}, {0, 4, 7}, "");  // padding may be anything
   test({3, 10, 11, 0, -5, 0, 0, 0, 0}, {0, 4, 8, 9}, "tokens[2] is 11; expected 0 … 10");
@@ -146,7 +146,7 @@ value_id output_of(const node& n, const std::string& field) {
   return no_value;
 }
 
-/// A program that looks rows up and, beside that, updates a parameter by a gradient of its own.
+/// A program that gathers rows and also updates a parameter with an independent gradient.
 void test_program() {
   const auto on = std::make_shared<device>(cuda::open());
   const auto zero_parameter = [&] {
@@ -169,9 +169,9 @@ void test_program() {
             {"first_moments", {g->parameter(first)}},
             {"second_moments", {g->parameter(second)}},
             {"norm", {norm}},
-            {"schedule", {g->constant(dtype::f32, {}, &one)}},
+            {"learning_rates", {g->constant(dtype::f32, {1}, &one)}},
             {"step", {g->constant(dtype::i32, {}, &step)}}},
-           {{"learning_rates", std::vector<double>{1}}, {"weight_decays", std::vector<double>{0}}});
+           {{"weight_decays", std::vector<double>{0}}});
   program made(on, g, {rows}, {});
   made.prepare();
   const auto weight_now = [&] {
@@ -179,7 +179,7 @@ void test_program() {
     weight->read(reinterpret_cast<std::byte*>(values));
     return values[0];
   };
-  // Kernel by kernel, captured, replayed, replayed, and as a profile.
+  // Kernel by kernel, captured, replayed twice, and profiled.
   for (int run = 0; run < 5; ++run) {
     if (run == 4) made.start_profile();
     const float values[3] = {5, 6, 7}, change[2] = {1, 1};
@@ -192,7 +192,7 @@ void test_program() {
       const std::string what = "run " + std::to_string(run) + " of a program";
       try {
         made.run(sources, results);
-        check(second_row == 1 && result[0] == 7 && result[1] == 6, what + " after one that failed");
+        check(second_row == 1 && result[0] == 7 && result[1] == 6, what + " after a failed one");
         check(weight_now() < before, what + " updates its parameter");
       } catch (const data_error& e) {
         check(e.what() == "gather_rows: index[1] is " + std::to_string(3 + run) + "; expected 0 … 2",
@@ -212,7 +212,7 @@ int main() {
   test_embedding();
   test_rows();
   test_patches();
-  const std::string starts = "; expected starts that ascend from 0 to at most 9 by at most 9";
+  const std::string starts = "; expected ascending starts from 0 to at most 9, in steps of at most 9";
   for (const auto& [type, head_dim] : {std::pair{dtype::f32, 12}, {dtype::bf16, 16}}) {
     test_attention(type, head_dim, {0, 3, 3, 9}, true, "");
     test_attention(type, head_dim, {0, 3, 2}, true, "cu_seqlens[2] is 2" + starts);

@@ -1,4 +1,4 @@
-// Random dropping: the CPU's very patches, for small, odd and very large images; stochastic depth.
+// Patch dropout: the same patches as on the CPU, for small, odd and very large images; stochastic depth.
 #include "ops/keep_tokens.h"
 
 #include "backend_pair.h"

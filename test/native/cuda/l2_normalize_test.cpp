@@ -1,4 +1,4 @@
-// Rows of unit length and their gradient: odd rows, zero rows, outputs that nobody reads.
+// L2 normalization and its gradient: odd rows, zero rows, unread outputs.
 #include "ops/l2_normalize.h"
 
 #include "backend_pair.h"

@@ -37,8 +37,8 @@ void both_ways(int64_t rows, int64_t columns, dtype type, bool residual) {
                                   {.unread = {"dweight", "dbias"}});
 }
 
-/// RMS norm: the mean is taken as zero, however far from it the rows' own are.
-void uncentred(int64_t rows, int64_t columns, dtype type) {
+/// RMS norm, with rows whose means are far from zero.
+void rms_norm(int64_t rows, int64_t columns, dtype type) {
   std::mt19937 random(12);
   const std::string what =
       std::to_string(rows) + " x " + std::to_string(columns) + ", " + std::string(to_string(type));
@@ -76,8 +76,8 @@ int main() {
     both_ways(5, 768, type, false);
     both_ways(3, 2730, type, true);
     both_ways(2, 4104, type, false);
-    uncentred(9, 40, type);
-    uncentred(4, 33, type);
+    rms_norm(9, 40, type);
+    rms_norm(4, 33, type);
   }
   return status();
 }

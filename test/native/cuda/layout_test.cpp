@@ -1,4 +1,4 @@
-// Ops that move rows about: every word size, odd sizes, repeated and foreign indices.
+// Ops that rearrange rows: every word size, odd sizes, repeated and invalid indices.
 #include "ops/layout.h"
 
 #include "backend_pair.h"
@@ -6,7 +6,7 @@
 namespace eva::test {
 namespace {
 
-/// Whole numbers count up, floats are drawn; bytes exactly as many as the tensor has.
+/// A tensor of random bytes that are finite in every type, in memory of exactly its size.
 class any_tensor {
  public:
   any_tensor(dtype type, const shape& dims)
@@ -49,7 +49,7 @@ void test_rows(dtype type, int64_t columns) {
   agree<ops::gather_rows>({.x = x, .index = view(repeated, {7}), .y = {}}, "gather_rows" + what, exact);
   agree<ops::gather_rows_backward>({.dy = dy, .index = view(index, {7}), .like = x, .dx = {}},
                                    "gather_rows_backward" + what, exact);
-  // The CPU rounds to bf16 after each of a row's sums.
+  // The CPU rounds to bf16 after each addition to a row.
   agree<ops::gather_rows_backward>({.dy = dy, .index = view(repeated, {7}), .like = x, .dx = {}},
                                    "gather_rows_backward, repeated" + what);
   buffer tall(type, {2500, columns}, random, 1);
@@ -65,7 +65,7 @@ void test_rows(dtype type, int64_t columns) {
   }
 }
 
-/// An index outside gives NaN, and its gradient goes nowhere: a captured program cannot throw.
+/// An index out of range gives NaN and no gradient: a captured program cannot throw.
 void test_outside() {
   std::mt19937 random(2);
   buffer x(dtype::bf16, {3, 5}, random, 1), y(dtype::bf16, {3, 5}), dx(dtype::bf16, {3, 5}, 7);

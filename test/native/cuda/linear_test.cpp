@@ -53,12 +53,12 @@ void test_problem(const problem& p, dtype type) {
   ops::linear::args forward;
   forward.x = x;
   for (buffer& w : weights) forward.weights.push_back(w);
-  // The middle one of three biases is left out, as the k projection of EVA-02 does.
+  // The second of three biases is absent, as in EVA-02's q, k, v projections.
   for (size_t i = 0; p.biases && i < biases.size(); ++i)
     forward.biases.push_back(biases.size() == 3 && i == 1 ? tensor{} : tensor(biases[i]));
   if (p.residual) forward.residual = dy;
   forward.act = p.act;
-  // CUDA rounds biases, and what an activation takes even where nobody reads it.
+  // CUDA rounds biases, and pre-activations even if `pre` is unread.
   comparison within{.inexactness = p.act == activation::none || p.keeps_pre ? 1.25 : 1.65};
   if (!p.keeps_pre) within.unread = {"pre"};
   agree<ops::linear>(forward, "linear: " + describe(p, type), within);

@@ -1,4 +1,4 @@
-// The optimizers on CUDA against the CPU backend: tensors of every size, all variants, several steps.
+// The optimizers on CUDA against the CPU backend: tensors of every size, all variants.
 #include "cuda/optimizer/optimizer.h"
 
 #include "backend_pair.h"
@@ -16,9 +16,9 @@ struct state {
       first_moments.emplace_back(dtype::f32, dims, random, 0.3f);
       second_moments.emplace_back(dtype::f32, dims, 0.2f);
     }
-    // One without a norm of its own.
+    // A parameter with norm 0.
     for (int64_t i = 0; i < parameters[1].size(); ++i) parameters[1].set(i, 0);
-    // A small and a large one, whose ratios DeepSpeed limits.
+    // A small and a large one, whose trust ratios DeepSpeed clamps.
     parameters[0].set(0, 1e-3f);
     for (int64_t i = 0; i < parameters[4].size(); ++i) parameters[4].set(i, 100 * parameters[4][i]);
   }
@@ -28,17 +28,17 @@ struct state {
       a.gradients.push_back(gradients[i]);
       a.first_moments.push_back(first_moments[i]);
       a.second_moments.push_back(second_moments[i]);
-      a.learning_rates.push_back(1e-2f * float(i + 1));
       a.weight_decays.push_back(i % 2 ? 0.05f : 0.0f);
     }
     a.norm = norm;
-    a.schedule = schedule;
+    a.learning_rates = learning_rates;
     a.step = view(step, {});
   }
 
   std::mt19937 random{5};
   std::vector<buffer> parameters, gradients, first_moments, second_moments;
-  buffer norm{dtype::f32, {}, 3}, schedule{dtype::f32, {}, 0.7f};
+  buffer norm{dtype::f32, {}, 3};
+  buffer learning_rates{{int64_t(shapes.size())}, {7e-3f, 1.4e-2f, 2.1e-2f, 2.8e-2f, 3.5e-2f, 4.2e-2f}};
   std::vector<int32_t> step{3};
 };
 
@@ -81,7 +81,7 @@ void norms_and_clamps() {
   agree<ops::clamp_update>(clamp, "clamp_update", {.f32 = 0});
 }
 
-/// A plan that ran before finds tensors that have moved.
+/// A plan follows tensors that move between runs.
 void addresses_change() {
   state s, moved;
   ops::clamp_update::args a;

@@ -1,4 +1,4 @@
-// Patches as rows, their projection, class token and positions, and gradients.
+// Patch rows, their projection, class token and positions, and the gradients.
 #include "ops/patch_embed.h"
 
 #include "backend_pair.h"
@@ -52,7 +52,7 @@ void test_positions(dtype type, int64_t columns, bool dropped) {
   agree<ops::add_positions_backward>(backward, what + ", no dx", {.f32 = 1e-6, .unread = {"dx"}});
 }
 
-/// The CPU sums in double and rounds once; two neighbours of the true value are allowed.
+/// The CPU sums in f64 and rounds once; both floats adjacent to the true value are allowed.
 void test_projection(int64_t rows, int64_t columns, int64_t inner, bool with_bias) {
   std::mt19937 random(3);
   buffer x(dtype::f32, {rows, inner}, random, 1), weight(dtype::f32, {columns, inner}, random, 0.02f);
@@ -62,7 +62,7 @@ void test_projection(int64_t rows, int64_t columns, int64_t inner, bool with_bia
   agree<ops::patch_projection>(a, "patch_projection of " + std::to_string(inner), {.f32 = 3e-8});
 }
 
-/// A patch outside the grid gives NaN and no gradient.
+/// A patch outside the grid gives NaN.
 void test_outside() {
   std::vector<int32_t> kept{0, 9};
   buffer x(dtype::f32, {1, 2, 4}, 1), class_token(dtype::f32, {4}, 1), positions(dtype::f32, {10, 4}, 1);

@@ -1,4 +1,4 @@
-// Normal deviates: the CPU's, up to the rounding of the functions.
+// Normal deviates: equal to the CPU's up to the rounding of the functions.
 #include "ops/random_fill.h"
 
 #include "backend_pair.h"

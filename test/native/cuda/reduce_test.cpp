@@ -1,4 +1,4 @@
-// Sums, repetition and the softmax family: one column, odd columns, rows longer than a block.
+// Sums, expand and the softmax family: one column, odd columns, rows longer than a block.
 #include "ops/reduce.h"
 
 #include "backend_pair.h"
@@ -20,7 +20,7 @@ void test_sums(dtype type) {
   }
 }
 
-/// More than a block adds up.
+/// A sum over several blocks.
 void test_long_sum(dtype type, int64_t count) {
   std::mt19937 random(1);
   buffer x(type, {count}, random, 1);
@@ -57,7 +57,7 @@ template <class Op, class Forward> void test_gradient(dtype type) {
     std::mt19937 random(1);
     buffer x(type, dims, random, 2), dy(type, dims, random, 1), y(type, dims);
     run<Forward>(reference_backend(), {.x = x, .y = y});
-    // Of one column the gradient is zero, up to the rounding of y.
+    // With one column the gradient is zero up to the rounding of y.
     if (y.size() > 0 && dims.back() > 1)
       agree<Op>({.dy = dy, .y = y, .dx = {}}, std::string(Op::name) + " " + to_string(dims));
   }

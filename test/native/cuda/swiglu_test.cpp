@@ -1,10 +1,10 @@
-// SwiGLU, with and without its layer norm, and the gradient on CUDA against the CPU backend.
+// SwiGLU with and without its layer norm, and its gradient, on CUDA against the CPU backend.
 #include "backend_pair.h"
 
 namespace eva::test {
 namespace {
 
-/// `columns` of the hidden ones are no padding.
+/// Without `columns` there is no padding.
 void both_ways(int64_t rows, int64_t hidden, dtype type, bool norm, int64_t columns = 0) {
   std::mt19937 random(12);
   const std::string what = std::to_string(rows) + " x " + std::to_string(hidden) +
@@ -23,7 +23,7 @@ void both_ways(int64_t rows, int64_t hidden, dtype type, bool norm, int64_t colu
     forward.weight = weight;
     forward.bias = bias;
   }
-  // Without the norm there is nothing in mean and rstd, nor in the gradients of what is not there.
+  // Without the norm, mean, rstd, dweight and dbias are unspecified.
   const auto ignored =
       norm ? std::set<std::string>{} : std::set<std::string>{"mean", "rstd", "dweight", "dbias"};
   agree<ops::swiglu>(forward, "swiglu, " + what, {.unspecified = ignored});

@@ -10,7 +10,7 @@ namespace eva::emulator {
 namespace {
 
 constexpr size_t granule_bytes = 2;
-constexpr int several_lanes = -2;
+constexpr int several_threads = -2;
 block* current_block = nullptr;
 
 std::string describe(location where) {
@@ -23,14 +23,14 @@ std::string describe(location where) {
 block& current() { return *current_block; }
 
 block::block(int threads, size_t shared_bytes)
-    : warps_(threads / warp_lanes),
+    : warps_(threads / warp_size),
       shared_(std::make_unique<unsigned char[]>(shared_bytes)),
       shared_bytes_(shared_bytes),
       history_((shared_bytes + granule_bytes - 1) / granule_bytes) {
-  if (threads % warp_lanes != 0)
-    throw error("a block of " + std::to_string(threads) + " threads: not whole warps");
+  if (threads % warp_size != 0)
+    throw error("a block of " + std::to_string(threads) + " threads is not a whole number of warps");
   if (shared_bytes > 227 * 1024)
-    throw error(std::to_string(shared_bytes) + " bytes of shared memory: more than a GPU has");
+    throw error(std::to_string(shared_bytes) + " bytes of shared memory are more than a GPU has");
   for (int i = 0; i < threads; ++i) threads_.push_back(std::make_unique<thread>());
 }
 
@@ -51,10 +51,10 @@ void block::run(int block_index, int grid_blocks, const std::function<void()>& k
   for (bool progress = true; progress && failure_.empty();) {
     progress = false;
     const int last = block_threads() - 1;
-    for (int first = 0; first < last; first += warp_lanes)  // a warp runs on until it waits for other warps
+    for (int first = 0; first < last; first += warp_size)  // each warp runs until it waits for other warps
       for (bool moved = true; moved && failure_.empty();) {
         moved = false;
-        for (int i = first; i < first + warp_lanes && failure_.empty(); ++i) {
+        for (int i = first; i < first + warp_size && failure_.empty(); ++i) {
           running_ = reversed ? last - i : i;
           if (threads_[running_]->now != state::ready) continue;
           threads_[running_]->stack.resume();
@@ -78,9 +78,9 @@ void block::thread_main(void* self) {
     (*b.kernel_)();
     for (const auto& group : me.groups)
       if (!group.empty())
-        b.fail("the thread ended with this asynchronous copy never waited for", group.front().where);
+        b.fail("the thread ended without waiting for this asynchronous copy", group.front().where);
   } catch (const error& e) {
-    b.failure_ = e.what();  // run() stops; the other fibers are parked and own nothing
+    b.failure_ = e.what();  // run() stops; the other fibers stay suspended and own nothing
   }
   me.now = state::finished;
 }
@@ -91,8 +91,10 @@ void block::fail(const std::string& message, location where) {
               std::to_string(running_) + "]");
 }
 
-// Parks the running thread; true, at once, for the last of those expected.
-bool block::arrive(meeting& here, int expected, state at, const char* name, void* operands, location where) {
+// Suspends the running thread and returns false when it is resumed; returns true immediately for the last
+// arrival.
+bool block::arrive(rendezvous& here, int expected, state at, const char* name, void* operands,
+                   location where) {
   thread& me = *threads_[running_];
   me.now = at;
   me.name = name;
@@ -101,7 +103,7 @@ bool block::arrive(meeting& here, int expected, state at, const char* name, void
   if (here.arrived++ == 0) here.where = where;
   if (here.where.line() != where.line() || here.where.column() != where.column() ||
       here.where.file_name() != where.file_name())
-    fail("threads that must meet wait at different places: " + waiting(), where);
+    fail("threads wait at different barriers or collectives: " + waiting(), where);
   if (here.arrived < expected) {
     me.stack.suspend();
     return false;
@@ -111,12 +113,12 @@ bool block::arrive(meeting& here, int expected, state at, const char* name, void
 }
 
 std::string block::waiting() const {
-  std::map<std::string, std::pair<int, std::string>> places;  // place → threads, their numbers
+  std::map<std::string, std::pair<int, std::string>> places;  // place → number of threads, their indices
   for (size_t i = 0; i < threads_.size(); ++i) {
     const thread& t = *threads_[i];
-    const std::string place = t.now == state::finished ? "ended"
+    const std::string place = t.now == state::finished ? "have ended"
                               : t.now == state::ready
-                                  ? "not there yet"
+                                  ? "have not arrived"
                                   : std::string("wait in ") + t.name + " at " + describe(t.where);
     auto& [count, numbers] = places[place];
     if (++count <= 4) numbers += (count == 1 ? "" : ",") + std::to_string(i);
@@ -135,11 +137,11 @@ void block::block_barrier(location where) {
 }
 
 void block::warp_collective(const char* name, void* operands, operation apply, location where) {
-  const int first = running_ / warp_lanes * warp_lanes;
-  warp& mine = warps_[first / warp_lanes];
-  if (!arrive(mine, warp_lanes, state::at_warp_collective, name, operands, where)) return;
-  void* all[warp_lanes];
-  for (int lane = 0; lane < warp_lanes; ++lane) {
+  const int first = running_ / warp_size * warp_size;
+  warp& mine = warps_[first / warp_size];
+  if (!arrive(mine, warp_size, state::at_warp_collective, name, operands, where)) return;
+  void* all[warp_size];
+  for (int lane = 0; lane < warp_size; ++lane) {
     all[lane] = threads_[first + lane]->operands;
     threads_[first + lane]->now = state::ready;
   }
@@ -161,31 +163,31 @@ void block::check_range(size_t offset, size_t bytes, location where) {
 
 void block::conflict(const char* mine, const char* other, int other_thread, location there, size_t offset,
                      location where) {
-  fail(std::string("race on shared byte ") + std::to_string(offset) + ": this thread " + mine + ", thread " +
-           (other_thread == several_lanes ? "(several)" : std::to_string(other_thread)) + " " + other +
-           " it at " + describe(there) + " with no barrier between",
+  fail(std::string("race on shared byte ") + std::to_string(offset) + ": this thread " + mine + ", " +
+           (other_thread == several_threads ? "several threads" : "thread " + std::to_string(other_thread)) +
+           " " + other + " it at " + describe(there) + " without a barrier in between",
        where);
 }
 
 void block::read(size_t offset, size_t bytes, void* destination, location where) {
   check_range(offset, bytes, where);
-  const int own_warp = running_ / warp_lanes;
+  const int own_warp = running_ / warp_size;
   const uint32_t warp_epoch = warps_[own_warp].epoch;
   for (size_t at = offset / granule_bytes; at * granule_bytes < offset + bytes; ++at) {
     history& h = history_[at];
     if (h.copying >= 0)
-      fail("read of shared byte " + std::to_string(at * granule_bytes) + " while the copy of thread " +
-               std::to_string(h.copying) + " to it has not been waited for",
+      fail("read of shared byte " + std::to_string(at * granule_bytes) + " before thread " +
+               std::to_string(h.copying) + " has waited for its copy to it",
            where);
     if (h.writer < 0)
-      fail("read of shared byte " + std::to_string(at * granule_bytes) + ", which nobody wrote", where);
+      fail("read of shared byte " + std::to_string(at * granule_bytes) + ", which is uninitialized", where);
     if (h.writer != running_ && h.write_epoch == epoch_ &&
-        (h.writer / warp_lanes != own_warp || h.write_warp_epoch == warp_epoch))
+        (h.writer / warp_size != own_warp || h.write_warp_epoch == warp_epoch))
       conflict("reads", "wrote", h.writer, h.written, at * granule_bytes, where);
     const bool same_step =
         h.read_epoch == epoch_ && h.reading_warps >> own_warp & 1 && h.read_warp_epoch == warp_epoch;
     if (h.read_epoch != epoch_) h.reading_warps = 0;
-    h.reader = same_step && h.reader != running_ ? several_lanes : running_;
+    h.reader = same_step && h.reader != running_ ? several_threads : running_;
     h.reading_warps |= 1u << own_warp;
     h.read_epoch = epoch_;
     h.read_warp_epoch = warp_epoch;
@@ -195,14 +197,14 @@ void block::read(size_t offset, size_t bytes, void* destination, location where)
 }
 
 void block::record_write(size_t offset, size_t bytes, location where) {
-  const int own_warp = running_ / warp_lanes;
+  const int own_warp = running_ / warp_size;
   const uint32_t warp_epoch = warps_[own_warp].epoch;
   for (size_t at = offset / granule_bytes; at * granule_bytes < offset + bytes; ++at) {
     history& h = history_[at];
     if (h.copying >= 0 && h.copying != running_)
       conflict("writes", "copies to", h.copying, h.written, at * granule_bytes, where);
     if (h.writer >= 0 && h.writer != running_ && h.write_epoch == epoch_ &&
-        (h.writer / warp_lanes != own_warp || h.write_warp_epoch == warp_epoch))
+        (h.writer / warp_size != own_warp || h.write_warp_epoch == warp_epoch))
       conflict("writes", "wrote", h.writer, h.written, at * granule_bytes, where);
     if (h.reading_warps && h.read_epoch == epoch_ &&
         (h.reading_warps & ~(1u << own_warp) || (h.reader != running_ && h.read_warp_epoch == warp_epoch)))
@@ -235,7 +237,7 @@ void block::copy_async(size_t offset, const void* source, bool valid, location w
 void block::copy_commit() { threads_[running_]->groups.emplace_back(); }
 
 void block::copy_wait(size_t pending_groups, location where) {
-  auto& groups = threads_[running_]->groups;  // the open group does not count
+  auto& groups = threads_[running_]->groups;  // includes the open group, which does not count
   while (groups.size() - 1 > pending_groups) {
     for (const pending_copy& copy : groups.front()) {
       for (size_t at = 0; at < 16 / granule_bytes; ++at)
@@ -249,7 +251,7 @@ void block::copy_wait(size_t pending_groups, location where) {
 void run_grid(int grid_blocks, int block_threads, size_t shared_bytes, const std::function<void()>& kernel) {
   block one(block_threads, shared_bytes);
   current_block = &one;
-  matrix_bank_conflicts = 0;
+  ldmatrix_bank_conflicts = 0;
   for (int i = 0; i < grid_blocks; ++i) one.run(reversed ? grid_blocks - 1 - i : i, grid_blocks, kernel);
 }
 

@@ -1,9 +1,9 @@
 #pragma once
-// One CUDA block on one OS thread. Every CUDA thread is a fiber; a barrier or a warp collective parks it
-// until its peers arrive. What real hardware leaves undefined is an error that names the line:
-//   a collective or barrier that only some threads reach, or reach at different lines;
-//   a shared-memory access out of bounds, misaligned, of bytes never written, or of a copy not waited for;
-//   two threads that touch the same shared bytes, one writing, with no barrier between them.
+// Emulates a CUDA block on one OS thread. Every CUDA thread is a fiber; a barrier or a warp collective
+// suspends it until its peers arrive. Behavior that is undefined on a GPU is an error that names the line:
+//   a barrier or collective that only some threads reach, or that they reach at different lines;
+//   a shared-memory access out of bounds, misaligned, of uninitialized bytes, or of a copy not waited for;
+//   two threads that access the same shared bytes, at least one writing, without a barrier in between.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +24,7 @@ struct error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-inline constexpr int warp_lanes = 32;
+inline constexpr int warp_size = 32;
 
 class block {
  public:
@@ -38,8 +38,9 @@ class block {
 
   void block_barrier(location where);
   void warp_barrier(location where);
-  // Parks the lane until its 32 peers arrive with their operands; the last one applies the operation to all.
-  using operation = void (*)(void* const operands[warp_lanes]);
+  // Suspends the lane until all 32 lanes have arrived with their operands; the last one applies the operation
+  // to all.
+  using operation = void (*)(void* const operands[warp_size]);
   void warp_collective(const char* name, void* operands, operation apply, location where);
 
   void read(size_t offset, size_t bytes, void* destination, location where);
@@ -61,28 +62,28 @@ class block {
   struct thread {
     fiber stack;
     state now;
-    const char* name;  // of the collective it waits at
+    const char* name;  // of the barrier or collective at which it waits
     location where;
     void* operands;
     std::vector<std::vector<pending_copy>> groups;  // the last one is still open
   };
-  struct meeting {  // of the threads that wait for each other
+  struct rendezvous {  // of threads that wait for each other
     int arrived = 0;
-    location where;  // of the first
+    location where;  // of the first arrival
   };
-  struct warp : meeting {
+  struct warp : rendezvous {
     uint32_t epoch = 0;  // counts warp barriers
   };
-  // Who touched two bytes of shared memory last, and when: (block epoch, warp epoch).
+  // The last accesses to two bytes of shared memory, and their times as (block epoch, warp epoch).
   struct history {
     int writer = -1, reader = -1;
     uint32_t write_epoch = 0, write_warp_epoch = 0, read_epoch = 0, read_warp_epoch = 0;
     uint32_t reading_warps = 0;
-    int copying = -1;  // the thread with a copy in flight to here
+    int copying = -1;  // the thread that has an asynchronous copy to them in flight
     location written, read;
   };
 
-  bool arrive(meeting& here, int expected, state at, const char* name, void* operands, location where);
+  bool arrive(rendezvous& here, int expected, state at, const char* name, void* operands, location where);
   void check_range(size_t offset, size_t bytes, location where);
   void record_write(size_t offset, size_t bytes, location where);
   void conflict(const char* mine, const char* other, int other_thread, location there, size_t offset,
@@ -92,8 +93,8 @@ class block {
 
   std::vector<std::unique_ptr<thread>> threads_;
   std::vector<warp> warps_;
-  meeting barrier_;
-  std::unique_ptr<unsigned char[]> shared_;  // exactly shared_bytes: the sanitizer's red zone follows
+  rendezvous barrier_;
+  std::unique_ptr<unsigned char[]> shared_;  // exactly shared_bytes, followed by AddressSanitizer's red zone
   size_t shared_bytes_;
   std::vector<history> history_;
   uint32_t epoch_ = 0;  // counts block barriers
@@ -102,15 +103,18 @@ class block {
   std::string failure_;
 };
 
-inline bool print_stack_traces = true;  // of a failing thread, in sanitizer builds
+/// Whether a failing thread prints its stack trace, in sanitizer builds.
+inline bool print_stack_traces = true;
 
-inline bool reversed =
-    false;  // the other order of threads, warps and blocks: a correct kernel gives the same bits
+/// Whether threads, warps and blocks run in reverse order. A correct kernel gives the same bits in both
+/// orders.
+inline bool reversed = false;
 
-block& current();  // the block whose kernel is running
+/// The block whose kernel is running.
+block& current();
 
-// Extra passes over the banks that the last grid's matrix loads needed: 0 when every layout is conflict-free.
-inline long matrix_bank_conflicts = 0;
+/// Bank conflicts of the last grid's ldmatrix instructions; 0 if every layout is free of conflicts.
+inline long ldmatrix_bank_conflicts = 0;
 
 void run_grid(int grid_blocks, int block_threads, size_t shared_bytes, const std::function<void()>& kernel);
 

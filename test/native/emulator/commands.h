@@ -1,5 +1,5 @@
 #pragma once
-// A stream: commands are carried out as they come, unless they are being recorded.
+// The emulated stream: commands run immediately, unless they are being captured.
 
 #include <atomic>
 #include <functional>
@@ -9,10 +9,10 @@ namespace eva::emulator {
 
 using command = std::function<void()>;
 
-/// Where commands go instead, while somebody records them.
+/// The capture in progress on this thread, if any; it receives the commands instead.
 inline thread_local std::vector<command>* recorded = nullptr;
 
-/// Which allocation, launch and capture fails, counted from now on; 0: none.
+/// Failure injection: the n-th allocation, launch or capture from now on fails; 0: none.
 inline std::atomic<int> failing_allocation = 0, failing_launch = 0, failing_capture = 0;
 
 inline bool fails(std::atomic<int>& countdown) { return countdown > 0 && --countdown == 0; }

@@ -10,7 +10,8 @@ __attribute__((weak)) void __sanitizer_start_switch_fiber(void** save, const voi
 __attribute__((weak)) void __sanitizer_finish_switch_fiber(void* save, const void** bottom, size_t* size);
 __attribute__((weak)) void __asan_unpoison_memory_region(const void* address, size_t size);
 
-// Pushes the callee-saved registers, stores the stack pointer in *save, continues on the stack `load`.
+// Saves the callee-saved registers on the stack and the stack pointer in *save, and continues on the stack
+// `load`.
 void emulator_switch_stack(void** save, void* load);
 }
 
@@ -66,9 +67,9 @@ void fiber::start(void (*entry)(void*), void* argument) {
   entry_ = entry;
   argument_ = argument;
   void** top = reinterpret_cast<void**>(stack_ + stack_bytes);
-  *--top = nullptr;  // where a return address would be: keeps the ABI's alignment
+  *--top = nullptr;  // in place of a return address: keeps the ABI's stack alignment
   *--top = reinterpret_cast<void*>(&fiber::enter);
-  stack_pointer_ = top - 6;  // six registers, whatever they hold
+  stack_pointer_ = top - 6;  // six registers, with arbitrary values
 }
 
 void fiber::resume() {

@@ -1,5 +1,6 @@
 #pragma once
-// Stackful coroutines on one OS thread (x86-64 System V), known to AddressSanitizer when it is linked in.
+// Stackful coroutines on one OS thread (x86-64 System V), with AddressSanitizer's annotations if it is linked
+// in.
 
 #include <cstddef>
 
@@ -11,10 +12,10 @@ class fiber {
   ~fiber();
   fiber(const fiber&) = delete;
 
-  void start(void (*entry)(void*), void* argument);  // sets up; the first resume() enters
+  void start(void (*entry)(void*), void* argument);  // prepares the stack; the first resume() calls entry
   void resume();   // called by the owner: runs until suspend() or the end of entry
-  void suspend();  // called inside: back to the owner
-  void abandon();  // the frames on the stack will never be returned to
+  void suspend();  // called by the fiber: returns to the owner
+  void abandon();  // the frames on the stack will not be resumed
 
  private:
   static void enter();

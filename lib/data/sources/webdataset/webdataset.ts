@@ -40,7 +40,7 @@ export interface WebDatasetOptions {
   readonly damagedShards?: "error" | "skip";
 }
 
-const OPTIONS = optionsOf({
+export const webDatasetOptions = optionsOf({
   imageKey: text.min(1).optional(),
   textKey: text.min(1).optional(),
   jsonTextKey: text.min(1).optional(),
@@ -222,7 +222,7 @@ export async function openWebDataset(
   how: WebDatasetOptions = {},
 ): Promise<Dataset> {
   const shards = ownArgument("openWebDataset: shards", given, SHARDS);
-  const options = ownArgument("openWebDataset: options", how, OPTIONS);
+  const options = ownArgument("openWebDataset: options", how, webDatasetOptions);
   if (options.resampled === true && options.samplesPerEpoch === undefined) {
     throw invalidArgument("resampled shards have no end: samplesPerEpoch must say how long an epoch is");
   }

@@ -3,7 +3,7 @@ import { blockMeans, heatMapImage, quantile, submatrix } from "../../../../examp
 
 const matrix = { values: Float32Array.from({ length: 16 }, (_, i) => i), size: 4 };
 
-it("submatrix picks rows and columns alike", () => {
+it("submatrix selects rows and columns", () => {
   expect([...submatrix(matrix, [3, 1]).values]).toEqual([15, 13, 7, 5]);
 });
 
@@ -15,7 +15,7 @@ it("quantile finds both ends", () => {
   expect([quantile(matrix, 0), quantile(matrix, 0.5), quantile(matrix, 1)]).toEqual([0, 8, 15]);
 });
 
-it("heatMapImage is one pixel a cell, from dark to light", async () => {
+it("heatMapImage has one pixel per cell, from dark to light", async () => {
   const uri = await heatMapImage(matrix, 0, 15);
   const png = sharp(Buffer.from(uri.slice(uri.indexOf(",") + 1), "base64"));
   const { data, info } = await png.raw().toBuffer({ resolveWithObject: true });

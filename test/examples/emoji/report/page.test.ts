@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("the report", () => {
-  it("is written with the result, and nothing is left beside them", async () => {
+  it("is written with the result, without temporary files", async () => {
     expect((await readdir(folder)).sort()).toEqual(["examples.svg", "report.html", "result.json"]);
     expect(JSON.parse(await readFile(join(folder, "result.json"), "utf8"))).toEqual(result);
   });
@@ -33,13 +33,13 @@ describe("the report", () => {
     expect(page.match(/<polyline/g)).toHaveLength(4);
     expect(page.match(/class="picture/g)).toHaveLength(49);
     expect(page.match(/class="cells"/g)).toHaveLength(2);
-    for (const heading of ["Results", "Training", "What it sees", "Similarity", "Protocol"]) {
+    for (const heading of ["Results", "Training", "Examples", "Similarity", "Protocol"]) {
       expect(page.includes(`<h2>${heading}`)).toBe(true);
     }
     expect(page.includes("npm run demo -- --seed 5")).toBe(true);
   });
 
-  it("marks as right exactly the images whose best name is their own", () => {
+  it("marks exactly the images whose best name is correct", () => {
     const cards = page.split('<div class="picture').slice(2);
     for (const card of cards) {
       const best = card.slice(card.indexOf("<li"), card.indexOf("</li>"));
@@ -47,12 +47,12 @@ describe("the report", () => {
     }
   });
 
-  it("has no number that is not one", () => {
+  it("has no NaN", () => {
     const markup = page.replaceAll(/base64,[^"]*/g, "");
     expect(markup.match(/NaN|undefined|Infinity/)).toBeNull();
   });
 
-  it("comes with a figure of ten drawings that holds its images", async () => {
+  it("comes with a self-contained figure of ten drawings", async () => {
     const figure = await readFile(join(folder, "examples.svg"), "utf8");
     expect(figure.match(/<image href="data:image\/png;base64,/g)).toHaveLength(10);
     expect(figure.match(/NaN|undefined|Infinity|href="http/)).toBeNull();

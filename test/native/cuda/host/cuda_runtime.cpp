@@ -9,18 +9,18 @@
 namespace {
 
 std::mutex mutex;
-std::map<std::string, cudaError_t> planned;
-std::map<void*, int> objects;  // and the device that each was made on
+std::map<std::string, cudaError_t> injected;
+std::map<void*, int> objects;  // and the device on which each was made
 thread_local cudaError_t last = cudaSuccess;
 thread_local int current = 0;
 
-/// What a call gives: what was planned for it, which stays the thread's last error.
+/// The result of a call: an injected error, which becomes the thread's last error, or success.
 cudaError_t enter(const char* function) {
   const std::lock_guard lock(mutex);
-  const auto found = planned.find(function);
-  if (found == planned.end()) return cudaSuccess;
+  const auto found = injected.find(function);
+  if (found == injected.end()) return cudaSuccess;
   last = found->second;
-  planned.erase(found);
+  injected.erase(found);
   return last;
 }
 
@@ -45,9 +45,9 @@ namespace fake {
 
 void fail_next(const char* function, cudaError_t with) {
   const std::lock_guard lock(mutex);
-  planned[function] = with;
+  injected[function] = with;
 }
-// As csrc/cuda/device/launch.cuh: what it reports is the last error, whoever caused it.
+// Like csrc/cuda/device/launch.cuh, it reports the thread's last error, whichever call caused it.
 cudaError_t launch() {
   enter("launch");
   return cudaGetLastError();

@@ -1,6 +1,6 @@
 #pragma once
-// The part of CUDA's runtime interface that csrc/cuda/device's headers use, for a runtime in the host's
-// memory that fails when a test tells it to. Names and values are those of CUDA's own header.
+// The part of the CUDA runtime API that csrc/cuda/device uses, declared for a fake runtime in host memory
+// with injected failures. Names and values are those of CUDA's header.
 
 #include <cstddef>
 
@@ -77,13 +77,14 @@ cudaError_t cudaEventElapsedTime(float*, cudaEvent_t, cudaEvent_t);
 
 namespace fake {
 
-/// The next call of this function fails with this.
+/// Makes the next call of `function` fail.
 void fail_next(const char* function, cudaError_t with);
-/// A kernel's launch.
+/// A kernel launch.
 cudaError_t launch();
-/// What the calling thread's next launch would report, without asking for it.
+/// The calling thread's last error, which its next launch would report, without clearing it.
 cudaError_t last_error();
-/// Objects and memory that have not been given back, and those that were not made on device 0.
+/// The number of objects and allocations that have not been freed, and of those that were made on another
+/// device than 0.
 int alive();
 int on_other_devices();
 

@@ -1,5 +1,6 @@
-// The host's side of the CUDA backend, csrc/cuda/device's own headers included, over a runtime that fails
-// when it is told to: what an error leaves behind, which device things are made on, and what is given back.
+// The host code of the CUDA backend, including csrc/cuda/device's own headers, on a fake CUDA runtime with
+// injected failures: the state after an error, the device on which objects are made, and the memory that is
+// freed.
 #include <cstdlib>
 #include <functional>
 #include <thread>
@@ -9,12 +10,12 @@
 #include "cuda/backend.h"
 #include "cuda/context.h"
 #include "cuda/failure.h"
-#include "cuda/linear/matrix_product.h"
+#include "cuda/linear/gemm.h"
 #include "cuda/table.h"
 
 namespace eva::cuda {
 
-/// One op: it takes a workspace and launches a kernel.
+/// The only op: it takes a workspace and launches a kernel.
 struct only_op final : kernel {
   explicit only_op(context& c) : on(c) {}
   void run() override {
@@ -32,8 +33,8 @@ std::span<const prepare_function> kernels() {
   return all;
 }
 
-std::shared_ptr<matrix_library> matrix_library::open() {
-  struct none final : matrix_library {
+std::shared_ptr<blas_library> blas_library::open() {
+  struct none final : blas_library {
     std::string description() const override { return "none"; }
   };
   return std::make_shared<none>();
@@ -56,7 +57,7 @@ std::pair<std::string, std::string> thrown(const std::function<void()>& body) {
   return {};
 }
 
-void an_error_leaves_nothing_behind() {
+void errors_do_not_affect_later_calls() {
   const auto on = cuda::open();
   const auto work = on->prepare(0, nullptr);
   std::vector<std::byte> bytes(100);
@@ -74,27 +75,27 @@ void an_error_leaves_nothing_behind() {
   };
   for (const auto& [function, call] : calls) {
     const std::string what = function;
-    on->close();  // so that workspaces and slots are taken anew
+    on->close();  // so that workspaces and slots are allocated again
     fake::fail_next(function, cudaErrorMemoryAllocation);
     const auto [code, message] = thrown(call);
     check(code == "ERR_EVACLIP_OUT_OF_MEMORY", what + " gives " + code);
-    check(fake::last_error() == cudaSuccess, what + " leaves an error behind for the next launch");
+    check(fake::last_error() == cudaSuccess, what + " leaves an error for the next launch");
     check(thrown([&] { work->run(); }).first.empty(), "a launch after " + what);
   }
   on->release(memory, 100);
 }
 
-void a_workspace_that_did_not_grow_is_not_larger() {
+void a_failed_workspace_is_not_counted() {
   const auto on = cuda::open();
   const auto work = on->prepare(0, nullptr);
   fake::fail_next("cudaMalloc", cudaErrorMemoryAllocation);
-  check(!thrown([&] { work->run(); }).first.empty(), "a workspace that cannot be had");
-  check(on->workspace_bytes() == 0, "it does not count");
+  check(!thrown([&] { work->run(); }).first.empty(), "a workspace that is out of memory");
+  check(on->workspace_bytes() == 0, "it is not counted");
   work->run();
-  check(on->workspace_bytes() >= 4000, "it is taken the next time");
+  check(on->workspace_bytes() >= 4000, "it is allocated the next time");
 }
 
-void errors_that_last_are_told_from_others() {
+void sticky_errors_have_their_own_code() {
   const auto on = cuda::open();
   const auto work = on->prepare(0, nullptr);
   fake::fail_next("launch", cudaErrorInvalidValue);
@@ -103,7 +104,7 @@ void errors_that_last_are_told_from_others() {
   check(thrown([&] { work->run(); }).first == "ERR_EVACLIP_DEVICE_LOST", "an illegal address");
 }
 
-void a_capture_that_fails_is_done_without() {
+void a_failed_capture_returns_null() {
   for (const char* function :
        {"cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate", "launch"}) {
     const auto on = cuda::open();
@@ -112,22 +113,22 @@ void a_capture_that_fails_is_done_without() {
     all[0]->run();
     const int before = fake::alive();
     fake::fail_next(function, cudaErrorInvalidValue);
-    check(on->capture(all) == nullptr, std::string("a capture without ") + function);
+    check(on->capture(all) == nullptr, std::string("a capture with a failed ") + function);
     check(on->capture_failure().find("invalid argument") != std::string::npos, on->capture_failure());
-    check(fake::last_error() == cudaSuccess, std::string(function) + " leaves an error behind");
-    check(fake::alive() == before, std::string(function) + " leaves a graph behind");
+    check(fake::last_error() == cudaSuccess, std::string(function) + " leaves an error");
+    check(fake::alive() == before, std::string(function) + " leaks a graph");
     check(on->capture(all) != nullptr, "the next capture");
     fake::fail_next(function, cudaErrorIllegalAddress);
     check(thrown([&] { on->capture(all); }).first == "ERR_EVACLIP_DEVICE_LOST",
-          "a lost device is no reason to go on");
+          "a capture on a lost device throws");
   }
   setenv("EVA_CLIP_CUDA_GRAPHS", "0", 1);
   const auto on = cuda::open();
-  check(on->capture({}) == nullptr && !on->capture_failure().empty(), "captures can be turned off");
+  check(on->capture({}) == nullptr && !on->capture_failure().empty(), "captures can be disabled");
   unsetenv("EVA_CLIP_CUDA_GRAPHS");
 }
 
-void everything_is_made_on_the_first_device() {
+void all_objects_are_made_on_the_first_device() {
   std::thread elsewhere([] {
     cudaSetDevice(1);  // as another library of the process does
     const auto on = cuda::open();
@@ -135,7 +136,7 @@ void everything_is_made_on_the_first_device() {
     void* memory = on->allocate(int64_t(large.size()));
     int device = 0;
     cudaGetDevice(&device);
-    check(device == 1, "the caller's device is as it was");
+    check(device == 1, "the caller's current device is unchanged");
     std::thread own([&] {
       cudaSetDevice(1);
       on->enter_thread();
@@ -144,21 +145,21 @@ void everything_is_made_on_the_first_device() {
     });
     own.join();
     check(fake::on_other_devices() == 0,
-          std::to_string(fake::on_other_devices()) + " things on another device");
+          std::to_string(fake::on_other_devices()) + " objects on another device");
     on->release(memory, int64_t(large.size()));
   });
   elsewhere.join();
 }
 
-void a_driver_without_devices_says_why() {
+void device_errors_keep_the_driver_message() {
   fake::fail_next("cudaGetDeviceCount", cudaErrorSystemNotReady);
   const auto [code, message] = thrown([] { cuda::open(); });
   check(code == "ERR_EVACLIP_NO_DEVICE", code);
   check(message.find("system not yet initialized") != std::string::npos, message);
-  check(fake::last_error() == cudaSuccess, "the question leaves no error behind");
+  check(fake::last_error() == cudaSuccess, "the query leaves no error");
 }
 
-void closing_gives_everything_back() {
+void close_frees_all_memory() {
   const int before = fake::alive();
   {
     const auto on = cuda::open();
@@ -173,23 +174,23 @@ void closing_gives_everything_back() {
     captured->run();
     check(fake::alive() > opened, "slots, a workspace and a graph");
     on->close();
-    check(fake::alive() == opened, "close() gives them back");
+    check(fake::alive() == opened, "close() frees them");
     check(thrown([&] { captured->run(); }).first == "ERR_EVACLIP_DISPOSED",
           "a captured program of a closed device");
     on->release(memory, 100);
   }
-  check(fake::alive() == before, std::to_string(fake::alive() - before) + " things outlive their device");
+  check(fake::alive() == before, std::to_string(fake::alive() - before) + " objects outlive their device");
 }
 
 }  // namespace
 
 int main() {
-  an_error_leaves_nothing_behind();
-  a_workspace_that_did_not_grow_is_not_larger();
-  errors_that_last_are_told_from_others();
-  a_capture_that_fails_is_done_without();
-  everything_is_made_on_the_first_device();
-  a_driver_without_devices_says_why();
-  closing_gives_everything_back();
+  errors_do_not_affect_later_calls();
+  a_failed_workspace_is_not_counted();
+  sticky_errors_have_their_own_code();
+  a_failed_capture_returns_null();
+  all_objects_are_made_on_the_first_device();
+  device_errors_keep_the_driver_message();
+  close_frees_all_memory();
   return status();
 }

@@ -3,8 +3,8 @@ export const mutations = [
   {
     file: "affine_sample.cu",
     changes: [
-      ["a pixel right of the image", "x < 0 || x >= width", "x < 0 || x > width"],
-      ["neighbours' weights exchanged", "left + 1, top, fx * (1 - fy)", "left + 1, top, (1 - fx) * fy"],
+      ["a pixel beyond the right edge", "x < 0 || x >= width", "x < 0 || x > width"],
+      ["weights of neighbors exchanged", "left + 1, top, fx * (1 - fy)", "left + 1, top, (1 - fx) * fy"],
     ],
   },
 ];

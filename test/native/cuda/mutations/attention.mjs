@@ -9,10 +9,10 @@ export const mutations = [
     file: "tile.cuh",
     kernels: [RESIDENT],
     changes: [
-      ["swizzle: rows off by one in the loads", "row + lane % 16", "row + (lane + 1) % 16"],
-      ["swizzle: chunk off by one in the loads", "lane / 8 % 2", "(lane / 8 + 1) % 2"],
-      ["swizzle: none (right, but slow)", "chunk ^ (row * chunks / 8) % chunks", "chunk"],
-      ["swizzle: not a permutation", "% chunks : chunk", "% (chunks + 1) : chunk"],
+      ["ldmatrix: rows off by one", "row + lane % 16", "row + (lane + 1) % 16"],
+      ["ldmatrix: chunk off by one", "lane / 8 % 2", "(lane / 8 + 1) % 2"],
+      ["no swizzle: right, but with bank conflicts", "chunk ^ (row * chunks / 8) % chunks", "chunk"],
+      ["a swizzle that is not a permutation", "% chunks : chunk", "% (chunks + 1) : chunk"],
     ],
   },
   {
@@ -21,19 +21,19 @@ export const mutations = [
     changes: [
       ["one token too many", "valid = token < h.tokens", "valid = token <= h.tokens"],
       [
-        "half of the rows",
+        "half of the rows not loaded",
         "chunks; i += device::block_threads()) {\n    const int row = i / chunks, chunk = i % chunks, token = begin + row;\n    const bool",
         "chunks / 2; i += device::block_threads()) {\n    const int row = i / chunks, chunk = i % chunks, token = begin + row;\n    const bool",
       ],
-      ["the class token turns", "token == 0 || token >= h.tokens", "token >= h.tokens"],
+      ["RoPE on the class token", "token == 0 || token >= h.tokens", "token >= h.tokens"],
     ],
   },
   {
     file: RESIDENT,
     changes: [
-      ["no barrier after the rotation", "  block_barrier();\n\n  const int g", "\n  const int g"],
+      ["no barrier after RoPE", "  block_barrier();\n\n  const int g", "\n  const int g"],
       ["no wait for Q and K", "  copy_wait<1>();\n", ""],
-      ["one commit forgotten", "  copy_commit();\n  copy_wait<1>();\n", "  copy_wait<1>();\n"],
+      ["one commit missing", "  copy_commit();\n  copy_wait<1>();\n", "  copy_wait<1>();\n"],
       ["no wait for V", "      copy_wait<0>();\n", ""],
       ["no barrier after V", "copy_wait<0>();\n      block_barrier();\n", "copy_wait<0>();\n"],
       [
@@ -53,17 +53,17 @@ export const mutations = [
     kernels: [RESIDENT],
     changes: [
       ["no warp barrier before the output", "    device::warp_barrier();\n#pragma unroll", "#pragma unroll"],
-      ["no warp barrier behind the output", "    device::warp_barrier();\n    for", "    for"],
+      ["no warp barrier after the output", "    device::warp_barrier();\n    for", "    for"],
       ["mask off by one", "+ i <= last", "+ i < last"],
       ["values not transposed", "value.load_b_transposed(", "value.load_b("],
-      ["output stored past the last token", "token + line < h.tokens", "token + line <= h.tokens"],
+      ["output stored past the last token", "token + offset < h.tokens", "token + offset <= h.tokens"],
     ],
   },
   {
     file: STREAMING,
     changes: [
       ["no barrier before the next keys", "      block_barrier();  // the last", "      // the last"],
-      ["earlier values not scaled to the new maximum", "*= shrink;", "*= 1;"],
+      ["output not rescaled to the new maximum", "*= rescale;", "*= 1;"],
     ],
   },
   {
@@ -71,21 +71,21 @@ export const mutations = [
     changes: [
       ["no barrier after delta", "    }\n  }\n  block_barrier();\n", "    }\n  }\n"],
       ["no barrier before dQ", "    block_barrier();  // one", "    // one"],
-      ["one buffer of dS instead of two", "first / chunk_queries % 2 *", "0 *"],
+      ["dS not double-buffered", "first / chunk_queries % 2 *", "0 *"],
     ],
   },
   {
     file: "attention/gradient.cuh",
     kernels: [RESIDENT_BACKWARD],
     changes: [
-      ["the gradient of values turns back", "if (which != part::value)", "if (which != part::query)"],
+      ["inverse RoPE on the gradient of values", "if (which != part::value)", "if (which != part::query)"],
     ],
   },
   {
     file: STREAMING_BACKWARD,
     changes: [
       ["no barrier before the next rows", "    block_barrier();  // the rows", "    // the rows"],
-      ["no barrier before own statistics", "  block_barrier();  // dout", "  // dout"],
+      ["no barrier before the queries' statistics", "  block_barrier();  // dout", "  // dout"],
       ["no barrier after the loads", "begin);\n    block_barrier();\n", "begin);\n"],
     ],
   },
@@ -102,7 +102,7 @@ export const mutations = [
     file: "attention/plain_backward.cu",
     changes: [
       [
-        "a shuffle after lanes have left",
+        "a shuffle after lanes have exited",
         "      const float partner = shuffle_xor(gradient[r][s], 1);\n      if (token + r >= h.tokens || column >= h.batch.head_dim) continue;\n",
         "      if (token + r >= h.tokens || column >= h.batch.head_dim) continue;\n      const float partner = shuffle_xor(gradient[r][s], 1);\n",
       ],
@@ -110,6 +110,6 @@ export const mutations = [
   },
   {
     file: "attention/attention.cu",
-    changes: [["padding cleared from one row too late", "used * row_bytes", "(used + 1) * row_bytes"]],
+    changes: [["first row of the padding not cleared", "used * row_bytes", "(used + 1) * row_bytes"]],
   },
 ];

@@ -1,4 +1,4 @@
-// Broken copies of the token lookup and of its gradient that embedding_test must catch.
+// Broken copies of the embedding and its gradient that embedding_test must catch.
 const EMBEDDING = "embedding.cu";
 
 export const mutations = [
@@ -6,19 +6,19 @@ export const mutations = [
     file: EMBEDDING,
     changes: [
       [
-        "lengths believed",
+        "bounds not clamped",
         "return min(max(int64_t(cu_seqlens[sequence]), int64_t(0)), tokens);",
         "return cu_seqlens[sequence];",
       ],
-      ["places believed", " || place >= context_length", ""],
-      ["padding left as it was", "(sequences.tokens - end) * from.columns", "0 * from.columns"],
+      ["positions not checked", " || place >= context_length", ""],
+      ["padding not cleared", "(sequences.tokens - end) * from.columns", "0 * from.columns"],
       [
-        "the last token's gradient left out",
+        "the last token's gradient skipped",
         "t < sequences.bound(sequences.count)",
         "t + 1 < sequences.bound(sequences.count)",
       ],
       [
-        "places of the next sequence",
+        "a position of the next sequence",
         "t < sequences.bound(b + 1) ? place",
         "t <= sequences.bound(b + 1) ? place",
       ],
@@ -30,8 +30,8 @@ export const mutations = [
     changes: [
       ["no barrier before the totals", "  device::block_barrier();\n", ""],
       ["sums not cleared", "  sums.clear();\n", ""],
-      ["an item of the warp left out", "i < end ? items(i)", "i + 1 < end ? items(i)"],
-      ["the first warp's sum alone", "warp < Warps; ++warp)", "warp < 1; ++warp)"],
+      ["an item of the warp skipped", "i < end ? items(i)", "i + 1 < end ? items(i)"],
+      ["only the first warp's sum", "warp < Warps; ++warp)", "warp < 1; ++warp)"],
       [
         "a store past the last column",
         "first_column + offset >= columns) continue",

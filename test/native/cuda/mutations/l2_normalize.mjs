@@ -1,14 +1,14 @@
-// Broken copies of the rows of unit length that l2_normalize_test must catch.
+// Broken copies of L2 normalization that l2_normalize_test must catch.
 export const mutations = [
   {
     file: "l2_normalize.cu",
     changes: [
       [
-        "zero rows divided by zero",
+        "division by the norm of zero rows",
         "fmaxf(sqrtf(block_sum(square, shared_at<float>(0))), epsilon)",
         "sqrtf(block_sum(square, shared_at<float>(0)))",
       ],
-      ["the gradient's part along y left in", "gradients[j] - values[j] * along", "gradients[j]"],
+      ["the projection on y not subtracted", "gradients[j] - values[j] * projection", "gradients[j]"],
     ],
   },
 ];

@@ -1,4 +1,4 @@
-// Broken copies of layer norm and of what it shares with others that layer_norm_test must catch.
+// Broken copies of layer norm and the code it shares with other ops that layer_norm_test must catch.
 const LAYER_NORM = "layer_norm.cu";
 
 export const mutations = [
@@ -6,13 +6,13 @@ export const mutations = [
     file: LAYER_NORM,
     changes: [
       [
-        "a sum after threads without columns have left",
-        "    const float mean = p.centred",
-        "    if (first_column(0) >= p.columns) return;\n    const float mean = p.centred",
+        "block_sum after threads without columns have exited",
+        "    const float mean = p.is_centered",
+        "    if (first_column(0) >= p.columns) return;\n    const float mean = p.is_centered",
       ],
-      ["variance over the padding", "if (i < count) squares", "squares"],
+      ["variance including the padding", "if (i < count) squares", "squares"],
       [
-        "one block's partial sums over another's",
+        "partial sums of all blocks at the same address",
         "p.weight_partials + int64_t(block_index()) *",
         "p.weight_partials + 0 *",
       ],
@@ -21,14 +21,14 @@ export const mutations = [
   {
     file: "row_block.cuh",
     kernels: [LAYER_NORM],
-    changes: [["loads one column too many", "x[i] = column + i < columns", "x[i] = column + i <= columns"]],
+    changes: [["one column too many loaded", "x[i] = column + i < columns", "x[i] = column + i <= columns"]],
   },
   {
     file: "device/reduce.cuh",
     kernels: [LAYER_NORM],
     changes: [
       [
-        "block_sum: scratch used again without a barrier",
+        "block_sum: scratch reused without a barrier",
         "  value = warp_sum(value);\n  block_barrier();\n",
         "  value = warp_sum(value);\n",
       ],
@@ -38,7 +38,7 @@ export const mutations = [
   {
     file: "column_sums.cu",
     changes: [
-      ["no barrier before the warps' sums", "  block_barrier();\n", ""],
+      ["no barrier before the sum over warps", "  block_barrier();\n", ""],
       [
         "one column too many",
         "warp_index() != 0 || column >= columns",

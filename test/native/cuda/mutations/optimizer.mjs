@@ -7,14 +7,14 @@ export const mutations = [
     kernels: [OPTIMIZER],
     changes: [
       ["one element too many", "return min(tensor.count,", "return min(tensor.count + 1,"],
-      ["no barrier behind the shared rule", "  block_barrier();\n", ""],
+      ["no barrier after the shared rule", "  block_barrier();\n", ""],
     ],
   },
   {
     file: OPTIMIZER,
     changes: [
       [
-        "shared memory for the rule forgotten",
+        "no shared memory for the rule",
         "lamb_shared_bytes = double_scratch_bytes + rule_bytes",
         "lamb_shared_bytes = double_scratch_bytes",
       ],
@@ -23,11 +23,16 @@ export const mutations = [
         "p.tile_sums[tensor.first_tile + i].update",
         "p.tile_sums[i].update",
       ],
-      ["ratio without limits", "min(max(ratio, 0.01), 10.0)", "ratio"],
+      [
+        "learning rate of the first tensor",
+        "double(p.shared.learning_rates[tile.tensor])",
+        "double(p.shared.learning_rates[0])",
+      ],
+      ["trust ratio not clamped", "min(max(ratio, 0.01), 10.0)", "ratio"],
     ],
   },
   {
     file: "optimizer/tensor_tiles.cu",
-    changes: [["a tensor that moved is not noticed", "now.parameter == before.parameter && ", ""]],
+    changes: [["a moved tensor not noticed", "current.parameter == previous.parameter && ", ""]],
   },
 ];

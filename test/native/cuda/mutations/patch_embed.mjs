@@ -4,12 +4,12 @@ export const mutations = [
     file: "patch_embed.cu",
     changes: [
       [
-        "positions without the class token's",
+        "positions off by the class token",
         "positions + (1 + patch) * columns",
         "positions + patch * columns",
       ],
-      ["the next patch's pixels", "patch % across * size + place", "(patch + 1) % across * size + place"],
-      ["gradients from the class token on", "(row + row / patches + 1)", "(row + row / patches)"],
+      ["the next patch's pixels", "patch % across * size + column", "(patch + 1) % across * size + column"],
+      ["gradients including the class token", "(row + row / patches + 1)", "(row + row / patches)"],
     ],
   },
   {
@@ -18,7 +18,7 @@ export const mutations = [
       ["no barrier after the loads", "    block_barrier();\n#pragma", "#pragma"],
       ["no barrier before the next loads", "    block_barrier();\n  }\n", "  }\n"],
       ["columns past the last", "k + column < inner;", "k + column <= inner;"],
-      ["the roundings forgotten", "sum + rest", "sum"],
+      ["no compensation", "sum + compensation", "sum"],
     ],
   },
 ];

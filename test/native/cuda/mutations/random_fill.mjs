@@ -2,6 +2,6 @@
 export const mutations = [
   {
     file: "random_fill.cu",
-    changes: [["the same numbers for every seed", "}}, seed, fill_key)", "}}, 0, fill_key)"]],
+    changes: [["the seed ignored", "}}, seed, fill_key)", "}}, 0, fill_key)"]],
   },
 ];

@@ -3,9 +3,9 @@ export const mutations = [
   {
     file: "reduce.cu",
     changes: [
-      ["no barrier before the slices' sum", "  block_barrier();\n", ""],
-      ["a slice left out", "slice = 1;", "slice = 2;"],
-      ["the last part as long as the others", "min(length, count - first)", "length"],
+      ["no barrier before the sum over slices", "  block_barrier();\n", ""],
+      ["a slice skipped", "slice = 1;", "slice = 2;"],
+      ["the last part not shortened", "min(length, count - first)", "length"],
     ],
   },
   {
@@ -13,12 +13,12 @@ export const mutations = [
     kernels: ["reduce.cu"],
     changes: [
       [
-        "threads start where their neighbours do",
+        "overlapping groups",
         "i = int64_t(device::thread_index()) * Width; i < columns",
         "i = int64_t(device::thread_index()); i < columns",
       ],
       [
-        "the second half of a group from the first",
+        "both halves of a group from the first",
         "*reinterpret_cast<const float_quad*>(from + i)",
         "*reinterpret_cast<const float_quad*>(from)",
       ],

@@ -3,9 +3,9 @@ export const mutations = [
   {
     file: "swiglu.cu",
     changes: [
-      ["variance over the padding", "if (i < count) squares", "squares"],
+      ["variance including the padding", "if (i < count) squares", "squares"],
       [
-        "dbias from the gradient of the norm",
+        "dbias with the weight applied",
         "dbias[group][i] += g[group][i];\n        g[group][i] *= weight[i];",
         "g[group][i] *= weight[i];\n        dbias[group][i] += g[group][i];",
       ],

@@ -1,5 +1,5 @@
 #pragma once
-// Host twin of csrc/cuda/device/bf16.cuh: round to nearest, ties to even.
+// Host implementation of csrc/cuda/device/bf16.cuh: round to nearest, ties to even.
 
 #include <bit>
 #include <cstdint>

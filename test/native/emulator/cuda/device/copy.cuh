@@ -1,5 +1,5 @@
 #pragma once
-// Host twin of csrc/cuda/device/copy.cuh: an asynchronous copy lands when it is waited for, not before.
+// Host implementation of csrc/cuda/device/copy.cuh: an asynchronous copy is performed when it is waited for.
 
 #include <cstring>
 

@@ -1,5 +1,5 @@
 #pragma once
-// Host twin of csrc/cuda/device/exact.cuh: tests are built without contraction of products and sums.
+// Host implementation of csrc/cuda/device/exact.cuh: tests are built without contraction to FMAs.
 
 #include <cmath>
 

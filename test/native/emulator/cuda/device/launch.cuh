@@ -1,6 +1,6 @@
 #pragma once
-// Host twin of csrc/cuda/device/launch.cuh: runs the blocks one after another, and returns when they end,
-// unless the launch is being recorded.
+// Host implementation of csrc/cuda/device/launch.cuh: runs the blocks one after another before it returns,
+// unless the launch is being captured.
 
 #include "commands.h"
 #include "cuda/device/memory.cuh"

@@ -1,5 +1,5 @@
 #pragma once
-// Host twin of csrc/cuda/device/math.cuh.
+// Host implementation of csrc/cuda/device/math.cuh.
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 #pragma once
-// Host twin of csrc/cuda/device/memory.cuh: device memory is the host's.
+// Host implementation of csrc/cuda/device/memory.cuh: device memory is host memory.
 
 #include <cstddef>
 #include <cstring>
@@ -15,9 +15,9 @@ namespace eva::cuda::device {
 using stream = void*;
 
 struct error : std::runtime_error {
-  error(const char* words, bool of_memory, bool is_lasting = false)
-      : std::runtime_error(words), out_of_memory(of_memory), lasting(is_lasting) {}
-  bool out_of_memory, lasting;
+  error(const char* message, bool of_memory, bool is_sticky = false)
+      : std::runtime_error(message), out_of_memory(of_memory), sticky(is_sticky) {}
+  bool out_of_memory, sticky;
 };
 
 struct properties {
@@ -25,7 +25,7 @@ struct properties {
   int shared_bytes_per_block;
 };
 
-// Few multiprocessors, so that small tensors already need more than one round of blocks.
+// Few SMs, so that small tensors need more than one wave of blocks.
 inline properties current_properties() { return {3, 227 * 1024}; }
 
 inline void synchronize(stream) {
@@ -55,9 +55,9 @@ class buffer {
   std::unique_ptr<std::byte[], release> data_;
 };
 
-template <class T> using vector = std::vector<T>;  // exact size: the sanitizer's red zone follows
+template <class T> using vector = std::vector<T>;  // exact size, followed by AddressSanitizer's red zone
 
-inline long matrix_bank_conflicts() { return emulator::matrix_bank_conflicts; }
+inline long ldmatrix_bank_conflicts() { return emulator::ldmatrix_bank_conflicts; }
 
 inline void reverse_order(bool reversed) { emulator::reversed = reversed; }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Host twin of csrc/cuda/device/runtime.cuh: a device that is always there.
+// Host implementation of csrc/cuda/device/runtime.cuh: a device that is always available.
 
 #include <chrono>
 #include <cstdint>
@@ -75,7 +75,7 @@ class recording {
     } afterwards;
     emulator::recorded = &made.commands_;
     queue();
-    if (emulator::fails(emulator::failing_capture)) throw error("the capture was broken off", false);
+    if (emulator::fails(emulator::failing_capture)) throw error("the capture was aborted", false);
     return made;
   }
 

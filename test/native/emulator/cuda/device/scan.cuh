@@ -1,5 +1,5 @@
 #pragma once
-// Host twin of csrc/cuda/device/scan.cuh.
+// Host implementation of csrc/cuda/device/scan.cuh.
 
 #include <bit>
 #include <cstdint>

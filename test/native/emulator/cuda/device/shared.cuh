@@ -1,5 +1,5 @@
 #pragma once
-// Host twin of csrc/cuda/device/shared.cuh: every access goes through the block's checks.
+// Host implementation of csrc/cuda/device/shared.cuh: the emulated block checks every access.
 
 #include "cuda/device/thread.cuh"
 

@@ -1,5 +1,5 @@
 #pragma once
-// Host twin of csrc/cuda/device/thread.cuh.
+// Host implementation of csrc/cuda/device/thread.cuh.
 
 #include <algorithm>
 #include <cmath>
@@ -12,19 +12,19 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
-using std::max, std::min;  // built in under nvcc
+using std::max, std::min;  // built into nvcc
 
 namespace eva::cuda::device {
 
 using emulator::location;
-using emulator::warp_lanes;
+using emulator::warp_size;
 
 inline int thread_index() { return emulator::current().thread_index(); }
 inline int block_index() { return emulator::current().block_index(); }
 inline int block_threads() { return emulator::current().block_threads(); }
 inline int grid_blocks() { return emulator::current().grid_blocks(); }
-inline int lane_index() { return thread_index() % warp_lanes; }
-inline int warp_index() { return thread_index() / warp_lanes; }
+inline int lane_index() { return thread_index() % warp_size; }
+inline int warp_index() { return thread_index() / warp_size; }
 
 inline void block_barrier(location where = location::current()) { emulator::current().block_barrier(where); }
 inline void warp_barrier(location where = location::current()) { emulator::current().warp_barrier(where); }
@@ -33,7 +33,7 @@ namespace emulated {
 
 template <class T> struct exchange {
   T value;
-  int from;  // the lane that this one reads
+  int from;  // the lane to read
   T result;
 };
 
@@ -42,7 +42,7 @@ template <class T> T exchange_values(const char* name, T value, int from, locati
   emulator::current().warp_collective(
       name, &mine,
       [](void* const lanes[]) {
-        for (int lane = 0; lane < warp_lanes; ++lane) {
+        for (int lane = 0; lane < warp_size; ++lane) {
           auto& me = *static_cast<exchange<T>*>(lanes[lane]);
           me.result = static_cast<exchange<T>*>(lanes[me.from])->value;
         }
@@ -54,11 +54,11 @@ template <class T> T exchange_values(const char* name, T value, int from, locati
 }  // namespace emulated
 
 template <class T> T shuffle_xor(T value, int lane_mask, location where = location::current()) {
-  return emulated::exchange_values("shuffle_xor", value, (lane_index() ^ lane_mask) % warp_lanes, where);
+  return emulated::exchange_values("shuffle_xor", value, (lane_index() ^ lane_mask) % warp_size, where);
 }
 
 template <class T> T shuffle(T value, int lane, location where = location::current()) {
-  return emulated::exchange_values("shuffle", value, lane % warp_lanes, where);
+  return emulated::exchange_values("shuffle", value, lane % warp_size, where);
 }
 
 inline uint32_t warp_ballot(bool predicate, location where = location::current()) {
@@ -67,8 +67,8 @@ inline uint32_t warp_ballot(bool predicate, location where = location::current()
       "warp_ballot", &mine,
       [](void* const lanes[]) {
         uint32_t bits = 0;
-        for (int lane = 0; lane < warp_lanes; ++lane) bits |= *static_cast<uint32_t*>(lanes[lane]) << lane;
-        for (int lane = 0; lane < warp_lanes; ++lane) *static_cast<uint32_t*>(lanes[lane]) = bits;
+        for (int lane = 0; lane < warp_size; ++lane) bits |= *static_cast<uint32_t*>(lanes[lane]) << lane;
+        for (int lane = 0; lane < warp_size; ++lane) *static_cast<uint32_t*>(lanes[lane]) = bits;
       },
       where);
   return mine;

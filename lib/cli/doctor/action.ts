@@ -1,0 +1,87 @@
+import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
+import type { DeviceInfo } from "../../native";
+import { EXIT, type ExitCode } from "../exit_code";
+import { columns, printResult } from "../output";
+import { packageVersion } from "../package_version";
+import type { DoctorFlags } from "./flags";
+
+/** A device, or why it is not available. */
+interface Finding {
+  available: boolean;
+  info?: DeviceInfo;
+  reason?: string;
+}
+
+interface Report {
+  package: string;
+  node: string;
+  os: string;
+  glibc: string;
+  processor: string;
+  cores: number;
+  memoryGiB: number;
+  freeMemoryGiB: number;
+  cpu: Finding;
+  cuda: Finding;
+}
+
+async function probe(kind: "cpu" | "cuda"): Promise<Finding> {
+  try {
+    // Required here: the report must work when the addon does not load.
+    const { Device } = require("../../device") as typeof import("../../device");
+    await using device = await Device.open(kind);
+    return { available: true, info: device.info };
+  } catch (error) {
+    return { available: false, reason: (error as Error).message };
+  }
+}
+
+function glibcVersion(): string {
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  return report?.header?.glibcVersionRuntime ?? "none";
+}
+
+const gibibytes = (bytes: number) => Number((bytes / 2 ** 30).toFixed(1));
+
+async function examine(): Promise<Report> {
+  return {
+    package: `eva-clip ${packageVersion}`,
+    node: `${process.version} (Node-API ${process.versions.napi})`,
+    os: `${platform()} ${arch()} ${release()}`,
+    glibc: glibcVersion(),
+    processor: cpus()[0]?.model.trim() ?? "unknown",
+    cores: availableParallelism(),
+    memoryGiB: gibibytes(totalmem()),
+    freeMemoryGiB: gibibytes(freemem()),
+    cpu: await probe("cpu"),
+    cuda: await probe("cuda"),
+  };
+}
+
+function describeFinding({ info, reason }: Finding): string {
+  if (!info) return `not available: ${reason}`;
+  if (info.kind === "cuda") {
+    const memory = `${gibibytes(info.memoryBytes ?? 0)} GiB`;
+    return `${info.name}, ${info.instructionSet}, ${memory}, driver ${info.driver}, ${info.library}`;
+  }
+  return `${info.name}, ${info.instructionSet} kernels, ${info.threads} threads, ${info.library}`;
+}
+
+function describe(report: Report): string {
+  return columns([
+    ["package", report.package],
+    ["Node.js", report.node],
+    ["system", `${report.os}, glibc ${report.glibc}`],
+    ["processor", `${report.processor}, ${report.cores} cores`],
+    ["memory", `${report.memoryGiB} GiB, ${report.freeMemoryGiB} GiB free`],
+    ["cpu", describeFinding(report.cpu)],
+    ["cuda", describeFinding(report.cuda)],
+  ]);
+}
+
+/** Prints what this machine can do, also when the addon does not load. */
+export async function diagnose({ json }: DoctorFlags): Promise<ExitCode> {
+  const report = await examine();
+  printResult(report, json, describe);
+  return report.cpu.available ? EXIT.ok : EXIT.failure;
+}

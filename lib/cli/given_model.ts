@@ -1,0 +1,52 @@
+import { invalidArgument } from "../arguments";
+import type { ConfigStatement } from "../weights";
+import { Device, EvaClip } from "../index";
+import type { WeightsChoice } from "../io/moving_average";
+import { defaultPrecision } from "../models/precision";
+import { configFrom } from "./config_source";
+import type { ModelFlags, StatementFlags } from "./model_flags";
+import { say } from "./output";
+
+/** The model that a command was given, with --model or as its first argument, and its other arguments. */
+export function modelAndRest(
+  words: readonly string[],
+  { model }: Pick<ModelFlags, "model">,
+): { model: string; rest: readonly string[] } {
+  if (model !== undefined) return { model, rest: words };
+  const [first, ...rest] = words;
+  if (first !== undefined) return { model: first, rest };
+  throw invalidArgument("missing model: pass its path first or with --model");
+}
+
+/** What the flags state of a file of weights. */
+export async function statementFrom({
+  config,
+  quickGelu,
+  ema,
+}: StatementFlags): Promise<ConfigStatement & WeightsChoice> {
+  return {
+    ...(config !== undefined && { config: await configFrom(config) }),
+    ...(quickGelu !== undefined && { quickGelu }),
+    ema,
+  };
+}
+
+/** Runs `use` with the model that a command was given, after saying where it runs; then frees it and its device. */
+export async function withModel(
+  path: string,
+  flags: ModelFlags,
+  use: (model: EvaClip) => Promise<void>,
+): Promise<void> {
+  const { threads } = flags;
+  await using device = await Device.open(flags.device, threads === undefined ? {} : { threads });
+  const precision = flags.precision ?? defaultPrecision(device.info.kind);
+  await using model = await EvaClip.load(path, { device, precision, ...(await statementFrom(flags)) });
+  const why = device.fallbackReason === undefined ? "" : ` (cuda: ${device.fallbackReason})`;
+  say(`${path}: ${settingOf(model)}${why}`);
+  await use(model);
+}
+
+/** What a model computes in, and on which device. */
+export function settingOf({ precision, device }: EvaClip): string {
+  return `${precision} on ${device}`;
+}

@@ -1,0 +1,39 @@
+import type { Command } from "commander";
+import type { Precision } from "../models/precision";
+import { addDeviceFlags, addPrecisionFlag, type DeviceFlags } from "./device_flags";
+
+/** Flags that state what a file of weights does not say. */
+export interface StatementFlags {
+  config?: string;
+  quickGelu?: boolean;
+  ema?: boolean;
+}
+
+/** Flags of the commands that use a model. */
+export interface ModelFlags extends DeviceFlags, StatementFlags {
+  model?: string;
+  precision?: Precision;
+}
+
+export function addStatementFlags(command: Command): Command {
+  return command
+    .option("--config <name|file>", "the model's configuration: a published name or a JSON file")
+    .option("--quick-gelu", "the weights were trained with QuickGELU, if the file does not say")
+    .option("--no-quick-gelu", "the weights were trained with GELU")
+    .option("--ema", "of a file that contains both, use the moving average of the weights")
+    .option("--no-ema", "of such a file, use the weights themselves");
+}
+
+/** A command that takes a model, with --model or as its first argument, and the arguments that `others` names. */
+export function modelCommand(program: Command, name: string, description: string, others = ""): Command {
+  const command = program
+    .command(name)
+    .description(description)
+    .usage(`[options] <model>${others && ` ${others}`}`)
+    .argument("[arguments...]", `the model, unless --model names it${others && `; then ${others}`}`)
+    .option(
+      "--model <path>",
+      "a checkpoint's folder, a folder of checkpoints, or weights in any known layout",
+    );
+  return addPrecisionFlag(addDeviceFlags(addStatementFlags(command)));
+}

@@ -1,0 +1,3 @@
+export interface ModelsFlags {
+  json: boolean;
+}

@@ -1,0 +1,86 @@
+import { oneOf, options as optionsOf, ownArgument, pathText } from "../../arguments";
+import { EvaClipError } from "../../errors";
+import type { Dataset } from "../dataset";
+import { entryAt, missingPathError, requireDataPath } from "./data_path";
+import { type FolderDataset, openClassFolder, openImageFolder } from "./image_folder";
+import { LeftOutCounts, listFolder } from "./image_files";
+import { type ManifestOptions, manifestOptions, openManifest } from "./manifest";
+import { listShards } from "./webdataset/shard_paths";
+import { openWebDataset, type WebDatasetOptions, webDatasetOptions } from "./webdataset/webdataset";
+
+const TYPES = ["webdataset", "csv", "folder", "class-folder"] as const;
+
+/** Tar shards; a manifest (.csv, .tsv, .jsonl); a folder of images and captions; a folder with one folder of images per class. */
+export type DatasetType = (typeof TYPES)[number];
+
+export interface OpenDatasetOptions {
+  /** Default `auto`: a manifest by its name, a folder by its contents, otherwise shards. `class-folder` is never guessed. */
+  readonly type?: "auto" | DatasetType;
+  /** For manifests; unused by other types. A `separator` makes a file without a known extension a manifest. */
+  readonly manifest?: ManifestOptions;
+  /** For shards; unused by other types. */
+  readonly webdataset?: WebDatasetOptions;
+}
+
+export const openDatasetOptions = optionsOf({
+  type: oneOf("auto", ...TYPES).optional(),
+  manifest: manifestOptions,
+  webdataset: webDatasetOptions,
+}).optional();
+
+const MANIFEST = /\.(csv|tsv|jsonl|ndjson|json)(\.(gz|zst))?$/i;
+const IMAGE = /\.(jpe?g|png|webp|avif|gif|tiff?|bmp)$/i;
+/** Several shards: braces, or paths joined by `::` as in open_clip. */
+const PATTERN = /\{.*\}|::/s;
+
+/**
+ * The type of the data set at a path: `options.type` if given, otherwise as `auto` decides.
+ * @throws EvaClipError `ERR_EVACLIP_DATA` for a path that is missing or is no data set
+ */
+export async function datasetTypeOf(path: string, options: OpenDatasetOptions = {}): Promise<DatasetType> {
+  const { type = "auto", manifest } = options;
+  if (type !== "auto") return type;
+  requireDataPath(path);
+  const entry = await entryAt(path);
+  if (entry === "directory") return folderType(path);
+  if (entry === "missing" && !PATTERN.test(path)) throw await missingPathError(path);
+  if (MANIFEST.test(path)) return "csv";
+  if (IMAGE.test(path)) {
+    const message = `${path} is one image; a data set is a folder, a manifest or shards`;
+    throw new EvaClipError("ERR_EVACLIP_DATA", message, { path });
+  }
+  return manifest?.separator === undefined ? "webdataset" : "csv";
+}
+
+/** Shards if the folder contains some and no images or folders next to them. */
+async function folderType(path: string): Promise<DatasetType> {
+  if ((await listShards(path)).length === 0) return "folder";
+  const { images, folders } = await listFolder(path, new LeftOutCounts());
+  return images.length === 0 && folders.length === 0 ? "webdataset" : "folder";
+}
+
+/**
+ * Opens the data set at a path, of whatever type it is.
+ *
+ * @param path A manifest, a folder, one shard, a brace pattern of shards such as `train-{0000..0099}.tar`, or several
+ *   joined by `::`
+ * @returns The data set; `leftOut` counts the entries of a folder that are no samples.
+ * @throws EvaClipError `ERR_EVACLIP_DATA`, `ERR_EVACLIP_IO` or `ERR_EVACLIP_INVALID_ARGUMENT`
+ */
+export async function openDataset(
+  path: string,
+  options: OpenDatasetOptions = {},
+): Promise<Dataset & Partial<Pick<FolderDataset, "leftOut">>> {
+  ownArgument("openDataset: path", path, pathText);
+  const own = ownArgument("openDataset: options", options, openDatasetOptions) ?? {};
+  switch (await datasetTypeOf(path, own)) {
+    case "csv":
+      return openManifest(path, own.manifest);
+    case "folder":
+      return openImageFolder(path);
+    case "class-folder":
+      return openClassFolder(path);
+    case "webdataset":
+      return openWebDataset(path, own.webdataset);
+  }
+}
