@@ -34,7 +34,7 @@ export {
   type TrainerState,
   writeCheckpoint,
 } from "./train/checkpoint";
-export type { RunSchedule, TrainSchedule } from "./train/learning_rates";
+export type { RunSchedule, SchedulePerTower, TrainSchedule } from "./train/learning_rates";
 export { type AfterUpdate, clampLogitScale, type RecordedUpdate } from "./train/objective/after_update";
 export { clipObjective } from "./train/objective/clip_objective";
 export type {
