@@ -5,13 +5,13 @@ import type { DeviceInfo, DeviceKind } from "./native";
 /** A device of this machine, or the reason why it cannot be used. */
 export type ListedDevice = {
   readonly kind: DeviceKind;
-  /** Among the devices of its kind. */
+  /** Index within its kind. */
   readonly index: number;
 } & (
   | {
       readonly available: true;
       readonly name: string;
-      /** Size of the machine's memory, or of the GPU's. */
+      /** The machine's memory, or the GPU's, in bytes. */
       readonly memoryBytes: number;
       readonly info: DeviceInfo;
     }

@@ -124,7 +124,7 @@ class Tuned(nn.Module):
     embedded (patchify + gather + linear), one QKV and one gate/up GEMM (weights concatenated on the fly), RoPE without torch.cat
     of the class token, in half-split form (rows of Wq/Wk permuted per head: q.k is unchanged), the table gathered per token,
     the misaligned hidden width of L/14 (2730) and K of its patches (588) zero-padded to multiples of 8 (exact). prune=True
-    (off by default) also runs the last block for the class token only, exact as well."""
+    (off by default) also runs the last block for the class token only, also exact."""
     def __init__(s, m, drop, prune=False, table=None):
         super().__init__()
         s.m, s.drop, s.prune, s.H, s.math = m, drop, prune, m.blocks[0].attn.num_heads, False

@@ -30,7 +30,7 @@ export function modelCommand(program: Command, name: string, description: string
     .command(name)
     .description(description)
     .usage(`[options] <model>${others && ` ${others}`}`)
-    .argument("[words...]", `the model, unless --model names it${others && `; then ${others}`}`)
+    .argument("[arguments...]", `the model, unless --model names it${others && `; then ${others}`}`)
     .option(
       "--model <path>",
       "a checkpoint's folder, a folder of checkpoints, or weights in any known layout",

@@ -1,7 +1,7 @@
 // NaN and infinity end a computation with an error: no comparison with NaN holds, so NaN would have the best rank.
 import { EvaClipError } from "../errors";
 
-/** By how much the squared length of a unit vector may differ from 1; bf16 rounding stays below it. */
+/** Tolerance of the squared length of a unit vector, above the rounding of bf16. */
 const UNIT_TOLERANCE = 0.05;
 
 /** `ERR_EVACLIP_NOT_FINITE`: a value is NaN or infinite. */
@@ -22,7 +22,7 @@ export function squaredLength(row: Float32Array): number {
   return squares;
 }
 
-/** What describes a sample by its index, for an error. */
+/** Names a sample by its index, for an error. */
 export type Describe = (index: number) => string;
 
 /**
@@ -45,7 +45,7 @@ export function checkEmbeddings(
 /**
  * Checks the embedding of one sample, raw and, where given, normalized.
  * @param describe only called for an error
- * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` when it holds NaN or infinity, or cannot have unit length
+ * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` when it has NaN or infinity, or cannot be normalized
  */
 export function checkEmbedding(
   features: Float32Array,

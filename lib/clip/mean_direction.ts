@@ -1,11 +1,11 @@
 import { describeValue } from "../arguments";
 import { notFinite, squaredLength } from "./finite";
 
-/** Least length of a mean of unit vectors that has a direction, as F.normalize's eps. */
+/** Minimum length of a mean with a direction (eps of PyTorch's F.normalize). */
 const LEAST_LENGTH = 1e-12;
 
 /**
- * The mean of unit vectors, brought to unit length.
+ * The normalized mean of unit vectors.
  * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` naming the class when the vectors cancel or are not finite
  */
 export function meanDirection(rows: readonly Float32Array[], className: string): Float32Array {

@@ -55,7 +55,7 @@ export class ModelFile implements AsyncDisposable {
   /**
    * Opens weights in any known layout and resolves their configuration.
    * @throws EvaClipError as `openWeights`, `ERR_EVACLIP_CHECKPOINT_MISMATCH` for an unknown layout,
-   *   `ERR_EVACLIP_INVALID_CONFIG` naming what has to be stated
+   *   `ERR_EVACLIP_INVALID_CONFIG` naming the fields to state
    */
   static async open(
     path: string,

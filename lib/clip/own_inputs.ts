@@ -1,4 +1,4 @@
-// Inputs are copied when a call is made, so that what the caller does with its buffers afterwards changes no result.
+// Inputs are copied at the call, so that changing their buffers afterwards changes no result.
 import { types } from "node:util";
 import { z } from "zod";
 import { invalidArgument, listOf, ownArgument, reading } from "../arguments";
@@ -6,23 +6,23 @@ import { type HeldImage, holdImage, type ImageInput, type RawImage } from "../im
 import { dtypeOf, sharedArray } from "../host_tensor";
 
 /**
- * Most bytes that a call copies: the copy holds the event loop, for 16 ms at 4 GB/s. More in one call would gain nothing,
- * since programs take 32 samples at a time. A single sample may be larger.
+ * Maximum bytes that a call copies: the copy blocks the event loop, for 16 ms at 4 GB/s. Larger calls would not be faster,
+ * because programs take 32 samples at a time. A single sample may be larger.
  */
 const MOST_BYTES = 64 * 2 ** 20;
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for several samples of more bytes than are copied */
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for several samples of more than `MOST_BYTES` */
 export function checkBytes(name: string, bytes: number, samples: number): void {
   if (bytes <= MOST_BYTES || samples <= 1) return;
   const megabytes = (bytes / 2 ** 20).toFixed(1);
   const most = Math.max(1, Math.floor((MOST_BYTES * samples) / bytes));
-  const message = `${name} are copied when the call is made, at most ${MOST_BYTES / 2 ** 20} MiB, found ${megabytes} MiB: give about ${most} in a call`;
+  const message = `${name} are copied at the call, at most ${MOST_BYTES / 2 ** 20} MiB, found ${megabytes} MiB: give about ${most} in a call`;
   throw invalidArgument(message, { bytes, mostBytes: MOST_BYTES });
 }
 
 const anyList = listOf(z.unknown(), "a list");
 
-/** A copy of a list, or of the only element of one, whose elements are then checked and used. */
+/** A copy of a list, or a list of a single element; its elements are not checked. */
 export function ownList(
   name: string,
   given: unknown,
@@ -31,7 +31,7 @@ export function ownList(
   return { list: isList ? ownArgument(name, given as unknown[], anyList) : [given], isList };
 }
 
-/** A copy of `samples` samples one after another, in shared memory, where programs read it in place. */
+/** A copy of `samples` concatenated samples in shared memory, which programs read in place. */
 export function ownArray<T extends Float32Array | Int32Array | Uint8Array>(
   name: string,
   data: T,
@@ -40,7 +40,7 @@ export function ownArray<T extends Float32Array | Int32Array | Uint8Array>(
   const { length } = data;
   checkBytes(name, data.byteLength, samples);
   const copy = sharedArray(dtypeOf(data), length);
-  // What was transferred away has no elements, and cannot be read.
+  // A transferred array has no elements and cannot be read.
   if (length > 0) copy.set(data);
   return copy as T;
 }
@@ -56,7 +56,7 @@ function bytesOf(image: unknown): number {
   return pixelsOf(image)?.byteLength ?? 0;
 }
 
-/** Images as they are now; those given as bytes, pixels or pipelines are copied, paths and Blobs cannot change. */
+/** Images as they are now: bytes, pixels and pipelines are copied; paths and Blobs cannot change. */
 export function holdImages(
   name: string,
   input: ImageInput | readonly ImageInput[],

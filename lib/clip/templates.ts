@@ -1,6 +1,6 @@
 import { checkArgument, listOf, text } from "../arguments";
 
-/** Prompts whose `{}` stands for the class name. */
+/** Prompts with `{}` in place of the class name. */
 export type PromptTemplates = readonly string[];
 
 /** The 80 ImageNet prompts of zero-shot classification (Radford et al. 2021; the protocol of the published scores). */
@@ -87,7 +87,7 @@ export const OPENAI_IMAGENET_TEMPLATES: PromptTemplates = Object.freeze([
   "a tattoo of the {}.",
 ]);
 
-/** The seven prompts that the same authors found to do nearly as well as the 80 (CLIP's prompt engineering notebook). */
+/** The seven prompts that score nearly as well as the 80 (CLIP's prompt engineering notebook). */
 export const SIMPLE_IMAGENET_TEMPLATES: PromptTemplates = Object.freeze([
   "itap of a {}.",
   "a bad photo of the {}.",
@@ -104,7 +104,7 @@ const promptTemplate = text.refine((template) => template.includes("{}"), {
 export const promptTemplates = listOf(promptTemplate, "a list of prompt templates").min(1);
 
 /**
- * One prompt per template, with the class name at every `{}`.
+ * One prompt per template, with the class name in place of every `{}`.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a template without `{}`
  */
 export function fillTemplates(templates: PromptTemplates, className: string): string[] {
@@ -113,7 +113,7 @@ export function fillTemplates(templates: PromptTemplates, className: string): st
   return promptsFor(className, templates);
 }
 
-/** As `fillTemplates`, of templates that were checked. */
+/** `fillTemplates` of checked templates. */
 export function promptsFor(className: string, templates: PromptTemplates): string[] {
   return templates.map((template) => template.replaceAll("{}", () => className));
 }

@@ -1,7 +1,7 @@
 import { describeValue, invalidArgument } from "../arguments";
 import { START_OF_TEXT, type Tokenizer } from "../text/tokenizer";
 
-/** What the rows of tokens must fit. */
+/** Limits of token rows. */
 export interface TokenLimits {
   readonly contextLength: number;
   readonly vocabulary: number;
@@ -13,30 +13,30 @@ function checkRow(row: Int32Array, caption: number, vocabulary: number): void {
   for (let i = 0; i < row.length; i++) {
     const id = row[i]!;
     if (id < 0 || id >= vocabulary) {
-      const message = `caption ${caption}: token ids are from 0 to ${vocabulary - 1}, found ${id} at place ${i}`;
-      throw invalidArgument(message, { caption, place: i, id });
+      const message = `caption ${caption}: token ids are from 0 to ${vocabulary - 1}, found ${id} at position ${i}`;
+      throw invalidArgument(message, { caption, position: i, id });
     }
     if (id > row[end]!) end = i;
   }
   const hasClipsIds = vocabulary === START_OF_TEXT + 2;
   const endsRight = hasClipsIds ? row[end] === vocabulary - 1 : row[end]! > 0;
   if (!endsRight) {
-    const expected = hasClipsIds ? `the end of text, ${vocabulary - 1}` : "an end of text, its largest id";
-    throw invalidArgument(`caption ${caption} does not hold ${expected}: tokens must end with it`, {
+    const expected = hasClipsIds ? `id ${vocabulary - 1}` : "a largest id above 0";
+    throw invalidArgument(`caption ${caption} has no end of text: expected ${expected}`, {
       caption,
     });
   }
   const after = row.findIndex((id, i) => i > end && id !== 0);
   if (after >= 0) {
-    const message = `caption ${caption}: after the end of text at place ${end} comes padding (0), found ${row[after]} at place ${after}`;
-    throw invalidArgument(message, { caption, place: after });
+    const message = `caption ${caption}: the end of text at position ${end} must be followed by padding (0), found ${row[after]} at position ${after}`;
+    throw invalidArgument(message, { caption, position: after });
   }
 }
 
 /**
  * Checks padded rows of token ids and cuts them after their end of text.
  * @param tokens [batch, L], row-major, L at most the context length
- * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the caption, the place and what was expected
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the caption, the position and the expected ids
  */
 export function tokenRows(
   tokens: Int32Array,
@@ -64,14 +64,14 @@ export function tokenRows(
   });
 }
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when a model does not know all of the tokenizer's ids */
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when the tokenizer has more ids than the model */
 export function checkTokenizer({ vocabularySize }: Tokenizer, vocabulary: number): void {
   if (vocabularySize <= vocabulary) return;
-  const message = `the tokenizer has ${vocabularySize} ids and the model knows ${vocabulary}: give the model's own tokenizer`;
+  const message = `the tokenizer has ${vocabularySize} ids and the model ${vocabulary}: pass the model's own tokenizer`;
   throw invalidArgument(message, { tokenizer: vocabularySize, model: vocabulary });
 }
 
-/** Checks what a tokenizer, which may be the user's own, made of a caption. */
+/** Checks a tokenizer's ids of a caption; the tokenizer may be the user's own. */
 export function checkTokenizerRow(
   ids: readonly number[],
   caption: number,
@@ -83,7 +83,7 @@ export function checkTokenizerRow(
   if (isRow && Array.prototype.every.call(ids, isId)) return;
   const found = isRow ? describeValue(Array.prototype.find.call(ids, (id) => !isId(id))) : describeValue(ids);
   const expected = `1 to ${contextLength} ids from 0 to ${vocabulary - 1}`;
-  throw invalidArgument(`the tokenizer must make caption ${caption} ${expected}, found ${found}`, {
+  throw invalidArgument(`the tokenizer must return ${expected} for caption ${caption}, found ${found}`, {
     caption,
   });
 }

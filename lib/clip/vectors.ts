@@ -8,7 +8,7 @@ import { checkBytes, ownList } from "./own_inputs";
 /** A vector of E numbers, or a list of them. */
 export type Vectors = Float32Array | readonly Float32Array[];
 
-/** The `count` rows of a matrix, each in memory of its own. */
+/** The `count` rows of a matrix, each copied into its own buffer. */
 export function splitRows(rows: Float32Array, count: number): Float32Array[] {
   const columns = rows.length / count;
   return Array.from({ length: count }, (_, i) => rows.slice(i * columns, (i + 1) * columns));
@@ -20,8 +20,8 @@ function checkFinite(name: string, values: Float32Array): void {
 }
 
 /**
- * A copy of one or several vectors, as a matrix [N, columns].
- * @param name what messages call the argument
+ * One or several vectors copied into a matrix [N, columns].
+ * @param name of the argument, for messages
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for another type, `ERR_EVACLIP_SHAPE` for another length,
  *   `ERR_EVACLIP_NOT_FINITE` for NaN and infinity
  */

@@ -6,14 +6,14 @@ import { checkEmbedding } from "./finite";
 import { meanDirection } from "./mean_direction";
 import { type PromptTemplates, promptsFor } from "./templates";
 
-/** Captions encoded at a time. */
+/** Maximum number of captions encoded at a time. */
 const CAPTIONS_AT_ONCE = 256;
-/** Classes whose prompts are encoded at a time. */
+/** Maximum number of classes whose prompts are encoded at a time. */
 const CLASSES_AT_ONCE = 8;
 
 /**
  * Embeddings of captions, one row of E numbers per caption, encoded in parts.
- * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the encoder gives anything else; `ERR_EVACLIP_NOT_FINITE`
+ * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the encoder returns anything else; `ERR_EVACLIP_NOT_FINITE`
  */
 export async function encodeCaptions(
   encoder: Pick<Encoder, "embedDim" | "encodeText">,

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { checkArgument, options as optionsSchema, ownArgument, positiveInteger } from "../arguments";
 import type { CounterRandom } from "../random";
 
-/** A rectangle in whole pixels. */
+/** A rectangle in pixels. */
 export interface Box {
   readonly left: number;
   readonly top: number;
@@ -10,7 +10,7 @@ export interface Box {
   readonly height: number;
 }
 
-/** Cut `before` out of the image, resize it to `width` x `height`, then cut `after` out of that. */
+/** Crop the image to `before`, resize to `width` x `height`, then crop to `after`. */
 export interface CropPlan {
   readonly before: Box;
   readonly width: number;
@@ -18,17 +18,17 @@ export interface CropPlan {
   readonly after: Box;
 }
 
-/** Plans the cut and resize of an image of the given width and height to a square of `size` pixels. */
+/** Plans the crop and resize of an image of the given width and height to a square of `size` pixels. */
 export type CropPlanner = (width: number, height: number, size: number) => CropPlan;
 
-/** Python's round(): halves go to the even neighbour. The published centre crop depends on it. */
+/** Python's round(): ties to even. The published center crop depends on it. */
 export function roundHalfToEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** The evaluation transform: shorter side to `size`, then the centre (torchvision Resize and CenterCrop). */
+/** The evaluation transform: shorter side to `size`, then center crop (torchvision Resize and CenterCrop). */
 export const centerCrop: CropPlanner = (width, height, size) => {
   for (const [name, value] of Object.entries({ width, height, size }))
     checkArgument(`centerCrop: ${name}`, value, positiveInteger);
@@ -48,9 +48,11 @@ export const centerCrop: CropPlanner = (width, height, size) => {
   };
 };
 
-/** Bounds of a random crop: its share of the image's area, and its width over its height. */
+/** Bounds of a random crop, each [least, greatest]. */
 export interface RandomCropOptions {
+  /** Crop area / image area. Default [0.9, 1]. */
   readonly scale?: readonly [number, number];
+  /** Width / height. Default [3/4, 4/3]. */
   readonly ratio?: readonly [number, number];
 }
 
@@ -71,7 +73,7 @@ const counterRandom = z.custom<CounterRandom>(
   { error: "a CounterRandom" },
 );
 
-/** The crop of torchvision's RandomResizedCrop; after ten misses the largest centred one of an allowed ratio. */
+/** The crop of torchvision's RandomResizedCrop; after ten failed attempts the largest center crop of an allowed ratio. */
 function randomBox(width: number, height: number, random: CounterRandom, options: RandomCropOptions): Box {
   const [leastRatio, greatestRatio] = options.ratio ?? [3 / 4, 4 / 3];
   const [leastScale, greatestScale] = options.scale ?? [0.9, 1];

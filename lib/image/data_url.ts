@@ -1,6 +1,6 @@
 import { SampleError } from "../sample_error";
 
-/** More than this is held by no data: URL that a browser or an API makes; decoding it would hold the event loop. */
+/** Longer than any data: URL that browsers and APIs make; decoding a longer one would block the event loop. */
 const MOST_CHARACTERS = 2 ** 24;
 const MOST_HEADER = 1000;
 const PERCENT = 0x25;
@@ -12,7 +12,7 @@ function malformed(problem: string): SampleError {
   return new SampleError("undecodable_image", `the data: URL ${problem}`);
 }
 
-/** Percent-encoded text as bytes (RFC 3986). */
+/** The bytes of percent-encoded text (RFC 3986). */
 function percentDecoded(text: string): Buffer {
   const encoded = Buffer.from(text, "utf8");
   if (!text.includes("%")) return encoded;
@@ -30,7 +30,7 @@ function percentDecoded(text: string): Buffer {
 /**
  * The bytes of a data: URL (RFC 2397), in base64 or percent-encoded.
  *
- * @throws SampleError ERR_EVACLIP_DATA when it is malformed or too long; the message never repeats it
+ * @throws SampleError ERR_EVACLIP_DATA when it is malformed or too long; the message does not contain it
  */
 export function bytesOfDataUrl(url: string): Uint8Array {
   if (url.length > MOST_CHARACTERS)

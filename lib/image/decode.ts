@@ -13,14 +13,14 @@ import { SampleError } from "../sample_error";
 
 export type { ImageInput, RawImage } from "./image_input";
 
-/** Of what a decoder has to say about a file. */
+/** Longest part of a decoder's message that an error repeats. */
 const MOST_LETTERS = 200;
 
 async function readImageFile(path: string): Promise<Uint8Array> {
   const name = shownPath(path);
   try {
     await using file = await openRegularFile(path);
-    // What is no image is not read whole.
+    // A file that is not an image is not read completely.
     const head = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
     formatOf(head.buffer.subarray(0, head.bytesRead), name);
     return await file.readFile();
@@ -41,7 +41,7 @@ async function pixelsOf(pipeline: Sharp): Promise<RawImage> {
   return { data, width: info.width, height: info.height, channels: info.channels as 3 };
 }
 
-/** What messages call an image. */
+/** The name of an image in error messages. */
 function nameOf(image: HeldImage): string {
   switch (image.kind) {
     case "path":
@@ -72,12 +72,12 @@ async function plainImageOf(image: HeldImage, name: string): Promise<PlainImage>
   }
 }
 
-/** libvips's names. */
+/** Names of the kernels in libvips. */
 const KERNELS = { bicubic: "cubic", bilinear: "linear" } as const;
 
 /**
- * Carries out a plan. libvips reduces the axes that shrink; those that grow are enlarged here, because its enlargement
- * is not Pillow's.
+ * Executes a plan. libvips reduces the axes that shrink; axes that grow are enlarged here, because its enlargement differs
+ * from Pillow's.
  */
 async function resample(image: Sharp, plan: CropPlan, interpolation: Interpolation): Promise<Uint8Array> {
   const { before, after } = plan;
@@ -120,13 +120,12 @@ const cropPlanner = anyFunction.optional();
 
 /**
  * Decodes an image to RGB [size, size, 3], by default with the evaluation transform. JPEG, PNG, GIF (the first frame),
- * WebP, TIFF, AVIF, BMP and PNM are read, told by their content. The resize is antialiased and agrees with Pillow's to a
+ * WebP, TIFF, AVIF, BMP and PNM are read, recognized by their content. The resize is antialiased and agrees with Pillow's to a
  * fraction of a gray level. As in Pillow, transparency is dropped without blending, color profiles are not applied, and
- * only a TIFF is turned as its orientation says, where that is from 1 to 8; 16-bit gray is scaled to 8 bits, where Pillow
- * clips it.
+ * only a TIFF is rotated by its orientation tag (1 to 8). 16-bit gray is scaled to 8 bits, where Pillow clips it.
  *
- * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT; ERR_EVACLIP_IO when the system fails to read, such as EMFILE
- * @throws SampleError ERR_EVACLIP_DATA when the image is missing, cut short or not an image; the message names it
+ * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT; ERR_EVACLIP_IO for a system error such as EMFILE
+ * @throws SampleError ERR_EVACLIP_DATA naming an image that is missing, truncated or not an image
  */
 export async function decodeImage(
   image: ImageInput,
@@ -140,7 +139,7 @@ export async function decodeImage(
   return decodeHeldImage(holdImage("decodeImage: image", image), size, planner, interpolation);
 }
 
-/** RGB [size, size, 3] as the towers take it ready-made: [3, size, size], normalized by mean and standard deviation. */
+/** RGB [size, size, 3] → [3, size, size], normalized by mean and standard deviation. */
 export function normalizePixels(
   pixels: Uint8Array,
   { mean, std }: PixelStatistics = clipPixels,

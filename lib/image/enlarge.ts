@@ -1,7 +1,7 @@
 import { inTurns } from "./turns";
 
 const TAPS = 4;
-/** A fraction of a millisecond's work; a few before the code is compiled. */
+/** Takes a fraction of a millisecond, or a few milliseconds before V8 has optimized the code. */
 const VALUES_PER_SLICE = 32_768;
 
 /** Output i of an axis is the sum over t of weights[4 i + t] times input inputs[4 i + t]. */
@@ -17,12 +17,12 @@ function cubicWeight(distance: number): number {
   return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
 }
 
-/** The triangle that Pillow calls bilinear. */
+/** The triangle kernel, which Pillow calls bilinear. */
 function linearWeight(distance: number): number {
   return Math.max(0, 1 - Math.abs(distance));
 }
 
-/** Kernels with their reach on either side, in source pixels. */
+/** Kernels with their radius in source pixels. */
 const KERNELS = {
   bicubic: { weight: cubicWeight, support: 2 },
   bilinear: { weight: linearWeight, support: 1 },
@@ -30,26 +30,26 @@ const KERNELS = {
 
 export type Interpolation = keyof typeof KERNELS;
 
-/** Taps of outputs `offset` to `offset` + `count` of an axis; at the edges the weights left are scaled to sum to 1. */
+/** Taps of outputs `offset` to `offset` + `count` of an axis; at the edges the remaining weights are scaled to sum to 1. */
 function enlargingTaps({ from, to, offset, count }: EnlargedAxis, interpolation: Interpolation): AxisTaps {
   const { weight, support } = KERNELS[interpolation];
   const inputs = new Int32Array(count * TAPS);
   const weights = new Float32Array(count * TAPS);
   for (let i = 0; i < count; i++) {
-    const centre = ((i + offset + 0.5) * from) / to;
-    const begin = Math.max(0, Math.trunc(centre - support + 0.5));
-    const end = Math.min(from, Math.trunc(centre + support + 0.5));
+    const center = ((i + offset + 0.5) * from) / to;
+    const begin = Math.max(0, Math.trunc(center - support + 0.5));
+    const end = Math.min(from, Math.trunc(center + support + 0.5));
     let sum = 0;
-    for (let tap = begin; tap < end; tap++) sum += weight(tap + 0.5 - centre);
+    for (let tap = begin; tap < end; tap++) sum += weight(tap + 0.5 - center);
     for (let tap = begin; tap < begin + TAPS; tap++) {
       inputs[i * TAPS + tap - begin] = Math.min(tap, from - 1);
-      weights[i * TAPS + tap - begin] = tap < end ? weight(tap + 0.5 - centre) / sum : 0;
+      weights[i * TAPS + tap - begin] = tap < end ? weight(tap + 0.5 - center) / sum : 0;
     }
   }
   return { inputs, weights };
 }
 
-/** Pixels [outer, from, inner], to become [outer, outputs, inner]: a line is one output of one outer index. */
+/** Pixels [outer, from, inner] → [outer, outputs, inner]; a line is one output of one outer index. */
 interface AxisPass {
   readonly pixels: Uint8Array;
   readonly from: number;
@@ -77,7 +77,7 @@ function filterLines({ pixels, from, inner, taps, filtered }: AxisPass, begin: n
   }
 }
 
-/** Filters one axis, rounded to bytes as Pillow does between its two passes, a slice of it a turn of the event loop. */
+/** Filters one axis, rounded to bytes as Pillow does between its passes, in slices between which the event loop turns. */
 async function filterAxis(
   pixels: Uint8Array,
   inner: number,
@@ -91,7 +91,7 @@ async function filterAxis(
   return new Uint8Array(filtered.buffer);
 }
 
-/** One axis of an enlargement: `from` pixels become `to`, of which `count` from `offset` on are wanted. */
+/** One axis of an enlargement: `from` pixels become `to`, of which `count` from `offset` on are computed. */
 export interface EnlargedAxis {
   readonly from: number;
   readonly to: number;
@@ -100,8 +100,8 @@ export interface EnlargedAxis {
 }
 
 /**
- * Enlargement as Pillow does it, of pixels [y.from, x.from, channels] to [y.count, x.count, channels]. libvips
- * places enlarged pixels up to half a source pixel elsewhere, which the published transform does not.
+ * Pillow's enlargement of pixels [y.from, x.from, channels] to [y.count, x.count, channels]. libvips shifts enlarged
+ * pixels by up to half a source pixel.
  */
 export async function enlarge(
   pixels: Uint8Array,

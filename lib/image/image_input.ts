@@ -23,7 +23,7 @@ export interface RawImage {
 /** A path, a file: or data: URL, the bytes of an image file, decoded pixels, or a sharp pipeline. */
 export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | RawImage | Sharp;
 
-/** An image as it was when the call was made: nothing of it is the caller's to change. */
+/** An image as it was at the call, which the caller can no longer change. */
 export type HeldImage =
   | { readonly kind: "path"; readonly path: string }
   | { readonly kind: "bytes"; readonly bytes: Uint8Array; readonly name: string }
@@ -46,7 +46,7 @@ const rawImage = z.object(
   { error: "an object" },
 );
 
-/** By what objects can do, so that those of another realm, or of another copy of sharp, serve as well. */
+/** Checks methods rather than classes, so that objects of another realm or another copy of sharp are accepted. */
 const hasMethods = (input: object, ...names: string[]) =>
   names.every((name) => typeof (input as Record<string, unknown>)[name] === "function");
 const isUrl = (input: object): input is URL =>
@@ -65,7 +65,7 @@ function holdPixels(name: string, input: object): HeldImage {
   return { kind: "pixels", image: { data: new Uint8Array(data), width, height, channels } };
 }
 
-/** `data:`, `file:` or any scheme before `//`; a colon alone may be part of a path. */
+/** `data:`, `file:` or any scheme before `//`; a colon alone can be part of a path. */
 const URL_TEXT = /^(?:(data|file):|([a-z][a-z0-9+.-]+):\/\/)/i;
 
 /** The scheme of a URL, in lower case; undefined for a path. */
@@ -91,7 +91,7 @@ function fileUrlPath(name: string, url: string): string {
     return fileURLToPath(url);
   } catch (error) {
     const { message } = error as Error;
-    throw invalidArgument(`${name} is no file: URL of this machine: ${shortened(message)}`, {
+    throw invalidArgument(`${name} is not a file: URL of this machine: ${shortened(message)}`, {
       found: shortened(url),
     });
   }
@@ -103,14 +103,14 @@ function holdPath(name: string, path: string): HeldImage {
   return { kind: "path", path };
 }
 
-/** A copy; what was transferred away has no bytes, and no array can be made of it. */
+/** A copy; a transferred buffer has no bytes, and no array can be made of it. */
 function copyOf(input: Uint8Array | ArrayBufferLike): Uint8Array {
   if (input.byteLength === 0) return new Uint8Array(0);
   return new Uint8Array(types.isUint8Array(input) ? input : new Uint8Array(input));
 }
 
 /**
- * Checks what a public function was given as an image, and copies what its caller could change.
+ * Checks an image argument of a public function and copies what the caller could change.
  *
  * @param name what messages call it, such as `decodeImage: image`
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT

@@ -1,2 +1,2 @@
-/** Pixels of a side: larger than any tower accepts. */
+/** In pixels per side, above the size of any model. */
 export const LARGEST_IMAGE_SIZE = 8192;

@@ -6,7 +6,7 @@ import { type HeldImage, holdImage } from "./image_input";
 
 const whole = (width: number, height: number) => ({ left: 0, top: 0, width, height });
 
-/** Both sides resized to the square's (open_clip's `squash`). */
+/** Both sides resized to `size` (open_clip's `squash`). */
 const squash: CropPlanner = (width, height, size) => ({
   before: whole(width, height),
   width: size,
@@ -14,7 +14,7 @@ const squash: CropPlanner = (width, height, size) => ({
   after: whole(size, size),
 });
 
-/** The longer side resized to the square's; the result is not filled up yet (open_clip's `longest`). */
+/** The longer side resized to `size`, without padding (open_clip's `longest`). */
 const longest: CropPlanner = (width, height, size) => {
   const ratio = Math.max(width, height) / size;
   const [w, h] = [width, height].map((side) => Math.max(1, roundHalfToEven(side / ratio))) as [
@@ -24,8 +24,8 @@ const longest: CropPlanner = (width, height, size) => {
   return { before: whole(width, height), width: w, height: h, after: whole(w, h) };
 };
 
-/** The centre of an image whose shorter side is larger than the square. */
-function centreOfLarger(cropShare: number): CropPlanner {
+/** The center crop of an image whose shorter side is `size / cropShare`. */
+function centerOfLarger(cropShare: number): CropPlanner {
   return (width, height, size) => {
     const plan = centerCrop(width, height, resizedSide(size, cropShare));
     const left = roundHalfToEven((plan.width - size) / 2);
@@ -37,11 +37,11 @@ function centreOfLarger(cropShare: number): CropPlanner {
 function plannerOf({ resize_mode, crop_pct }: Preprocessing): CropPlanner {
   if (resize_mode === "squash") return squash;
   if (resize_mode === "longest") return longest;
-  return crop_pct === 1 ? centerCrop : centreOfLarger(crop_pct);
+  return crop_pct === 1 ? centerCrop : centerOfLarger(crop_pct);
 }
 
-/** RGB [height, width, 3] in the middle of [size, size, 3], the rest of one grey level. */
-function filledUp(pixels: Uint8Array, { width, height }: Box, size: number, fill: number): Uint8Array {
+/** RGB [height, width, 3] centered in [size, size, 3], padded with one gray level. */
+function padded(pixels: Uint8Array, { width, height }: Box, size: number, fill: number): Uint8Array {
   if (width === size && height === size) return pixels;
   const square = new Uint8Array(size * size * 3).fill(fill);
   const left = Math.floor((size - width) / 2);
@@ -53,7 +53,7 @@ function filledUp(pixels: Uint8Array, { width, height }: Box, size: number, fill
   return square;
 }
 
-/** `prepareImage` of an image that `holdImage` has checked. */
+/** `prepareImage` of an image checked by `holdImage`. */
 export async function prepareHeldImage(
   image: HeldImage,
   size: number,
@@ -66,11 +66,11 @@ export async function prepareHeldImage(
     return plan;
   };
   const pixels = await decodeHeldImage(image, size, planned, preprocessing.interpolation);
-  return filledUp(pixels, plan!.after, size, preprocessing.fill_color);
+  return padded(pixels, plan!.after, size, preprocessing.fill_color);
 }
 
 /**
- * RGB [size, size, 3] of an image, resized as a model's preprocessing says.
+ * RGB [size, size, 3] of an image, resized by a model's preprocessing.
  * @throws SampleError as `decodeImage`
  */
 export async function prepareImage(
@@ -83,7 +83,7 @@ export async function prepareImage(
 
 /**
  * The evaluation transform of a model, by default CLIP's: shorter side to `size` (bicubic, antialiased), center crop, RGB,
- * normalized. Returns [3, size, size].
+ * normalized. → [3, size, size]
  * @param preprocessing the model's (`EvaClip.preprocessing`)
  * @throws EvaClipError as `decodeImage`
  */

@@ -3,7 +3,7 @@ import { clipPixels } from "../ops/patch_embed";
 
 const channels = z.array(z.number()).length(3);
 
-/** open_clip's `preprocess_cfg`, with timm's `crop_pct`. Its `size` is the model's, which decides. */
+/** open_clip's `preprocess_cfg`, with timm's `crop_pct`. Its `size` is ignored in favor of the model's. */
 export const preprocessConfig = z
   .strictObject({
     size: z.union([z.number(), z.tuple([z.number(), z.number()])]).optional(),
@@ -16,7 +16,7 @@ export const preprocessConfig = z
     interpolation: z.enum(["bicubic", "bilinear"]).default("bicubic"),
     resize_mode: z.enum(["shortest", "squash", "longest"]).default("shortest"),
     fill_color: z.int().min(0).max(255).default(0),
-    /** The side of the centre crop over the shorter side it is cut from. */
+    /** Side of the center crop / shorter side of the resized image. */
     crop_pct: z.number().positive().max(1).default(1),
   })
   .refine(({ size }) => !Array.isArray(size) || size[0] === size[1], {
@@ -29,21 +29,21 @@ export const preprocessConfig = z
   })
   .transform(({ size, mode, ...rest }) => rest);
 
-/** How an image becomes the input of a model: how it is resized to a square, and how its pixels are normalised. */
+/** How an image becomes the input of a model: resized to a square, its pixels normalized. */
 export interface Preprocessing {
-  /** Of red, green and blue, in units of the full range. */
+  /** Of red, green and blue, from 0 to 1. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
   readonly interpolation: "bicubic" | "bilinear";
-  /** The shorter side is resized to the square's and the centre is cut out; or both sides are; or the longer is, and the rest filled. */
+  /** `shortest`: shorter side resized, center crop. `squash`: both sides resized. `longest`: longer side resized, padded. */
   readonly resize_mode: "shortest" | "squash" | "longest";
-  /** The grey level, 0 to 255, of what `longest` fills. */
+  /** Gray level of the padding of `longest`, from 0 to 255. */
   readonly fill_color: number;
-  /** The side of the centre crop over the shorter side it is cut from. */
+  /** Side of the center crop / shorter side of the resized image. */
   readonly crop_pct: number;
 }
 
-/** What CLIP is trained with (Radford et al. 2021). */
+/** CLIP's (Radford et al. 2021). */
 export const CLIP_PREPROCESSING: Preprocessing = Object.freeze({
   ...preprocessConfig.parse({}),
   mean: Object.freeze([...clipPixels.mean]),
@@ -55,17 +55,17 @@ export function samePreprocessing(a: Preprocessing, b: Preprocessing): boolean {
   return fields.every((field) => JSON.stringify(a[field]) === JSON.stringify(b[field]));
 }
 
-/** Whether a tower sees the same numbers for the same pixels; how images are cropped is up to the data. */
+/** Whether the same pixels are normalized to the same numbers, however images are cropped. */
 export function sameNormalization(a: Preprocessing, b: Preprocessing): boolean {
   return JSON.stringify([a.mean, a.std]) === JSON.stringify([b.mean, b.std]);
 }
 
-/** The field of a model's configuration; left out where it is CLIP's. */
+/** The field of a model's configuration, undefined for CLIP's preprocessing. */
 export const preprocessField = preprocessConfig
   .optional()
   .transform((given) => (given && samePreprocessing(given, CLIP_PREPROCESSING) ? undefined : given));
 
-/** What a model's images go through. */
+/** The preprocessing of a model's images. */
 export function preprocessingOf({
   preprocess_cfg,
 }: {
@@ -74,17 +74,16 @@ export function preprocessingOf({
   return preprocess_cfg ?? CLIP_PREPROCESSING;
 }
 
-/** In the words of a protocol: "shorter side resized to 224 (bicubic, antialiased) and centre-cropped". */
+/** For a protocol: "shorter side resized to 224 (bicubic, antialiased) and center-cropped". */
 export function describePreprocessing(preprocessing: Preprocessing, size: number): string {
   const { interpolation, resize_mode, fill_color, crop_pct } = preprocessing;
   const how = `(${interpolation}, antialiased)`;
   if (resize_mode === "squash") return `both sides resized to ${size} ${how}`;
-  if (resize_mode === "longest")
-    return `longer side resized to ${size} ${how}, the rest filled with ${fill_color}`;
-  return `shorter side resized to ${resizedSide(size, crop_pct)} ${how} and centre-cropped${crop_pct === 1 ? "" : ` to ${size}`}`;
+  if (resize_mode === "longest") return `longer side resized to ${size} ${how}, padded with ${fill_color}`;
+  return `shorter side resized to ${resizedSide(size, crop_pct)} ${how} and center-cropped${crop_pct === 1 ? "" : ` to ${size}`}`;
 }
 
-/** The shorter side that a centre crop of `size` pixels is cut from. */
+/** Shorter side of the image before a center crop of `size` pixels. */
 export function resizedSide(size: number, cropShare: number): number {
   return Math.floor(size / cropShare + 1e-6);
 }

@@ -1,18 +1,18 @@
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
 
-/** How long a turn of the event loop may be held by pieces of work. */
+/** Longest time that slices of work may hold one turn of the event loop. */
 const TURN_MS = 4;
 
 let latestTurn: Promise<void> = Promise.resolve();
 
-/** A turn of the event loop that no other work has: together, many of them would hold it for long. */
+/** A turn of the event loop shared with no other work, which together would hold it for long. */
 function turnOfItsOwn(): Promise<void> {
   latestTurn = latestTurn.then(() => setImmediate());
   return latestTurn;
 }
 
-/** Does `count` pieces of work in slices of `perSlice`, and lets the event loop turn whenever some milliseconds are over. */
+/** Does `count` units of work in slices of `perSlice`; the event loop turns every few milliseconds. */
 export async function inTurns(
   count: number,
   perSlice: number,

@@ -2,7 +2,7 @@ import { EvaClipError } from "../errors";
 import type { NativePiece } from "../native";
 import { floatView, type StoredTensor, TENSOR_ARRAYS } from "./tensor_source";
 
-/** The part of a parameter that a stored tensor, or some of its rows, fills. */
+/** A stored tensor, or some of its rows, and the part of a parameter that it fills. */
 export interface TensorPiece {
   readonly tensor: StoredTensor;
   /** Swap the two dimensions. */
@@ -15,7 +15,7 @@ export interface TensorPiece {
 
 /**
  * A piece as a strided view of its file.
- * @param target what messages call what is filled
+ * @param target the name of what is filled, for messages
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for rows or a transposition that the tensor does not have
  */
 export function pieceView(

@@ -4,8 +4,8 @@ import { sum } from "../ops/reduce";
 import { checkOperands, constant, type Operand, type Tensor } from "../tensor";
 
 /**
- * The pairwise sigmoid loss (Zhai et al. 2023, SigLIP, algorithm 1): the mean over images of
- * sum_j softplus(-z_ij (e^logitScale image_i · text_j + logitBias)), z being 1 for a pair and -1 otherwise.
+ * The pairwise sigmoid loss (Zhai et al. 2023, SigLIP, algorithm 1): the mean over images i of
+ * sum_j softplus(-z_ij (exp(logitScale) image_i · text_j + logitBias)), where z_ij is 1 for i = j and -1 otherwise.
  * image [B, E] f32 and text [B, E] f32 of unit length, logitScale [] f32, logitBias [] f32 → [] f32
  */
 export function siglipLoss(image: Operand, text: Operand, logitScale: Operand, logitBias: Operand): Tensor {

@@ -3,16 +3,16 @@ import { apply, type Operand, type Tensor } from "../tensor";
 export interface ClipLoss {
   /** [] f32 */
   loss: Tensor;
-  /** [] f32: the share of images whose own text scores highest. */
+  /** [] f32: in-batch top-1 accuracy, image → text. */
   imageAccuracy: Tensor;
-  /** [] f32: the share of texts whose own image scores highest. */
+  /** [] f32: in-batch top-1 accuracy, text → image. */
   textAccuracy: Tensor;
 }
 
 /**
- * The symmetric contrastive loss (Radford et al. 2021, figure 3), without the B × B logits in memory.
- * Logits and softmax are f32; features may be bf16, whose products the tensor core takes as they are.
- * image [B, E] and text [B, E] of unit length, both f32 or both bf16, logitScale [] f32, the logarithm of the scale
+ * The symmetric contrastive loss (Radford et al. 2021, figure 3), without the B × B logits in memory. Logits and softmax
+ * are f32; bf16 features are multiplied on tensor cores directly.
+ * image [B, E] and text [B, E] of unit length, both f32 or both bf16; logitScale [] f32, the logarithm of the scale
  */
 export function clipLoss(image: Operand, text: Operand, logitScale: Operand): ClipLoss {
   const inputs = { image, text, logit_scale: logitScale };

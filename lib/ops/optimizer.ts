@@ -1,7 +1,7 @@
 import { checkArgument, finiteNumber, listOf, oneOf, options } from "../arguments";
 import { anOperand, apply, numberAttribute, type Operand, operandList, type Tensor } from "../tensor";
 
-/** What LAMB and AdamW share. The lists run in parallel, one entry a parameter. */
+/** The inputs that LAMB and AdamW share. Lists have one entry per parameter. */
 export interface UpdateInputs {
   /** f32, changed in place. */
   parameters: readonly Operand[];
@@ -24,14 +24,14 @@ export interface UpdateSettings {
   beta1: number;
   beta2: number;
   eps: number;
-  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
+  /** Gradients are scaled down to this global norm; 0: no clipping. */
   clipNorm: number;
 }
 
 export type LambVariant = "paper" | "apex" | "deepspeed";
 
 export interface LambSettings extends UpdateSettings {
-  /** 1 where the trust ratio applies, 0 where it is taken to be 1. */
+  /** Per parameter: 1 to apply its trust ratio, 0 to use 1 instead. */
   adapt: readonly number[];
   variant: LambVariant;
 }
@@ -75,15 +75,15 @@ function namedSettings(settings: UpdateSettings) {
   return { weight_decays: weightDecays, beta1, beta2, eps, clip_norm: clipNorm };
 }
 
-/** The norm of all gradients together: the root of the sum of their squares. → [] f32 */
+/** The norm of all gradients: the square root of the sum of their squares. → [] f32 */
 export function globalNorm(gradients: readonly Operand[]): Tensor {
   checkArgument("ops.globalNorm: gradients", gradients, operandList);
   return apply("global_norm", { gradients }).norm!;
 }
 
 /**
- * One step of LAMB, every tensor with its own trust ratio (You et al. 2020, algorithm 2); the variants are
- * told apart in csrc/ops/optimizer.h. → the trust ratios, [parameters] f32
+ * One step of LAMB, with a trust ratio per parameter (You et al. 2020, algorithm 2); csrc/ops/optimizer.h defines the
+ * variants. → the trust ratios, [parameters] f32
  */
 export function lambUpdate(inputs: UpdateInputs, settings: LambSettings): Tensor {
   checkArgument("ops.lambUpdate: inputs", inputs, updateInputs);
@@ -100,7 +100,7 @@ export function adamwUpdate(inputs: UpdateInputs, settings: UpdateSettings): voi
   apply("adamw_update", namedInputs(inputs), namedSettings(settings));
 }
 
-/** Keeps f32 parameters between the two bounds: the logit scale after each step. */
+/** Clamps f32 parameters to [minimum, maximum] in place. */
 export function clampUpdate(parameters: readonly Operand[], minimum: number, maximum: number): void {
   checkArgument("ops.clampUpdate: parameters", parameters, operandList);
   checkArgument("ops.clampUpdate: minimum", minimum, numberAttribute);

@@ -6,11 +6,11 @@ import type { ParameterRule } from "./parameter_groups";
 
 export interface LambOptions extends OptimizerOptions {
   /**
-   * `paper` (You et al. 2020), `apex` (the default; timm's, too), or `deepspeed`, which trained the released models:
-   * trust ratios clamped to 0.01 … 10 and the bias correction outside of them.
+   * `paper` (You et al. 2020), `apex` (the default, also timm's), or `deepspeed`, which trained the released models: trust
+   * ratios are clamped to [0.01, 10], and the bias correction is applied outside of them.
    */
   variant?: LambVariant;
-  /** Which tensors have a trust ratio. Default: `decayed` for apex, as there; `all` for the others. */
+  /** Which parameters have a trust ratio. Default: `decayed` for apex, as in Apex; `all` for the other variants. */
   adapt?: "all" | "decayed";
 }
 

@@ -13,7 +13,7 @@ export interface OptimizerOptions {
   beta1?: number;
   beta2?: number;
   eps?: number;
-  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
+  /** Gradients are scaled down to this global norm; 0: no clipping. */
   clipNorm?: number;
 }
 

@@ -9,9 +9,9 @@ export type ScheduleKind = "cosine" | "const" | "const-cooldown";
 
 /** How the learning rate changes over a run. */
 export interface Schedule extends ScheduleOptions {
-  /** `cosine` falls to 0 (the default), `const` stays, `const-cooldown` stays and falls to 0 at the end. */
+  /** After the warm-up: `cosine` decays to 0 (the default), `const` is constant, `const-cooldown` ends in a linear decay to 0. */
   kind?: ScheduleKind;
-  /** The last steps, in which `const-cooldown` falls. */
+  /** The number of steps of the decay of `const-cooldown`. */
   cooldownSteps?: number;
 }
 
@@ -24,8 +24,8 @@ const anySchedule = options({
 });
 
 /**
- * The factor of the learning rate at a step, counted from 0: a linear warm-up, then half a cosine down to zero, which
- * it keeps behind the last step.
+ * The factor of the learning rate at a step, counted from 0: a linear warm-up, then half a cosine down to 0; 0 after the
+ * last step.
  */
 export function warmupCosine(step: number, schedule: ScheduleOptions): number {
   checkArgument("warmupCosine: step", step, wholeNumber);
@@ -39,7 +39,7 @@ function cosineFactor(step: number, { warmupSteps, totalSteps }: ScheduleOptions
   return (1 + Math.cos((Math.PI * (step - warmupSteps)) / (totalSteps - warmupSteps))) / 2;
 }
 
-/** The factor of the learning rate at a step, counted from 0, under any of the schedules. */
+/** The factor of the learning rate at a step, counted from 0, for any kind of schedule. */
 export function scheduleFactor(step: number, schedule: Schedule): number {
   checkArgument("scheduleFactor: step", step, wholeNumber);
   checkArgument("scheduleFactor: schedule", schedule, anySchedule);
@@ -49,7 +49,7 @@ export function scheduleFactor(step: number, schedule: Schedule): number {
   return Math.max(0, Math.min(1, (totalSteps - step) / Math.max(1, cooldownSteps)));
 }
 
-/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for an unknown kind, or counts that are not 0 or more. */
+/** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for an unknown kind, or a count below 0. */
 export function checkSchedule(schedule: Schedule): void {
   checkArgument("schedule", schedule, anySchedule);
 }

@@ -1,7 +1,7 @@
 import { decodeReferences } from "./fix_text/html";
 import { fixText } from "./fix_text/fix_text";
 
-/** What Python takes for white space; JavaScript's `\s` has U+FEFF as well, and lacks five controls. */
+/** Python's white space: JavaScript's `\s` without U+FEFF and with five control characters. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: four of them are information separators
 const WHITE_SPACE = /[\p{White_Space}\x1c-\x1f]+/gu;
 const PLAIN = /^[\x20-\x25\x27-\x7e]*$/;
@@ -17,8 +17,8 @@ const LONGEST_MARGIN = 1 << 20;
 const NOT_BLANK = /[^ \t\n\f\r]/;
 
 /**
- * The first `length` characters of a caption, ending between words where they can. White space at its beginning (up to a
- * million characters) is left out but for one character, by which `fix_text` sees that a word begins there.
+ * The first `length` characters of a caption, ending between words where possible. Leading white space (up to a million
+ * characters) is dropped except its last character, by which `fix_text` recognizes the start of a word.
  */
 export function startOf(caption: string, length: number): string {
   if (caption.length <= length) return caption;

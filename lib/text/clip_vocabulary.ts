@@ -4,7 +4,7 @@ import { join } from "node:path";
 const BYTES = 256;
 const END_OF_WORD = "</w>";
 
-/** The published names of bytes: printable ones are themselves, the others follow U+0100. */
+/** The published names of bytes: a printable byte is its own name, the others are numbered from U+0100. */
 function byteNames(): string[] {
   const isPrintable = (byte: number) =>
     (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
@@ -13,7 +13,7 @@ function byteNames(): string[] {
   return [...bytes.filter(isPrintable).map((byte) => String.fromCharCode(byte)), ...others];
 }
 
-/** The tokens of CLIP's vocabulary in the order of their ids, as files of vocabularies name them. */
+/** The tokens of CLIP's vocabulary in the order of their ids, with the names of vocabulary files. */
 export function clipVocabulary(): string[] {
   const names = byteNames();
   const tokens = [...names, ...names.map((name) => name + END_OF_WORD)];

@@ -1,5 +1,5 @@
-/** Tokens of a caption, start and end of text included. */
+/** In tokens, start and end of text included. */
 export const SHORTEST_CONTEXT = 2;
 export const LONGEST_CONTEXT = 1 << 16;
-/** A larger bucket would only be memory for padding. */
+/** A larger bucket would only add padding. */
 export const LARGEST_TEXT_BUCKET = 1 << 20;

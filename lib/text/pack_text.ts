@@ -3,11 +3,11 @@ import { checkArgument, invalidArgument, positiveInteger } from "../arguments";
 import { holds } from "../host_tensor";
 import { LARGEST_TEXT_BUCKET } from "./limits";
 
-/** Captions of several lengths one after another: cheaper than padded rows and, under causal attention, equal. */
+/** Captions of any lengths, concatenated: cheaper than padded rows and, under causal attention, equivalent. */
 export interface PackedText {
   /** [T] token ids, start and end of text included, then zeros up to a multiple of the bucket. */
   readonly tokens: Int32Array;
-  /** [B + 1] where each caption starts; the last entry is the number of real tokens. */
+  /** [B + 1] start of each caption; the last entry is the number of real tokens. */
   readonly cuSeqlens: Int32Array;
   /** [B] position of each caption's end of text. */
   readonly textEnds: Int32Array;
@@ -33,8 +33,8 @@ const tokenRows = z.array(
 );
 
 /**
- * Packs captions of any length one after another and rounds the total up to a multiple of `bucket`, so that few
- * different lengths, and hence few compiled programs, occur.
+ * Concatenates captions of any length and pads the total to a multiple of `bucket`, so that few different lengths, and
+ * therefore few compiled programs, occur.
  *
  * @param rows B captions as token ids, each of at least one token, without padding
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT for an empty row or a bucket that is not a positive integer
@@ -59,8 +59,8 @@ function pack(rows: readonly ArrayLike<number>[], bucket: number): PackedText {
 }
 
 /**
- * Packs padded token rows [B, contextLength]. A caption ends at the first largest id of its row, which is the end of
- * text: the rule of the published text tower.
+ * Packs padded token rows [B, contextLength]. A caption ends at the first largest id of its row, which is the end of text
+ * (the rule of the published text tower).
  */
 export function packPadded(tokens: Int32Array, contextLength: number, bucket = 1): PackedText {
   checkArgument("packPadded: tokens", tokens, int32Array);

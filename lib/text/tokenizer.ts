@@ -10,13 +10,13 @@ export const END_OF_TEXT = 49_407;
 
 const BYTE_SYMBOLS = 256;
 const FIRST_MERGE = 2 * BYTE_SYMBOLS;
-/** The published pattern ignores case: ſ is an s, and U+0345, a case of ι, is neither a letter nor anything else. */
+/** The published pattern ignores case: ſ matches s, and U+0345, a case variant of ι, matches no class. */
 const WORD_PATTERN =
-  // biome-ignore lint/suspicious/noMisleadingCharacterClass: the combining mark is meant by itself
+  // biome-ignore lint/suspicious/noMisleadingCharacterClass: the combining mark is a separate character here
   /'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^ \u0345\p{L}\p{N}]+/gu;
-/** More bytes than the longest token of the vocabulary has: a word cut there still fills its share of the context. */
+/** At least the bytes of the longest token, so that a word cut to this many bytes per token still fills the context. */
 const LONGEST_TOKEN_BYTES = 64;
-/** How much of a caption is cleaned at most, lest a caption of many megabytes hold the event loop. */
+/** Limit of the cleaned part of a caption: one of many megabytes would block the event loop. */
 const CHARACTERS_PER_TOKEN = LONGEST_TOKEN_BYTES;
 const DEFAULT_CONTEXT_LENGTH = 77;
 const CACHED_WORDS = 50_000;
@@ -31,19 +31,19 @@ const captionsSchema = listOf(text, "a string or a list of strings");
 const tokenIds = z.custom<ArrayLike<number>>(
   (value) =>
     (Array.isArray(value) || (ArrayBuffer.isView(value) && "length" in value)) &&
-    // What was transferred away has no elements, and cannot be iterated.
+    // A transferred array has no elements and cannot be iterated.
     Array.prototype.every.call(value, Number.isSafeInteger),
   { error: "a list of token ids" },
 );
 
-/** What the data loader and the models need of a tokenizer. */
+/** The interface of the data loader and the models to a tokenizer. */
 export interface Tokenizer {
   /** Token ids of one caption, start and end of text included, at most `contextLength` of them. */
   encode(caption: string, contextLength?: number): number[];
   readonly vocabularySize: number;
 }
 
-/** The byte each of the first 256 ids stands for: printable Latin-1 first, then the rest (GPT-2's bytes_to_unicode). */
+/** The byte of each of the first 256 ids: printable Latin-1 first, then the rest (GPT-2's bytes_to_unicode). */
 function bytesOfSymbols(): Uint8Array {
   const isPrintable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte !== 173);
   const bytes = Array.from({ length: BYTE_SYMBOLS }, (_, byte) => byte);
@@ -51,8 +51,8 @@ function bytesOfSymbols(): Uint8Array {
 }
 
 /**
- * CLIP's byte-pair tokenizer (Radford et al. 2021; 49,408 ids). It works on ids alone: merge r joins two ids into
- * 512 + r, so a pair's id is also its priority. The names of the special tokens in a caption are ordinary text.
+ * CLIP's byte-pair tokenizer (Radford et al. 2021; 49,408 ids). It works on ids: merge r joins two ids into 512 + r, so a
+ * pair's id is also its priority. The names of special tokens in a caption are ordinary text.
  */
 export class ClipTokenizer implements Tokenizer {
   readonly vocabularySize = 49_408;
@@ -76,7 +76,7 @@ export class ClipTokenizer implements Tokenizer {
 
   /**
    * Token ids of one caption, start and end of text included, at most `contextLength` of them. Of a long caption the
-   * first 64 characters for each token are read, not counting white space at its beginning.
+   * first 64 characters per token are read, not counting leading white space.
    */
   encode(caption: string, contextLength = DEFAULT_CONTEXT_LENGTH): number[] {
     checkArgument("encode: caption", caption, text);
@@ -92,7 +92,7 @@ export class ClipTokenizer implements Tokenizer {
     return ids;
   }
 
-  /** The text of token ids up to the end of text; start of text is left out, words are one space apart. */
+  /** The text of token ids up to the end of text, without the start of text, words separated by one space. */
   decode(ids: ArrayLike<number>): string {
     checkArgument("decode: ids", ids, tokenIds);
     const bytes: number[] = [];
@@ -114,7 +114,7 @@ export class ClipTokenizer implements Tokenizer {
     return ids;
   }
 
-  /** Few bytes fill the context, unless they are in long tokens. */
+  /** A few bytes fill the context unless their tokens are long. */
   private encodeLongWord(bytes: Buffer, contextLength: number): readonly number[] {
     const ids = this.mergeBytes(bytes.subarray(0, 8 * contextLength));
     if (bytes.length <= 8 * contextLength || ids.length > 2 * contextLength) return ids;
@@ -128,8 +128,8 @@ export class ClipTokenizer implements Tokenizer {
   }
 
   /**
-   * Joins the pair of the lowest merged id, everywhere and from the left, until no pair can be joined. `merged[i]` is
-   * what ids i and i + 1 would make; only pairs beside a join are looked up again.
+   * Joins the pair of the lowest merged id, everywhere and from the left, until no pair can be joined. `merged[i]` is the
+   * merged id of ids i and i + 1; only pairs next to a join are looked up again.
    */
   private mergePairs(ids: number[]): number[] {
     const merged = new Array<number>(ids.length).fill(STALE);
@@ -179,7 +179,7 @@ function pairKey(left: number, right: number): number {
 
 let shared: ClipTokenizer | undefined;
 
-/** The one CLIP tokenizer of this process, made at first use. */
+/** The shared CLIP tokenizer of this process, made at first use. */
 export function clipTokenizer(): ClipTokenizer {
   shared ??= new ClipTokenizer();
   return shared;
@@ -187,7 +187,7 @@ export function clipTokenizer(): ClipTokenizer {
 
 /**
  * Token ids [captions, contextLength], row-major: each row is start of text, the caption, end of text, then zeros. A
- * caption too long for the row is cut, and its last id is the end of text (the published rule).
+ * caption that is too long is truncated, and its last id is the end of text (the published rule).
  */
 export function tokenize(
   captions: string | readonly string[],

@@ -45,65 +45,65 @@ export function checkScheduleFits({ steps, schedule }: { steps: number; schedule
   throw invalidArgument(message, { warmupSteps, cooldownSteps: cooldown, steps });
 }
 
+/** A schedule with its defaults. */
+type FullSchedule = Required<Schedule>;
+
 /** The learning rates of every step of a run. */
 export class LearningRates {
-  /** Distinct schedules, which parameters share. */
-  readonly #schedules: Schedule[] = [];
-  /** For each rule of the optimizer, the index of its schedule. */
-  readonly #indices: readonly number[];
+  /** Parameters with equal schedules share one object. */
+  readonly #schedules: ReadonlyMap<ParameterRule, FullSchedule>;
   readonly #optimizer: TrainConfig["optimizer"];
 
   /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a schedule that is invalid, or longer than the run. */
   constructor({ optimizer, steps, schedule = {} }: Pick<TrainConfig, "optimizer" | "steps" | "schedule">) {
     checkForm(schedule);
     this.#optimizer = optimizer;
-    const known = new Map<string, number>();
-    this.#indices = optimizer.rules.map((rule) => {
-      const found = scheduleOf(schedule, rule);
-      const { kind = "cosine", warmupSteps = 0, cooldownSteps = 0 } = found;
-      const key = JSON.stringify([kind, warmupSteps, cooldownSteps]);
-      const index = known.get(key) ?? this.#schedules.length;
-      if (index < this.#schedules.length) return index;
-      checkScheduleFits({ steps, schedule: found });
-      known.set(key, index);
-      this.#schedules.push({ kind, warmupSteps, cooldownSteps, totalSteps: steps });
-      return index;
-    });
+    const distinct = new Map<string, FullSchedule>();
+    this.#schedules = new Map(
+      optimizer.rules.map((rule) => {
+        const { kind = "cosine", warmupSteps = 0, cooldownSteps = 0 } = scheduleOf(schedule, rule);
+        const full = { kind, warmupSteps, cooldownSteps, totalSteps: steps };
+        checkScheduleFits({ steps, schedule: full });
+        const key = JSON.stringify(full);
+        const shared = distinct.get(key) ?? full;
+        distinct.set(key, shared);
+        return [rule, shared];
+      }),
+    );
   }
 
   /** At a step, counted from 0: [parameters] f32, and the largest of them. */
   at(step: number): { values: Float32Array; largest: number } {
-    const factors = this.#schedules.map((schedule) => scheduleFactor(step, schedule));
+    const distinct = new Set(this.#schedules.values());
+    const factors = new Map([...distinct].map((schedule) => [schedule, scheduleFactor(step, schedule)]));
     let largest = 0;
-    let next = 0;
-    const values = this.#optimizer.learningRatesAt(({ learningRate }) => {
-      const factor = factors[this.#indices[next++]!]!;
-      largest = Math.max(largest, learningRate * factor);
+    const values = this.#optimizer.learningRatesAt((rule) => {
+      const factor = factors.get(this.#schedules.get(rule)!)!;
+      largest = Math.max(largest, rule.learningRate * factor);
       return factor;
     });
     return { values, largest };
   }
 
-  /** The schedule by field, or, where parameters follow several, the distinct ones of each tower. */
+  /** The fields of the schedule; where parameters follow several, the distinct schedules of each tower. */
   describe(): Record<string, Json> {
-    const [first, ...others] = this.#schedules.map(({ totalSteps: _, ...fields }) => fields);
-    if (others.length === 0) {
-      const { kind = "cosine", warmupSteps = 0, cooldownSteps = 0 } = first ?? {};
-      return { schedule: kind, warmupSteps, cooldownSteps };
-    }
-    const towers = TOWERS.map((tower): [Tower, number[]] => {
-      const ofTower = this.#indices.filter((_, i) => this.#optimizer.rules[i]!.tower === tower);
-      return [tower, [...new Set(ofTower)].sort((a, b) => a - b)];
+    const fieldsOf = ({ kind, warmupSteps, cooldownSteps }: FullSchedule) => ({
+      kind,
+      warmupSteps,
+      cooldownSteps,
     });
-    const described = (index: number): Json => {
-      const { kind = "cosine", warmupSteps, cooldownSteps = 0 } = this.#schedules[index]!;
-      return { kind, warmupSteps, cooldownSteps };
-    };
-    return {
-      schedule: Object.fromEntries(
-        towers.filter(([, used]) => used.length > 0).map(([tower, used]) => [tower, used.map(described)]),
-      ),
-    };
+    const distinct = [...new Set(this.#schedules.values())];
+    if (distinct.length === 1) {
+      const { kind, ...counts } = fieldsOf(distinct[0]!);
+      return { schedule: kind, ...counts };
+    }
+    const byTower: Record<string, Json> = {};
+    for (const tower of TOWERS) {
+      const ofTower = [...this.#schedules].filter(([rule]) => rule.tower === tower);
+      const used = new Set(ofTower.map(([, schedule]) => schedule));
+      if (used.size > 0) byTower[tower] = distinct.filter((schedule) => used.has(schedule)).map(fieldsOf);
+    }
+    return { schedule: byTower };
   }
 }
 

@@ -9,7 +9,13 @@ import { type Operand, reshape, type Tensor } from "../tensor";
 import type { TrainingBatch } from "./batch_source";
 import { type AfterUpdate, clampLogitScale } from "./objective/after_update";
 import { clipObjective } from "./objective/clip_objective";
-import { collectMetrics, type Objective, objectiveStep, type RecordImages } from "./objective/objective";
+import {
+  callObjective,
+  collectMetrics,
+  type Objective,
+  objectiveStep,
+  type RecordImages,
+} from "./objective/objective";
 import type { TrainConfig } from "./train_config";
 import type { LayerReport } from "./train_events";
 
@@ -135,7 +141,8 @@ export class TrainingStep {
   ): Record<string, Operand> {
     const { tokens, cuSeqlens, textEnds, images, learningRates, step, seed, ...tensors } = inputs;
     const { model, optimizer } = this.config;
-    const { loss, metrics } = this.#objective(
+    const { loss, metrics } = callObjective(
+      this.#objective,
       objectiveStep({
         model,
         images: this.#recordImages(images ? { ...tensors, images } : tensors),

@@ -308,7 +308,22 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     target: w.model.classify.bind(w.model) as never,
     given: [[raw()], ["a", "b"], { templates: ["a {}"], topK: 1, signal: signal() }],
   }),
-  "EvaClip.save": (w) => ({ target: w.model.save.bind(w.model), given: [join(w.folder, "saved")] }),
+  "EvaClip.classifier": (w) => ({
+    target: w.model.classifier.bind(w.model),
+    given: [["a", "b"], { templates: ["a {}"], signal: signal() }],
+    after: dispose as never,
+  }),
+  "Classifier.classify": async (w) => {
+    const classifier = await w.model.classifier(["a", "b"]);
+    return {
+      target: classifier.classify.bind(classifier) as never,
+      given: [[raw()], { topK: 1, batchSize: 2, signal: signal() }],
+    };
+  },
+  "EvaClip.save": (w) => ({
+    target: w.model.save.bind(w.model),
+    given: [join(w.folder, "saved"), { dtype: "bf16", signal: signal() }],
+  }),
   "EvaClip.memoryInfo": (w) => ({ target: w.model.memoryInfo.bind(w.model), given: [] }),
   batchesByStep: () => ({ target: eva.batchesByStep, given: [tinyBatch] }),
   batchesOf: () => ({ target: eva.batchesOf, given: [numberedDataset(4), loaderOptions()] }),
@@ -359,7 +374,10 @@ const NOT_CALLED = new Set([
     "TOWER_SKIP_LIST",
     "ops",
     "CLIP_PREPROCESSING",
+    "SIGLIP_LOGITS",
   ],
+  // train() calls them, with what it has recorded.
+  ...["clipObjective", "siglipObjective", "clampLogitScale"],
   ...["EvaClipError", "Optimizer", "TrainingRun", "Loader", "SampleError"],
 ]);
 

@@ -21,6 +21,7 @@ const kinds: [range: string, refused: string[], flags: [keyof typeof commands, s
             "--epochs",
             "--steps",
             "--shuffle-buffer",
+            "--val-num-samples",
             "--val-frequency",
             "--zeroshot-frequency",
           ],

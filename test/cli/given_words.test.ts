@@ -3,7 +3,7 @@ import { captureCli as run } from "../support/run_cli";
 import { temporaryFolder } from "../data/sample_files";
 
 const folder = temporaryFolder();
-/** What train needs besides. */
+/** The required flags of train. */
 const TRAIN = ["train", "--train-data", "d", "--model", "m"];
 
 describe("an empty value", () => {
@@ -62,7 +62,7 @@ describe("a flag in the place of a value", () => {
     expect(err).toContain(`to use it as the value, write ${flag}=${value}`);
   });
 
-  test("so is -- behind a flag", async () => {
+  test("so is -- after a flag", async () => {
     const { code, err } = await run("encode", "m", "--text", "--", "i.png");
     expect(code).toBe(2);
     expect(err).toContain("option '--text <captions...>' argument missing");
@@ -71,7 +71,7 @@ describe("a flag in the place of a value", () => {
   test.each<[string, string[]]>([
     ["written with =", ["encode", "nowhere", "--text=--json"]],
     ["that the command does not know", ["encode", "nowhere", "--text", "--epochs"]],
-    ["behind --", ["encode", "nowhere", "--text", "a", "--", "--text", "--json"]],
+    ["after --", ["encode", "nowhere", "--text", "a", "--", "--text", "--json"]],
   ])("is a value %s", async (_, words) => {
     expect((await run(...words)).err).toContain("cannot open nowhere");
   });

@@ -69,7 +69,7 @@ test("weights with their configuration: layout, types, parameters of each tower"
   });
   const { out } = await captureCli("inspect", path("own"));
   expect(out).toMatch(/^layout +eva_clip$/m);
-  expect(out).toMatch(/^model +none of those published$/m);
+  expect(out).toMatch(/^model +none of the published ones$/m);
   expect(out).toMatch(/^visual\.blocks\.1\.attn\.q_bias +F16 \[32\]$/m);
   for (const parameter of model.parameters()) parameter.dispose();
 });
@@ -136,7 +136,7 @@ test("a file that is not there is no unknown model", async () => {
 });
 
 test.each([
-  ["modl/dir", /modl\/dir does not exist, and is no published model either/],
+  ["modl/dir", /modl\/dir is neither a file nor a published model/],
   ["./none", /none: it does not exist$/],
   ["some/deep/path", /some\/deep\/path: it does not exist$/],
   ["none.safetensors", /none\.safetensors: it does not exist$/],

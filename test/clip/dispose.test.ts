@@ -92,7 +92,7 @@ test("an aborted call settles at once, and dispose waits for what it left", asyn
   expect(isRead).toBe(true);
 });
 
-test("calls that are aborted leave no listeners behind", async () => {
+test("calls that are aborted leave no listeners", async () => {
   await using model = await EvaClip.create(tinyConfig, options);
   const controller = new AbortController();
   const { signal } = controller;

@@ -54,7 +54,7 @@ test("one image, several, a buffer and ready pixels give the same embedding of u
   expectClose(await model.encodePixels(await decodeImage(picture, 16), 1), one);
 });
 
-test("text and tokens agree, a caption does not depend on its neighbours, and unnormalised is parallel", async () => {
+test("text and tokens agree, a caption does not depend on the others, and the embedding without normalization is parallel", async () => {
   const captions = ["cat", "a dog here", "x"];
   const rows = await model.encodeText(captions);
   const tokens = new Int32Array(3 * 8);
@@ -198,7 +198,7 @@ describe("errors", () => {
 
   test("a tokenizer with more ids than the model knows", async () => {
     await using other = await EvaClip.create(tinyConfig, { device: "cpu", threads: 1 });
-    await expect(other.encodeText("cat")).rejects.toThrow("give the model's own tokenizer");
+    await expect(other.encodeText("cat")).rejects.toThrow("pass the model's own tokenizer");
   });
 
   test("a bare file needs a configuration", async () => {

@@ -12,10 +12,12 @@ test("cuts padded rows after the end of text, the largest id", () => {
   ]);
 });
 
-test("takes what the tokenizer gives, and wants CLIP's own end of text there", () => {
+test("takes the tokenizer's rows, and requires CLIP's end of text", () => {
   const clip = { contextLength: 77, vocabulary: 49408 };
   expect(tokenRows(tokenize(["a dog", ""]), 2, clip).map(({ length }) => length)).toEqual([4, 2]);
-  expect(() => tokenRows(Int32Array.of(49406, 320, 0), 1, clip)).toThrow("the end of text, 49407");
+  expect(() => tokenRows(Int32Array.of(49406, 320, 0), 1, clip)).toThrow(
+    "caption 0 has no end of text: expected id 49407",
+  );
 });
 
 test.each([
@@ -23,11 +25,16 @@ test.each([
     "an id beyond the vocabulary",
     [30, 32, 31],
     1,
-    /caption 0: token ids are from 0 to 31, found 32 at place 1/,
+    /caption 0: token ids are from 0 to 31, found 32 at position 1/,
   ],
   ["a negative id", [30, -1, 31], 1, /found -1/],
-  ["only padding", [30, 31, 0, 0], 2, /caption 1 does not hold an end of text/],
-  ["more after the end", [30, 31, 4, 0], 1, /after the end of text at place 1.*found 4 at place 2/],
+  ["only padding", [30, 31, 0, 0], 2, /caption 1 has no end of text/],
+  [
+    "more after the end",
+    [30, 31, 4, 0],
+    1,
+    /the end of text at position 1 must be followed by padding.*found 4 at position 2/,
+  ],
   ["rows that do not come out even", [30, 31, 0], 2, /3 tokens do not make 2 rows/],
   ["no rows", [], 0, /do not make 0 rows/],
   ["rows beyond the context", [30, 1, 1, 1, 1, 1, 31], 1, /longer than the context of 6/],

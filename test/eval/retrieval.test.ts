@@ -79,7 +79,7 @@ test("many scores are ranked a part at a time, and the event loop turns between 
 });
 
 test("every caption of an image is right, in both directions", async () => {
-  const colours = [
+  const colors = [
     [255, 0, 0],
     [0, 255, 0],
     [0, 0, 255],
@@ -90,12 +90,12 @@ test("every caption of an image is right, in both directions", async () => {
       key: String(i),
       read: async () => ({
         image: {
-          data: Uint8Array.from({ length: 4 * 4 * 3 }, (_, at) => colours[i]![at % 3]!),
+          data: Uint8Array.from({ length: 4 * 4 * 3 }, (_, at) => colors[i]![at % 3]!),
           width: 4,
           height: 4,
           channels: 3,
         },
-        captions: [colours[i]!.join(" "), "0.1 0.1 0.1"],
+        captions: [colors[i]!.join(" "), "0.1 0.1 0.1"],
       }),
     }),
   });

@@ -5,9 +5,9 @@ import { evaluateRetrieval } from "../../lib/eval/retrieval";
 import { zeroShotWeights } from "../../lib/clip/zero_shot_weights";
 import { evaluateZeroShot } from "../../lib/eval/zero_shot";
 
-const COLOURS: Record<string, number[]> = { red: [1, 0, 0], green: [0, 1, 0], blue: [0, 0, 1] };
+const COLORS: Record<string, number[]> = { red: [1, 0, 0], green: [0, 1, 0], blue: [0, 0, 1] };
 
-/** Images by their colour; prompts by the colour they name, long ones with a share of red. */
+/** Images by their color; prompts by the color they name, long ones with a share of red. */
 const encoder: Encoder = {
   embedDim: 3,
   imageSize: 4,
@@ -16,8 +16,8 @@ const encoder: Encoder = {
     Float32Array.from({ length: batch * 3 }, (_, i) => pixels[Math.floor(i / 3) * 48 + (i % 3)]! / 255),
   encodeText: async (captions) =>
     captions.map((text) => {
-      const name = Object.keys(COLOURS).find((colour) => text.includes(colour))!;
-      const [r, g, b] = COLOURS[name]!;
+      const name = Object.keys(COLORS).find((color) => text.includes(color))!;
+      const [r, g, b] = COLORS[name]!;
       return Float32Array.of(r! + (text.startsWith("long") ? 0.5 : 0), g!, b!);
     }),
   products: async (a, b) => {
@@ -36,8 +36,8 @@ const dataset = (labels: (number | undefined)[]) =>
       key: String(i),
       ...(labels[i] !== undefined && { label: labels[i] }),
       read: async () => {
-        const colour = Object.values(COLOURS)[i % 3]!;
-        const data = Uint8Array.from({ length: 48 }, (_, at) => 255 * colour[at % 3]!);
+        const color = Object.values(COLORS)[i % 3]!;
+        const data = Uint8Array.from({ length: 48 }, (_, at) => 255 * color[at % 3]!);
         return { image: { data, width: 4, height: 4, channels: 3 }, captions: ["x"] };
       },
     }),

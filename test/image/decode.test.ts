@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true }));
 
-/** A colourful picture with fine structure, so that a wrong crop or channel order shows. */
+/** A colorful picture with fine structure, so that a wrong crop or channel order shows. */
 function picture(width: number, height: number) {
   const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
     const [x, y, c] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width), i % 3];
@@ -64,7 +64,7 @@ describe("decodeImage", () => {
     for (const input of inputs) expect(Buffer.compare(await decodeImage(input, 48), expected)).toBe(0);
   });
 
-  test("a sharp pipeline is decoded as it stands, and stays usable", async () => {
+  test("a sharp pipeline is decoded as it is, and stays usable", async () => {
     const pipeline = sharp(fixture("image_rgb_wide.png")).rotate(90);
     const turned = await decodeImage(pipeline, 40);
     const { data, info } = await pipeline.clone().raw().toBuffer({ resolveWithObject: true });
@@ -89,7 +89,7 @@ describe("decodeImage", () => {
     expect(pixels.length).toBe(32 * 32 * 3);
   });
 
-  test("makes three equal channels of grey and of grey with alpha", async () => {
+  test("makes three equal channels of gray and of gray with alpha", async () => {
     for (const channels of [1, 2] as const) {
       const data = new Uint8Array(20 * 20 * channels).fill(255);
       for (let i = 0; i < 400; i++) data[i * channels] = 90;
@@ -166,7 +166,7 @@ describe("randomResizedCrop", () => {
     expect(lefts.size).toBeGreaterThan(5);
   });
 
-  test("falls back to the centre of an image no crop fits in", () => {
+  test("falls back to the center of an image that no crop fits", () => {
     const plan = randomResizedCrop(new CounterRandom(1))(1000, 10, 64);
     expect(plan.before).toEqual({ left: 493, top: 0, width: 13, height: 10 });
   });

@@ -98,7 +98,11 @@ describe("unpickle refuses, with nothing run,", () => {
     ["a call by OBJ", `(csubprocess\nPopen\nX\x02\0\0\0ido.`, /subprocess\.Popen/],
     ["a call by NEWOBJ", "csubprocess\nPopen\n)\x81.", /subprocess\.Popen/],
     ["a call by NEWOBJ_EX", "csubprocess\nPopen\n)}\x92.", /subprocess\.Popen/],
-    ["a call behind the memo", `}q\0X\x01\0\0\0acbuiltins\neval\nq\x010h\x01${command}Rs.`, /builtins\.eval/],
+    [
+      "a call through the memo",
+      `}q\0X\x01\0\0\0acbuiltins\neval\nq\x010h\x01${command}Rs.`,
+      /builtins\.eval/,
+    ],
     ["a global that is never called", "c__builtin__\nexec\n0}.", /__builtin__\.exec/],
     ["loading another file", "ctorch\nload\nX\x01\0\0\0a\x85R.", /torch\.load/],
     ["reaching for attributes", "cbuiltins\ngetattr\n.", /builtins\.getattr/],
@@ -110,7 +114,7 @@ describe("unpickle refuses, with nothing run,", () => {
     ["a TorchScript class outside TorchScript", "c__torch__.Model\nClip\n)\x81.", /__torch__\.Model\.Clip/],
     ["a whole model", "copen_clip.model\nCLIP\n)\x81}b.", /open_clip\.model\.CLIP.*state_dict\(\)/],
     ["a call of an element type", "ctorch\nfloat32\n)R.", /asks to call torch\.float32/],
-    ["a call of what is not a class", "X\x01\0\0\0a)R.", /asks to call a value that is not a class/],
+    ["a call of a value that is not a class", "X\x01\0\0\0a)R.", /asks to call a value that is not a class/],
     ["state for a list", "]}X\x0c\0\0\0__setstate__Nsb.", /asks to set the state/],
   ])("%s", (_, pickle, message) => {
     expect(() => read(`\x80\x02${pickle}`)).toThrow(failure("UNSAFE", message));

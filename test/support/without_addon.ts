@@ -1,4 +1,4 @@
-// Uses the parts of the library that need no native code, where the addon cannot be loaded.
+// Uses the parts of the library that need no native code, in a process that cannot load the addon.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Device } from "../../lib/device";
 import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import type { ClipModel } from "../../lib/models/clip_model";
+import { Parameter } from "../../lib/parameter";
 import type { Optimizer } from "../../lib/optim/optimizer";
 import {
   type CheckpointContent,
@@ -71,6 +72,38 @@ test("what was written is read back, with the published keys and the configurati
   const other = await target();
   expect(await readCheckpoint(path, other)).toEqual(state);
   expect(await contentOf(other.model)).toEqual(await contentOf(model.parameters()));
+});
+
+test("every group is a file, which the state lists; one that does not fit leaves all parameters as they were", async () => {
+  const average = new Parameter("average", [2, 2]);
+  average.allocate(device);
+  await average.write(Float32Array.of(1, 2, 3, 4));
+  const { groups, ...rest } = content();
+  const path = await writeCheckpoint(join(folder, "groups"), {
+    ...rest,
+    groups: { ...groups, average: [average] },
+  });
+  expect(await readdir(path)).toContain("average.safetensors");
+  const file = JSON.parse(await readFile(join(path, STATE_FILE), "utf8")) as { groups: object };
+  expect(Object.keys(file.groups)).toEqual(["model", "optimizer", "average"]);
+
+  const other = new Parameter("average", [2, 2]);
+  other.allocate(device);
+  expect(await readCheckpoint(path, { ...(await target()), average: [other] })).toEqual(state);
+  expect((await other.read()).data).toEqual(Float32Array.of(1, 2, 3, 4));
+
+  const fresh = await target();
+  const before = await contentOf(fresh.model);
+  const misshapen = new Parameter("average", [4]);
+  misshapen.allocate(device);
+  for (const groups of [{ ...fresh, average: [misshapen] }, fresh]) {
+    await expect(readCheckpoint(path, groups)).rejects.toMatchObject({
+      code: "ERR_EVACLIP_CHECKPOINT_MISMATCH",
+    });
+  }
+  expect(await contentOf(fresh.model)).toEqual(before);
+  expect(await readCheckpoint(path, fresh, { ignore: ["average"] })).toEqual(state);
+  for (const parameter of [average, other, misshapen]) parameter.dispose();
 });
 
 test("a later checkpoint of the same step takes the place of the earlier one", async () => {

@@ -78,6 +78,16 @@ test.each<[string, Partial<TrainConfig>]>([
   ["the metric vector must be a scalar f32, found f32 [2]", { objective: metric("vector", [2]) }],
   ["the metric imageAccuracy needs another name", { afterUpdate: () => ({ imageAccuracy: constant(1) }) }],
   [
+    "the result of config.objective must be an object, found undefined",
+    { objective: (() => undefined) as never },
+  ],
+  [
+    "the result of config.objective must be an object",
+    { objective: (async (step: never) => clipObjective(step)) as never },
+  ],
+  ["the result of config.objective.loss must be a tensor", { objective: (() => ({ loss: 1 })) as never }],
+  ["metrics.norm must be a tensor or a parameter, found 5", { afterUpdate: (() => ({ norm: 5 })) as never }],
+  [
     "another name than seed",
     { data: batchesByStep((step) => ({ ...tinyBatch(step), tensors: { seed: one } })) },
   ],

@@ -90,13 +90,13 @@ test("evaluations run after their epochs and at the end", async () => {
   const log: string[] = [];
   const { events } = await outcome({
     steps: 5,
-    evaluation: { retrieval: { data, everyEpochs: 2 } },
+    evaluation: { retrieval: { data, everyEpochs: 2, samples: 6 } },
     logger: (message) => log.push(message),
   });
   const found = events.filter((event) => event.type === "evaluate");
   expect(found.map(({ step }) => step)).toEqual([4, 5]);
   expect(Object.keys(found[0]!.metrics)).toContain("image_to_text_R@10");
-  expect(log.join("\n")).toContain("retrieval among 8 images");
+  expect(log.join("\n")).toContain("retrieval among 6 images");
 });
 
 test("SigLIP's loss and logits by name, and an objective of one's own", async () => {
@@ -127,7 +127,7 @@ test("an aborted signal ends the run with its reason", async () => {
 });
 
 test.each<[string, Partial<Record<keyof RecipeOptions, unknown>>]>([
-  ["options.batchSize must be an integer of at least 1", { batchSize: 0 }],
+  ["options.batchSize must be at least 1", { batchSize: 0 }],
   ["options.batchSize is 64, more than the 8 samples", { batchSize: 64, steps: undefined }],
   ["options has no field", { learningrate: 1 } as never],
   ["options.imageTower.freeze must be true, false", { imageTower: { freeze: "yes" } }],

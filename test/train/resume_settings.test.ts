@@ -134,7 +134,7 @@ test.each<[string, Partial<TrainConfig>, TinyOptions, string, RegExp]>([
     { steps: 1, schedule: {} },
     {},
     "ARGUMENT",
-    /2 steps done.*to have 1/,
+    /is at step 2.*has 1 steps/,
   ],
 ])("another %s is refused, and no file changes", async (_, config, tiny, code, message) => {
   const sources = { b: dataset(20, "b"), "21": dataset(21), elsewhere: refusing(dataset(20)) };

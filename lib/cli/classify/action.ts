@@ -1,7 +1,7 @@
 import { invalidArgument } from "../../arguments";
 import type { Classification } from "../../index";
 import { expectLocal, filesAmong, noteFiles } from "../given_images";
-import { modelAndRest, withModel, settingOf } from "../given_model";
+import { modelAndRest, settingOf, withModel } from "../given_model";
 import { percent, printResult } from "../output";
 import { linesOf, templatesFrom } from "../text_lines";
 import type { ClassifyFlags } from "./flags";

@@ -1,7 +1,7 @@
 import { invalidArgument } from "../../arguments";
 import type { EvaClip } from "../../index";
 import { expectLocal, noteFiles } from "../given_images";
-import { modelAndRest, withModel, settingOf } from "../given_model";
+import { modelAndRest, settingOf, withModel } from "../given_model";
 import { printResult, say } from "../output";
 import { type Embedding, writeEmbeddings } from "./embeddings_file";
 import type { EncodeFlags } from "./flags";

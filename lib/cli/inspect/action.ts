@@ -21,28 +21,28 @@ import type { InspectFlags } from "./flags";
 import { statementFrom } from "../given_model";
 import { columns, count, printResult } from "../output";
 
-/** What a file says it is. */
+/** Which model a file is. */
 interface Identity {
   layout?: LayoutName;
-  /** The published models that it may be. */
+  /** The published models with its configuration. */
   models: readonly string[];
-  /** Of a file that is no whole model: the published models with this image tower. */
+  /** For a file that is not a whole model: the published models with its image tower. */
   imageTowerOf?: readonly string[];
   config?: ClipConfig;
   imageParameters?: number;
   textParameters?: number;
-  /** Why its layout or its configuration is not known. */
+  /** Why its layout or its configuration is unknown. */
   unknown?: string;
 }
 
 interface Inspection extends Identity {
-  /** Of a published model that was asked for by its name. */
+  /** For a published model. */
   name?: string;
   path?: string;
   format?: TensorSource["format"];
   step?: number;
   parameters: number;
-  /** Tensors of each type. */
+  /** Number of tensors per dtype. */
   dtypes: Record<string, number>;
   tensors: { name: string; dtype: string; shape: readonly number[] }[];
   metadata?: Readonly<Record<string, string>>;
@@ -50,7 +50,7 @@ interface Inspection extends Identity {
 
 type Tensors = Inspection["tensors"];
 
-/** The elements of the tensors that are not derived from a configuration. */
+/** Elements of all tensors that are not derived from a configuration. */
 function sizeOf(tensors: Tensors): number {
   const weights = tensors.filter(({ name }) => !isDerived(name));
   return weights.reduce((sum, { shape }) => sum + shape.reduce((size, dim) => size * dim, 1), 0);
@@ -62,7 +62,7 @@ function countTypes(tensors: Tensors): Record<string, number> {
   return found;
 }
 
-/** What a known configuration adds. */
+/** The fields that follow from a configuration. */
 function withConfig(config: ClipConfig): Omit<Identity, "layout" | "unknown"> {
   const { image, text } = parameterCounts(new ClipModel(config));
   return { models: publishedNamesOf(config), config, imageParameters: image, textParameters: text };
@@ -71,8 +71,8 @@ function withConfig(config: ClipConfig): Omit<Identity, "layout" | "unknown"> {
 const isCode = (error: unknown, code: string): error is EvaClipError =>
   error instanceof EvaClipError && error.code === code;
 
-/** What an inference gives; undefined where the file does not tell. */
-function told<T>(infer: () => T): T | undefined {
+/** The result of an inference; undefined if the file does not determine it. */
+function ifDetermined<T>(infer: () => T): T | undefined {
   try {
     return infer();
   } catch (error) {
@@ -81,14 +81,14 @@ function told<T>(infer: () => T): T | undefined {
   }
 }
 
-/** What can be told of a file whose configuration is not known: a field is untold, or a tower is not there. */
+/** The identity of a file without a complete configuration: a field is unknown, or a tower is missing. */
 function partialIdentity(source: TensorSource, stored: StoredLayout): Omit<Identity, "layout" | "unknown"> {
   const { tensors, path } = source;
   const models = [false, true].flatMap(
-    (quickGelu) => told(() => inferConfig(tensors, stored, { quick_gelu: quickGelu }).models) ?? [],
+    (quickGelu) => ifDetermined(() => inferConfig(tensors, stored, { quick_gelu: quickGelu }).models) ?? [],
   );
   if (models.length > 0) return { models };
-  const imageTowerOf = told(() => publishedImageTowersOf(tensors, stored, path));
+  const imageTowerOf = ifDetermined(() => publishedImageTowersOf(tensors, stored, path));
   return { models, ...(imageTowerOf && { imageTowerOf }) };
 }
 
@@ -136,7 +136,7 @@ function inspectModel(name: string): Inspection {
   return { name, ...withConfig(config), parameters: sizeOf(tensors), dtypes: countTypes(tensors), tensors };
 }
 
-/** Names of models have one slash at most, and no such ending. */
+/** Names of models have at most one slash and none of these extensions. */
 const LOOKS_LIKE_FILE = /\.(safetensors|json|pt|pth|bin|ckpt)$|^[.~]?\/|^\.\.|\/.*\/|\/$/;
 
 async function inspectAny(target: string, flags: InspectFlags): Promise<Inspection> {
@@ -150,7 +150,7 @@ async function inspectAny(target: string, flags: InspectFlags): Promise<Inspecti
     );
   } catch (error) {
     if (!isCode(error, "ERR_EVACLIP_UNKNOWN_MODEL")) throw error;
-    const message = `${shortened(target)} does not exist, and is no published model either: ${error.message}`;
+    const message = `${shortened(target)} is neither a file nor a published model: ${error.message}`;
     throw new EvaClipError(error.code, message, error.details);
   }
 }
@@ -159,23 +159,23 @@ function describe(inspection: Inspection): string {
   const { path, format, layout, models, step, parameters, imageParameters, textParameters } = inspection;
   const { imageTowerOf, dtypes, tensors, config, metadata = {}, unknown } = inspection;
   const facts: [string, unknown][] = [];
-  const tell = (name: string, value: unknown) => {
+  const add = (name: string, value: unknown) => {
     if (value !== undefined) facts.push([name, value]);
   };
-  tell("file", path);
-  tell("format", format);
-  tell("layout", layout);
-  tell("model", models.length > 0 ? models.join(" or ") : "none of those published");
-  tell("image tower of", imageTowerOf && (imageTowerOf.join(" or ") || "none of those published"));
-  tell("unknown", unknown);
-  tell("step", step);
-  tell("parameters", `${parameters} (${count(parameters)})`);
-  tell("image tower", imageParameters && count(imageParameters));
-  tell("text tower", textParameters && count(textParameters));
+  add("file", path);
+  add("format", format);
+  add("layout", layout);
+  add("model", models.length > 0 ? models.join(" or ") : "none of the published ones");
+  add("image tower of", imageTowerOf && (imageTowerOf.join(" or ") || "none of the published ones"));
+  add("unknown", unknown);
+  add("step", step);
+  add("parameters", `${parameters} (${count(parameters)})`);
+  add("image tower", imageParameters && count(imageParameters));
+  add("text tower", textParameters && count(textParameters));
   const types = Object.entries(dtypes).map(([dtype, number]) => `${number} of ${dtype}`);
-  tell("tensors", types.join(", "));
-  for (const [key, value] of Object.entries(metadata)) tell(`metadata ${key}`, value);
-  tell("config", config && JSON.stringify(config));
+  add("tensors", types.join(", "));
+  for (const [key, value] of Object.entries(metadata)) add(`metadata ${key}`, value);
+  add("config", config && JSON.stringify(config));
   const list = tensors.map(({ name, dtype, shape }) => [name, `${dtype} [${shape.join(", ")}]`] as const);
   return `${columns(facts)}\n\n${columns(list)}`;
 }

@@ -7,7 +7,7 @@ import { columns, count, printResult, say } from "../output";
 import type { TrainFlags } from "./flags";
 import { initializationRows } from "./initialization_rows";
 import { TrainingProgress } from "./progress";
-import { inFlags, recipeOptions } from "./recipe_options";
+import { inFlags, recipeFrom } from "./recipe_from_flags";
 import { runFolder } from "./run_folder";
 import { StopSignals } from "./stop_signals";
 
@@ -80,7 +80,7 @@ export async function runTraining(flags: TrainFlags): Promise<ExitCode> {
   using signals = new StopSignals();
   const folder = runFolder(flags);
   try {
-    await using run = await trainRecipe(await recipeOptions(flags, folder));
+    await using run = await trainRecipe(await recipeFrom(flags, folder));
     if (run.initialization) say(describeInitialization(run.initialization));
     say(describeSettings(folder, flags, run));
     const result = await follow(run, flags, signals);

@@ -32,9 +32,17 @@ function also(flag: string, description: string): string {
   return names.length === 0 ? description : `${description} (also ${names.join(", ")})`;
 }
 
+function addRequired(command: Command): void {
+  command
+    .requiredOption(
+      "--train-data <path>",
+      "(required) manifest, folder or shards such as 'train-{0000..0099}.tar'",
+    )
+    .requiredOption("--model <name|file>", "(required) a published model's name, or a JSON configuration");
+}
+
 function addModel(command: Command): void {
   command
-    .requiredOption("--model <name|file>", "(required) a published model's name, or a JSON configuration")
     .option(
       "--force-image-size <n>",
       "side of an image in pixels, instead of the configuration's",
@@ -103,10 +111,6 @@ function addPretrained(command: Command): void {
 
 function addData(command: Command): void {
   command
-    .requiredOption(
-      "--train-data <path>",
-      "(required) manifest, folder or shards such as 'train-{0000..0099}.tar'",
-    )
     .option(
       "--train-num-samples <n>",
       "samples per epoch, if the data set does not say",
@@ -130,6 +134,7 @@ function addData(command: Command): void {
       integer(1, LARGEST_TEXT_BUCKET),
     )
     .option("--val-data <path>", "images with captions, for retrieval during training")
+    .option("--val-num-samples <n>", "evaluate on the first samples of --val-data only", positive)
     .option("--val-frequency <n>", "epochs between retrieval evaluations", positive, 1)
     .option("--imagenet-val <folder>", "one folder of images per class, for zero-shot classification")
     .option(
@@ -245,6 +250,7 @@ export function addTrainCommand(program: Command, finish: Finish): void {
     .description(
       "train a model on images and captions. Flags have open_clip's names; defaults are EVA-CLIP's where the two differ",
     );
+  addRequired(command);
   addData(command);
   addModel(command);
   addPretrained(command);

@@ -21,6 +21,7 @@ const DEPENDENT: readonly [flag: keyof TrainFlags, hasEffect: Condition, needs: 
   ["lockTextUnlockedLayers", ({ lockText }) => lockText, "--lock-text"],
   ["lambVariant", ({ opt }) => opt === "lamb", "--opt lamb"],
   ["epochsCooldown", coolsDown, "--lr-scheduler const-cooldown"],
+  ["valNumSamples", ({ valData }) => valData !== undefined, "--val-data"],
   ["valFrequency", ({ valData }) => valData !== undefined, "--val-data"],
   ["zeroshotFrequency", ({ imagenetVal }) => imagenetVal !== undefined, "--imagenet-val"],
 ];

@@ -57,6 +57,7 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   precision?: Precision;
   seed: number;
   valData?: string;
+  valNumSamples?: number;
   valFrequency: number;
   imagenetVal?: string;
   zeroshotFrequency: number;

@@ -23,7 +23,10 @@ function ranges(numbers: readonly number[]): string {
   return found.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(", ");
 }
 
-/** Names and origins of parameters: blocks that differ only in their number share one row, with a range of numbers. */
+/**
+ * Names and origins of parameters to print: one row for parameters that differ only in their block, with the numbers of all
+ * these blocks.
+ */
 export function initializationRows(parameters: readonly ParameterStart[]): (readonly [string, string])[] {
   const rows = new Map<string, { start: ParameterStart; blocks: number[] }>();
   for (const start of parameters) {

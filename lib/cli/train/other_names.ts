@@ -1,4 +1,4 @@
-/** Names that EVA-CLIP or open_clip give to flags of ours, and ours. */
+/** Names of flags in EVA-CLIP, and their names here. */
 export const ALIASES: Readonly<Record<string, string>> = {
   "--visual-lr": "--image-lr",
   "--visual-wd": "--image-wd",
@@ -7,11 +7,10 @@ export const ALIASES: Readonly<Record<string, string>> = {
   "--text-ld": "--text-layer-decay",
 };
 
-/** Flags of open_clip or EVA-CLIP whose names mean something else elsewhere, and what to use here. */
+/** Flags of open_clip or EVA-CLIP that mean different things in different programs, and what to use here. */
 export const AMBIGUOUS: Readonly<Record<string, string>> = {
   "--workers":
-    "counts processes in open_clip, and there are none here: --decode-concurrency <n> is the number of images decoded at once",
-  "--pretrained-image":
-    "is a switch in open_clip and a path in EVA-CLIP: write --pretrained-image-path <path>",
-  "--pretrained-text": "is written --pretrained-text-path <path>",
+    "is the number of processes in open_clip; use --decode-concurrency <n>, the number of images decoded at once",
+  "--pretrained-image": "is a switch in open_clip and a path in EVA-CLIP; use --pretrained-image-path <path>",
+  "--pretrained-text": "is not a flag here; use --pretrained-text-path <path>",
 };

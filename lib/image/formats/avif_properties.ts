@@ -1,11 +1,11 @@
 interface IsoBox {
   readonly type: string;
-  /** Where its content begins and ends. */
+  /** Offsets of its content. */
   readonly begin: number;
   readonly end: number;
 }
 
-/** The boxes between two offsets, as far as they are whole. */
+/** The complete boxes between two offsets. */
 function* boxes(bytes: Buffer, begin: number, end: number): Generator<IsoBox> {
   let offset = begin;
   while (offset + 8 <= end) {
@@ -27,8 +27,8 @@ function find(bytes: Buffer, within: { begin: number; end: number }, type: strin
   return undefined;
 }
 
-/** Visits the property indices of an ipma box; `clear` makes an association one with no property. */
-function visitAssociations(bytes: Buffer, { begin, end }: IsoBox, removed: ReadonlySet<number>): void {
+/** Clears the associations of an ipma box with the properties of `removed`. */
+function clearAssociations(bytes: Buffer, { begin, end }: IsoBox, removed: ReadonlySet<number>): void {
   const [version, isWide] = [bytes[begin]!, (bytes[begin + 3]! & 1) === 1];
   let offset = begin + 8;
   for (let entries = bytes.readUInt32BE(begin + 4); entries > 0 && offset < end; entries--) {
@@ -45,8 +45,8 @@ function visitAssociations(bytes: Buffer, { begin, end }: IsoBox, removed: Reado
 const TRANSFORMS = new Set(["irot", "imir", "clap"]);
 
 /**
- * A copy of an AVIF file without rotation, mirroring and cropping, which libheif carries out and Pillow's decoder does
- * not, and whose still image comes first where the file is a sequence.
+ * A copy of an AVIF file without rotation, mirroring and cropping, which libheif applies and Pillow's decoder does not. A
+ * sequence is marked as a still image.
  */
 export function withoutTransforms(given: Uint8Array): Uint8Array {
   const bytes = Buffer.from(given);
@@ -63,6 +63,6 @@ export function withoutTransforms(given: Uint8Array): Uint8Array {
   }
   if (removed.size === 0) return bytes;
   for (const box of boxes(bytes, properties.begin, properties.end))
-    if (box.type === "ipma" && box.end - box.begin >= 8) visitAssociations(bytes, box, removed);
+    if (box.type === "ipma" && box.end - box.begin >= 8) clearAssociations(bytes, box, removed);
   return bytes;
 }

@@ -13,7 +13,7 @@ interface Header {
   /** The first row stored is the top one. */
   readonly topDown: boolean;
   readonly bits: number;
-  /** Of R, G and B in pixels of 16, 24 and 32 bits. */
+  /** Bit masks of R, G and B in pixels of 16, 24 and 32 bits. */
   readonly masks: readonly [number, number, number];
   /** Offset of the end of the header and its masks. */
   readonly end: number;
@@ -36,7 +36,9 @@ function readHeader(bytes: Buffer): Header {
   const compression = COMPRESSIONS[bytes.readUInt32LE(30)] ?? "unknown";
   const hasMasks = compression === "bit fields" || compression === "alpha bit fields";
   if (compression !== "none" && !(hasMasks && bits >= 16))
-    throw new Error(`the BMP's compression (${compression}) is not read: only uncompressed ones are`);
+    throw new Error(
+      `the BMP's compression (${compression}) is not supported: only uncompressed files are read`,
+    );
   let masks: Header["masks"] = bits === 16 ? MASKS_555 : MASKS_888;
   if (hasMasks) masks = [bytes.readUInt32LE(54), bytes.readUInt32LE(58), bytes.readUInt32LE(62)];
   const table = {
@@ -58,7 +60,7 @@ function readTable(bytes: Buffer, { bits, table }: Header): Uint8Array {
   return colors;
 }
 
-/** Where the pixels begin: as Pillow, after the color table if the file states 0 or the end of its header. */
+/** Offset of the pixels: as in Pillow, after the color table if the file states 0 or the end of its header. */
 function firstRow(bytes: Buffer, { bits, end, table }: Header): number {
   const stated = bytes.readUInt32LE(10);
   const tableBytes = bits <= 8 ? table.entries * table.entryBytes : 0;
@@ -101,7 +103,7 @@ function directRows(bytes: Buffer, { width, bits, masks }: Header, pixels: Uint8
   };
 }
 
-/** Decodes an uncompressed BMP of 1, 4, 8, 16, 24 or 32 bits per pixel to RGB; like Pillow, without its alpha. */
+/** Decodes an uncompressed BMP of 1, 4, 8, 16, 24 or 32 bits per pixel to RGB; like Pillow, it ignores alpha. */
 export async function decodeBitmap(given: Uint8Array): Promise<RawImage> {
   const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
   if (bytes.length < FILE_HEADER_BYTES + OS2_HEADER_BYTES) throw new Error("the BMP is cut short");

@@ -1,4 +1,4 @@
-/** A GIF's first frame as a file of its own, and where it lies on the canvas. */
+/** A GIF's first frame as a separate file, and its position on the canvas. */
 export interface GifFrame {
   /** A GIF of just this frame, opaque. */
   readonly file: Uint8Array;
@@ -8,7 +8,7 @@ export interface GifFrame {
   readonly bottom: number;
   readonly canvasWidth: number;
   readonly canvasHeight: number;
-  /** R, G, B of what the frame does not cover. */
+  /** R, G, B of the canvas outside the frame. */
   readonly background: readonly [number, number, number];
 }
 
@@ -22,7 +22,7 @@ const TRAILER = 0x3b;
 
 const tableBytes = (flags: number) => ((flags & 0x80) === 0 ? 0 : 3 * 2 ** ((flags & 7) + 1));
 
-/** Where the sub-blocks that begin at `offset` end, without their terminator, which may be missing at the very end. */
+/** End of the sub-blocks at `offset`, before their terminator, which may be missing at the end of the file. */
 function endOfBlocks(bytes: Buffer, offset: number): number {
   let end = offset;
   while (end < bytes.length && bytes[end] !== 0) end += bytes[end]! + 1;
@@ -30,7 +30,7 @@ function endOfBlocks(bytes: Buffer, offset: number): number {
   return end;
 }
 
-/** The offset of the first frame's descriptor, and the transparent index that holds for it. */
+/** The offset of the first frame's descriptor, and its transparent index. */
 function findFrame(bytes: Buffer, offset: number): { frame: number; transparent?: number } {
   let transparent: number | undefined;
   let place = offset;
@@ -58,8 +58,8 @@ function colorTable(table: Buffer): Uint8Array {
 }
 
 /**
- * Pillow's view of a GIF: the first frame with the colors of its palette, also where the index is the transparent one,
- * on a canvas filled with the transparent index or else index 0, and made larger where the frame goes beyond it.
+ * A GIF as Pillow reads it: the first frame with the colors of its palette, even for the transparent index, on a canvas of
+ * the transparent index, or else index 0, which is enlarged to hold the frame.
  */
 export function firstGifFrame(given: Uint8Array): GifFrame {
   const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength);

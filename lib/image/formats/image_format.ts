@@ -1,14 +1,14 @@
 import { SampleError } from "../../sample_error";
 
-/** The formats that are read. What their decoders take, in time and memory, is bounded by the image's size. */
+/** Supported formats. Time and memory of their decoders are bounded by the image's size. */
 export type ImageFormat = "jpeg" | "png" | "gif" | "webp" | "tiff" | "avif" | "bmp" | "pnm";
 
-/** So many bytes are enough to tell a format by. */
+/** Number of bytes that identify a format. */
 export const HEAD_BYTES = 4096;
 
 const hex = (text: string) => Buffer.from(text, "latin1").toString("hex");
 
-/** How files begin, in hexadecimal. */
+/** First bytes of files, in hexadecimal. */
 const READ: readonly (readonly [RegExp, ImageFormat])[] = [
   [/^ffd8ff/, "jpeg"],
   [/^89504e470d0a1a0a/, "png"],
@@ -19,7 +19,7 @@ const READ: readonly (readonly [RegExp, ImageFormat])[] = [
   [/^503[1-6](0[9a-d]|20|23)/, "pnm"],
 ];
 
-/** Formats that are refused, so that the message can name them. */
+/** Formats that are refused by name. */
 const REFUSED: readonly (readonly [RegExp, string])[] = [
   [/^1f8b/, "gzip, such as .svgz"],
   [new RegExp(`^${hex("%PDF")}`), "PDF"],
@@ -44,11 +44,11 @@ const REFUSED: readonly (readonly [RegExp, string])[] = [
   [new RegExp(`^${hex("/* XPM")}`), "XPM"],
   [new RegExp(`^${hex("push graphic-context")}`), "MVG"],
   [/^504b0304/, "zip"],
-  // TGA has no signature at its start: it is told by the few values that the fields of its header have.
+  // TGA has no signature: it is recognized by the few values that the fields of its header can have.
   [/^..0[01]0[1239ab].{26}(08|0f|10|18|20)[0-3]./, "TGA"],
 ];
 
-/** AVIF and HEIC are the same container: its brands tell what is inside. */
+/** AVIF and HEIC share a container: its brands state the content. */
 function isoFormat(start: Buffer): string | undefined {
   if (start.length < 12 || start.toString("latin1", 4, 8) !== "ftyp") return undefined;
   const end = Math.max(12, start.readUInt32BE(0));
@@ -57,7 +57,7 @@ function isoFormat(start: Buffer): string | undefined {
   return brands.some((brand) => /^(hei[cxms]|hev[cxms]|mif1|msf1)$/.test(brand)) ? "HEIC" : "ISO media";
 }
 
-/** The text that markup begins with, without byte order mark, in whatever encoding SVG may have. */
+/** The first text of markup, without byte order mark, in any encoding that SVG may have. */
 function markupName(head: Buffer): string | undefined {
   const isLittle = head[0] === 0xff || head[1] === 0;
   const isBig = head[0] === 0xfe || head[0] === 0;
@@ -71,8 +71,8 @@ function markupName(head: Buffer): string | undefined {
 }
 
 /**
- * The format of a file by its first bytes, never by its name: whatever is not known to be bounded is refused before
- * any decoder sees it.
+ * The format of a file by its first bytes, never by its name. A format whose decoder is not known to be bounded is refused
+ * before decoding.
  *
  * @throws SampleError ERR_EVACLIP_DATA naming the format found
  */

@@ -8,7 +8,7 @@ const [LINE_FEED, CARRIAGE_RETURN, HASH, ZERO, NINE] = [10, 13, 35, 48, 57];
 
 const isSpace = (byte: number) => byte === 32 || (byte >= 9 && byte <= 13);
 
-/** Reads the numbers that PNM files are written in, with comments between them. */
+/** Reads the numbers of a PNM file, with comments between them. */
 class NumberReader {
   constructor(
     private readonly bytes: Uint8Array,
@@ -43,7 +43,7 @@ class NumberReader {
   }
 }
 
-/** Gives the sample at each place, in the file's own scale. */
+/** The sample at an index, in the file's own scale. */
 type SampleReader = (index: number) => number;
 
 function binarySamples(bytes: Uint8Array, start: number, most: number, count: number): SampleReader {
@@ -55,7 +55,7 @@ function binarySamples(bytes: Uint8Array, start: number, most: number, count: nu
   return (i) => (bytes[start + 2 * i]! << 8) | bytes[start + 2 * i + 1]!;
 }
 
-/** P4: a bit per pixel, rows filled up to bytes, 1 is black. */
+/** P4: one bit per pixel, rows padded to bytes, 1 is black. */
 function bitSamples(bytes: Uint8Array, start: number, width: number, height: number): SampleReader {
   const stride = Math.ceil(width / 8);
   const needed = start + stride * height;
@@ -78,7 +78,7 @@ export async function decodeNetpbm(bytes: Uint8Array): Promise<RawImage> {
   if (most < 1 || most > 65535) throw new Error(`its greatest value must be from 1 to 65535, found ${most}`);
   const count = width * height * channels;
   const start = reader.offset + 1;
-  // Text takes a byte or two per sample at least: what cannot be there is not allocated.
+  // Text has at least one byte per sample: nothing is allocated for samples that the file cannot have.
   if (isText && bytes.length - reader.offset < count) throw new Error("it is cut short");
   let sample: SampleReader;
   if (isText) sample = isBits ? () => 1 - reader.next(1) : () => reader.next();

@@ -9,7 +9,7 @@ import { requirePixels } from "../pixel_limit";
 import { withKnownOrientations } from "./tiff_orientation";
 import { inTurns } from "../turns";
 
-/** An image that is ready to be resampled: 8 bits, gray or RGB, upright, without alpha. */
+/** An image ready for resampling: 8 bits, gray or RGB, upright, without alpha. */
 export interface PlainImage {
   readonly width: number;
   readonly height: number;
@@ -18,10 +18,10 @@ export interface PlainImage {
 
 // As Pillow reads images: no color management; a damaged file is an error, not a gray area.
 const OPTIONS: SharpOptions = { failOn: "error", ignoreIcc: true };
-/** Larger ones are kept compressed between two passes, so that memory is bounded by the file's size, not the image's. */
+/** Larger images stay compressed between two passes, so that memory is bounded by the file's size, not the image's. */
 const MOST_RAW_PIXELS = 2 ** 24;
 const PIXELS_PER_SLICE = 32_768;
-/** Every scan of a progressive JPEG goes over all of its pixels, and a scan can be a few bytes. */
+/** Every scan of a progressive JPEG visits all pixels, and can be a few bytes. */
 const MOST_SCANNED_PIXELS = 2 ** 32;
 
 function fromRaw({ data, width, height, channels }: RawImage): PlainImage {
@@ -29,8 +29,8 @@ function fromRaw({ data, width, height, channels }: RawImage): PlainImage {
 }
 
 /**
- * Carries out what must come before resampling, in a pass of its own: sharp would multiply colors by alpha before it
- * resizes, and Pillow drops alpha and reduces 16 bits to 8 first.
+ * Does in a separate pass what must precede resampling: Pillow drops alpha and reduces 16 bits to 8 first, where sharp
+ * would multiply colors by alpha.
  */
 async function inPassOfItsOwn(image: Sharp, pixels: number): Promise<PlainImage> {
   const plain = image.removeAlpha().toColourspace("srgb");
@@ -42,7 +42,7 @@ async function inPassOfItsOwn(image: Sharp, pixels: number): Promise<PlainImage>
   return fromRaw({ data, width: info.width, height: info.height, channels: info.channels as 1 | 3 });
 }
 
-/** Pixels as given, which may have alpha. */
+/** Given pixels, which may have alpha. */
 export async function plainFromPixels(image: RawImage): Promise<PlainImage> {
   requirePixels(image.width, image.height);
   const plain = fromRaw(image);
@@ -50,7 +50,7 @@ export async function plainFromPixels(image: RawImage): Promise<PlainImage> {
   return inPassOfItsOwn(plain.open(), image.width * image.height);
 }
 
-/** CMYK to RGB as Pillow does it, without color profiles: white minus black, minus the ink's share of it. */
+/** CMYK to RGB as in Pillow, without color profiles: (1 - ink) × (1 - black). */
 async function rgbFromCmyk(image: Sharp): Promise<PlainImage> {
   const { data, info } = await image
     .pipelineColourspace("cmyk")
@@ -58,7 +58,7 @@ async function rgbFromCmyk(image: Sharp): Promise<PlainImage> {
     .raw()
     .toBuffer({ resolveWithObject: true });
   const { width, height, channels } = info;
-  // RGB takes the place of what has been read: a second buffer could be a gigabyte.
+  // RGB overwrites CMYK in place: a second buffer could be a gigabyte.
   await inTurns(width * height, PIXELS_PER_SLICE, (begin, end) => {
     for (let pixel = begin; pixel < end; pixel++) {
       const [from, to] = [channels * pixel, 3 * pixel];
@@ -103,7 +103,7 @@ function requireScans(file: Uint8Array, pixels: number): void {
     throw new Error(`its ${scans} scans of ${pixels} pixels are more than ${MOST_SCANNED_PIXELS} in all`);
 }
 
-/** Whether pixels are 8-bit gray or RGB as they come out of the decoder. */
+/** Whether the decoder's pixels are 8-bit gray or RGB. */
 const isPlain = ({ space, depth, hasAlpha }: Metadata) =>
   depth === "uchar" && !hasAlpha && (space === "srgb" || space === "b-w");
 
@@ -111,8 +111,8 @@ async function plainFromSharp(file: Uint8Array, format: ImageFormat): Promise<Pl
   const metadata = await sharp(file, OPTIONS).metadata();
   const { width, height, orientation = 1 } = metadata;
   if (metadata.isProgressive && format === "jpeg") requireScans(file, width * height);
-  if (metadata.depth === "char") throw new Error("signed 8-bit samples are not read");
-  // Of all formats Pillow turns TIFF alone as its tag says.
+  if (metadata.depth === "char") throw new Error("signed 8-bit samples are not supported");
+  // TIFF is the only format that Pillow rotates by its orientation tag.
   const isTurned = format === "tiff" && orientation !== 1;
   const open = () => sharp(file, OPTIONS);
   if (isPlain(metadata) && !isTurned) return { width, height, open };
@@ -122,9 +122,9 @@ async function plainFromSharp(file: Uint8Array, format: ImageFormat): Promise<Pl
 
 /**
  * Opens an image file by its content. Pixels are those of Pillow's `Image.open(file).convert("RGB")`: the first frame,
- * alpha dropped without blending, no color profile, turned only where it is a TIFF; 16-bit gray is scaled to 8 bits.
+ * alpha dropped without blending, no color profile, rotated only for TIFF; 16-bit gray is scaled to 8 bits.
  *
- * @throws SampleError ERR_EVACLIP_DATA for a format that is not read; an Error of the decoder for a damaged file
+ * @throws SampleError ERR_EVACLIP_DATA for an unsupported format; an Error of the decoder for a damaged file
  */
 export async function plainFromFile(file: Uint8Array, name: string): Promise<PlainImage> {
   const format = formatOf(file, name);

@@ -6,7 +6,7 @@ const BIG_TIFF = 43;
 /** Far above any image; directories of a malicious file may overlap. */
 const MOST_ENTRIES = 1 << 18;
 
-/** How the numbers of a file are written, and how large the parts of its directories are. */
+/** Reads numbers in a file's byte order, and directories of TIFF or BigTIFF. */
 class Tiff {
   private readonly isLittle: boolean;
   private readonly isBig: boolean;
@@ -31,7 +31,7 @@ class Tiff {
     return this.isLittle ? this.bytes.readUInt32LE(at) : this.bytes.readUInt32BE(at);
   }
 
-  /** Where the values of the orientation tags are, as far as the directories are whole. */
+  /** Offsets of the values of the orientation tags, in complete directories. */
   orientations(): number[] {
     const [countBytes, entryBytes, valueAt] = this.isBig ? [8, 20, 12] : [2, 12, 8];
     const found: number[] = [];
@@ -51,7 +51,7 @@ class Tiff {
         directory = this.offset(entry);
       }
     } catch (error) {
-      // A directory that leaves the file is for the decoder to judge.
+      // The decoder reports a directory that exceeds the file.
       if (!(error instanceof RangeError)) throw error;
     }
     return found;
@@ -59,8 +59,8 @@ class Tiff {
 }
 
 /**
- * The TIFF file with orientations that mean something: Pillow ignores any other than 1 to 8, libtiff refuses the whole file.
- * A copy where one has to be changed.
+ * The TIFF file with valid orientations, copied if one changes: Pillow ignores values other than 1 to 8, libtiff refuses
+ * the file.
  */
 export function withKnownOrientations(given: Uint8Array): Uint8Array {
   const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength);

@@ -1,4 +1,4 @@
-// Characters that text is better off without, by the rules of ftfy's fixers of these names.
+// Replaces or removes characters, by the rules of ftfy's fixers of the same names.
 import { replaceC1Controls } from "./encoding";
 
 const LIGATURES = new Map(
@@ -35,13 +35,13 @@ const DOUBLE_QUOTE = /[\u201c-\u201f]/g;
 const SINGLE_QUOTE = /[\u02bc\u2018-\u201b]/g;
 const LINE_BREAK = /\r\n?|[\u2028\u2029\u0085]/g;
 const LONE_SURROGATE = /\p{Surrogate}/gu;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what is to be removed
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is to be removed
 const TERMINAL_ESCAPE = /\x1b\[[\p{Nd};]*[a-zA-Z]/gu;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are to be removed
 const CONTROL = /[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g;
 /** Any character that one of the above acts on. */
 const ANY =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are to be removed
   /[\x00-\x08\x0b\x0d-\x1f\x7f-\x9fĲĳŉǱ-ǳǄ-ǌ\u02bc\u2018-\u201f\u2028\u2029\u206a-\u206f\u3000\ufb00-\ufb06\ufeff\uff01-\uffef\ufff9-\ufffc\p{Surrogate}]/u;
 
 /**

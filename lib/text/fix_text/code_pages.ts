@@ -1,11 +1,11 @@
-// The single-byte encodings that UTF-8 is most often mistaken for (tables as in Unicode's mapping files). Bytes are kept
-// as strings of characters up to U+00FF, one per byte, so that regular expressions can search them.
+// The single-byte encodings in which UTF-8 is most often decoded by mistake (tables as in Unicode's mapping files). Bytes
+// are strings of characters up to U+00FF, one per byte, so that regular expressions can search them.
 
 const REPLACEMENT = "\ufffd";
 /** The byte of U+FFFD in an encoding that has unassigned bytes. */
 export const SUBSTITUTE = "\x1a";
 
-/** Characters of bytes 0x80 to 0xff; a space is an unassigned byte, read as the code point of the same number. */
+/** Characters of bytes 0x80 to 0xff; a space marks an unassigned byte, decoded as the code point of the same number. */
 const UPPER_HALVES = {
   "latin-1": "",
   "windows-1252":
@@ -85,7 +85,7 @@ export class CodePage {
   }
 }
 
-/** In the order in which they are tried: what is taken for one of the later ones is more often something else. */
+/** In the order in which they are tried: the later ones are more often a wrong guess. */
 export const CODE_PAGES = (Object.keys(UPPER_HALVES) as CodePageName[]).map((name) => new CodePage(name));
 
 export function codePage(name: CodePageName): CodePage {

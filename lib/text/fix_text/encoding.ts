@@ -3,7 +3,7 @@ import { CODE_PAGES, codePage } from "./code_pages";
 import { isMojibake, MOJIBAKE_SEQUENCES } from "./mojibake";
 import { decodeUtf8, replaceLossySequences, restoreA0 } from "./utf8";
 
-/** How many more characters may be read: what is made to need ever more passes ends somewhere. */
+/** Number of characters that may still be read, which bounds text made to need many passes. */
 export interface Work {
   left: number;
 }
@@ -14,7 +14,7 @@ const C1_CONTROLS = /[\x80-\x9f]+/g;
 /** Bytes that Windows-1252 does not assign. */
 const UNASSIGNED = /[\x81\x8d\x8f\x90\x9d]/;
 
-/** C1 controls as what Windows-1252 has in their place. */
+/** C1 controls replaced by the characters of Windows-1252. */
 export function replaceC1Controls(text: string): string {
   return text.replace(C1_CONTROLS, (controls) => WINDOWS_1252.decode(controls));
 }
@@ -33,7 +33,7 @@ function decodedAgain(text: string): string | undefined {
   return undefined;
 }
 
-/** Repairs the sequences that are clearly mojibake, each by itself. */
+/** Repairs each sequence that is clearly mojibake separately. */
 function repairSequences(text: string, work: Work): string {
   return text.replace(MOJIBAKE_SEQUENCES, (sequence) =>
     sequence.length < text.length && isMojibake(sequence) ? fixEncoding(sequence, work) : sequence,
@@ -54,7 +54,7 @@ function fixOnce(text: string, work: Work): string {
   return replaceC1Controls(text);
 }
 
-/** Repairs mojibake until nothing is left that looks like it. */
+/** Repairs mojibake until none is recognized. */
 export function fixEncoding(text: string, work: Work): string {
   for (let current = text; ; ) {
     work.left -= current.length;

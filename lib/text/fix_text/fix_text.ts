@@ -1,21 +1,21 @@
-// What ftfy.fix_text (version 6.3, by Robyn Speer) does by default, which CLIP's tokenizer calls first: published models
-// never saw a curly quote. An implementation of our own; the rules and their order are ftfy's.
+// The defaults of ftfy.fix_text (version 6.3, by Robyn Speer), which CLIP's tokenizer calls first: published models never
+// saw a curly quote. The rules and their order are ftfy's; the implementation is not.
 import { fixCharacters } from "./characters";
 import { fixEncoding, type Work } from "./encoding";
 import { unescapeHtml } from "./html";
 
-/** Text that nothing here applies to. */
+/** Text that no rule changes. */
 const PLAIN = /^[\t\n\f\x20-\x25\x27-\x7e]*$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it is the range of ASCII
 const ASCII = /^[\x00-\x7f]*$/;
 
-/** A pass over ASCII is that much faster than a search for mojibake. */
+/** How much faster a pass over ASCII is than a search for mojibake. */
 const ASCII_SPEED = 16;
 const MARKS_IN_ORDER = 256;
 const MANY_MARKS = new RegExp(`\\p{M}{${MARKS_IN_ORDER}}`, "u");
 const PIECES = new RegExp(`\\P{M}*\\p{M}{0,${MARKS_IN_ORDER}}`, "gu");
 
-/** NFC; endless marks are put in order piece by piece, since that takes the square of their number. */
+/** NFC; long runs of marks are normalized in pieces, because ordering takes the square of their number. */
 function compose(text: string): string {
   if (text.length < MARKS_IN_ORDER || !MANY_MARKS.test(text)) return text.normalize("NFC");
   return text.replace(PIECES, (piece) => piece.normalize("NFC"));
@@ -34,7 +34,7 @@ function fixLine(line: string, hasMarkup: boolean, work: Work): string {
   }
 }
 
-/** Repairs a text line by line; from the first line with a "<" on, it is taken for HTML, and references stay. */
+/** Repairs a text line by line; from the first line with a "<" on, it counts as HTML, and character references stay. */
 export function fixText(text: string): string {
   if (PLAIN.test(text)) return text;
   const work = { left: 32_768 + 8 * text.length };

@@ -32,7 +32,7 @@ export function decodeReferences(text: string): string {
   );
 }
 
-/** A name that was put in capitals with its text: `&EACUTE;`. */
+/** A reference written in capitals along with its text: `&EACUTE;`. */
 function capitalReference(reference: string): string {
   const lower = reference.toLowerCase();
   const character = decodeHTMLStrict(lower);

@@ -1,6 +1,6 @@
-// How text that was decoded in the wrong encoding is recognized. The groups of characters and the juxtapositions that are
-// unlikely in real text are those of ftfy 6.3 (Apache-2.0, see THIRD_PARTY_NOTICES): only the same ones give the ids that
-// published models were trained with.
+// Recognizes text that was decoded in the wrong encoding. The groups of characters, and their combinations that are
+// unlikely in real text, are those of ftfy 6.3 (Apache-2.0, see THIRD_PARTY_NOTICES): others would give other ids than
+// those that published models were trained with.
 import { CODE_PAGES } from "./code_pages";
 
 // Members of character classes, "-" for ranges.
@@ -12,7 +12,7 @@ const CURRENCY = "¢£¥₧€";
 const OPENING = "¡©«¿΄΅‘‚“„•‹\\uf8ff";
 const CLOSING = "®»˝”›™";
 const NUMERIC = "±-³µ¹¼-¾×÷⁄№∂∆∏∑√∞∩∫≈≠≡≤≥";
-/** Letters of which faces are made (kaomoji). */
+/** Letters used in kaomoji. */
 const FACE = "°Ò-ÖÙ-Üò-öø-üŌŐŪŲ";
 const UPPER = "À-ÑØÜÝĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶĹĻĽŁŃŅŇŒŘŚŞŠŢŤŮŰŸŹŻŽҐ";
 const LOWER = "ß-ñüāăąćčďđēėęěğģīįķĺļľłœŕśşšťźżžґﬁﬂ";
@@ -21,7 +21,7 @@ const LOWER_COMMON = "ά-ωа-џ";
 const BOX = "│┌┐┘├┤┬┼═-╬▀▄█▌▐-▓";
 
 const SIGNS = `${BOX}${OPENING}${CLOSING}${CURRENCY}${NUMERIC}${LAW}`;
-/** What may stand between two leading letters of UTF-8 read as Windows-1251 or 1253. */
+/** Characters between two leading letters of UTF-8 decoded as Windows-1251 or 1253. */
 const BETWEEN_LEADS = `${C1}${BAD}${OPENING}${CLOSING}${CURRENCY}°`;
 const ARABIC = `[ØÙ][${COMMON}${CURRENCY}${BAD}${NUMERIC}${OPENING}ŸŠ®°µ»]`;
 
@@ -46,7 +46,7 @@ const BETWEEN_GROUPS = [
   "[Œœ][^A-Za-z]",
 ];
 
-/** Sequences of one encoding that the groups do not tell from real text. */
+/** Sequences of one encoding that the groups do not distinguish from real text. */
 const OF_ENCODINGS = [
   // Windows-1252: two characters, Arabic, South Asian alphabets, à and á
   `[ÂÃÎÐ][€œŠš¢£Ÿž\\xa0\\xad®©°·»${OPENING}${CLOSING}–—´]`,
@@ -74,10 +74,10 @@ const OF_ENCODINGS = [
 ];
 
 const UNLIKELY = new RegExp([...BETWEEN_GROUPS, ...OF_ENCODINGS].join("|"), "u");
-/** Each of the sequences has one of these: most text is told by one quick search. */
+/** Each of the sequences contains one of these: one quick search decides most text. */
 const CLUE = new RegExp(`[${C1}${BAD}${LOWER}${UPPER}${SIGNS}°ЂÙ]`);
 
-/** Whether a text has a sequence of characters that hardly occurs but in wrongly decoded UTF-8. */
+/** Whether a text has a sequence of characters that is rare outside wrongly decoded UTF-8. */
 export function isMojibake(text: string): boolean {
   return CLUE.test(text) && UNLIKELY.test(text);
 }
@@ -85,7 +85,7 @@ export function isMojibake(text: string): boolean {
 const LATIN_1_LIKE = CODE_PAGES.filter(({ name }) => name === "latin-1" || name.startsWith("windows-"));
 const NOT_STRICT = /[–—―‘’‚“”„•…]/g;
 
-/** A character class of what bytes `first` to `last` stand for in the encodings that resemble Latin-1. */
+/** A character class of bytes `first` to `last` decoded in the encodings that resemble Latin-1. */
 function decodings(first: number, last: number): string {
   return LATIN_1_LIKE.map((page) => page.range(first, last)).join("");
 }
@@ -93,8 +93,8 @@ function decodings(first: number, last: number): string {
 const FOLLOWING = `[ ${decodings(0x80, 0xbf)}]`;
 
 /**
- * UTF-8 sequences read in some encoding that resembles Latin-1. The character before must not be such a byte as well, save
- * for punctuation: a few sequences of a long garble are better left.
+ * UTF-8 sequences decoded in an encoding that resembles Latin-1. The preceding character must not be such a byte as well,
+ * except for punctuation: a few sequences within longer garbled text are better left alone.
  */
 export const MOJIBAKE_SEQUENCES = new RegExp(
   `(?<![${decodings(0x80, 0xbf).replace(NOT_STRICT, "")}])` +

@@ -1,9 +1,9 @@
-// UTF-8 and what is taken for it. Bytes are strings of characters up to U+00FF, one per byte.
+// UTF-8 and its variants. Bytes are strings of characters up to U+00FF, one per byte.
 import { isUtf8 } from "node:buffer";
 
-/** A surrogate pair of which each half was encoded by itself (CESU-8); the last byte may be lost before the end of a line. */
+/** A surrogate pair whose halves were encoded separately (CESU-8); the last byte may be missing at the end of a line. */
 const ENCODED_PAIR = /\xed([\xa0-\xaf])([\x80-\xbf])\xed([\xb0-\xbf])([\x80-\xbf]|\n$)/g;
-/** U+0000 as Java writes it, with the same exception. */
+/** U+0000 in Java's modified UTF-8, with the same exception. */
 const LONG_NULL = /\xc0(?:\x80|\n$)/g;
 
 const toBytes = (text: string) => Buffer.from(text).toString("latin1");
@@ -14,7 +14,7 @@ function joinPair(_: string, a: string, b: string, c: string, d: string): string
   return toBytes(String.fromCodePoint(0x1_00_00 + bits));
 }
 
-/** The text of UTF-8 bytes, CESU-8 and Java's variant included, or undefined where they are none of these. */
+/** The text of UTF-8 bytes, CESU-8 and Java's variant included, or undefined for other bytes. */
 export function decodeUtf8(bytes: string): string | undefined {
   const regular = /[\xc0\xed]/.test(bytes)
     ? bytes.replace(LONG_NULL, "\0").replace(ENCODED_PAIR, joinPair)
@@ -23,7 +23,7 @@ export function decodeUtf8(bytes: string): string | undefined {
   return isUtf8(buffer) ? buffer.toString("utf8") : undefined;
 }
 
-/** Sequences that a space in place of byte A0 has broken, where A0 would make a likely character. */
+/** Sequences broken by a space in place of byte A0, where A0 would make a likely character. */
 const SPACE_FOR_A0 = new RegExp(
   [
     "[\\xc2\\xc3\\xc5\\xce\\xd0\\xd9] ",
@@ -35,10 +35,10 @@ const SPACE_FOR_A0 = new RegExp(
   ].join("|"),
   "g",
 );
-/** "à" as a word of its own, whose space is to stay; not Portuguese "às" and "àquele". */
+/** "à" as a separate word, whose space stays; not Portuguese "às" and "àquele". */
 const A_GRAVE_WORD = /\xc3 (?! |quele|quela|quilo|s )/g;
 
-/** Puts byte A0 back where a space has replaced it. */
+/** Restores byte A0 where a space has replaced it. */
 export function restoreA0(bytes: string): string {
   if (bytes.search(SPACE_FOR_A0) < 0) return bytes;
   return bytes
@@ -46,7 +46,7 @@ export function restoreA0(bytes: string): string {
     .replace(SPACE_FOR_A0, (sequence) => sequence.replaceAll(" ", "\xa0"));
 }
 
-/** Sequences of which one or more bytes are lost: they became the substitute byte, or once a question mark. */
+/** Sequences with lost bytes, which became the substitute byte or, in one case, a question mark. */
 const LOSSY_SEQUENCE = new RegExp(
   [
     "[\\xc2-\\xdf]\\x1a",
@@ -63,7 +63,7 @@ const LOSSY_SEQUENCE = new RegExp(
   "g",
 );
 
-/** Replaces sequences that cannot be read any more by U+FFFD. */
+/** Replaces undecodable sequences by U+FFFD. */
 export function replaceLossySequences(bytes: string): string {
   return bytes.replace(LOSSY_SEQUENCE, toBytes("\ufffd"));
 }

@@ -1,8 +1,9 @@
-import { invalidArgument, shortened } from "../../arguments";
+import { z } from "zod";
+import { checkArgument, invalidArgument, options, shortened } from "../../arguments";
 import { elementCount } from "../../shape";
 import type { ClipModel } from "../../models/clip_model";
 import type { PackedCaptions } from "../../models/text_tower";
-import type { Operand, Tensor } from "../../tensor";
+import { anOperand, type Operand, type Tensor } from "../../tensor";
 import { STEP_FIELDS } from "../train_events";
 
 /** Scalars f32 by name: fields of `metrics` in the event of each step. A parameter reports its value after the update. */
@@ -44,6 +45,16 @@ export interface ObjectiveResult {
  */
 export type Objective = (step: ObjectiveStep) => ObjectiveResult;
 
+const recordedMetrics = z.record(z.string(), anOperand, { error: "an object with a scalar by name" });
+const objectiveResult = options({ loss: anOperand, metrics: recordedMetrics.optional() });
+
+/** Calls an objective. @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when it returns anything but a loss and metrics. */
+export function callObjective(objective: Objective, step: ObjectiveStep): ObjectiveResult {
+  const result = objective(step);
+  checkArgument("train: the result of config.objective", result, objectiveResult);
+  return result;
+}
+
 function once<T>(record: () => T): () => T {
   let recorded: { readonly value: T } | undefined;
   return () => {
@@ -70,6 +81,7 @@ export const LAYER_OUTPUTS = ["layerGradientNorms", "layerTrustRatios"] as const
  */
 export function collectMetrics(...sources: (RecordedMetrics | undefined)[]): Record<string, Operand> {
   const taken = new Set<string>([...STEP_FIELDS, ...LAYER_OUTPUTS]);
+  for (const metrics of sources) checkArgument("train: metrics", metrics, recordedMetrics.optional());
   const entries = sources.flatMap((metrics) => Object.entries(metrics ?? {}));
   for (const [name, value] of entries) {
     const shown = shortened(name);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { EvaClip } from "../../clip/eva_clip";
 import { openDevice } from "../../clip/eva_clip_options";
-import { Device } from "../../device";
+import type { Device } from "../../device";
 import type { ClipModel } from "../../models/clip_model";
 import { defaultPrecision } from "../../models/precision";
 import type { Optimizer } from "../../optim/optimizer";
@@ -181,7 +181,7 @@ async function prepare(given: RecipeOptions): Promise<Prepared> {
   const free = async () => {
     await held?.encoder.dispose();
     held?.optimizer.dispose();
-    for (const parameter of held?.model.parameters() ?? []) parameter.dispose();
+    held?.model.dispose();
     if (owned) await device.dispose();
   };
   try {

@@ -1,6 +1,7 @@
 import type { EvaClip } from "../../clip/eva_clip";
 import type { Dataset } from "../../data/dataset";
 import { createLoader } from "../../data/loader/loader";
+import { firstSamples } from "../../data/sources/first_samples";
 import { openClassFolder } from "../../data/sources/image_folder";
 import { describeLeftOut } from "../../data/sources/image_files";
 import { openDataset } from "../../data/sources/open_dataset";
@@ -62,7 +63,7 @@ async function openData(
   options: RecipeOptions,
   imageSize: number,
 ): Promise<Dataset> {
-  const { data } = options.evaluation![option]!;
+  const { data, samples } = options.evaluation![option]!;
   const open = async (path: string): Promise<Dataset> => {
     const opened = await (option === "retrieval"
       ? openDataset(path, options.dataset)
@@ -74,7 +75,7 @@ async function openData(
   const dataset = typeof data === "string" ? await naming(option, "cannot be opened", open(data)) : data;
   const need = option === "retrieval" ? CAPTION : CLASS;
   await naming(option, "cannot be evaluated on", expectSample(dataset, imageSize, need));
-  return dataset;
+  return samples === undefined ? dataset : firstSamples(dataset, samples);
 }
 
 async function retrievalTask(options: RecipeOptions, encoder: EvaClip): Promise<Task | undefined> {

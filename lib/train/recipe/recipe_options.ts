@@ -19,7 +19,7 @@ import { datasetArgument } from "../../data/checked_dataset";
 import type { Dataset } from "../../data/dataset";
 import type { LoaderOptions } from "../../data/loader/loader_options";
 import { openDatasetOptions, type OpenDatasetOptions } from "../../data/sources/open_dataset";
-import { Device, type DeviceChoice } from "../../device";
+import { type Device, type DeviceChoice, deviceOrChoice } from "../../device";
 import { imageSize } from "../../image/decode";
 import type { Preprocessing } from "../../image/preprocessing";
 import { type Precision, precisionArgument } from "../../models/precision";
@@ -47,6 +47,8 @@ export interface EvaluationOf {
   readonly data: string | Dataset;
   /** Epochs between evaluations. Default 1. */
   readonly everyEpochs?: number;
+  /** Evaluate on the first samples only. Default: on all. */
+  readonly samples?: number;
 }
 
 export interface RecipeOptions {
@@ -175,7 +177,11 @@ const tower = optionsOf({
     .optional(),
 }).optional();
 const dataArgument = z.union([pathText, datasetArgument], { error: "a path or a data set" });
-const evaluationOf = optionsOf({ data: dataArgument, everyEpochs: positiveInteger.optional() }).optional();
+const evaluationOf = optionsOf({
+  data: dataArgument,
+  everyEpochs: positiveInteger.optional(),
+  samples: positiveInteger.optional(),
+}).optional();
 const anyFields = z.looseObject({}, { error: "an object" });
 
 const recipeOptions = optionsOf({
@@ -231,11 +237,7 @@ const recipeOptions = optionsOf({
   }).optional(),
   resume: text.min(1).optional(),
   restartData: flag.optional(),
-  device: z
-    .union([oneOf("auto", "cpu", "cuda"), z.custom<Device>((value) => value instanceof Device)], {
-      error: "one of auto, cpu, cuda, or a Device",
-    })
-    .optional(),
+  device: deviceOrChoice.optional(),
   threads: positiveInteger.optional(),
   signal: abortSignal.optional(),
   logger: anyFunction.optional(),

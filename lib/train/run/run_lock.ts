@@ -10,16 +10,16 @@ import { makeFolder } from "../../io/make_folder";
 
 const LOCK_FILE = "run.lock";
 const REFRESH_MS = 10_000;
-/** A lock whose owner cannot be looked up counts as abandoned when it was not refreshed for so long. */
+/** A lock whose owner cannot be looked up counts as abandoned after this time without a refresh. */
 const ABANDONED_MS = 60_000;
 
 const lockOwner = z.object({
-  /** Of this one lock. */
+  /** Identifies this lock. */
   token: z.string(),
   pid: z.number().int(),
-  /** Tells a process from a later one of the same id; null where the system does not say. */
+  /** Distinguishes the process from a later one with the same id; null where the system does not report it. */
   started: z.string().nullable(),
-  /** Where a process id has a meaning: the host, and on Linux the namespace. */
+  /** The scope of the process id: the host, and on Linux the PID namespace. */
   host: z.string(),
 });
 type LockOwner = z.infer<typeof lockOwner>;
@@ -27,7 +27,7 @@ type LockOwner = z.infer<typeof lockOwner>;
 /** Tokens of the locks that this thread holds. */
 const held = new Set<string>();
 
-/** When a process started, in clock ticks since the system did (proc_pid_stat(5), field 22). */
+/** When a process started, in clock ticks since boot (proc_pid_stat(5), field 22). */
 function startOf(pid: number): string | null {
   try {
     const line = readFileSync(`/proc/${pid}/stat`, "latin1");
@@ -42,7 +42,7 @@ function thisHost(): string {
   try {
     namespace = ` ${readlinkSync("/proc/self/ns/pid")}`;
   } catch {
-    // Not Linux: the host's name alone.
+    // Not Linux: only the host's name.
   }
   return hostname() + namespace;
 }
@@ -69,7 +69,7 @@ async function readOwner(path: string): Promise<LockOwner | undefined> {
 async function isOwned(path: string, owner: LockOwner | undefined): Promise<boolean> {
   if (owner?.host === thisHost()) {
     if (!isRunning(owner)) return false;
-    // A thread of this process may have been terminated, which leaves its lock behind.
+    // A terminated thread of this process leaves its lock.
     if (owner.pid !== process.pid || held.has(owner.token)) return true;
   }
   const found = await stat(path).catch(() => undefined);
@@ -80,11 +80,11 @@ function inUse(path: string, owner: LockOwner | undefined): EvaClipError {
   const who = owner === undefined ? "another process" : `process ${owner.pid} on ${owner.host.split(" ")[0]}`;
   const message =
     `${dirname(path)} is in use by ${who}: two runs cannot share a folder of checkpoints. ` +
-    `If that process is gone for certain, delete ${path}`;
+    `If that process has certainly ended, delete ${path}`;
   return new EvaClipError("ERR_EVACLIP_RUN_ACTIVE", message, { path, ...(owner && { pid: owner.pid }) });
 }
 
-/** Takes an abandoned lock away, unless another process was quicker and has its own there by now. */
+/** Removes an abandoned lock, unless another process has replaced it with its own in the meantime. */
 async function removeAbandoned(path: string, owner: LockOwner | undefined): Promise<void> {
   const aside = `${path}.${randomUUID()}`;
   try {
@@ -98,7 +98,7 @@ async function removeAbandoned(path: string, owner: LockOwner | undefined): Prom
   await unlink(aside);
 }
 
-/** @returns false when there is a lock already */
+/** @returns false if a lock exists already */
 async function writeLock(path: string, owner: LockOwner): Promise<boolean> {
   const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "EEXIST") return undefined;
@@ -109,13 +109,13 @@ async function writeLock(path: string, owner: LockOwner): Promise<boolean> {
     await file.writeFile(JSON.stringify(owner)).finally(() => file.close());
     return true;
   } catch (error) {
-    // One without an owner would keep every run out until it is old.
+    // A lock without an owner would keep every run out until it is old enough to be abandoned.
     await unlink(path).catch(() => undefined);
     throw error;
   }
 }
 
-/** Removes a folder and those above it up to `outermost`, as far as they are empty. */
+/** Removes a folder and its parents up to `outermost`, while they are empty. */
 async function removeEmpty(folder: string, outermost: string): Promise<void> {
   if (!folder.startsWith(outermost)) return;
   const isRemoved = await rmdir(folder).then(
@@ -125,21 +125,21 @@ async function removeEmpty(folder: string, outermost: string): Promise<void> {
   if (isRemoved) await removeEmpty(dirname(folder), outermost);
 }
 
-/** Keeps a second run out of a folder of checkpoints, by a file there that names the process that trains. */
+/** Prevents a second run in a folder of checkpoints by a file there that names the training process. */
 export class RunLock {
   readonly #refresh: NodeJS.Timeout;
   readonly #onExit = () => {
     try {
       unlinkSync(this.path);
     } catch {
-      // The next run recognizes it as abandoned.
+      // The next run detects that it is abandoned.
     }
   };
 
   private constructor(
     private readonly path: string,
     private readonly token: string,
-    /** The outermost folder that was made for the lock. */
+    /** The outermost folder created for the lock. */
     private readonly made: string | undefined,
   ) {
     held.add(token);
@@ -152,8 +152,8 @@ export class RunLock {
   }
 
   /**
-   * Locks a folder, which is made when there is none.
-   * @throws EvaClipError `ERR_EVACLIP_RUN_ACTIVE` when another run has it, `ERR_EVACLIP_IO`, `ERR_EVACLIP_DISK_FULL`
+   * Locks a folder, and creates it if it does not exist.
+   * @throws EvaClipError `ERR_EVACLIP_RUN_ACTIVE` when another run holds the lock, `ERR_EVACLIP_IO`, `ERR_EVACLIP_DISK_FULL`
    */
   static async take(directory: string): Promise<RunLock> {
     const path = join(resolve(directory), LOCK_FILE);
@@ -174,7 +174,7 @@ export class RunLock {
     }
   }
 
-  /** Gives the folder free; folders that were made for the lock and are still empty go with it. */
+  /** Unlocks the folder, and removes folders that were created for the lock and are still empty. */
   async release(): Promise<void> {
     clearInterval(this.#refresh);
     process.off("exit", this.#onExit);

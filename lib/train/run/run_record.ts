@@ -19,13 +19,13 @@ const RECORD_FILE = "run.json";
 
 const runRecord = z.object({
   version: z.literal(1),
-  /** Of the checkpoints that the run writes; null for that of checkpoints older than this file. */
+  /** The lineage of the checkpoints that the run writes; null for checkpoints without one. */
   lineage: z.string().nullable(),
-  /** The checkpoint that the run went on from: its name in this folder, or a path. */
+  /** The checkpoint that the run resumed: its name in this folder, or a path. */
   from: z.string().nullable(),
 });
 
-/** The run that was started last in a folder of checkpoints. */
+/** The most recently started run of a folder of checkpoints. */
 type RunRecord = z.infer<typeof runRecord>;
 
 async function readRecord(root: string): Promise<RunRecord | undefined> {
@@ -41,9 +41,9 @@ function isOfRun(record: RunRecord | undefined, { lineage }: TrainerState): bool
 }
 
 /**
- * The checkpoint that `latest` stands for in training: the newest of the run that was started last, or the one that
- * that run went on from while it has none of its own. One that is damaged is named all the same: whoever reads it says so.
- * @returns undefined when that run began anew and has saved nothing
+ * The checkpoint that `resume: "latest"` means: the newest of the most recently started run, or, until that run has saved
+ * one, the checkpoint that it resumed. A damaged checkpoint is returned too, so that reading it reports the damage.
+ * @returns undefined when that run resumed nothing and has saved nothing
  */
 export async function latestOfRun(root: string): Promise<string | undefined> {
   const record = await readRecord(root);
@@ -56,13 +56,13 @@ export async function latestOfRun(root: string): Promise<string | undefined> {
   if (newest !== undefined || record === undefined || record.from === null) return newest;
   const from = resolve(root, record.from);
   if (await exists(join(from, MODEL_FILE))) return from;
-  const message = `the run in ${root} went on from ${from}, which is gone, and has saved no checkpoint since`;
+  const message = `the run in ${root} resumed ${from}, which no longer exists, and has saved no checkpoint`;
   throw new EvaClipError("ERR_EVACLIP_IO", message, { path: from });
 }
 
 /**
- * The error for a checkpoint that cannot be read: that of reading it, and the newest whole checkpoint beside it, of the run
- * that was started last if there is one. Which to go on from is left to the user: steps are lost by it.
+ * The error for a checkpoint that cannot be read: the cause, and the newest complete checkpoint beside it, preferably of the
+ * most recently started run. It is not resumed by itself, because that would lose steps without notice.
  */
 export async function damagedCheckpoint(folder: string, error: unknown): Promise<unknown> {
   const { code, message, details } = error as Partial<EvaClipError>;
@@ -73,34 +73,31 @@ export async function damagedCheckpoint(folder: string, error: unknown): Promise
     (await newestCheckpoint(root, (state, other) => other !== folder && isOfRun(record, state))) ??
     (await newestCheckpoint(root, (_, other) => other !== folder));
   if (whole === undefined) return error;
-  const advice = `${message}. The newest whole checkpoint beside it is ${whole}: to go on from that one, --resume ${whole}`;
+  const advice = `${message}. The newest complete checkpoint beside it is ${whole}: to resume that one, --resume ${whole}`;
   return new EvaClipError(code, advice, { ...details, whole }, { cause: error });
 }
 
-/** What a run that starts means for the checkpoints of its folder. */
+/** How a run that starts relates to the checkpoints of its folder. */
 export interface RunStart {
   readonly record: RunRecord;
-  /** The checkpoint gone on from, when it is one that a run has saved in the same folder. */
+  /** The checkpoint resumed, if a run has saved it in the same folder. */
   readonly name?: string;
-  /** Whether what else there is of a run with this folder, its metrics, is of the run gone on from. */
+  /** Whether the existing metrics belong to the run that is resumed. */
   readonly isContinued: boolean;
-  /** Checkpoints of the same folder and lineage that were made from there on. */
+  /** Later checkpoints of the same folder and lineage than the one resumed. */
   readonly abandoned: readonly string[];
 }
 
-/** A run that begins anew. @throws EvaClipError `ERR_EVACLIP_RUN_EXISTS` when the folder holds checkpoints. */
+/** Starts a new run. @throws EvaClipError `ERR_EVACLIP_RUN_EXISTS` when the folder contains checkpoints. */
 export async function startFresh(root: string): Promise<RunStart> {
-  await expectEmpty(
-    root,
-    "to go on with them, resume the run (--resume latest); for a new run, choose another name",
-  );
+  await expectEmpty(root, "to continue it, resume (--resume latest); for a new run, choose another name");
   return { record: { version: 1, lineage: randomUUID(), from: null }, isContinued: false, abandoned: [] };
 }
 
 /**
- * A run that goes on from a checkpoint: of the same lineage when that is the newest of it in this folder. A copy there under
- * a name of its own is never replaced or removed, nor `latest`; a lineage begins with it as with one of another folder.
- * @throws EvaClipError `ERR_EVACLIP_RUN_EXISTS` when the checkpoint is of another folder and this one holds others
+ * Resumes a checkpoint. The run continues its lineage if the checkpoint is the newest of it in this folder; otherwise, as
+ * from another folder or from a copy under another name, a new lineage starts. Copies are never replaced, removed or `latest`.
+ * @throws EvaClipError `ERR_EVACLIP_RUN_EXISTS` when the checkpoint is from another folder and this one contains others
  */
 export async function startFrom(
   root: string,
@@ -109,10 +106,10 @@ export async function startFrom(
 ): Promise<RunStart> {
   const isInside = (await realpath(dirname(folder))) === (await realpath(root));
   if (!isInside) {
-    const advice = `they are not of the run in ${dirname(folder)}; go on with them (--resume latest), or choose another name`;
+    const advice = `it is not the run in ${dirname(folder)}; resume it (--resume latest), or choose another name`;
     await expectEmpty(root, advice);
     const from = resolve(folder);
-    // Such a run may have been started before, and have saved nothing.
+    // The same resume may have been started before without saving anything.
     const isContinued = (await readRecord(root))?.from === from;
     return { record: { version: 1, lineage: randomUUID(), from }, isContinued, abandoned: [] };
   }
@@ -135,11 +132,11 @@ export async function startFrom(
 async function expectEmpty(root: string, advice: string): Promise<void> {
   const names = await listCheckpoints(root);
   if (names.length === 0) return;
-  const message = `${root} holds the checkpoints of another run (the newest is ${names[0]}): ${advice}`;
+  const message = `${root} contains checkpoints of another run (the newest is ${names[0]}): ${advice}`;
   throw new EvaClipError("ERR_EVACLIP_RUN_EXISTS", message, { path: root });
 }
 
-/** Records that the run starts, so that `latest` is its from now on. */
+/** Records the start of the run, to which `latest` then refers. */
 export async function recordStart(root: string, { record, name }: RunStart): Promise<void> {
   await writeJson(join(root, RECORD_FILE), record);
   if (name !== undefined) await setLatest(root, name);

@@ -10,21 +10,21 @@ import { compareSettings, settingsOf } from "./run_settings";
 import { groupsOf, type TrainConfig, type TrainOptions } from "../train_config";
 import { readTrainerState, type TrainerState } from "../../weights/checkpoint/trainer_state";
 
-/** What a run starts with, once everything is checked and nothing but the model in memory has changed. */
+/** The start of a run after all checks, which change nothing but the parameters on the device. */
 export interface TrainingStart {
   readonly state: TrainerState;
   readonly stream: AsyncIterator<BatchAt>;
-  /** The checkpoint that it goes on from. */
+  /** The checkpoint resumed. */
   readonly folder?: string;
-  /** Of the folder of checkpoints, when there is one. */
+  /** Left out without a folder of checkpoints. */
   readonly run?: RunStart;
   readonly warnings: readonly string[];
 }
 
 /**
- * Finds and reads what a run starts with.
- * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` for a checkpoint that this run cannot go on from,
- *   `ERR_EVACLIP_RUN_EXISTS` when it would overwrite another's, and what reading a checkpoint and the data throw
+ * Finds and reads the checkpoint to resume, if any, and opens the data.
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` for a checkpoint that this run cannot resume,
+ *   `ERR_EVACLIP_RUN_EXISTS` when it would overwrite another run, and errors of reading the checkpoint and the data
  */
 export async function openStart(
   config: TrainConfig,
@@ -49,7 +49,7 @@ export async function openStart(
     const { abandoned } = run;
     const names = abandoned.length === 1 ? abandoned[0] : `${abandoned.at(-1)} to ${abandoned[0]}`;
     warnings.push(
-      `${names} are of a run that this one leaves: one that it passes is replaced. To keep them, use another folder`,
+      `${names} belong to the run that this one branches off from, and are replaced when it reaches their steps. To keep them, use another folder`,
     );
   }
   const cursor = restartData ? null : saved.cursor;
@@ -72,7 +72,7 @@ async function freshStart(
   const lineage = run?.record.lineage ?? undefined;
   const state = { version: 1 as const, step: 0, samplesSeen: 0, seed, cursor: null, settings };
   const warnings =
-    resume === undefined ? [] : [`nothing to resume in ${checkpoint!.directory}: the run begins at step 1`];
+    resume === undefined ? [] : [`nothing to resume in ${checkpoint!.directory}: the run starts from step 1`];
   return {
     state: lineage === undefined ? state : { ...state, lineage },
     stream: source.open(),
@@ -100,7 +100,7 @@ function checkState(folder: string, { seed, step }: TrainerState, config: TrainC
     throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_MISMATCH", message, { path: folder, seed });
   }
   if (step <= steps) return;
-  const message = `${folder} has ${step} steps done, and the whole run is to have ${steps} (--steps counts those before a resume)`;
+  const message = `${folder} is at step ${step}, and the whole run has ${steps} steps (--steps includes those before a resume)`;
   throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { path: folder, step, steps });
 }
 
@@ -112,7 +112,7 @@ function openStream(source: BatchSource, cursor: Json, folder: string): AsyncIte
     if (code !== "ERR_EVACLIP_DATA") throw error;
     const problem =
       details?.name === "datasetSize"
-        ? `the data set has ${details.expected} samples and had ${details.found}, so that the order is another`
+        ? `the data set has ${details.expected} samples and had ${details.found}, which changes the order`
         : message;
     throw new EvaClipError(
       "ERR_EVACLIP_CHECKPOINT_MISMATCH",

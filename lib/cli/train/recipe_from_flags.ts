@@ -49,6 +49,7 @@ const OPTION_OF = {
   undroppedEnd: "patchDropout.undroppedEnd",
   seed: "seed",
   valData: "evaluation.retrieval.data",
+  valNumSamples: "evaluation.retrieval.samples",
   imagenetVal: "evaluation.zeroShot.data",
   saveFrequency: "checkpoint.everyEpochs",
   saveSteps: "checkpoint.everySteps",
@@ -75,8 +76,12 @@ type Fields = Record<string, unknown>;
 
 /** Sets a field of nested objects, which are made on the way. */
 function setField(target: Fields, [first, ...rest]: readonly string[], value: unknown): void {
-  if (rest.length === 0) target[first!] = value;
-  else setField((target[first!] ??= {}) as Fields, rest, value);
+  if (rest.length === 0) {
+    target[first!] = value;
+    return;
+  }
+  target[first!] ??= {};
+  setField(target[first!] as Fields, rest, value);
 }
 
 function pretrainedFrom(flags: TrainFlags): Pretrained {
@@ -92,7 +97,7 @@ function pretrainedFrom(flags: TrainFlags): Pretrained {
 }
 
 /** The recipe that flags describe, in the run's folder. */
-export async function recipeOptions(flags: TrainFlags, folder: string): Promise<RecipeOptions> {
+export async function recipeFrom(flags: TrainFlags, folder: string): Promise<RecipeOptions> {
   const options: Fields = {
     model: await configFrom(flags.model),
     folder,
@@ -119,7 +124,6 @@ export async function recipeOptions(flags: TrainFlags, folder: string): Promise<
 export function inFlags(error: unknown): unknown {
   if (!(error instanceof EvaClipError)) return error;
   const message = error.message
-    .replace(/^trainRecipe: (?=options\.)/, "")
     .replace(/^trainRecipe: /, "")
     .replace(
       /\boptions\.([A-Za-z_]+(?:\.[A-Za-z_]+)*)/g,
