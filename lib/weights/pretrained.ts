@@ -187,7 +187,7 @@ export async function loadPretrained(
   for (const [towers, weights] of plans) {
     if (weights === undefined) continue;
     const skip = weights.skip ?? (towers === "both" ? [] : TOWER_SKIP_LIST);
-    await using source = await openWeights(weights.path, weights);
+    await using source = await openWeights(weights.path, { ema: weights.ema });
     const stored = detectLayout(source.tensors.keys(), source.path);
     await checkInputs(model, source, stored, towers);
     if (readsActivation(model, towers)) await checkActivation(model, source, stored, weights.activation);
