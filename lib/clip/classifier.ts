@@ -55,7 +55,10 @@ export class Classifier implements AsyncDisposable {
     this.#program = of.encoder.programs.classification(weights);
   }
 
-  /** Of arguments that are checked and copied. */
+  /**
+   * Of arguments that are checked and copied.
+   * @internal
+   */
   static async create(
     of: ClassifierModel,
     labels: readonly string[],
@@ -97,7 +100,10 @@ export class Classifier implements AsyncDisposable {
     return isList ? ranked : ranked[0]!;
   }
 
-  /** `classify` of arguments that are checked and copied, within a call of the model. */
+  /**
+   * `classify` of arguments that are checked and copied, within a call of the model.
+   * @internal
+   */
   async rank(images: readonly HeldImage[], options: RankOptions): Promise<Classification[][]> {
     const { encoder } = this.#of;
     const ranked: Classification[][] = [];
