@@ -39,13 +39,17 @@ const expected = (what: string) => (issue: { input?: unknown }) =>
 export class Device implements AsyncDisposable {
   #disposed: Promise<void> | undefined;
 
+  /** @internal */
+  readonly native: NativeDevice;
+
   private constructor(
-    /** The native device; for this package's own modules. */
-    readonly native: NativeDevice,
+    native: NativeDevice,
     readonly info: DeviceInfo,
     /** Why `auto` did not choose CUDA. */
     readonly fallbackReason: string | undefined,
-  ) {}
+  ) {
+    this.native = native;
+  }
 
   /**
    * Opens a device, off the event loop. `cuda` never falls back; `auto` takes CUDA where it works and otherwise the CPU,

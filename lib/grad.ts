@@ -2,29 +2,22 @@ import { checkArgument, instanceOf, ownArgument, shortened } from "./arguments";
 import { EvaClipError } from "./errors";
 import { elementCount } from "./shape";
 import { Parameter } from "./parameter";
-import {
-  apply,
-  constant,
-  type Fields,
-  Graph,
-  type Operand,
-  operandList,
-  type Step,
-  type TakePending,
-  Tensor,
-} from "./tensor";
+import { apply, constant, type Fields, Graph, type Operand, operandList, type Step, Tensor } from "./tensor";
 
 const aTensor = instanceOf(Tensor);
 
 /**
- * The gradients of the scalar `loss` with respect to each of `given`, recorded into the same graph. Only what leads from
- * those to the loss is walked: a frozen tower costs no backward work.
- * @throws EvaClipError `ERR_EVACLIP_NO_GRADIENT` when the loss does not depend on one of them, or an op on the way
- *   has no gradient rule.
+ * The gradients of the scalar `loss` with respect to each operand of `given`, in their order, recorded into the same
+ * graph. Only ops between those operands and the loss are differentiated: a frozen tower costs no backward work.
+ * @throws EvaClipError `ERR_EVACLIP_NO_GRADIENT` when the loss does not depend on one of them, or an op between has no
+ *   gradient rule; `ERR_EVACLIP_SHAPE` when the loss is not a scalar f32
  */
-export function grad(loss: Tensor, given: readonly Operand[]): Tensor[] {
+export function grad<const Of extends readonly Operand[]>(
+  loss: Tensor,
+  given: Of,
+): { -readonly [K in keyof Of]: Tensor } {
   checkArgument("grad: loss", loss, aTensor);
-  const of = ownArgument("grad: of", given, operandList);
+  const of: readonly Operand[] = ownArgument("grad: of", given, operandList);
   if (elementCount(loss.shape) !== 1 || loss.dtype !== "f32") {
     throw new EvaClipError(
       "ERR_EVACLIP_SHAPE",
@@ -40,19 +33,14 @@ export function grad(loss: Tensor, given: readonly Operand[]): Tensor[] {
   for (const step of steps.reverse()) {
     if (!Object.values(step.outputs).some((output) => gradients.has(output))) continue;
     if (!tensorsOf(step.inputs).some((input) => wanted.has(input))) continue;
-    const takePending = (operand: Operand) => {
-      const input = graph.resolve(operand);
-      const pending = wanted.has(input) ? gradients.get(input) : undefined;
-      gradients.delete(input);
-      return pending;
-    };
-    for (const [input, gradient] of inputGradients(step, gradients, takePending)) {
+    const accumulated = takeAccumulated(step, gradients);
+    for (const [input, gradient] of inputGradients(step, gradients, accumulated)) {
       if (!wanted.has(input)) continue;
       const sum = gradients.get(input);
-      gradients.set(input, sum ? apply("add", { a: sum, b: gradient }).y! : gradient);
+      gradients.set(input, sum ? apply("add", { a: sum, b: gradient }).y : gradient);
     }
   }
-  return roots.map((root, i) => {
+  const found = roots.map((root, i) => {
     const gradient = gradients.get(root);
     if (gradient) return gradient;
     const name = of[i] instanceof Parameter ? shortened(of[i].name) : `tensor ${i}`;
@@ -60,6 +48,16 @@ export function grad(loss: Tensor, given: readonly Operand[]): Tensor[] {
       tensor: name,
     });
   });
+  return found as { -readonly [K in keyof Of]: Tensor };
+}
+
+/** The gradient so far of the input that the step's rule adds to; the rule's own takes its place. */
+function takeAccumulated(step: Step, gradients: Map<Tensor, Tensor>): Tensor | undefined {
+  const input = step.accumulates === undefined ? undefined : step.inputs[step.accumulates];
+  if (!(input instanceof Tensor)) return undefined;
+  const accumulated = gradients.get(input);
+  gradients.delete(input);
+  return accumulated;
 }
 
 function tensorsOf(fields: Readonly<Fields<Tensor>>): Tensor[] {
@@ -68,7 +66,7 @@ function tensorsOf(fields: Readonly<Fields<Tensor>>): Tensor[] {
     .filter((value): value is Tensor => value !== null && value !== undefined);
 }
 
-/** Every tensor that depends on one of `roots`. */
+/** `roots` and every tensor computed from one of them. */
 function dependents(roots: readonly Tensor[], steps: readonly Step[]): Set<Tensor> {
   const found = new Set(roots);
   for (const step of steps) {
@@ -78,11 +76,11 @@ function dependents(roots: readonly Tensor[], steps: readonly Step[]): Set<Tenso
   return found;
 }
 
-/** What one step passes back: pairs of an input and its gradient. */
+/** The gradients of one step's inputs: pairs of an input and its gradient. */
 function inputGradients(
   step: Step,
   gradients: ReadonlyMap<Tensor, Tensor>,
-  takePending: TakePending,
+  accumulated: Tensor | undefined,
 ): [Tensor, Tensor][] {
   const dy = step.primary && gradients.get(step.primary);
   const flowing = Object.values(step.outputs).filter((output) => gradients.has(output)).length;
@@ -90,7 +88,7 @@ function inputGradients(
     const what = step.gradient ? "a gradient only through its first output" : "no gradient rule";
     throw new EvaClipError("ERR_EVACLIP_NO_GRADIENT", `${step.op} has ${what}`, { op: step.op });
   }
-  const given = step.gradient(dy, step.outputs, takePending);
+  const given = step.gradient(dy, step.outputs, accumulated);
   return Object.entries(given).flatMap(([field, value]) => {
     const inputs = step.inputs[field];
     const [tensors, parts] = Array.isArray(inputs) ? [inputs, value as Tensor[]] : [[inputs], [value]];

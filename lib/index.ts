@@ -1,6 +1,12 @@
 // eva-clip: models in use. Load or create one, embed images and captions, classify, evaluate.
-export type { Classification, ClassifyOptions } from "./clip/classification";
-export type { Encoder } from "./clip/encoder";
+export type {
+  Classification,
+  ClassifierOptions,
+  ClassifyOptions,
+  RankOptions,
+} from "./clip/classification";
+export { Classifier } from "./clip/classifier";
+export type { Encoder, Rows } from "./clip/encoder";
 export { EvaClip } from "./clip/eva_clip";
 export type {
   CallOptions,
@@ -8,6 +14,7 @@ export type {
   EncodeOptions,
   LoadOptions,
   OpenOptions,
+  SaveOptions,
 } from "./clip/eva_clip_options";
 export type { MemoryInfo } from "./clip/memory_info";
 export type { WrapOptions } from "./clip/open_model";
@@ -19,16 +26,28 @@ export {
 } from "./clip/templates";
 export type { Vectors } from "./clip/vectors";
 export { Device, type DeviceChoice, type DeviceOptions } from "./device";
-export { EvaClipError } from "./errors";
-export type { EvaluationOptions } from "./eval/evaluation";
+export type { ErrorCode } from "./error_codes";
+export { EvaClipError, isEvaClipError } from "./errors";
+export type { Evaluated } from "./eval/evaluated";
+export type { EvaluationOptions, Skips } from "./eval/evaluation";
 export { evaluateRetrieval, type RecallScores, type RetrievalResult } from "./eval/retrieval";
 export { evaluateZeroShot, type ZeroShotOptions, type ZeroShotResult } from "./eval/zero_shot";
 export { decodeImage, type ImageInput, type RawImage } from "./image/decode";
+export type { Interpolation } from "./image/enlarge";
 export { preprocess } from "./image/prepare";
 export { CLIP_PREPROCESSING, type Preprocessing } from "./image/preprocessing";
-export { type ClipConfig, type ClipConfigInput, parseClipConfig } from "./models/clip_config";
+export { type ListedDevice, listDevices } from "./list_devices";
+export type { Logger } from "./logger";
+export {
+  type ClipConfig,
+  type ClipConfigInput,
+  parseClipConfig,
+  type TextTowerConfig,
+} from "./models/clip_config";
 export { type KnownModel, knownModels, modelConfig } from "./models/known_models";
 export type { PerTower } from "./models/model_cost";
 export type { Precision } from "./models/precision";
-export type { ModelName, PublishedAccuracy } from "./models/published_models";
-export type { DeviceInfo } from "./native";
+export type { ModelName, PublishedAccuracy, PublishedModel } from "./models/published_models";
+export type { DeviceInfo, DeviceKind, InstructionSet } from "./native";
+export type { EvaTowerInput } from "./models/eva/eva_tower_config";
+export type { InitScheme } from "./nn/initialization";

@@ -1,5 +1,6 @@
 // Loads the addon and types its whole surface. No other file loads it.
 import { join } from "node:path";
+import type { ErrorCode } from "./error_codes";
 import { EvaClipError } from "./errors";
 import { nativeNotFound } from "./native_not_found";
 
@@ -149,9 +150,20 @@ export interface Native {
     to: ArrayBufferView,
     toType: NativeStoredDtype,
   ): void;
-  setErrorFactory(make: (code: string, message: string, details: Record<string, string>) => Error): void;
+  setErrorFactory(make: (code: ErrorCode, message: string, details: Record<string, string>) => Error): void;
   /** The fields of every op in order, as [name, kind]. */
   opFields(): Record<string, [string, string][]>;
+}
+
+/** Details that can be numbers; the addon gives every one as text. */
+const QUANTITIES = new Set(["expected", "actual", "needed", "free"]);
+
+function withNumbers(details: Record<string, string>): Record<string, unknown> {
+  const entries = Object.entries(details).map(([name, text]) => {
+    const isNumber = QUANTITIES.has(name) && /^-?\d+(\.\d+)?$/.test(text);
+    return [name, isNumber ? Number(text) : text];
+  });
+  return Object.fromEntries(entries);
 }
 
 const packageFolder = join(__dirname, "..");
@@ -169,7 +181,7 @@ function initialized(addon: Native): Native {
   // process.exit() and uncaught exceptions run no cleanup hook of the addon, and the static destructors that follow free
   // code that the devices' threads are running.
   process.on("exit", () => addon.stopDevices());
-  addon.setErrorFactory((code, message, details) => new EvaClipError(code, message, details));
+  addon.setErrorFactory((code, message, details) => new EvaClipError(code, message, withNumbers(details)));
   return addon;
 }
 

@@ -144,7 +144,10 @@ export class Parameter {
     this.#disposed = false;
   }
 
-  /** The storage on `device`. @throws EvaClipError when there is none, or it is on another device. */
+  /**
+   * The storage on `device`. @throws EvaClipError when there is none, or it is on another device.
+   * @internal
+   */
   storageOn(device: Device): NativeParameter {
     const storage = this.#require();
     if (this.#device === device) return storage;

@@ -5,58 +5,64 @@ import type { Device } from "./device";
 import { EvaClipError } from "./errors";
 import { dtypeOf, HostTensor, isNativeArray } from "./host_tensor";
 import { type Attribute, type DType, type NativeArray, type NativeGraph, native } from "./native";
+import type { OpName, OpOutput } from "./op_outputs";
 import { dimensions, Parameter } from "./parameter";
 
 /** A value in a graph that is being recorded: it has a shape and a dtype, but no data. */
 export class Tensor {
+  /** @internal */
+  readonly graph: Graph;
+  /** @internal */
+  readonly id: number;
+
+  /** @internal */
   constructor(
-    readonly graph: Graph,
-    readonly id: number,
+    graph: Graph,
+    id: number,
     readonly shape: readonly number[],
     readonly dtype: DType,
-  ) {}
+  ) {
+    this.graph = graph;
+    this.id = id;
+  }
 }
 
 function isOperand(value: unknown): boolean {
   return (value instanceof Tensor || value instanceof Parameter) && !types.isProxy(value);
 }
 
-/** Schemas of what ops take. */
+/** Schemas of op arguments. */
 export const anOperand = z.custom<Operand>(isOperand, { error: "a tensor or a parameter" });
 export const operandList = listOf(anOperand, "a list of tensors and parameters");
 
-/** Infinity is one, but nothing that would only become it. */
+/** Infinity is accepted, but not a finite number that f32 would round to it. */
 export const numberAttribute = z
   .custom<number>((value) => typeof value === "number", { error: "a number" })
   .refine((value) => !Number.isFinite(value) || Number.isFinite(Math.fround(value)), {
     error: "a number that f32 can hold",
   });
 
-/** For functions that look at their operands before they record an op, which checks them itself. */
+/** For functions that read their operands before `apply` checks them. */
 export function checkOperands(of: string, operands: Readonly<Record<string, Operand>>): void {
   for (const [name, operand] of Object.entries(operands)) {
     checkArgument(`ops.${of}: ${name}`, operand, anOperand);
   }
 }
 
-/** What ops take: a recorded value, or a parameter, which enters the graph where it is first used. */
+/** An op's input: a recorded value, or a parameter, which is added to the graph on first use. */
 export type Operand = Tensor | Parameter;
 
-type Entry<T> = T | null | undefined;
 /** An op's tensors by field name; a list field has an array. */
-export type Fields<T> = Record<string, Entry<T> | readonly Entry<T>[]>;
-
-/** What the other uses of an operand have passed back so far. Who asks for it must add it to its own gradient. */
-export type TakePending = (operand: Operand) => Tensor | undefined;
+export type Fields<T> = Record<string, T | null | undefined | readonly (T | null | undefined)[]>;
 
 /**
- * From the gradient of an op's first output to the gradients of its inputs, by field name. A rule whose kernel can add
- * on the way takes the operand's pending gradient with `takePending`; otherwise the sum is an op of its own.
+ * From the gradient of an op's first output to the gradients of its inputs, by field name.
+ * @param accumulated For an op recorded with `accumulates`: the gradient of that input so far, which the rule must add.
  */
-export type GradientRule = (
+export type GradientRule<Output extends string = string> = (
   dy: Tensor,
-  outputs: Record<string, Tensor>,
-  takePending: TakePending,
+  outputs: Record<Output, Tensor>,
+  accumulated: Tensor | undefined,
 ) => Fields<Tensor>;
 
 /** One recorded op, kept for the gradient walk. */
@@ -67,12 +73,16 @@ export interface Step {
   /** The first output, the only one that gradients flow through. */
   readonly primary: Tensor | undefined;
   readonly gradient: GradientRule | undefined;
+  /** The input whose gradient so far `gradient` is given, and adds to its own. */
+  readonly accumulates: string | undefined;
 }
 
 /** A computation that is being recorded for a device. */
 export class Graph {
   readonly native: NativeGraph = new (native().Graph)();
   readonly steps: Step[] = [];
+  /** Operands converted to the other floating-point dtype; one that is used twice is converted once. */
+  readonly conversions = new Map<Operand, Tensor>();
   readonly #parameters = new Map<Parameter, Tensor>();
 
   constructor(readonly device: Device) {}
@@ -125,11 +135,11 @@ function mapFields<A, B>(
   fields: Readonly<Fields<A>>,
   convert: (value: A, field: string) => B,
 ): Record<string, B | null | (B | null)[]> {
-  const one = (value: Entry<A>, field: string): B | null =>
+  const one = (value: A | null | undefined, field: string): B | null =>
     value === null || value === undefined ? null : convert(value, field);
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => {
-      if (!Array.isArray(value)) return [name, one(value as Entry<A>, name)];
+      if (!Array.isArray(value)) return [name, one(value as A | null | undefined, name)];
       checkLengths(name, value);
       return [name, value.map((entry, i) => one(entry, `${name}[${i}]`))];
     }),
@@ -145,15 +155,17 @@ const gradientRule = anyFunction.optional();
 /**
  * Records one op in the current graph; shapes are checked here, at the caller's line.
  * @param op Its name, and the names of its inputs, attributes and outputs, are those of csrc/ops.
+ * @param accumulates The input whose gradient the op's gradient kernel can add to, which saves an addition.
  * @returns Its outputs by name.
  * @throws EvaClipError `ERR_EVACLIP_SHAPE`, `ERR_EVACLIP_INVALID_ARGUMENT` or `ERR_EVACLIP_UNKNOWN_OP`.
  */
-export function apply(
-  op: string,
+export function apply<Op extends OpName>(
+  op: Op,
   inputs: Fields<Operand>,
   attributes: Record<string, Attribute | undefined> = {},
-  gradient?: GradientRule,
-): Record<string, Tensor> {
+  gradient?: GradientRule<OpOutput<Op>>,
+  accumulates?: string,
+): Record<OpOutput<Op>, Tensor> {
   const graph = Graph.current;
   const resolved = reading(`${op}: inputs`, () =>
     mapFields(inputs, (operand, field) => graph.resolve(operand, `${op}: ${field}`)),
@@ -166,28 +178,31 @@ export function apply(
   const outputs = made.map(
     ({ field, id, shape, dtype }) => [field, new Tensor(graph, id, Object.freeze(shape), dtype)] as const,
   );
-  const named = Object.fromEntries(outputs);
-  graph.steps.push({ op, inputs: resolved, outputs: named, primary: outputs[0]?.[1], gradient });
+  const named = Object.fromEntries(outputs) as Record<OpOutput<Op>, Tensor>;
+  const primary = outputs[0]?.[1];
+  graph.steps.push({ op, inputs: resolved, outputs: named, primary, gradient, accumulates });
   return named;
 }
 
-/** The public `apply`. The functions of `ops` record by the thousand what they have checked themselves. */
-export const publicApply: typeof apply = (op, inputs, attributes = {}, gradient = undefined) => {
+/** `apply` with its arguments checked, as it is exported; the functions of `ops` check their own. */
+export const publicApply: typeof apply = (op, inputs, attributes = {}, gradient = undefined, ...rest) => {
   checkArgument("apply: op", op, text);
   checkArgument("apply: inputs", inputs, anObject);
   checkArgument("apply: attributes", attributes, anObject);
   checkArgument("apply: gradient", gradient, gradientRule);
-  return apply(op, inputs, attributes, gradient);
+  checkArgument("apply: accumulates", rest[0], text.optional());
+  return apply(op, inputs, attributes, gradient, ...rest);
 };
 
-/** `x`'s elements under another shape of the same size: a view, which costs nothing. */
+/** The elements of `x` under another shape of the same size: a view, without a copy. */
 export function reshape(x: Operand, shape: readonly number[]): Tensor {
   const graph = Graph.current;
   const from = graph.resolve(x, "reshape: x");
   const own = ownArgument("reshape: shape", shape, dimensions);
   const y = new Tensor(graph, graph.native.reshape(from.id, own), own, from.dtype);
   const gradient: GradientRule = (dy) => ({ x: reshape(dy, from.shape) });
-  graph.steps.push({ op: "reshape", inputs: { x: from }, outputs: { y }, primary: y, gradient });
+  const step = { op: "reshape", inputs: { x: from }, outputs: { y }, primary: y, gradient };
+  graph.steps.push({ ...step, accumulates: undefined });
   return y;
 }
 
@@ -196,7 +211,7 @@ const constantData = z.custom<HostTensor | NativeArray | number>(
   { error: "a number, a HostTensor, a Float32Array, a Uint16Array, an Int32Array or a Uint8Array" },
 );
 
-/** Data that are part of the program itself. A Uint16Array is taken as bf16. */
+/** Data stored in the program itself. A Uint16Array is taken as bf16. */
 export function constant(data: HostTensor | NativeArray | number, shape: readonly number[] = []): Tensor {
   const graph = Graph.current;
   checkArgument("constant: data", data, constantData);

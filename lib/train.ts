@@ -4,14 +4,21 @@ export { siglipLoss } from "./losses/siglip_loss";
 export { ClipModel, type ClipModelOptions, SIGLIP_LOGITS } from "./models/clip_model";
 export { AdamW } from "./optim/adamw";
 export { Lamb, type LambOptions } from "./optim/lamb";
-export { Optimizer, type OptimizerOptions } from "./optim/optimizer";
+export { Optimizer, type OptimizerOptions, type UpdateReport, type UpdateStep } from "./optim/optimizer";
 export {
   type GroupSettings,
   type ParameterRule,
   parameterRules,
+  type Tower,
   type TowerSettings,
 } from "./optim/parameter_groups";
-export { type Schedule, scheduleFactor, warmupCosine } from "./optim/schedule";
+export {
+  type Schedule,
+  type ScheduleKind,
+  type ScheduleOptions,
+  scheduleFactor,
+  warmupCosine,
+} from "./optim/schedule";
 export { type TowerLock, type TowerLocks, unlockedParameters } from "./optim/tower_locks";
 export {
   type BatchAt,
@@ -27,7 +34,7 @@ export {
   type TrainerState,
   writeCheckpoint,
 } from "./train/checkpoint";
-export type { RunSchedule, TrainSchedule } from "./train/learning_rates";
+export type { RunSchedule, SchedulePerTower, TrainSchedule } from "./train/learning_rates";
 export { type AfterUpdate, clampLogitScale, type RecordedUpdate } from "./train/objective/after_update";
 export { clipObjective } from "./train/objective/clip_objective";
 export type {
@@ -40,5 +47,17 @@ export type {
 export { siglipObjective } from "./train/objective/siglip_objective";
 export { TrainingRun, type TrainOptions, type TrainResult, train } from "./train/train";
 export type { PatchDropout, TrainConfig } from "./train/train_config";
-export type { LayerReport, LayersEvent, StepEvent, TrainEvent } from "./train/train_events";
-export { allocateModel, initializeModel } from "./weights/initialize";
+export type {
+  CheckpointEvent,
+  EndEvent,
+  EndReason,
+  EvaluateEvent,
+  LayerReport,
+  LayersEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+  WarningEvent,
+} from "./train/train_events";
+export type { RunSettings } from "./weights/checkpoint/trainer_state";
+export { type AllocateOptions, allocateModel, initializeModel } from "./weights/initialize";

@@ -1,7 +1,11 @@
 // eva-clip/weights: files of weights. Open them, find out what model they are of, load and write them.
+export type { WeightsChoice } from "./io/moving_average";
+export { readFloat32, type StoredDtype, type StoredTensor, type TensorSource } from "./io/tensor_source";
+export type { TensorPiece } from "./io/tensor_view";
 export type { ConfigFields } from "./weights/config/config_fields";
 export { type InferredConfig, inferConfig } from "./weights/config/infer_config";
 export { type ConfigSource, type ConfigStatement, resolveConfig } from "./weights/config/resolve_config";
+export type { StoredShapes } from "./weights/config/shape_facts";
 export { layoutNames } from "./weights/layouts/all_layouts";
 export { detectLayout } from "./weights/layouts/detect_layout";
 export type { LayoutName, StoredLayout } from "./weights/layouts/layout";

@@ -3,6 +3,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkDeviceCode } from "./check/device_code.mjs";
+import { checkErrorCodes } from "./check/error_codes.mjs";
 import { checkHouseRules } from "./check/house_rules.mjs";
 import { checkLayers } from "./check/layers.mjs";
 import { checkMutations } from "./check/mutations.mjs";
@@ -15,6 +16,7 @@ const house = checkHouseRules(root);
 const problems = [
   ...checkLayers(root),
   ...checkOps(root),
+  ...checkErrorCodes(root),
   ...checkDeviceCode(root),
   ...(await checkMutations(root)),
   ...house.problems,

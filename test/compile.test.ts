@@ -1,5 +1,6 @@
 import { runInNewContext } from "node:vm";
-import { compile, compileByShape, spec } from "../lib/compile";
+import { compile, spec } from "../lib/compile";
+import { compileByShape } from "../lib/compile_by_shape";
 import { Device } from "../lib/device";
 import type { EvaClipError } from "../lib/errors";
 import { grad } from "../lib/grad";

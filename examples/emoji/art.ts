@@ -16,7 +16,7 @@ const CAPTION_PACKAGES = ["emojibase-data", "emojilib"];
  *
  * @param allStyles also the two optional styles
  * @returns the styles that are installed
- * @throws EvaClipError `ERR_EVACLIP_DEMO_ART` when npm fails
+ * @throws EvaClipError `ERR_EVACLIP_IO` when npm fails
  */
 export function ensureArt(allStyles: boolean): Style[] {
   const wanted = STYLES.filter((style) => allStyles || !style.optional);
@@ -55,7 +55,7 @@ function install(missing: readonly string[], allStyles: boolean): void {
   if (status === 0) return;
   const reason = error?.message ?? stderr.trim().split("\n").slice(0, 4).join("; ");
   throw new EvaClipError(
-    "ERR_EVACLIP_DEMO_ART",
+    "ERR_EVACLIP_IO",
     `npm ci failed in examples/emoji/packages, so the demo has no drawings (${missing.join(", ")}): ${reason}`,
   );
 }

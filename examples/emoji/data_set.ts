@@ -38,7 +38,7 @@ export type DrawingStarted = (style: Style) => void;
  * Loads the emoji data set; the first time, it installs the packages and rasterizes the drawings.
  *
  * @param cacheFolder cache of rasterized styles, one folder per style and version
- * @throws EvaClipError `ERR_EVACLIP_DEMO_ART` when the packages cannot be installed
+ * @throws EvaClipError `ERR_EVACLIP_IO` when the packages cannot be installed
  */
 export async function loadDataSet(
   cacheFolder: string,

@@ -1,4 +1,4 @@
-import { compileByShape, type ShapedProgram } from "../compile";
+import { compileByShape, type ShapedProgram } from "../compile_by_shape";
 import { packText } from "../text/pack_text";
 import type { Device } from "../device";
 import { HostTensor } from "../host_tensor";

@@ -53,10 +53,14 @@ export interface StoredTensor {
   readonly shape: readonly number[];
   /** In elements, one per dimension. */
   readonly strides: readonly number[];
+  /** @internal */
   readonly file: MappedFile;
   /** Byte offset in `file` of element [0, …, 0]. */
   readonly offset: number;
-  /** For formats with checksums: verifies the bytes. @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT` */
+  /**
+   * For formats with checksums: verifies the bytes. @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT`
+   * @internal
+   */
   readonly check?: () => Promise<void>;
 }
 

@@ -26,5 +26,5 @@ const sampleOptions = options({
 export function affineSample(images: Operand, given: AffineSampleOptions): Tensor {
   checkArgument("ops.affineSample: options", given, sampleOptions);
   const { size, ...inputs } = given;
-  return apply("affine_sample", { images, ...inputs }, { size }).y!;
+  return apply("affine_sample", { images, ...inputs }, { size }).y;
 }

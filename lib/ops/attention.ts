@@ -35,5 +35,5 @@ export function attention(qkv: Operand, given: AttentionOptions): Tensor {
     const inputs = { dout, qkv, out: outputs.out, log_sum, ...context };
     return { qkv: apply("attention_backward", inputs, attributes).dqkv };
   });
-  return out!;
+  return out;
 }

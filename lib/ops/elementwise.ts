@@ -8,7 +8,7 @@ export const floatDtype = oneOf("f32", "bf16");
 /** Sums `dy` over the dimensions along which an operand of a binary op was repeated. */
 function reduceTo(dy: Tensor, operand: Operand): Tensor {
   const kept = operand.shape.length;
-  return convert(kept < dy.shape.length ? apply("sum_leading", { x: dy }, { kept }).y! : dy, operand.dtype);
+  return convert(kept < dy.shape.length ? apply("sum_leading", { x: dy }, { kept }).y : dy, operand.dtype);
 }
 
 /** Binary ops repeat their second operand; where the order is free, the larger one goes first. */
@@ -24,13 +24,13 @@ export function add(a: Operand, b: Operand): Tensor {
     a: convert(dy, large.dtype),
     b: reduceTo(dy, small),
   }));
-  return y!;
+  return y;
 }
 
 /** a - b, where b has a's shape or that of its last dimensions and is then repeated. */
 export function subtract(a: Operand, b: Operand): Tensor {
   const { y } = apply("subtract", { a, b }, {}, (dy) => ({ a: dy, b: reduceTo(negate(dy), b) }));
-  return y!;
+  return y;
 }
 
 /** a · b element by element, repeated as in `add`. */
@@ -41,23 +41,23 @@ export function multiply(a: Operand, b: Operand): Tensor {
     a: multiply(dy, small),
     b: reduceTo(multiply(dy, large), small),
   }));
-  return y!;
+  return y;
 }
 
 /** a / b element by element, repeated as in `subtract`. */
 export function divide(a: Operand, b: Operand): Tensor {
   const { y } = apply("divide", { a, b }, {}, (dy, outputs) => ({
     a: divide(dy, b),
-    b: reduceTo(negate(divide(multiply(dy, outputs.y!), b)), b),
+    b: reduceTo(negate(divide(multiply(dy, outputs.y), b)), b),
   }));
-  return y!;
+  return y;
 }
 
 /** factor · x + offset */
 export function scale(x: Operand, factor: number, offset = 0): Tensor {
   checkArgument("ops.scale: factor", factor, numberAttribute);
   const { y } = apply("scale", { x }, { factor, offset }, (dy) => ({ x: scale(dy, factor) }));
-  return y!;
+  return y;
 }
 
 /** -x */
@@ -69,7 +69,7 @@ export function negate(x: Operand): Tensor {
 export function cast(x: Operand, dtype: FloatDType): Tensor {
   checkArgument("ops.cast: type", dtype, floatDtype);
   const { y } = apply("cast", { x }, { type: dtype }, (dy) => ({ x: convert(dy, x.dtype) }));
-  return y!;
+  return y;
 }
 
 /** x in this floating-point type: itself where it has that already. */
@@ -80,62 +80,62 @@ export function convert(x: Tensor, dtype: string): Tensor {
 
 /** e^x */
 export function exp(x: Operand): Tensor {
-  const { y } = apply("exp", { x }, {}, (dy, outputs) => ({ x: multiply(dy, outputs.y!) }));
-  return y!;
+  const { y } = apply("exp", { x }, {}, (dy, outputs) => ({ x: multiply(dy, outputs.y) }));
+  return y;
 }
 
 /** The natural logarithm of x. */
 export function log(x: Operand): Tensor {
   const { y } = apply("log", { x }, {}, (dy) => ({ x: divide(dy, x) }));
-  return y!;
+  return y;
 }
 
 /** The square root of x. */
 export function sqrt(x: Operand): Tensor {
-  const { y } = apply("sqrt", { x }, {}, (dy, outputs) => ({ x: divide(scale(dy, 0.5), outputs.y!) }));
-  return y!;
+  const { y } = apply("sqrt", { x }, {}, (dy, outputs) => ({ x: divide(scale(dy, 0.5), outputs.y) }));
+  return y;
 }
 
 /** The hyperbolic tangent of x. */
 export function tanh(x: Operand): Tensor {
   const { y } = apply("tanh", { x }, {}, (dy, outputs) => ({
-    x: multiply(dy, scale(multiply(outputs.y!, outputs.y!), -1, 1)),
+    x: multiply(dy, scale(multiply(outputs.y, outputs.y), -1, 1)),
   }));
-  return y!;
+  return y;
 }
 
 /** 1 / (1 + e^-x) */
 export function sigmoid(x: Operand): Tensor {
   const { y } = apply("sigmoid", { x }, {}, (dy, outputs) => ({
-    x: multiply(dy, multiply(outputs.y!, scale(outputs.y!, -1, 1))),
+    x: multiply(dy, multiply(outputs.y, scale(outputs.y, -1, 1))),
   }));
-  return y!;
+  return y;
 }
 
 /** log(1 + e^x), without overflow. */
 export function softplus(x: Operand): Tensor {
   const { y } = apply("softplus", { x }, {}, (dy) => ({ x: multiply(dy, sigmoid(x)) }));
-  return y!;
+  return y;
 }
 
 /** x Φ(x), the exact (erf) form (Hendrycks and Gimpel 2016). */
 export function gelu(x: Operand): Tensor {
   const { y } = apply("gelu", { x }, {}, (dy) => ({ x: geluBackward(dy, x) }));
-  return y!;
+  return y;
 }
 
 /** dy times the derivative of `gelu` at x. */
 export function geluBackward(dy: Operand, x: Operand): Tensor {
-  return apply("gelu_backward", { dy, x }).dx!;
+  return apply("gelu_backward", { dy, x }).dx;
 }
 
 /** x σ(1.702 x), the approximation that OpenAI's CLIP was trained with. */
 export function quickGelu(x: Operand): Tensor {
   const { y } = apply("quick_gelu", { x }, {}, (dy) => ({ x: quickGeluBackward(dy, x) }));
-  return y!;
+  return y;
 }
 
 /** dy times the derivative of `quickGelu` at x. */
 export function quickGeluBackward(dy: Operand, x: Operand): Tensor {
-  return apply("quick_gelu_backward", { dy, x }).dx!;
+  return apply("quick_gelu_backward", { dy, x }).dx;
 }

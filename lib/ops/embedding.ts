@@ -31,5 +31,5 @@ export function embedding(
     const { dtable, dpositions } = apply("embedding_backward", { dy, ...inputs });
     return { table: dtable, positions: dpositions };
   });
-  return y!;
+  return y;
 }

@@ -10,7 +10,7 @@ export function keepTokens(seed: Operand, batch: number, tokens: number, keep: n
   for (const [name, count] of Object.entries({ batch, tokens, keep })) {
     checkArgument(`ops.keepTokens: ${name}`, count, positiveInteger);
   }
-  return apply("keep_tokens", { seed }, { batch, tokens, keep }).kept!;
+  return apply("keep_tokens", { seed }, { batch, tokens, keep }).kept;
 }
 
 export interface DropPathOptions {
@@ -42,5 +42,5 @@ export function dropPath(x: Operand, given: DropPathOptions): Tensor {
     x: dropPath(dy, { seed, rate, stream }),
     residual: dy,
   }));
-  return y!;
+  return y;
 }

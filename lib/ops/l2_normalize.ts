@@ -7,5 +7,5 @@ export function l2Normalize(x: Operand, eps = 1e-12): Tensor {
   const { y } = apply("l2_normalize", { x }, { eps }, (dy, outputs) => ({
     x: apply("l2_normalize_backward", { dy, y: outputs.y, norm: outputs.norm }).dx,
   }));
-  return y!;
+  return y;
 }

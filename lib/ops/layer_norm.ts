@@ -1,10 +1,10 @@
 import { checkArgument, finiteNumber, options } from "../arguments";
-import { anOperand, apply, type Operand, type Tensor } from "../tensor";
+import { anOperand, apply, type GradientRule, type Operand, type Tensor } from "../tensor";
 
 export interface LayerNormOptions {
   /** Added to the variance before the root. */
   eps?: number;
-  /** [..., C], added to the normalised value: what post-norm blocks add their branch to. */
+  /** [..., C], added to the normalized value, as post-norm blocks do. */
   residual?: Operand | undefined;
 }
 
@@ -18,11 +18,11 @@ export function layerNorm(x: Operand, weight: Operand, bias: Operand, given: Lay
   checkArgument("ops.layerNorm: options", given, normOptions);
   const { eps = 1e-6, residual } = given;
   const inputs = { x, weight, bias, residual };
-  const { y } = apply("layer_norm", inputs, { eps }, (dy, { mean, rstd }, takePending) => {
-    const backward = apply("layer_norm_backward", { dy, x, weight, mean, rstd, residual: takePending(x) });
+  const gradient: GradientRule<"mean" | "rstd"> = (dy, { mean, rstd }, accumulated) => {
+    const backward = apply("layer_norm_backward", { dy, x, weight, mean, rstd, residual: accumulated });
     return { x: backward.dx, weight: backward.dweight, bias: backward.dbias, residual: dy };
-  });
-  return y!;
+  };
+  return apply("layer_norm", inputs, { eps }, gradient, "x").y;
 }
 
 /**
@@ -33,9 +33,9 @@ export function rmsNorm(x: Operand, weight: Operand, given: LayerNormOptions = {
   checkArgument("ops.rmsNorm: options", given, normOptions);
   const { eps = 1e-6, residual } = given;
   const attributes = { eps, centred: false };
-  const { y } = apply("layer_norm", { x, weight, residual }, attributes, (dy, { rstd }, takePending) => {
-    const backward = apply("layer_norm_backward", { dy, x, weight, rstd, residual: takePending(x) });
+  const gradient: GradientRule<"rstd"> = (dy, { rstd }, accumulated) => {
+    const backward = apply("layer_norm_backward", { dy, x, weight, rstd, residual: accumulated });
     return { x: backward.dx, weight: backward.dweight, residual: dy };
-  });
-  return y!;
+  };
+  return apply("layer_norm", { x, weight, residual }, attributes, gradient, "x").y;
 }

@@ -4,7 +4,7 @@ import { apply, type Operand, operandList, type Tensor } from "../tensor";
 /** The transpose of a matrix, or of each matrix of a batch. [..., M, N] → [..., N, M] */
 export function transpose(x: Operand): Tensor {
   const { y } = apply("transpose", { x }, {}, (dy) => ({ x: transpose(dy) }));
-  return y!;
+  return y;
 }
 
 /** The tensors one after another along the first dimension. [N_i, ...] → [sum N_i, ...] */
@@ -20,7 +20,7 @@ export function concat(given: readonly Operand[]): Tensor {
       }),
     };
   });
-  return y!;
+  return y;
 }
 
 /** x[begin : end] along the first dimension. [N, ...] → [end - begin, ...] */
@@ -28,7 +28,7 @@ export function slice(x: Operand, begin: number, end: number): Tensor {
   checkArgument("ops.slice: begin", begin, wholeNumber);
   checkArgument("ops.slice: end", end, wholeNumber);
   const { y } = apply("slice", { x }, { begin, end }, (dy) => ({ x: pad(dy, begin, x.shape[0]!) }));
-  return y!;
+  return y;
 }
 
 /** x at rows begin, begin + 1, … of `rows` rows, zero elsewhere. [N, ...] → [rows, ...] */
@@ -36,22 +36,22 @@ export function pad(x: Operand, begin: number, rows: number): Tensor {
   checkArgument("ops.pad: begin", begin, wholeNumber);
   checkArgument("ops.pad: rows", rows, wholeNumber);
   const { y } = apply("pad", { x }, { begin, rows }, (dy) => ({ x: slice(dy, begin, begin + x.shape[0]!) }));
-  return y!;
+  return y;
 }
 
 /** y[i] = x[index[i]], with x [..., C] taken as rows of C. index [B] i32 → [B, C] */
 export function gatherRows(x: Operand, index: Operand): Tensor {
   const { y } = apply("gather_rows", { x, index }, {}, (dy) => ({
-    x: apply("gather_rows_backward", { dy, index, like: x }).dx!,
+    x: apply("gather_rows_backward", { dy, index, like: x }).dx,
   }));
-  return y!;
+  return y;
 }
 
 /** The mean of tokens begin … N-1 of each sequence; begin 1 leaves the class token out. [B, N, C] → [B, C] */
 export function meanTokens(x: Operand, begin = 0): Tensor {
   checkArgument("ops.meanTokens: begin", begin, wholeNumber);
   const { y } = apply("mean_tokens", { x }, { begin }, (dy) => ({
-    x: apply("mean_tokens_backward", { dy, like: x }, { begin }).dx!,
+    x: apply("mean_tokens_backward", { dy, like: x }, { begin }).dx,
   }));
-  return y!;
+  return y;
 }

@@ -17,16 +17,12 @@ const linearOptions = options({
 });
 const matmulOptions = options({ transposeA: flag.optional(), transposeB: flag.optional() });
 
-/** Weights in the type of the other factor, of each graph: a weight that is used twice is converted once. */
-const converted = new WeakMap<Graph, Map<Operand, Tensor>>();
-
-/** The weight in the type of x: f32 weights serve bf16 activations through a copy. */
-function inTypeOf(x: Operand, weight: Operand): Operand {
+/** The weight in the dtype of x: f32 weights are converted for bf16 activations. */
+function convertedWeight(x: Operand, weight: Operand): Operand {
   if (weight.dtype === x.dtype) return weight;
-  const known = converted.get(Graph.current) ?? new Map<Operand, Tensor>();
-  converted.set(Graph.current, known);
-  const copy = known.get(weight) ?? cast(weight, x.dtype as FloatDType);
-  known.set(weight, copy);
+  const { conversions } = Graph.current;
+  const copy = conversions.get(weight) ?? cast(weight, x.dtype as FloatDType);
+  conversions.set(weight, copy);
   return copy;
 }
 
@@ -51,22 +47,26 @@ export function linear(
   const biases = ownArgument("ops.linear: biases", givenBiases, biasList);
   checkArgument("ops.linear: options", given, linearOptions);
   const { activation = "none", residual } = given;
-  const typed = weights.map((weight) => inTypeOf(x, weight));
+  const typed = weights.map((weight) => convertedWeight(x, weight));
   const { y } = apply("linear", { x, weights: typed, biases, residual }, { activation }, (dy, outputs) => {
-    const dpre = activationBackward(activation, dy, outputs.pre!);
+    const dpre = activationBackward(activation, dy, outputs.pre);
     const gradients = weightGradients(dpre, x, weights);
     return {
       x: apply("linear_input_gradient", { dy: dpre, weights: typed }).dx,
-      weights: gradients.map(({ dweight }) => dweight!),
-      biases: biases.map((bias, i) => (bias ? gradients[i]!.dbias! : null)),
+      weights: gradients.map(({ dweight }) => dweight),
+      biases: biases.map((bias, i) => (bias ? gradients[i]!.dbias : null)),
       residual: dy,
     };
   });
-  return y!;
+  return y;
 }
 
 /** dweight and dbias of each of the stacked weights, from its own columns of dy. */
-function weightGradients(dy: Tensor, x: Operand, weights: readonly Operand[]): Record<string, Tensor>[] {
+function weightGradients(
+  dy: Tensor,
+  x: Operand,
+  weights: readonly Operand[],
+): Record<"dweight" | "dbias", Tensor>[] {
   let end = 0;
   return weights.map((weight) => {
     const begin = end;
@@ -88,7 +88,7 @@ export function matmul(a: Operand, b: Operand, given: MatmulOptions = {}): Tenso
   checkOperands("matmul", { a, b });
   checkArgument("ops.matmul: options", given, matmulOptions);
   const { transposeA = false, transposeB = false } = given;
-  const right = inTypeOf(a, b);
+  const right = convertedWeight(a, b);
   const attributes = { transpose_a: transposeA, transpose_b: transposeB };
   const { y } = apply("matmul", { a, b: right }, attributes, (dy) => ({
     a: transposeA
@@ -98,5 +98,5 @@ export function matmul(a: Operand, b: Operand, given: MatmulOptions = {}): Tenso
       ? matmul(dy, a, { transposeA: true, transposeB: transposeA })
       : matmul(a, dy, { transposeA: !transposeA }),
   }));
-  return y!;
+  return y;
 }

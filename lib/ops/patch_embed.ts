@@ -39,7 +39,7 @@ const patchRowsOptions = options({
 export function patchRows(images: Operand, given: PatchRowsOptions): Tensor {
   checkArgument("ops.patchRows: options", given, patchRowsOptions);
   const { patchSize, kept, dtype: type = "f32", pixels = clipPixels } = given;
-  return apply("patch_rows", { images, kept }, { patch_size: patchSize, ...pixels, type }).y!;
+  return apply("patch_rows", { images, kept }, { patch_size: patchSize, ...pixels, type }).y;
 }
 
 /**
@@ -53,7 +53,7 @@ export function patchProjection(x: Operand, weight: Operand, bias: Operand | nul
     const { dx } = apply("linear_input_gradient", { dy, weights: [weight] });
     return { x: dx, weight: dweight, bias: dbias };
   });
-  return y!;
+  return y;
 }
 
 /**
@@ -66,5 +66,5 @@ export function addPositions(x: Operand, classToken: Operand, positions: Operand
     const { dx, dclass_token, dpositions } = apply("add_positions_backward", { dy, ...places });
     return { x: dx, class_token: dclass_token, positions: dpositions };
   });
-  return y!;
+  return y;
 }

@@ -2,22 +2,22 @@ import { checkArgument, wholeNumber } from "../arguments";
 import { apply, checkOperands, type Operand, type Tensor } from "../tensor";
 import { cast, type FloatDType, scale } from "./elementwise";
 
-/** Reductions add up in f32; their gradient goes back in the operand's own type. */
-function inTypeOf(x: Operand, dx: Tensor): Tensor {
+/** dx in the dtype of x: reductions sum in f32, whatever they are given. */
+function gradientFor(x: Operand, dx: Tensor): Tensor {
   return dx.dtype === x.dtype ? dx : cast(dx, x.dtype as FloatDType);
 }
 
 /** The sum of x over its leading dimensions; the last `kept` stay. [..., kept dimensions] → f32. */
 export function sumLeading(x: Operand, kept: number): Tensor {
   checkArgument("ops.sumLeading: kept", kept, wholeNumber);
-  const { y } = apply("sum_leading", { x }, { kept }, (dy) => ({ x: inTypeOf(x, expand(dy, x)) }));
-  return y!;
+  const { y } = apply("sum_leading", { x }, { kept }, (dy) => ({ x: gradientFor(x, expand(dy, x)) }));
+  return y;
 }
 
 /** The sum of x over its last dimension. [..., C] → [...] f32. */
 export function sumLast(x: Operand): Tensor {
-  const { y } = apply("sum_last", { x }, {}, (dy) => ({ x: inTypeOf(x, expandLast(dy, x)) }));
-  return y!;
+  const { y } = apply("sum_last", { x }, {}, (dy) => ({ x: gradientFor(x, expandLast(dy, x)) }));
+  return y;
 }
 
 /** The sum of all elements, a scalar. */
@@ -34,29 +34,29 @@ export function mean(x: Operand): Tensor {
 /** x repeated along leading dimensions to the shape of `like`, of which its own shape is a suffix. */
 export function expand(x: Operand, like: Operand): Tensor {
   const { y } = apply("expand", { x, like }, {}, (dy) => ({
-    x: inTypeOf(x, sumLeading(dy, x.shape.length)),
+    x: gradientFor(x, sumLeading(dy, x.shape.length)),
   }));
-  return y!;
+  return y;
 }
 
 /** x [...] repeated along a new last dimension to the shape of `like` [..., C]. */
 export function expandLast(x: Operand, like: Operand): Tensor {
-  const { y } = apply("expand", { x, like }, { last: true }, (dy) => ({ x: inTypeOf(x, sumLast(dy)) }));
-  return y!;
+  const { y } = apply("expand", { x, like }, { last: true }, (dy) => ({ x: gradientFor(x, sumLast(dy)) }));
+  return y;
 }
 
 /** e^x / sum e^x over the last dimension. */
 export function softmax(x: Operand): Tensor {
   const { y } = apply("softmax", { x }, {}, (dy, outputs) => ({
-    x: apply("softmax_backward", { dy, y: outputs.y! }).dx!,
+    x: apply("softmax_backward", { dy, y: outputs.y }).dx,
   }));
-  return y!;
+  return y;
 }
 
 /** x - log sum e^x over the last dimension. */
 export function logSoftmax(x: Operand): Tensor {
   const { y } = apply("log_softmax", { x }, {}, (dy, outputs) => ({
-    x: apply("log_softmax_backward", { dy, y: outputs.y! }).dx!,
+    x: apply("log_softmax_backward", { dy, y: outputs.y }).dx,
   }));
-  return y!;
+  return y;
 }

@@ -32,5 +32,5 @@ export function swiglu(x: Operand, norm?: SubNorm): Tensor {
     const { dx, dweight, dbias } = apply("swiglu_backward", { dy, x, ...statistics }, { columns });
     return norm ? { x: dx, weight: dweight, bias: dbias } : { x: dx };
   });
-  return y!;
+  return y;
 }

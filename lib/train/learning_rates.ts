@@ -7,10 +7,10 @@ import type { TrainConfig } from "./train_config";
 /** How a learning rate changes over the run: half a cosine to 0 without warm-up, unless fields say otherwise. */
 export type RunSchedule = Partial<Omit<Schedule, "totalSteps">>;
 
-type PerTower = Readonly<Partial<Record<Tower, RunSchedule>>>;
+export type SchedulePerTower = Readonly<Partial<Record<Tower, RunSchedule>>>;
 
 /** One schedule for all parameters, one per tower (the default for a tower left out), or one per parameter. */
-export type TrainSchedule = RunSchedule | PerTower | ((rule: ParameterRule) => RunSchedule);
+export type TrainSchedule = RunSchedule | SchedulePerTower | ((rule: ParameterRule) => RunSchedule);
 
 const TOWERS: readonly Tower[] = ["image", "text", "other"];
 
@@ -25,7 +25,7 @@ const perTower = options({
   other: runSchedule.optional(),
 });
 
-function isPerTower(schedule: RunSchedule | PerTower): schedule is PerTower {
+function isPerTower(schedule: RunSchedule | SchedulePerTower): schedule is SchedulePerTower {
   return typeof schedule === "object" && schedule !== null && TOWERS.some((tower) => tower in schedule);
 }
 

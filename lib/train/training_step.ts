@@ -1,5 +1,6 @@
 import { invalidArgument } from "../arguments";
-import { compileByShape, type Program, type ShapedProgram } from "../compile";
+import type { Program } from "../compile";
+import { compileByShape, type ShapedProgram } from "../compile_by_shape";
 import { EvaClipError } from "../errors";
 import { grad } from "../grad";
 import { HostTensor } from "../host_tensor";

@@ -28,8 +28,8 @@ const LAYERS = [
   ["nn", "image", "text"],
   ["ops"],
   [
-    ...["tensor.ts", "grad.ts", "compile.ts", "parameter.ts", "parameter_role.ts"],
-    ...["device.ts", "list_devices.ts", "host_tensor.ts"],
+    ...["tensor.ts", "op_outputs.ts", "grad.ts", "compile.ts", "compile_by_shape.ts"],
+    ...["parameter.ts", "parameter_role.ts", "device.ts", "list_devices.ts", "host_tensor.ts"],
   ],
   ["io"],
   ["native.ts"],
@@ -37,6 +37,7 @@ const LAYERS = [
   ["abortable.ts", "logger.ts", "random.ts", "sample_error.ts", "shape.ts"],
   ["arguments.ts"],
   ["errors.ts", "suggestion.ts"],
+  ["error_codes.ts"],
 ];
 
 const rankOf = (layer) => LAYERS.findIndex((layers) => layers.includes(layer));

@@ -1,4 +1,5 @@
-import { compile, compileByShape, spec } from "../../lib/compile";
+import { compile, spec } from "../../lib/compile";
+import { compileByShape } from "../../lib/compile_by_shape";
 import { Device } from "../../lib/device";
 import { HostTensor } from "../../lib/host_tensor";
 import { scale } from "../../lib/ops/elementwise";

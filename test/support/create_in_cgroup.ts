@@ -11,7 +11,7 @@ async function main(): Promise<void> {
     await model.dispose();
     console.log("created");
   } catch (error) {
-    const { code, details } = error as Error & { code?: string; details?: Record<string, string> };
+    const { code, details } = error as Error & { code?: string; details?: Record<string, unknown> };
     console.log(JSON.stringify({ code, ...details }));
   }
 }

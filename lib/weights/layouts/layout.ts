@@ -41,6 +41,7 @@ export interface Layout {
 
 /** The layout of a file. */
 export interface StoredLayout {
+  /** @internal */
   readonly layout: Layout;
   /** The family of its image tower; undefined where it holds none. */
   readonly imageTower: AnyImageTower | undefined;
