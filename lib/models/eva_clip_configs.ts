@@ -1,7 +1,19 @@
-import type { ClipConfigInput } from "./clip_config";
+import type { EvaTowerInput } from "./eva/eva_tower_config";
 
-type VisionInput = ClipConfigInput["vision_cfg"];
-type TextInput = ClipConfigInput["text_cfg"];
+type VisionInput = Partial<EvaTowerInput> & { readonly [field: string]: unknown };
+interface TextInput {
+  readonly context_length: number;
+  readonly vocab_size: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly layers: number;
+}
+/** As `ClipConfigInput`, whose schema asks the towers' descriptors, and those these configurations. */
+interface EvaClipInput {
+  readonly embed_dim: number;
+  readonly vision_cfg: VisionInput;
+  readonly text_cfg: TextInput;
+}
 
 /** A CLIP text tower; every published one has heads of 64. */
 export const clipText = (width: number, layers: number): TextInput => ({
@@ -127,4 +139,4 @@ export const evaClipConfigs = {
     text_cfg: clipText(1280, 32),
   },
   "EVA-CLIP-18B": { embed_dim: 1536, vision_cfg: eva18b, text_cfg: clipText(1280, 32) },
-} as const satisfies Record<string, ClipConfigInput>;
+} as const satisfies Record<string, EvaClipInput>;

@@ -2,7 +2,7 @@ import { anyFunction, checkArgument, invalidArgument, oneOf, options, wholeNumbe
 import type { Json } from "../data/dataset";
 import type { ParameterRule, Tower } from "../optim/parameter_groups";
 import { type Schedule, scheduleFactor } from "../optim/schedule";
-import type { TrainConfig } from "./train_config";
+import type { Optimizer } from "../optim/optimizer";
 
 /** How a learning rate changes over the run: half a cosine to 0 without warm-up, unless fields say otherwise. */
 export type RunSchedule = Partial<Omit<Schedule, "totalSteps">>;
@@ -11,6 +11,13 @@ export type SchedulePerTower = Readonly<Partial<Record<Tower, RunSchedule>>>;
 
 /** One schedule for all parameters, one per tower (the default for a tower left out), or one per parameter. */
 export type TrainSchedule = RunSchedule | SchedulePerTower | ((rule: ParameterRule) => RunSchedule);
+
+/** The fields of a `TrainConfig` that learning rates depend on. */
+export interface ScheduledRun {
+  readonly optimizer: Optimizer;
+  readonly steps: number;
+  readonly schedule?: TrainSchedule;
+}
 
 const TOWERS: readonly Tower[] = ["image", "text", "other"];
 
@@ -52,10 +59,10 @@ type FullSchedule = Required<Schedule>;
 export class LearningRates {
   /** Parameters with equal schedules share one object. */
   readonly #schedules: ReadonlyMap<ParameterRule, FullSchedule>;
-  readonly #optimizer: TrainConfig["optimizer"];
+  readonly #optimizer: Optimizer;
 
   /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a schedule that is invalid, or longer than the run. */
-  constructor({ optimizer, steps, schedule = {} }: Pick<TrainConfig, "optimizer" | "steps" | "schedule">) {
+  constructor({ optimizer, steps, schedule = {} }: ScheduledRun) {
     checkForm(schedule);
     this.#optimizer = optimizer;
     const distinct = new Map<string, FullSchedule>();

@@ -40,6 +40,13 @@ const LAYERS = [
   ["error_codes.ts"],
 ];
 
+/** Rooms of models in use, which need nothing of training: [room, a room that it may not import, whatever its layer]. */
+const SEPARATE = [
+  ["clip", "train"],
+  ["serve", "train"],
+  ["search", "train"],
+];
+
 const rankOf = (layer) => LAYERS.findIndex((layers) => layers.includes(layer));
 
 /** "lib/nn/linear.ts" → "nn", "lib/tensor.ts" → "tensor.ts"; the extension may be missing. */
@@ -103,6 +110,10 @@ function checkImports(root) {
       if (!target.startsWith("lib/")) problems.push(`${where}: lib/ may not import ${target}`);
       else if (rankOf(layerOf(target)) < rankOf(layer))
         problems.push(`${where}: lib/${layer} may not import lib/${layerOf(target)}`);
+      else if (SEPARATE.some(([room, other]) => room === layer && other === layerOf(target)))
+        problems.push(
+          `${where}: lib/${layer} may not import lib/${layerOf(target)}: serving needs no training`,
+        );
     }
     forEachLine(root, path, (line, number) => {
       if (path !== "lib/native.ts" && /node-gyp-build|\.node"|process\.dlopen/.test(line))
@@ -112,19 +123,17 @@ function checkImports(root) {
   return problems;
 }
 
-/** The modules whose values a file imports; types vanish when compiled, so they tie no knots. */
-function valueImports(root, path) {
-  const statement = /^(?:import|export)\s+(type\s)?[^;]*?from\s+"(\.[^"]*)"/gm;
-  return [...readText(root, path).matchAll(statement)]
-    .filter(([, type]) => type === undefined)
-    .map(([, , specifier]) => resolveModule(path, specifier));
+/** The modules that a file imports, for values or types: files that need each other's types cannot be read apart either. */
+function importedModules(root, path) {
+  const statement = /^(?:import|export)\s+(?:type\s)?[^;]*?from\s+"(\.[^"]*)"/gm;
+  return [...readText(root, path).matchAll(statement)].map(([, specifier]) => resolveModule(path, specifier));
 }
 
-/** A cycle of imports between files makes the order in which they happen to run decide what they see. */
+/** In a cycle of imports between files, the order in which they happen to run decides what they see. */
 function checkCycles(root) {
   const graph = new Map();
   for (const path of listFiles(root, "lib").filter((file) => file.endsWith(".ts"))) {
-    graph.set(path.replace(/\.ts$/, ""), valueImports(root, path));
+    graph.set(path.replace(/\.ts$/, ""), importedModules(root, path));
   }
   const problems = [];
   const finished = new Set();

@@ -63,6 +63,24 @@ test.each<[string, Record<string, string>, string]>([
     { "lib/nn/a.ts": 'import { b } from "./b";\n', "lib/nn/b.ts": 'export {\n  a,\n} from "./a";\n' },
     "import cycle: lib/nn/a → lib/nn/b → lib/nn/a",
   ],
+  [
+    "a cycle of types alone",
+    {
+      "lib/nn/a.ts": 'import type { B } from "./b";\n',
+      "lib/nn/b.ts": 'import type { A } from "./a";\n',
+    },
+    "import cycle: lib/nn/a → lib/nn/b → lib/nn/a",
+  ],
+  [
+    "serving that imports training",
+    { "lib/clip/a.ts": 'import { x } from "../train/b";\n' },
+    "lib/clip may not import lib/train",
+  ],
+  [
+    "an error code that the table lacks",
+    { "lib/error_codes.ts": "", "lib/nn/a.ts": 'new EvaClipError("ERR_EVACLIP_NEW");\n' },
+    "lib/nn/a.ts: ERR_EVACLIP_NEW is not in lib/error_codes.ts",
+  ],
   ["an op without a kernel", { "csrc/cpu/scale.cpp": "\n" }, "op scale: no kernel in csrc/cpu/scale.cpp"],
   ["an op declared twice", { "csrc/ops/more.h": "struct scale {\n" }, "op scale: declared in 2 headers"],
   ["an op without a wrapper", { "lib/ops/scale.ts": "\n" }, "lib/ops/scale.ts does not wrap it"],
