@@ -14,6 +14,7 @@ export type {
   EncodeOptions,
   LoadOptions,
   OpenOptions,
+  SaveOptions,
 } from "./clip/eva_clip_options";
 export type { MemoryInfo } from "./clip/memory_info";
 export type { WrapOptions } from "./clip/open_model";
