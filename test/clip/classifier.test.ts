@@ -7,8 +7,8 @@ import { tinyConfig, tinyTokenizer } from "../support/tiny_clip";
 
 /** What happened, in order: `run`, `ran` of programs, `read` of parameters, `decode` of images. */
 const events: string[] = [];
-jest.mock("../../lib/compile", () => {
-  const actual = jest.requireActual("../../lib/compile");
+jest.mock("../../lib/compile_by_shape", () => {
+  const actual = jest.requireActual("../../lib/compile_by_shape");
   const counted = (...given: unknown[]) => {
     const program = actual.compileByShape(...given);
     const run = async (inputs: unknown) => {
