@@ -21,6 +21,12 @@ export {
 } from "./data/sources/image_folder";
 export { indexedDataset } from "./data/sources/indexed_dataset";
 export { type ManifestOptions, openManifest } from "./data/sources/manifest";
+export {
+  type DatasetType,
+  datasetTypeOf,
+  type OpenDatasetOptions,
+  openDataset,
+} from "./data/sources/open_dataset";
 export { openWebDataset, type WebDatasetOptions } from "./data/sources/webdataset/webdataset";
 export {
   type Box,

@@ -45,6 +45,8 @@ export type {
   RecordImages,
 } from "./train/objective/objective";
 export { siglipObjective } from "./train/objective/siglip_objective";
+export { RecipeRun, trainRecipe } from "./train/recipe/recipe";
+export type { RecipeEvaluation, RecipeOptions, RecipeTower } from "./train/recipe/recipe_options";
 export { TrainingRun, type TrainOptions, type TrainResult, train } from "./train/train";
 export type { PatchDropout, TrainConfig } from "./train/train_config";
 export type {

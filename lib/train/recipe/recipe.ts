@@ -46,8 +46,7 @@ export class RecipeRun implements AsyncIterable<TrainEvent>, AsyncDisposable {
   readonly #prepared: Prepared;
   #disposed: Promise<void> | undefined;
 
-  /** Use `trainRecipe()`. */
-  constructor(prepared: Prepared) {
+  private constructor(prepared: Prepared) {
     const { config, encoder, initialization, options } = prepared;
     this.config = config;
     this.model = encoder;
@@ -60,6 +59,14 @@ export class RecipeRun implements AsyncIterable<TrainEvent>, AsyncDisposable {
       ...(signal && { signal }),
     });
     this.result = this.#follow();
+  }
+
+  /**
+   * Use `trainRecipe()`.
+   * @internal
+   */
+  static start(prepared: Prepared): RecipeRun {
+    return new RecipeRun(prepared);
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<TrainEvent, void> {
@@ -220,7 +227,7 @@ export async function trainRecipe(options: RecipeOptions): Promise<RecipeRun> {
   await expectNoRun(own);
   const prepared = await prepare(own);
   try {
-    return new RecipeRun(prepared);
+    return RecipeRun.start(prepared);
   } catch (error) {
     await prepared.free();
     throw error;

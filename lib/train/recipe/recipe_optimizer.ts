@@ -5,7 +5,7 @@ import type { Optimizer } from "../../optim/optimizer";
 import { parameterRules, type TowerSettings } from "../../optim/parameter_groups";
 import { type TowerLock, unlockedParameters } from "../../optim/tower_locks";
 import { checkScheduleFits, type RunSchedule } from "../learning_rates";
-import type { RecipeOptions, TowerOptions } from "./recipe_options";
+import type { RecipeOptions, RecipeTower } from "./recipe_options";
 import type { RunLength } from "./run_length";
 
 const DEFAULT_WARMUP = 2000;
@@ -20,7 +20,7 @@ export const OPTIMIZER_DEFAULTS = {
   eps: 1e-6,
 } as const;
 
-function lockOf({ freeze = false }: TowerOptions): TowerLock | undefined {
+function lockOf({ freeze = false }: RecipeTower): TowerLock | undefined {
   if (freeze === false) return undefined;
   return freeze === true ? {} : freeze;
 }
@@ -29,7 +29,7 @@ function lockOf({ freeze = false }: TowerOptions): TowerLock | undefined {
 export function recipeOptimizer(model: ClipModel, options: RecipeOptions): Optimizer {
   const given = { ...OPTIMIZER_DEFAULTS, ...options };
   const { imageTower = {}, textTower = {}, clipNorm = 0, lambVariant } = options;
-  const settingsOf = (tower: TowerOptions): TowerSettings => ({
+  const settingsOf = (tower: RecipeTower): TowerSettings => ({
     learningRate: tower.learningRate ?? given.learningRate,
     weightDecay: tower.weightDecay ?? given.weightDecay,
     layerDecay: tower.layerDecay ?? given.layerDecay,

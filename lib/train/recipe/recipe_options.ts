@@ -35,7 +35,7 @@ import type { AfterUpdate } from "../objective/after_update";
 import type { Objective } from "../objective/objective";
 
 /** Settings of one tower; what is left out is that of the whole model. */
-export interface TowerOptions {
+export interface RecipeTower {
   readonly learningRate?: number;
   readonly weightDecay?: number;
   readonly layerDecay?: number;
@@ -44,7 +44,7 @@ export interface TowerOptions {
 }
 
 /** A data set to evaluate on during training, always at the end of the run as well. */
-export interface EvaluationOf {
+export interface RecipeEvaluation {
   readonly data: string | Dataset;
   /** Epochs between evaluations. Default 1. */
   readonly everyEpochs?: number;
@@ -97,8 +97,8 @@ export interface RecipeOptions {
   readonly weightDecay?: number;
   /** lr(layer) = lr × layerDecay^(layers above). Default 1. */
   readonly layerDecay?: number;
-  readonly imageTower?: TowerOptions;
-  readonly textTower?: TowerOptions;
+  readonly imageTower?: RecipeTower;
+  readonly textTower?: RecipeTower;
   /** Default 0.9. */
   readonly beta1?: number;
   /** Default 0.98. */
@@ -133,9 +133,9 @@ export interface RecipeOptions {
   /** Evaluations during training. */
   readonly evaluation?: {
     /** Images with captions. Metrics `image_to_text_R@k` and `text_to_image_R@k`, k = 1, 5, 10. */
-    readonly retrieval?: EvaluationOf;
+    readonly retrieval?: RecipeEvaluation;
     /** A folder with one folder of images per class. Metrics `zeroshot-top1` and `zeroshot-top5`. */
-    readonly zeroShot?: EvaluationOf;
+    readonly zeroShot?: RecipeEvaluation;
   };
 
   /** The run's folder: settings, metrics, checkpoints. Without one, nothing is written. */
