@@ -39,6 +39,6 @@ async function probe(kind: DeviceKind): Promise<ListedDevice> {
  * The devices that `Device.open` can open, each opened and closed once: the CPU, and the first GPU. Never rejects; a
  * device that cannot be used is listed with the reason, such as a missing driver or binary.
  */
-export async function listDevices(): Promise<ListedDevice[]> {
+export async function listDevices(): Promise<[cpu: ListedDevice, cuda: ListedDevice]> {
   return [await probe("cpu"), await probe("cuda")];
 }

@@ -4,6 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 /** The code blocks of a Markdown text: [{ language, code }]. */
 export function codeBlocks(markdown) {
@@ -99,6 +100,29 @@ async function trainOneStep(folder, command) {
     throw new Error(`${command}\nended with ${code} at step ${lastStep(folder)}:\n${output}`);
 }
 
+/** Starts a program that listens on port 8080, sends it a photo, and ends it with SIGTERM. */
+async function runService(folder, program, environment) {
+  const child = spawn("npx", ["--no-install", "ts-node", program], {
+    cwd: folder,
+    stdio: ["ignore", "ignore", "inherit"],
+    env: environment,
+    detached: true, // npx passes no signals on: the whole group gets them
+  });
+  const ended = new Promise((resolve) => child.on("close", resolve));
+  const photo = readFileSync(join(folder, "photo.jpg"));
+  const ask = (body) => fetch("http://127.0.0.1:8080", { method: "POST", body }).catch(() => undefined);
+  let answer;
+  while (answer === undefined && child.exitCode === null) {
+    await setTimeout(500);
+    answer = await ask(photo);
+  }
+  const [found, refused] = [await answer?.json(), await ask("no image")];
+  process.kill(-child.pid, "SIGTERM");
+  await ended;
+  if (found?.length !== 3 || typeof found[0].probability !== "number" || refused?.status !== 400)
+    throw new Error(`${program} answered ${JSON.stringify(found)}, then ${refused?.status}`);
+}
+
 /** @param folder an npm project with the package, ts-node, typescript and @types/node */
 export async function checkReadme(folder, environment) {
   const blocks = codeBlocks(readFileSync(join(folder, "node_modules", "eva-clip", "README.md"), "utf8"));
@@ -112,7 +136,8 @@ export async function checkReadme(folder, environment) {
   const programs = ofLanguage("ts");
   for (const [i, code] of programs.entries()) {
     writeFileSync(join(folder, `program${i}.ts`), code);
-    run("npx", ["--no-install", "ts-node", `program${i}.ts`]);
+    if (code.includes(".listen(")) await runService(folder, `program${i}.ts`, environment);
+    else run("npx", ["--no-install", "ts-node", `program${i}.ts`]);
   }
   const commands = ofLanguage("sh").flatMap(commandsOf);
   for (const command of commands) {

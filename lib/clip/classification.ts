@@ -34,8 +34,11 @@ export function bestLabels(
   probability: Float32Array,
   topK: number = DEFAULT_TOP_K,
 ): Classification[] {
-  return labels
-    .map((label, i) => ({ label, probability: probability[i]!, similarity: similarity[i]! }))
-    .sort((a, b) => b.similarity - a.similarity)
-    .slice(0, topK);
+  const least = similarity.slice().sort()[Math.max(0, labels.length - topK)]!;
+  const candidates: Classification[] = [];
+  similarity.forEach((value, i) => {
+    if (value >= least)
+      candidates.push({ label: labels[i]!, probability: probability[i]!, similarity: value });
+  });
+  return candidates.sort((a, b) => b.similarity - a.similarity).slice(0, topK);
 }

@@ -1,6 +1,7 @@
 import { ownArgument } from "../arguments";
 import type { Device } from "../device";
 import type { ImageInput, HeldImage } from "../image/image_input";
+import { inTurns } from "../image/turns";
 import type { ClipModel } from "../models/clip_model";
 import { Parameter } from "../parameter";
 import { throwIfAborted } from "../abortable";
@@ -19,6 +20,9 @@ import type { Part } from "./in_parts";
 import type { ModelEncoder } from "./model_encoder";
 import { holdImages } from "./own_inputs";
 import { zeroShotWeights } from "./zero_shot_weights";
+
+/** Labels ranked before the event loop may turn. */
+const LABELS_PER_SLICE = 32_768;
 
 /** The model that a classifier is made of. */
 export interface ClassifierModel {
@@ -106,11 +110,9 @@ export class Classifier implements AsyncDisposable {
     await encoder.decodeInParts(images, options, async (pixels, part) => {
       const scores = await encoder.programs.classify(this.#program, pixels, part.size);
       this.#check(scores, part);
-      const count = this.labels.length;
-      for (let i = 0; i < part.size; i++) {
-        const row = (of: Float32Array) => of.subarray(i * count, (i + 1) * count);
-        ranked.push(bestLabels(this.labels, row(scores.similarity), row(scores.probability), options.topK));
-      }
+      await inTurns(part.size, LABELS_PER_SLICE / this.labels.length, (begin, end) => {
+        for (let i = begin; i < end; i++) ranked.push(this.#best(scores, i, options.topK));
+      });
     });
     return ranked;
   }
@@ -130,6 +132,12 @@ export class Classifier implements AsyncDisposable {
     this.#program.dispose();
     this.#weights.dispose();
     this.#of.forget(this);
+  }
+
+  #best({ similarity, probability }: ClassScores, image: number, topK?: number): Classification[] {
+    const count = this.labels.length;
+    const row = (of: Float32Array) => of.subarray(image * count, (image + 1) * count);
+    return bestLabels(this.labels, row(similarity), row(probability), topK);
   }
 
   /** @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` naming an image or the logit scale */

@@ -51,13 +51,13 @@ function isNamed(name: string, list: readonly string[]): boolean {
 
 /** A parameter's name, and its names in the file where they differ. */
 function described(name: string, place: Place | undefined): string {
-  if (place === undefined) return `${name} (which the layout does not hold)`;
+  if (place === undefined) return `${name} (not part of the layout)`;
   return place.names.join() === name ? name : `${name} (stored as ${place.names.join(", ")})`;
 }
 
 /**
  * Finds the values of every parameter of a model in a file, and checks that they match.
- * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming tensors that are missing, unknown, or of another shape
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming missing and unexpected tensors and shape mismatches
  */
 export function planLoad(
   model: ClipModel,

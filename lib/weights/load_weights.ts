@@ -59,7 +59,7 @@ export async function carryOutLoad(plan: Pick<LoadPlan, "assignments">, signal?:
  *
  * @param source what `openWeights` returns
  * @returns the origin of every parameter, and the use of every tensor
- * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming tensors that are missing, unknown, or of another shape;
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming missing and unexpected tensors and shape mismatches;
  *   `ERR_EVACLIP_CHECKPOINT_CORRUPT` or `ERR_EVACLIP_IO` for the file itself
  */
 export async function loadWeights(

@@ -23,17 +23,19 @@ export class Mismatch {
     const { missing, unexpected, misshapen, notFloat } = this;
     const kinds: [string, readonly string[]][] = [
       ["missing", missing],
-      ["unknown", unexpected],
-      ["of another shape", misshapen],
-      ["of a type that weights are not read from", notFloat],
+      ["unexpected", unexpected],
+      ["shape mismatch", misshapen],
+      ["not floating-point", notFloat],
     ];
     const problems = kinds.filter(([, names]) => names.length > 0);
     if (problems.length === 0) return;
     const text = problems.map(([kind, names]) => `${kind} ${shown(names)}`).join("; ");
-    throw new EvaClipError(
-      "ERR_EVACLIP_CHECKPOINT_MISMATCH",
-      `${path} does not fit the model: tensors ${text}`,
-      { path, missing, unexpected, misshapen, notFloat },
-    );
+    throw new EvaClipError("ERR_EVACLIP_CHECKPOINT_MISMATCH", `${path} does not match the model: ${text}`, {
+      path,
+      missing,
+      unexpected,
+      misshapen,
+      notFloat,
+    });
   }
 }

@@ -117,7 +117,7 @@ test("--rope-tables is for a model and a layout that have them", async () => {
   for (const [source, more] of refused) {
     const { code, err } = await captureCli("convert", path(source), path("no"), "--rope-tables", ...more);
     expect(code).toBe(2);
-    expect(err).toContain("--rope-tables is for models with rotary positions, in the layout eva_clip");
+    expect(err).toContain("--rope-tables is for models with RoPE, in the layout eva_clip");
   }
   await expect(readdir(path("no"))).rejects.toThrow();
   expect(await captureCli("convert", path("with-rope"), path("tables"), "--rope-tables")).toMatchObject({

@@ -151,7 +151,7 @@ test("a --config that is no configuration is an error, not something unknown of 
   await writeFile(path("list.json"), "[]");
   const { code, err } = await captureCli("inspect", weights, "--config", path("list.json"));
   expect(code).toBe(1);
-  expect(err).toContain("list.json holds no configuration");
+  expect(err).toContain("list.json contains no configuration");
 });
 
 test("what a file of weights does not tell is not stated of a published model", async () => {

@@ -1,6 +1,8 @@
 import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
 import { modelConfig } from "../../lib/models/known_models";
+import type { ParameterRole } from "../../lib/parameter_role";
+import { type TinyName, tinyModel } from "../support/tiny_models";
 
 function normKeys(prefix: string, width: number): [string, number[]][] {
   return [
@@ -182,5 +184,55 @@ describe("initializers", () => {
     const state = new ClipModel(modelConfig("EVA01-CLIP-B-16")).stateDict();
     expect(state.get("visual.blocks.3.gamma_2")?.initial).toEqual({ kind: "constant", value: 0.1 });
     expect(state.get("logit_scale")?.initial).toEqual({ kind: "constant", value: Math.log(1 / 0.07) });
+  });
+});
+
+describe("roles", () => {
+  const named = (name: TinyName, fits: (role: ParameterRole) => boolean) =>
+    tinyModel(name)
+      .parameters()
+      .filter(({ name: key, role }) => !/blocks\.1\./.test(key) && fits(role!))
+      .map(({ name: key }) => key);
+
+  test.each<[TinyName, string[]]>([
+    [
+      "eva01",
+      [
+        "visual.patch_embed.proj.weight",
+        ...["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"].map((part) => `visual.blocks.0.${part}.weight`),
+        "visual.head.weight",
+      ],
+    ],
+    [
+      "plain",
+      [
+        "visual.conv1.weight",
+        ...["attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"].map(
+          (part) => `visual.transformer.resblocks.0.${part}`,
+        ),
+      ],
+    ],
+  ])("the matrices of %s may be bf16", (name, expected) => {
+    expect(named(name, ({ tower, bf16 }) => tower === "image" && bf16 === true)).toEqual(expected);
+  });
+
+  test("the norm before the first block is neither an embedding nor the final norm", () => {
+    const norms = (layer: ParameterRole["layer"]) =>
+      named("plain", (role) => role.tower === "image" && role.layer === layer);
+    expect(norms("input_norm")).toEqual(["visual.ln_pre.weight", "visual.ln_pre.bias"]);
+    expect(norms("final_norm")).toEqual(["visual.ln_post.weight", "visual.ln_post.bias"]);
+    expect(norms("head")).toEqual(["visual.proj"]);
+  });
+
+  test("positions of OpenAI's towers are resized with aligned corners, EVA's with aligned edges", () => {
+    const rule = (name: TinyName, key: string) => tinyModel(name).stateDict().get(key)?.role?.resize;
+    expect(rule("plain", "visual.positional_embedding")).toEqual({
+      kind: "grid",
+      prefixTokens: 1,
+      alignCorners: true,
+    });
+    expect(rule("eva02", "visual.pos_embed")).toEqual({ kind: "grid", prefixTokens: 1, alignCorners: false });
+    expect(rule("plain", "positional_embedding")).toEqual({ kind: "context" });
+    expect(rule("eva02", "text.text_projection")).toBeUndefined();
   });
 });

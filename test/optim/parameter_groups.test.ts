@@ -4,6 +4,8 @@ import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
 import { modelConfig } from "../../lib/models/known_models";
 import { parameterRules } from "../../lib/optim/parameter_groups";
+import { unlockedParameters } from "../../lib/optim/tower_locks";
+import { Parameter } from "../../lib/parameter";
 
 interface PublishedGroup {
   tower: "visual" | "text" | "other";
@@ -52,4 +54,16 @@ test("depth is counted over the whole model, even if only its end is trained", (
   const trained = all.filter(({ name }) => name.startsWith("visual.blocks.0."));
   for (const { learningRate } of parameterRules(all, settings, trained))
     expect(learningRate).toBeCloseTo(0.75 ** 12, 12);
+});
+
+test("a parameter without a role, or outside of the towers, has the settings of other", () => {
+  const [plain, decaying] = [
+    new Parameter("visual.blocks.0.weight", [2, 2]),
+    new Parameter("projection", [2, 2], { role: { decays: true } }),
+  ];
+  expect(parameterRules([plain, decaying], settings)).toMatchObject([
+    { tower: "other", layerScale: 1, learningRate: 100, weightDecay: 0 },
+    { tower: "other", layerScale: 1, learningRate: 100, weightDecay: 0.05 },
+  ]);
+  expect(unlockedParameters([plain, decaying], { image: {}, text: {} })).toEqual([plain, decaying]);
 });

@@ -194,7 +194,7 @@ describe("a checkpoint that does not fit", () => {
     const path = await changed("extra", (tensors) =>
       tensors.set("more", tensor("more", [1], Float32Array.of(1))),
     );
-    expect(await mismatch(path)).toContain("unknown more");
+    expect(await mismatch(path)).toContain("unexpected more");
   });
 
   test("a tensor of another shape is named, with both shapes", async () => {

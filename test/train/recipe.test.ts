@@ -91,7 +91,7 @@ test("evaluations run after their epochs and at the end", async () => {
   const { events } = await outcome({
     steps: 5,
     evaluation: { retrieval: { data, everyEpochs: 2, samples: 6 } },
-    logger: (message) => log.push(message),
+    logger: { info: (message) => log.push(message), warn: (message) => log.push(message) },
   });
   const found = events.filter((event) => event.type === "evaluate");
   expect(found.map(({ step }) => step)).toEqual([4, 5]);

@@ -1,16 +1,9 @@
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
-import type { DeviceInfo } from "../../native";
+import { type ListedDevice, listDevices } from "../../list_devices";
 import { EXIT, type ExitCode } from "../exit_code";
 import { columns, printResult } from "../output";
 import { packageVersion } from "../package_version";
 import type { DoctorFlags } from "./flags";
-
-/** A device, or why it is not available. */
-interface Finding {
-  available: boolean;
-  info?: DeviceInfo;
-  reason?: string;
-}
 
 interface Report {
   package: string;
@@ -21,19 +14,8 @@ interface Report {
   cores: number;
   memoryGiB: number;
   freeMemoryGiB: number;
-  cpu: Finding;
-  cuda: Finding;
-}
-
-async function probe(kind: "cpu" | "cuda"): Promise<Finding> {
-  try {
-    // Required here: the report must work when the addon does not load.
-    const { Device } = require("../../device") as typeof import("../../device");
-    await using device = await Device.open(kind);
-    return { available: true, info: device.info };
-  } catch (error) {
-    return { available: false, reason: (error as Error).message };
-  }
+  cpu: ListedDevice;
+  cuda: ListedDevice;
 }
 
 function glibcVersion(): string {
@@ -44,6 +26,7 @@ function glibcVersion(): string {
 const gibibytes = (bytes: number) => Number((bytes / 2 ** 30).toFixed(1));
 
 async function examine(): Promise<Report> {
+  const [cpu, cuda] = await listDevices();
   return {
     package: `eva-clip ${packageVersion}`,
     node: `${process.version} (Node-API ${process.versions.napi})`,
@@ -53,15 +36,16 @@ async function examine(): Promise<Report> {
     cores: availableParallelism(),
     memoryGiB: gibibytes(totalmem()),
     freeMemoryGiB: gibibytes(freemem()),
-    cpu: await probe("cpu"),
-    cuda: await probe("cuda"),
+    cpu,
+    cuda,
   };
 }
 
-function describeFinding({ info, reason }: Finding): string {
-  if (!info) return `not available: ${reason}`;
+function describeDevice(device: ListedDevice): string {
+  if (!device.available) return `not available: ${device.reason}`;
+  const { info } = device;
   if (info.kind === "cuda") {
-    const memory = `${gibibytes(info.memoryBytes ?? 0)} GiB`;
+    const memory = `${gibibytes(device.memoryBytes)} GiB`;
     return `${info.name}, ${info.instructionSet}, ${memory}, driver ${info.driver}, ${info.library}`;
   }
   return `${info.name}, ${info.instructionSet} kernels, ${info.threads} threads, ${info.library}`;
@@ -74,8 +58,8 @@ function describe(report: Report): string {
     ["system", `${report.os}, glibc ${report.glibc}`],
     ["processor", `${report.processor}, ${report.cores} cores`],
     ["memory", `${report.memoryGiB} GiB, ${report.freeMemoryGiB} GiB free`],
-    ["cpu", describeFinding(report.cpu)],
-    ["cuda", describeFinding(report.cuda)],
+    ["cpu", describeDevice(report.cpu)],
+    ["cuda", describeDevice(report.cuda)],
   ]);
 }
 

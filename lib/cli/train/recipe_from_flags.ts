@@ -103,7 +103,7 @@ export async function recipeFrom(flags: TrainFlags, folder: string): Promise<Rec
     folder,
     dataset: datasetOptions(flags),
     pretrained: pretrainedFrom(flags),
-    logger: say,
+    logger: { info: say, warn: say },
   };
   for (const [name, option] of Object.entries(OPTION_OF)) {
     const value = flags[name as keyof typeof OPTION_OF];

@@ -185,7 +185,8 @@ async function prepare(given: RecipeOptions): Promise<Prepared> {
     if (owned) await device.dispose();
   };
   try {
-    if (device.fallbackReason !== undefined) given.logger?.(`cuda is not used: ${device.fallbackReason}`);
+    if (device.fallbackReason !== undefined)
+      given.logger?.warn?.(`cuda is not used: ${device.fallbackReason}`);
     const precision = given.precision ?? defaultPrecision(device.info.kind);
     const options = { ...given, precision };
     const model = recipeModel(options, precision);

@@ -21,7 +21,7 @@ export async function recipeDataset(options: RecipeOptions): Promise<Dataset> {
   };
   const opened = await openDataset(trainData, { ...dataset, webdataset: shards });
   const leftOut = describeLeftOut(opened.leftOut ?? {});
-  if (leftOut !== undefined) logger?.(`${trainData}: ${leftOut}`);
+  if (leftOut !== undefined) logger?.warn?.(`${trainData}: ${leftOut}`);
   return opened;
 }
 
@@ -51,8 +51,8 @@ export function recipeBatches(dataset: Dataset, model: ClipModel, options: Recip
     preprocessing: model.preprocessing,
     contextLength: model.text.contextLength,
     onSkip: ({ message }) => {
-      if (++skips <= SHOWN_SKIPS) logger?.(`skipped: ${message}`);
-      if (skips === SHOWN_SKIPS) logger?.("further skipped samples are counted, not shown");
+      if (++skips <= SHOWN_SKIPS) logger?.warn?.(`skipped: ${message}`);
+      if (skips === SHOWN_SKIPS) logger?.warn?.("further skipped samples are counted, not shown");
     },
   });
   return {

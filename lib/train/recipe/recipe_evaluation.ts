@@ -69,7 +69,7 @@ async function openData(
       ? openDataset(path, options.dataset)
       : openClassFolder(path));
     const leftOut = describeLeftOut(opened.leftOut ?? {});
-    if (leftOut !== undefined) options.logger?.(`${path}: ${leftOut}`);
+    if (leftOut !== undefined) options.logger?.warn?.(`${path}: ${leftOut}`);
     return opened;
   };
   const dataset = typeof data === "string" ? await naming(option, "cannot be opened", open(data)) : data;
@@ -86,7 +86,7 @@ async function retrievalTask(options: RecipeOptions, encoder: EvaClip): Promise<
     everyEpochs: evaluation.retrieval.everyEpochs ?? 1,
     run: async (signal) => {
       const { imageToText, textToImage, protocol } = await evaluateRetrieval(encoder, dataset, { signal });
-      logger?.(protocol);
+      logger?.info?.(protocol);
       const entries = ([1, 5, 10] as const).flatMap((k) => [
         [`image_to_text_R@${k}`, imageToText[`recallAt${k}`]] as const,
         [`text_to_image_R@${k}`, textToImage[`recallAt${k}`]] as const,
@@ -104,7 +104,7 @@ async function zeroShotTask(options: RecipeOptions, encoder: EvaClip): Promise<T
     everyEpochs: evaluation.zeroShot.everyEpochs ?? 1,
     run: async (signal) => {
       const { top1, top5, protocol } = await evaluateZeroShot(encoder, dataset, { signal });
-      logger?.(protocol);
+      logger?.info?.(protocol);
       return { "zeroshot-top1": top1, "zeroshot-top5": top5 };
     },
   };

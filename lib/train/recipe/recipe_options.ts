@@ -22,6 +22,7 @@ import { openDatasetOptions, type OpenDatasetOptions } from "../../data/sources/
 import { type Device, type DeviceChoice, deviceOrChoice } from "../../device";
 import { imageSize } from "../../image/decode";
 import type { Preprocessing } from "../../image/preprocessing";
+import { type Logger, loggerArgument } from "../../logger";
 import { type Precision, precisionArgument } from "../../models/precision";
 import type { InitScheme } from "../../nn/initialization";
 import type { LambOptions } from "../../optim/lamb";
@@ -158,8 +159,8 @@ export interface RecipeOptions {
   readonly threads?: number;
   /** Ends the run after the current step: a checkpoint is written, then `result` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Receives messages for people: skipped samples, ignored files, evaluation protocols. */
-  readonly logger?: (message: string) => void;
+  /** Told of skipped samples, ignored files, evaluation protocols, and of the CPU in place of a GPU. */
+  readonly logger?: Logger;
 }
 
 const rate = finiteNumber.min(0);
@@ -240,7 +241,7 @@ const recipeOptions = optionsOf({
   device: deviceOrChoice.optional(),
   threads: positiveInteger.optional(),
   signal: abortSignal.optional(),
-  logger: anyFunction.optional(),
+  logger: loggerArgument.optional(),
 });
 
 /** An error that names an option. */

@@ -66,8 +66,8 @@ async function isClipsVocabulary(vocabPath: string, mergesPath: string): Promise
 /** Whether the vocabulary beside weights is CLIP's; undefined when there is none. */
 async function hasClipsVocabulary(source: Source): Promise<boolean | undefined> {
   const file = pathBeside(source, "tokenizer.json");
-  const told = (await statIfThere(file)) && (await isClipsTokenizerFile(file));
-  if (told !== undefined) return told;
+  const found = (await statIfThere(file)) && (await isClipsTokenizerFile(file));
+  if (found !== undefined) return found;
   const [vocab, merges] = [pathBeside(source, "vocab.json"), pathBeside(source, "merges.txt")];
   return (await statIfThere(vocab)) && (await isClipsVocabulary(vocab, merges));
 }
