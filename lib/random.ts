@@ -64,8 +64,14 @@ export class CounterRandom {
  * Image of `index` under a permutation of [0, size) chosen by `key`: a Feistel network over the next power of
  * four, walked until it lands inside (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
  * It needs no table, so an epoch of any length starts, and resumes, at once.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT`
  */
 export function permute(index: number, size: number, ...key: number[]): number {
+  if (!Number.isSafeInteger(size) || !Number.isSafeInteger(index) || index < 0 || index >= size) {
+    const found = `${describeValue(index)} of ${describeValue(size)}`;
+    throw invalidArgument(`permute: index must be an integer from 0 to below size, found ${found}`);
+  }
+  if (!key.every(Number.isSafeInteger)) throw invalidArgument("permute: key must be safe integers");
   let halfBits = 1;
   while (4 ** halfBits < size) halfBits++;
   const halfSize = 2 ** halfBits;

@@ -13,9 +13,9 @@ export type SkipReason =
   | "unusable_sample";
 
 /**
- * ERR_EVACLIP_DATA for one sample that cannot be used; the loader counts it by its reason and goes on. A data set of
- * one's own throws it from `Sample.read()`; any other ERR_EVACLIP_DATA thrown there counts as `unusable_sample`, and
- * every other error ends the loader.
+ * `ERR_EVACLIP_DATA` for a sample that cannot be used: thrown by `Sample.read()`, it makes the loader skip the sample and
+ * count it by its reason. Another `ERR_EVACLIP_DATA` thrown there counts as `unusable_sample`; any other error ends the
+ * loader.
  */
 export class SampleError extends EvaClipError {
   constructor(
@@ -29,7 +29,7 @@ export class SampleError extends EvaClipError {
   }
 }
 
-/** The reason to leave a sample out, where an error is one; by the code, as it may come from another copy of the package. */
+/** The reason to skip a sample, if the error is one; by its code, as it may come from another copy of the package. */
 export function skipReasonOf(error: unknown): SkipReason | undefined {
   const { code, reason } = (error ?? {}) as Partial<SampleError>;
   if (code !== "ERR_EVACLIP_DATA") return undefined;

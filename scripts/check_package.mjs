@@ -14,10 +14,9 @@ const MOST_BYTES = 100e6;
 const platform = `${process.platform}-${process.arch}`;
 const addonPath = `prebuilds/${platform}/eva-clip.node`;
 const REQUIRED = [
-  "dist/index.js",
-  "dist/index.mjs",
-  "dist/index.d.ts",
-  "dist/index.d.mts",
+  ...["index", "train", "graph", "data", "weights"].flatMap((name) =>
+    [".js", ".mjs", ".d.ts", ".d.mts"].map((extension) => `dist/${name}${extension}`),
+  ),
   "dist/cli/main.js",
 ];
 /** npm compiles a package that has a binding.gyp, whatever its package.json says. */

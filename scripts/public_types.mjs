@@ -19,6 +19,8 @@ function declarationProgram(entries) {
   const options = { ...config.options, outDir: root, rootDir: root, declarationDir: undefined };
   const texts = new Map();
   const source = ts.createProgram(entries, { ...options, emitDeclarationOnly: true });
+  const [failure] = source.getDeclarationDiagnostics();
+  if (failure) throw new Error(ts.flattenDiagnosticMessageText(failure.messageText, "\n"));
   source.emit(undefined, (path, text) => texts.set(resolve(path), text), undefined, true);
   const host = ts.createCompilerHost(options);
   const { fileExists, readFile } = host;
@@ -33,7 +35,7 @@ function declarationProgram(entries) {
       ? ts.createSourceFile(path, texts.get(resolve(path)), version, true)
       : getSourceFile.call(host, path, version);
   const declared = entries.map((path) => path.replace(/\.ts$/, ".d.ts"));
-  return ts.createProgram(declared, { ...options, noEmit: true }, host);
+  return ts.createProgram(declared, { ...options, noEmit: true, skipLibCheck: false }, host);
 }
 
 const isPrivate = (node) =>
@@ -89,6 +91,9 @@ export function unnamedTypes() {
   const entries = entryPoints();
   const program = declarationProgram(entries);
   const checker = program.getTypeChecker();
+  const broken = program
+    .getSemanticDiagnostics()
+    .filter(({ file }) => file?.fileName.startsWith(join(root, "lib")));
   const exported = exportedSymbols(program, entries, checker);
   const problems = new Map();
   for (const symbol of exported) {
@@ -107,8 +112,9 @@ export function unnamedTypes() {
       }
     }
   }
-  return [...problems].map(
-    ([name, by]) => `${name} cannot be imported, but is mentioned by ${by.join(", ")}`,
+  const unsound = broken.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, " "));
+  return unsound.concat(
+    [...problems].map(([name, by]) => `${name} cannot be imported, but is mentioned by ${by.join(", ")}`),
   );
 }
 

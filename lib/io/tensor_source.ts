@@ -95,7 +95,8 @@ export function isFloatDtype(dtype: StoredDtype): dtype is FloatDtype {
 }
 
 /** The tensor in the addon's form. @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` when it is not floating-point */
-export function floatView({ dtype, shape, strides, file, offset }: StoredTensor): NativeStoredView {
+export function floatView(tensor: StoredTensor): NativeStoredView {
+  const { dtype, shape, strides, file, offset } = tensor;
   if (isFloatDtype(dtype)) return { file: file.native, dtype, offset, shape, strides };
   const problem = `a tensor of ${file.path} is ${dtype}; expected ${FLOAT_TYPES.join(", ")}`;
   throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", problem, { path: file.path, dtype });

@@ -1,7 +1,7 @@
 import type { EvaTowerInput } from "./eva/eva_tower_config";
 
 type VisionInput = Partial<EvaTowerInput> & { readonly [field: string]: unknown };
-interface TextInput {
+export interface TextInput {
   readonly context_length: number;
   readonly vocab_size: number;
   readonly width: number;

@@ -6,7 +6,7 @@ export interface AffineSampleOptions {
   transform: Operand;
   /** [B, 3] f32 in 0 … 1 */
   background: Operand;
-  /** [B, 3, 4] f32: the colour matrix and offset. */
+  /** [B, 3, 4] f32: the color matrix and offset. */
   colour: Operand;
   /** The side of the output. */
   size: number;
@@ -20,7 +20,7 @@ const sampleOptions = options({
 });
 
 /**
- * Draws RGBA images through affine maps with bilinear sampling, maps their colours and lays them on a
+ * Draws RGBA images through affine maps with bilinear sampling, maps their colors and lays them on a
  * background: augmentation of images that stay in memory. u8 [B, H, W, 4] → u8 [B, size, size, 3]. No gradient.
  */
 export function affineSample(images: Operand, given: AffineSampleOptions): Tensor {

@@ -2,13 +2,13 @@ import { checkArgument, finiteNumber, listOf, options, positiveInteger } from ".
 import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 import { type FloatDType, floatDtype } from "./elementwise";
 
-/** Mean and standard deviation of each colour, in units of the full range. */
+/** Mean and standard deviation of each color, in units of the full range. */
 export interface PixelStatistics {
   mean: readonly number[];
   std: readonly number[];
 }
 
-/** The statistics that every CLIP model normalises its images with (Radford et al. 2021). */
+/** The statistics that every CLIP model normalizes its images with (Radford et al. 2021). */
 export const clipPixels: PixelStatistics = {
   mean: [0.48145466, 0.4578275, 0.40821073],
   std: [0.26862954, 0.26130258, 0.27577711],
@@ -20,16 +20,16 @@ export interface PatchRowsOptions {
   kept?: Operand | undefined;
   /** The type of the rows. */
   dtype?: FloatDType;
-  /** How u8 images are normalised; f32 images come normalised. */
+  /** How u8 images are normalized; f32 images must be normalized already. */
   pixels?: PixelStatistics;
 }
 
-const colours = listOf(finiteNumber, "three numbers").length(3, { error: "three numbers" });
+const colors = listOf(finiteNumber, "three numbers").length(3, { error: "three numbers" });
 const patchRowsOptions = options({
   patchSize: positiveInteger,
   kept: anOperand.optional(),
   dtype: floatDtype.optional(),
-  pixels: options({ mean: colours, std: colours }).optional(),
+  pixels: options({ mean: colors, std: colors }).optional(),
 });
 
 /**

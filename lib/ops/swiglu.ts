@@ -9,7 +9,7 @@ export interface SubNorm {
   bias: Operand;
   /** Added to the variance before the root. */
   eps?: number;
-  /** The columns that are normalised, where those behind them are padding: all zero, in x, weight and bias. Default F. */
+  /** The columns that are normalized, if the rest is padding: zero in x, weight and bias. Default F. */
   columns?: number;
 }
 

@@ -2,13 +2,29 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import * as everything from "eva-clip";
-import { EvaClip, EvaClipError, tokenize } from "eva-clip";
+import { EvaClip, EvaClipError } from "eva-clip";
+import * as data from "eva-clip/data";
+import * as graph from "eva-clip/graph";
+import * as train from "eva-clip/train";
+import * as weights from "eva-clip/weights";
 
-const required = createRequire(import.meta.url)("eva-clip");
-assert.equal(EvaClip, required.EvaClip);
+const entryPoints = {
+  "eva-clip": everything,
+  "eva-clip/data": data,
+  "eva-clip/graph": graph,
+  "eva-clip/train": train,
+  "eva-clip/weights": weights,
+};
+
+const require = createRequire(import.meta.url);
 const INTEROP_NAMES = ["default", "module.exports", "__esModule"];
-const imported = Object.keys(everything).filter((name) => !INTEROP_NAMES.includes(name));
-assert.deepEqual(imported.sort(), Object.keys(required).sort());
-assert.equal(tokenize("a cat").length, 77);
+for (const [name, module] of Object.entries(entryPoints)) {
+  const required = require(name);
+  const imported = Object.keys(module).filter((key) => !INTEROP_NAMES.includes(key));
+  assert.deepEqual(imported.sort(), Object.keys(required).sort(), name);
+  for (const key of imported) assert.equal(module[key], required[key], `${name}: ${key}`);
+  console.log(`import ${name}: ${imported.length} names`);
+}
+assert.equal(everything.Device, graph.Device);
+assert.equal(data.tokenize("a cat").length, 77);
 await assert.rejects(EvaClip.create("no such model"), EvaClipError);
-console.log(`import: ${imported.length} names`);

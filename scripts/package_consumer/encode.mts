@@ -1,14 +1,32 @@
 // The package's types under strict TypeScript.
-import { EvaClip, EvaClipError, type TrainEvent, train } from "eva-clip";
+import { type ErrorCode, EvaClip, isEvaClipError } from "eva-clip";
+import { type Dataset, SampleError } from "eva-clip/data";
+import { grad, Module, type Parameter, type Tensor } from "eva-clip/graph";
+import { type TrainEvent, train } from "eva-clip/train";
+import { openWeights, type TensorSource } from "eva-clip/weights";
 
 export async function embed(caption: string): Promise<Float32Array> {
   await using model = await EvaClip.create("EVA02-CLIP-B-16", { device: "cpu" });
   return model.encodeText(caption);
 }
 
-export function describe(error: unknown): string {
-  return error instanceof EvaClipError ? error.code : String(error);
+export function describe(error: unknown): ErrorCode | undefined {
+  return isEvaClipError(error) ? error.code : undefined;
 }
+
+/** As many gradients as operands, without assertions. */
+export function gradients(loss: Tensor, weight: Parameter, bias: Parameter): readonly [Tensor, Tensor] {
+  const [dWeight, dBias] = grad(loss, [weight, bias]);
+  return [dWeight, dBias];
+}
+
+export abstract class Layer extends Module {
+  abstract forward(x: Tensor): Tensor;
+}
+
+export const open = (path: string): Promise<TensorSource> => openWeights(path);
+export const skipped = (): Error => new SampleError("missing_image", "no image");
+export type Samples = ReturnType<Dataset["open"]>;
 
 export type Event = TrainEvent;
 export const start = train;

@@ -17,7 +17,7 @@ export interface BatchSample {
 export interface Batch extends PackedText {
   /** B, the number of samples. */
   readonly size: number;
-  /** [B, S, S, 3] RGB; the patch embedding normalises. */
+  /** [B, S, S, 3] RGB; the patch embedding normalizes them. */
   readonly images: Uint8Array;
   readonly samples: readonly BatchSample[];
 }

@@ -23,7 +23,7 @@ function whenAborted(signal: AbortSignal): { aborted: Promise<never>; release: (
 }
 
 /**
- * Batches of a data set, once through: decoded, augmented, tokenised and packed while the consumer computes. What a
+ * Batches of a data set, once through: decoded, augmented, tokenized and packed while the consumer computes. What a
  * batch holds depends on the data set, the seed and the cursor alone, never on concurrency or timing.
  */
 export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {

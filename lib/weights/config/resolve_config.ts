@@ -48,8 +48,9 @@ function isOwnConfig(json: unknown): json is ClipConfigInput {
 /** The configuration beside a file or in its metadata. GELU is the default of every format but transformers'. */
 export async function findConfig(
   source: TensorSource,
-  { layout, imageTower = imageTowerOf({}) }: StoredLayout,
+  stored: StoredLayout,
 ): Promise<FoundConfig | undefined> {
+  const { layout, imageTower = imageTowerOf({}) } = stored;
   const where = pathBeside(source, CONFIG_FILE);
   const json = withoutNulls(await jsonBeside(source, CONFIG_FILE));
   if (layout.name === "hugging_face") {

@@ -98,7 +98,8 @@ export function rulesOfModel(
 }
 
 /** The variant of a file's image tower; `has` says whether the file has a tensor. */
-export function variantIn({ layout, imageTower }: StoredLayout, has: (name: string) => boolean): unknown {
+export function variantIn(stored: StoredLayout, has: (name: string) => boolean): unknown {
+  const { layout, imageTower } = stored;
   const rules = imageTower?.layouts[layout.name]?.rules;
   if (!imageTower || !rules) return undefined;
   return imageTower.variant?.in((name, variant) => placeOf(name, rules(variant))?.names.every(has) ?? false);
