@@ -122,7 +122,7 @@ describe("what is no manifest says what it is", () => {
       '{"image":"0","caption":"a"}\n["1","b"]\n',
       /line 2: expected an object, found \["1","b"\]/,
     ],
-    ["image.csv", "PK\x03\x04", /it is a file of the format ZIP: unpack it/],
+    ["image.csv", "PK\x03\x04", /its format is ZIP, which is not supported: unpack it/],
     ["nothing.csv", "", /has no rows/],
   ])("%s", async (name, content, message) => {
     await writeFiles(folder.path, { [name]: content });
@@ -136,17 +136,17 @@ describe("what is no manifest says what it is", () => {
     await mkdir(join(folder.path, "folder.csv"));
     await symlink("loop.csv", join(folder.path, "loop.csv"));
     for (const [path, message] of [
-      ["https://example.com/a.csv", /is a URL; data are read from local files: download or mount it first/],
+      ["https://example.com/a.csv", /is a URL; only local files can be read: download or mount it first/],
       ["pipe:cat a.csv", /is a command/],
-      ["a.parquet", /is a Parquet file, which is not read/],
-      ["a.XLSX", /is an Excel workbook, which is not read: save it as CSV/],
-      ["a.sqlite", /is an SQLite database, which is not read: write its rows/],
-      ["a.pkl", /is a Python pickle, which is not read/],
+      ["a.parquet", /is a Parquet file, which is not supported/],
+      ["a.XLSX", /is an Excel workbook, which is not supported: save it as CSV/],
+      ["a.sqlite", /is an SQLite database, which is not supported: write its rows/],
+      ["a.pkl", /is a Python pickle, which is not supported/],
       [join(folder.path, "folder.csv"), /it is a folder, not a file/],
       [join(folder.path, "loop.csv"), /cannot read .*loop\.csv: ELOOP/],
       ["/dev/zero", /a manifest is a \.csv, \.tsv or \.jsonl file/],
       [join(folder.path, "mixd.csv"), /there is no file .*mixd\.csv; did you mean .*mixed\.csv\?/],
-      [join(folder.path, "no/a.csv"), /its folder .*no is not there either/],
+      [join(folder.path, "no/a.csv"), /its folder .*no does not exist either/],
     ] as const) {
       await expect(openManifest(path)).rejects.toMatchObject({
         code: "ERR_EVACLIP_DATA",
