@@ -88,7 +88,7 @@ describe("errors name the wrong result of a data set", () => {
     [
       "too many tokens",
       () => load(giving(sample()), { tokenizer: { encode: () => [1, 2, 3] }, contextLength: 2 }),
-      /1 to 2 token ids, found an array of 3/,
+      /1 to 2 token ids for the caption of k, found an array of 3/,
     ],
     [
       "no sample at a place",

@@ -101,7 +101,7 @@ describe("text of manifests", () => {
 
 describe("what is no manifest says what it is", () => {
   test.each([
-    ["tab.csv", /line 1: the columns are separated by a tab, expected a comma: give "\\t" as the separator/],
+    ["tab.csv", /line 1: the columns are separated by a tab, expected a comma: pass "\\t" as the separator/],
     ["array.jsonl", /line 1: it is a JSON array, expected JSON lines/],
   ])("%s", async (name, message) => {
     await expect(openManifest(join(FIXTURES, name))).rejects.toMatchObject({
@@ -116,7 +116,7 @@ describe("what is no manifest says what it is", () => {
     ["array.json", '[\n{"image": "0"}]', /it is a JSON array/],
     ["commas.csv", "filepath,title\n0.jpg,a, b\n", /line 2: expected 2 fields separated by a comma, found 3/],
     ["utf16.csv", Buffer.from("\ufefffilepath,title\n", "utf16le"), /it is UTF-16 text, expected UTF-8/],
-    ["header.csv", Buffer.from("filepath,\xe9\n0,1\n", "latin1"), /names of the columns are not UTF-8/],
+    ["header.csv", Buffer.from("filepath,\xe9\n0,1\n", "latin1"), /column names are not UTF-8/],
     [
       "arrays.jsonl",
       '{"image":"0","caption":"a"}\n["1","b"]\n',
