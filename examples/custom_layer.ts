@@ -1,4 +1,4 @@
-// A layer of one's own, trained by gradients: a two-layer network with a residual branch learns to tell whether a point is
+// A custom layer, trained by gradient descent: a two-layer network with a residual branch learns to tell whether a point is
 // inside a ring.
 //   node -C eva-clip-source -r ts-node/register/transpile-only examples/custom_layer.ts
 import { CounterRandom } from "eva-clip/data";

@@ -1,27 +1,27 @@
-// How public functions check what they are given: a schema per argument, one error code, one style of message.
+// Argument checks of public functions: a schema per argument, one error code, one style of message.
 import { types } from "node:util";
 import { z } from "zod";
 import { EvaClipError } from "./errors";
 import { suggestionFor } from "./suggestion";
 
-/** An argument that cannot be used. */
+/** The error for an invalid argument. */
 export function invalidArgument(message: string, details?: Record<string, unknown>): EvaClipError {
   return new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, details);
 }
 
 const MOST_LETTERS = 60;
 
-/** Text for a message, which never repeats a long input whole. */
+/** Text for a message: a long input is truncated. */
 export function shortened(text: string, most = MOST_LETTERS): string {
   return text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`;
 }
 
-/** What a value is, in a few words: `"3"`, `Float32Array of 5`, `a function`. */
+/** A short description of a value: `"3"`, `Float32Array of 5`, `a function`. */
 export function describeValue(value: unknown): string {
   try {
     return describe(value);
   } catch {
-    return "an object that cannot be read";
+    return "an unreadable object";
   }
 }
 
@@ -36,10 +36,10 @@ function describe(value: unknown): string {
   return name === "Object" ? "an object" : `an object of class ${name}`;
 }
 
-/** Schemas of arguments that many functions take; the message completes "NAME must be …". */
+/** Schemas of common arguments; each message completes "NAME must be …". */
 export const wholeNumber = z.int({ error: "an integer of at least 0" }).min(0);
 export const positiveInteger = z.int({ error: "an integer of at least 1" }).min(1);
-/** Of the size that an f32 holds, which is what the core computes with. */
+/** Finite as f32, since the core computes in f32. */
 export const finiteNumber = z
   .number({ error: "a finite number" })
   .refine((value) => Number.isFinite(Math.fround(value)), { error: "a number that f32 can hold" });
@@ -50,12 +50,12 @@ export const pathText = z
   .string({ error: "a path" })
   .min(1)
   .refine((path) => !path.includes("\0"), { error: "a path without null characters" });
-/** A function that can be called; a class can only be constructed. */
+/** A callable function; classes are rejected. */
 export const anyFunction = z.custom<(...given: never[]) => unknown>(
   (value) => typeof value === "function" && !/^class\b/.test(Function.prototype.toString.call(value)),
   { error: "a function" },
 );
-/** By what it can do, so that a signal of another realm or of a polyfill serves as well. */
+/** Duck-typed, so that signals from another realm or a polyfill are accepted. */
 export const abortSignal = z.custom<AbortSignal>(
   (value) =>
     typeof (value as AbortSignal | null)?.aborted === "boolean" &&
@@ -69,33 +69,33 @@ export function oneOf<const T extends string>(...values: readonly T[]) {
 }
 
 export function instanceOf<T>(kind: abstract new (...given: never[]) => T, name: string = kind.name) {
-  // Behind a Proxy, an object lacks the private fields of its class.
+  // A Proxy passes instanceof but has no private fields.
   return z.custom<T>((value) => value instanceof kind && !types.isProxy(value), {
     error: `${/^[aeiou]/i.test(name) ? "an" : "a"} ${name}`,
   });
 }
 
-/** A list whose elements fit `element`. */
+/** A list whose elements match `element`; `what` describes the list in messages. */
 export function listOf<T extends z.ZodType>(element: T, what: string) {
   return z.array(element, { error: what });
 }
 
-/** An object of options; a name that is not among `fields` is refused, with the one that was meant. */
+/** An object of options; an unknown field is an error that suggests the closest known one. */
 export function options<T extends z.ZodRawShape>(fields: T) {
   return z.strictObject(fields, {
     error: (issue) => (issue.code === "unrecognized_keys" ? undefined : "an object"),
   });
 }
 
-/** Most elements of a list: checking them holds the event loop, and `new Array(2 ** 32 - 1)` has no end. */
+/** Maximum list length: checking the elements blocks the event loop, and `new Array(2 ** 32 - 1)` would never finish. */
 const MOST_ELEMENTS = 1_000_000;
 
-/** How deep options are nested; an object that holds itself has no end. */
+/** Maximum nesting of options, which also ends the walk of a cyclic object. */
 const DEEPEST_OPTION = 4;
 
 /**
- * Looks at lists in objects in `value` before anything iterates over them.
- * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a list of more elements than a call takes
+ * Checks the length of every list in `value` before anything iterates over it.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a list that is too long
  */
 export function checkLengths(name: string, value: unknown, depth = 0): void {
   if (Array.isArray(value)) {
@@ -107,7 +107,7 @@ export function checkLengths(name: string, value: unknown, depth = 0): void {
   for (const key of Object.keys(value)) checkLengths(`${name}.${key}`, value[key], depth + 1);
 }
 
-/** Whether it is an object as a literal makes one, in whatever realm. */
+/** Whether `value` is a plain object, from any realm. */
 function isPlain(value: unknown): value is Record<string, unknown> {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -115,8 +115,8 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * Runs `read`, which looks into what a caller gave: a getter or a Proxy of the caller's may throw anything.
- * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for an error that is not one of ours
+ * Runs `read`, which accesses a value from the caller, whose getters or Proxy may throw anything.
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` in place of any error that is not an EvaClipError
  */
 export function reading<T>(name: string, read: () => T): T {
   try {
@@ -132,14 +132,14 @@ function reasonOf(error: unknown): string {
   try {
     return String((error as Error | undefined)?.message);
   } catch {
-    return "it throws an error that cannot be read either";
+    return "it throws an error that cannot be read";
   }
 }
 
 /**
  * Checks one argument of a public function.
- * @param name what messages call it, such as `encodeText: texts`
- * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the argument or option, what it must be and what was found
+ * @param name its name in messages, such as `encodeText: texts`
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` with the argument or option, the expected and the found value
  */
 export function checkArgument<T extends z.ZodType>(
   name: string,
@@ -150,8 +150,8 @@ export function checkArgument<T extends z.ZodType>(
 }
 
 /**
- * As `checkArgument`, for what is used after the call or read more than once: a copy of what was checked, as deep as the
- * schema describes lists and objects. What is in them otherwise, such as a typed array or a model, is the caller's own.
+ * Like `checkArgument`, for values used after the call or read more than once: returns a copy of the checked value. Lists
+ * and objects that the schema describes are copied; other values in them, such as a typed array or a model, are shared.
  */
 export function ownArgument<V>(name: string, value: V, schema: z.ZodType): V {
   return reading(name, () => readArgument(name, value, schema) as V);
@@ -166,20 +166,20 @@ function readArgument(name: string, value: unknown, schema: z.ZodType): unknown 
   }
   const read = schema.safeParse(value);
   if (read.success) return read.data;
-  // Only what is refused is parsed with its input, which takes a hundred times as long.
+  // Only invalid values are parsed again with reportInput, which is about a hundred times as slow.
   const { error, data } = schema.safeParse(value, { reportInput: true });
   if (error) throw argumentError(name, error.issues[0]!, schema);
   return data;
 }
 
 /**
- * Refuses a Map, a Promise, a Date, a typed array, … in place of an object with fields, which the schema would take for
- * one without any. The schema itself refuses null and arrays, in its own words.
+ * Rejects a Map, Promise, Date, typed array, … in place of an object with fields; the schema would accept it as an empty
+ * object. Null and arrays are left to the schema.
  */
 function requireFields(name: string, value: unknown, schema: z.ZodType, path: readonly PropertyKey[]): void {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return;
   if (fieldsAt(schema, path).length === 0) return;
-  // What only has a typed array's prototype has no tag to be told by.
+  // An object that only inherits from a typed array's prototype has the tag of a plain object.
   const tag = "BYTES_PER_ELEMENT" in value ? "" : Object.prototype.toString.call(value);
   if (tag === "[object Object]" || tag === "[object Module]") return;
   throw invalidArgument(`${name} must be an object, found ${describeValue(value)}`, { field: name });
@@ -200,7 +200,7 @@ function argumentError(name: string, issue: z.core.$ZodIssue, schema: z.ZodType)
   return invalidArgument(`${place} must be ${expectation(issue)}, found ${found}`, { field: place, found });
 }
 
-/** "an integer of at least 1", from the schema's own words where it has some. */
+/** "an integer of at least 1": from the bounds of the schema, or its own message. */
 function expectation(issue: z.core.$ZodIssue): string {
   if (issue.code === "too_small") {
     return `${unitOf(issue.origin)}${issue.inclusive === false ? "more than" : "at least"} ${issue.minimum}`;
@@ -216,7 +216,7 @@ function unitOf(origin: string): string {
   return origin === "string" ? "a string of length " : "";
 }
 
-/** The names that an object inside a schema may have. */
+/** The field names of the object at `path` in a schema. */
 function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   let inner: unknown = schema;
   for (const key of [undefined, ...path]) {

@@ -10,14 +10,14 @@ export interface DeviceOptions {
   readonly threads?: number;
   /** x86-64 level of the CPU kernels. Default: the newest that the processor has. */
   readonly instructionSet?: InstructionSet;
-  /** Told why `auto` chose the CPU. */
+  /** Receives the reason why `auto` chose the CPU. */
   readonly logger?: Logger;
 }
 
 const KINDS = ["cpu", "cuda"] as const satisfies readonly DeviceKind[];
 const CHOICES = [...KINDS, "auto"] as const;
 
-/** A kind of device, or `auto`: CUDA where it works, and otherwise the CPU. */
+/** A kind of device, or `auto`: CUDA if it works, otherwise the CPU. */
 export type DeviceChoice = (typeof CHOICES)[number];
 
 const deviceOptions = options({
@@ -52,8 +52,8 @@ export class Device implements AsyncDisposable {
   }
 
   /**
-   * Opens a device, off the event loop. `cuda` never falls back; `auto` takes CUDA where it works and otherwise the CPU,
-   * with the reason in `fallbackReason`.
+   * Opens a device, off the event loop. `cuda` never falls back; `auto` uses CUDA if it works and otherwise the CPU, with
+   * the reason in `fallbackReason`.
    * @throws EvaClipError (as a rejection) `ERR_EVACLIP_NO_DEVICE` with the reason when the device is not available;
    *   `ERR_EVACLIP_NATIVE_NOT_FOUND` when the package has no binary for this system; `ERR_EVACLIP_INVALID_ARGUMENT`
    */
@@ -86,7 +86,7 @@ export class Device implements AsyncDisposable {
     return new Device(opened, opened.info(), fallbackReason);
   }
 
-  /** By its private field, which an object behind a Proxy or with only the prototype lacks. */
+  /** Checks the private field, which a Proxy, or an object with only the prototype, does not have. */
   static [Symbol.hasInstance](value: unknown): value is Device {
     return typeof value === "object" && value !== null && #disposed in value;
   }
@@ -101,8 +101,8 @@ export class Device implements AsyncDisposable {
   }
 
   /**
-   * Refuses further work at once, waits for the work under way, frees all memory including that of parameters and
-   * programs, and ends the device's thread. Idempotent.
+   * Rejects new work immediately, waits for pending work, frees all memory including that of parameters and programs, and
+   * stops the device's thread. Idempotent.
    */
   async dispose(): Promise<void> {
     this.#disposed ??= this.native.close().catch((error: EvaClipError) => {
@@ -116,7 +116,7 @@ export class Device implements AsyncDisposable {
   }
 }
 
-/** For functions that open a device. */
+/** Schema of device options. */
 const choiceArgument = z.custom<DeviceChoice>((value) => CHOICES.includes(value as DeviceChoice), {
   error: expected(`one of ${CHOICES.join(", ")}`),
 });

@@ -20,7 +20,7 @@ const arrayTypes = {
   u8: Uint8Array,
 } as const satisfies Record<DType, new (length: number) => NativeArray>;
 
-/** What a value is, not what it says it is; one of another realm serves as well. */
+/** Checks by internal slot, which cannot be faked and works across realms. */
 const isArrayOf = {
   f32: types.isFloat32Array,
   bf16: types.isUint16Array,
@@ -28,9 +28,9 @@ const isArrayOf = {
   u8: types.isUint8Array,
 } as const satisfies Record<DType, (value: unknown) => boolean>;
 
-/** For functions that take a dtype. */
+/** Schema of a dtype argument. */
 export const dtypeArgument = oneOf("f32", "bf16", "i32", "u8");
-/** For functions that take a shape; the copy that `ownArgument` makes of it is frozen. */
+/** Schema of a shape argument; the copy from `ownArgument` is frozen. */
 export const shapeArgument = listOf(wholeNumber, "a list of integers").transform(Object.freeze);
 
 /** A shape for a message. */
@@ -38,7 +38,7 @@ export function shapeText(shape: readonly number[]): string {
   return `[${shortened(shape.join(", "))}]`;
 }
 
-/** The typed array that holds a dtype's elements in JavaScript; bf16 is kept as its 16 bits. */
+/** The typed array that holds a dtype's elements in JavaScript; bf16 as its raw 16 bits. */
 export type ArrayOf<T extends DType> = {
   f32: Float32Array;
   bf16: Uint16Array;
@@ -46,12 +46,12 @@ export type ArrayOf<T extends DType> = {
   u8: Uint8Array;
 }[T];
 
-/** An array of so many bytes. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` */
+/** Runs `make`, which allocates `bytes` bytes. @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` */
 function withMemory<T>(bytes: number, make: () => T): T {
   try {
     return make();
   } catch (cause) {
-    const message = `out of host memory: an array of ${bytes} bytes cannot be had`;
+    const message = `out of host memory: cannot allocate an array of ${bytes} bytes`;
     throw new EvaClipError("ERR_EVACLIP_OUT_OF_MEMORY", message, { needed: bytes }, { cause });
   }
 }
@@ -63,8 +63,8 @@ export function allocateArray<T extends DType>(dtype: T, count: number): ArrayOf
 }
 
 /**
- * `data` itself if it is in shared memory, and otherwise a copy there: it cannot be detached, and programs read it in
- * place instead of copying it once more.
+ * `data` itself if it is in shared memory, otherwise a copy in shared memory, which cannot be detached and which programs
+ * read in place without another copy.
  */
 export function inSharedMemory<T extends NativeArray>(data: T): T {
   if (data.buffer instanceof SharedArrayBuffer) return data;
@@ -76,8 +76,8 @@ export function inSharedMemory<T extends NativeArray>(data: T): T {
 /** A new array of zeros in shared memory. */
 export function sharedArray<T extends DType>(dtype: T, count: number): ArrayOf<T> {
   const type = arrayTypes[dtype];
-  // The union of constructors has no signature for it.
   const bytes = count * type.BYTES_PER_ELEMENT;
+  // The union of constructors has no overload for a SharedArrayBuffer.
   const memory = withMemory(bytes, () => new SharedArrayBuffer(bytes)) as unknown as ArrayBuffer;
   return new type(memory) as ArrayOf<T>;
 }
@@ -87,12 +87,12 @@ export function holds(dtype: DType, data: unknown): data is NativeArray {
   return isArrayOf[dtype](data);
 }
 
-/** Whether it is a typed array of one of the dtypes. */
+/** Whether `data` is a typed array of any dtype. */
 export function isNativeArray(data: unknown): data is NativeArray {
   return (Object.keys(arrayTypes) as DType[]).some((dtype) => holds(dtype, data));
 }
 
-/** The dtype that a typed array holds; a Uint16Array is bf16. */
+/** The dtype of a typed array; a Uint16Array is bf16. */
 export function dtypeOf(data: NativeArray): DType {
   for (const dtype of Object.keys(arrayTypes) as DType[]) if (holds(dtype, data)) return dtype;
   throw invalidArgument(
@@ -100,13 +100,13 @@ export function dtypeOf(data: NativeArray): DType {
   );
 }
 
-/** A tensor in JavaScript's memory: what goes into a program and what comes out. */
+/** A tensor in host memory: an input or output of a program. */
 export class HostTensor<T extends DType = DType> {
   readonly shape: readonly number[];
 
   /**
-   * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the data do not fill the shape, `ERR_EVACLIP_INVALID_ARGUMENT` when
-   *   they are not the typed array of the dtype.
+   * @throws EvaClipError `ERR_EVACLIP_SHAPE` when the length of `data` does not match the shape,
+   *   `ERR_EVACLIP_INVALID_ARGUMENT` when it is not the typed array of the dtype.
    */
   constructor(
     readonly dtype: T,
@@ -130,7 +130,7 @@ export class HostTensor<T extends DType = DType> {
     }
   }
 
-  /** The only element. @throws EvaClipError `ERR_EVACLIP_SHAPE` when there are more. */
+  /** The value of a tensor with one element. @throws EvaClipError `ERR_EVACLIP_SHAPE` for any other size. */
   item(): number {
     if (this.data.length !== 1) {
       throw new EvaClipError("ERR_EVACLIP_SHAPE", `item() needs one element, got ${shapeText(this.shape)}`);
@@ -138,7 +138,7 @@ export class HostTensor<T extends DType = DType> {
     return this.toFloat32()[0]!;
   }
 
-  /** The elements as 32-bit floats: the data themselves for f32, a converted copy otherwise. */
+  /** The elements as 32-bit floats: `data` itself for f32, a converted copy otherwise. */
   toFloat32(): Float32Array {
     if (this.dtype === "f32") return this.data as Float32Array;
     if (this.dtype !== "bf16") return Float32Array.from(this.data);

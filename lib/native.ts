@@ -9,7 +9,7 @@ export type DType = "f32" | "bf16" | "i32" | "u8";
 /** A typed array as the addon reads and writes it; the element size follows the dtype. */
 export type NativeArray = Float32Array | Uint16Array | Int32Array | Uint8Array;
 
-/** What computes: the processor's cores or an NVIDIA GPU. */
+/** The kind of device: the CPU or an NVIDIA GPU. */
 export type DeviceKind = "cpu" | "cuda";
 
 /** The x86-64 level of the CPU kernels; `generic` on other processors. */
@@ -17,16 +17,16 @@ export type InstructionSet = "v2" | "v3" | "v4" | "generic";
 
 export interface DeviceInfo {
   kind: DeviceKind;
-  /** The name of the processor, as its vendor gives it. */
+  /** The vendor's name of the processor. */
   name: string;
-  /** Of a GPU: its compute capability, such as `sm_90`. */
+  /** Compute capability of a GPU, such as `sm_90`. */
   instructionSet: InstructionSet | `sm_${number}`;
   /** The GEMM library and its version. */
   library: string;
   threads: number;
-  /** Of a GPU: the version of its driver. */
+  /** Driver version of a GPU. */
   driver?: string;
-  /** Of a GPU: the size of its memory. */
+  /** Memory size of a GPU in bytes. */
   memoryBytes?: number;
 }
 
@@ -75,7 +75,7 @@ export interface NativeDevice {
   expectFree(bytes: number): void;
   /** Elements are read and written without the padding of the stored shape. */
   createParameter(dtype: DType, shape: readonly number[], storedShape: readonly number[]): NativeParameter;
-  /** Refuses further work at once; settles when the work under way is done and all memory is freed. */
+  /** Rejects new work immediately; settles when pending work has finished and all memory is freed. */
   close(): Promise<void>;
 }
 
@@ -133,7 +133,7 @@ export interface NativeDeviceOptions {
   threads: number;
   /** Empty for the newest that the processor has. */
   instructionSet: string;
-  /** The path of the CUDA backend; empty for the one beside the addon. */
+  /** The path of the CUDA backend; empty for the one next to the addon. */
   cudaLibrary: string;
 }
 
@@ -155,7 +155,7 @@ export interface Native {
   opFields(): Record<string, [string, string][]>;
 }
 
-/** Details that can be numbers; the addon gives every one as text. */
+/** Error details that are numbers; the addon passes all details as strings. */
 const QUANTITIES = new Set(["expected", "actual", "needed", "free"]);
 
 function withNumbers(details: Record<string, string>): Record<string, unknown> {

@@ -21,7 +21,7 @@ import type { DType, NativeArray, NativeParameter } from "./native";
 import { type ParameterRole, roleArgument } from "./parameter_role";
 import { elementCount } from "./shape";
 
-/** How a parameter starts: a constant, or normal deviates cut at ± `cut` standard deviations (0: not cut). */
+/** The initial values of a parameter: a constant, or a normal distribution truncated at ± `cut` std (0: not truncated). */
 export type Initializer =
   | { kind: "constant"; value: number }
   | { kind: "normal"; std: number; mean?: number; cut?: number };
@@ -85,7 +85,7 @@ export class Parameter {
    * Files, counts and reports use `shape`.
    */
   readonly storedShape: readonly number[];
-  /** What it is in its model; undefined outside of one. */
+  /** Its role in a model; undefined outside a model. */
   readonly role: ParameterRole | undefined;
 
   /**

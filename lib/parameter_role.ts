@@ -6,7 +6,7 @@ export type TowerName = "image" | "text";
 /** A place within a tower; a number is a block, counted from 0. */
 export type TowerLayer = "embedding" | "input_norm" | number | "final_norm" | "head";
 
-/** How stored values of another size become a parameter's. */
+/** How stored values of a different size are resized for a parameter. */
 export type ResizeRule =
   /** Rows are `prefixTokens` single tokens, then the positions of a square grid: bicubic. */
   | { readonly kind: "grid"; readonly prefixTokens: number; readonly alignCorners?: boolean | undefined }

@@ -21,9 +21,9 @@ function hashWords(words: readonly number[], salt: number): number {
 }
 
 /**
- * Counter-based random numbers for order, crops and captions (ops use Philox instead): draw n is a pure function of the
- * key and n, mixed by MurmurHash3's finalizer. A stream keyed by (seed, epoch, sample index) therefore repeats exactly
- * after a resume, in any order of evaluation.
+ * Counter-based random numbers for sample order, crops and captions (ops use Philox instead): draw n is a pure function
+ * of the key and n, mixed by MurmurHash3's finalizer. A stream keyed by (seed, epoch, sample index) therefore repeats
+ * exactly after a resume, in any order of evaluation.
  */
 export class CounterRandom {
   private readonly first: number;
@@ -31,8 +31,8 @@ export class CounterRandom {
   private counter = 0;
 
   /**
-   * @param key safe integers that name the stream, for example (seed, epoch, index)
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for anything else
+   * @param key safe integers that identify the stream, for example (seed, epoch, index)
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` if the key holds anything else
    */
   constructor(...key: number[]) {
     if (!key.every(Number.isSafeInteger)) {
@@ -61,9 +61,9 @@ export class CounterRandom {
 }
 
 /**
- * Image of `index` under a permutation of [0, size) chosen by `key`: a Feistel network over the next power of
- * four, walked until it lands inside (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
- * It needs no table, so an epoch of any length starts, and resumes, at once.
+ * Image of `index` under a pseudorandom permutation of [0, size) selected by `key`: a Feistel network over the next
+ * power of four with cycle walking (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
+ * O(1) memory, so an epoch of any length starts or resumes immediately.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT`
  */
 export function permute(index: number, size: number, ...key: number[]): number {

@@ -1,4 +1,4 @@
-/** The fewest letters to insert, remove or replace that make one text the other (Levenshtein 1966). */
+/** The edit distance: the minimum number of insertions, deletions and substitutions (Levenshtein 1966). */
 export function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, j) => j);
   for (let i = 1; i <= from.length; i++) {
@@ -12,9 +12,9 @@ export function editDistance(from: string, to: string): number {
   return row[to.length]!;
 }
 
-/** The known name that a mistyped one most likely means: at most a third of its letters differ. */
+/** The known name closest to a mistyped one, if at most a third of its characters differ. */
 export function suggestionFor(name: string, known: readonly string[]): string | undefined {
-  // A name of thousands of letters is no typing mistake, and the table of distances is quadratic.
+  // Edit distance takes quadratic time, and a long input is not a typo.
   if (name.length > 100) return undefined;
   const wanted = name.toLowerCase();
   const [nearest] = known

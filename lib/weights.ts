@@ -1,4 +1,4 @@
-// eva-clip/weights: files of weights. Open them, find out what model they are of, load and write them.
+// eva-clip/weights: opens weight files, identifies their model, loads and writes them.
 export type { WeightsChoice } from "./io/moving_average";
 export { readFloat32, type StoredDtype, type StoredTensor, type TensorSource } from "./io/tensor_source";
 export type { TensorPiece } from "./io/tensor_view";

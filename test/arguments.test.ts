@@ -154,5 +154,5 @@ test.each<[string, () => unknown]>([
 });
 
 test("a value that cannot be described has a description", () => {
-  expect(describeValue(revoked())).toBe("an object that cannot be read");
+  expect(describeValue(revoked())).toBe("an unreadable object");
 });

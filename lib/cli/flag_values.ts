@@ -54,7 +54,7 @@ export function outputPath(text: string): string {
   throw new InvalidArgumentError(`The shell expands ~ only at the start of a word: ${advice}.`);
 }
 
-/** The options that are given: one that is left out is not one with the value `undefined`. */
+/** The options without those that are `undefined`. */
 export function withoutUndefined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }

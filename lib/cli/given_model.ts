@@ -18,7 +18,7 @@ export function modelAndRest(
   throw invalidArgument("missing model: pass its path first or with --model");
 }
 
-/** What the flags state of a file of weights. */
+/** The flags that describe a weight file. */
 export async function statementFrom({
   config,
   quickGelu,
@@ -46,7 +46,7 @@ export async function withModel(
   await use(model);
 }
 
-/** What a model computes in, and on which device. */
+/** The precision and device of a model. */
 export function settingOf({ precision, device }: EvaClip): string {
   return `${precision} on ${device}`;
 }

@@ -1,7 +1,7 @@
 import { EvaClipError } from "../errors";
 import { abortable, throwIfAborted } from "../abortable";
 
-/** The calls under way of an object that can be disposed, each from its start to the end of its last stage. */
+/** The pending calls of a disposable object, each from its start to the end of its last stage. */
 export class Calls {
   readonly #underWay = new Set<Promise<unknown>>();
   #isClosed = false;
@@ -28,7 +28,7 @@ export class Calls {
     return abortable(running, signal);
   }
 
-  /** Refuses calls from now on, and waits for those under way. */
+  /** Rejects new calls and waits for pending ones. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#underWay);

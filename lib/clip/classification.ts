@@ -9,7 +9,7 @@ export interface ClassifierOptions extends CallOptions {
 export interface RankOptions extends CallOptions {
   /** How many labels to return. Default 5. */
   readonly topK?: number;
-  /** Most images computed at a time. Default 32. */
+  /** Maximum images per batch. Default 32. */
   readonly batchSize?: number;
 }
 
@@ -27,7 +27,7 @@ export interface Classification {
 export const DEFAULT_TEMPLATES: PromptTemplates = ["a photo of a {}."];
 const DEFAULT_TOP_K = 5;
 
-/** The `topK` labels of highest similarity, best first; equal ones in the order of `labels`. */
+/** The `topK` labels with the highest similarity, best first; ties in the order of `labels`. */
 export function bestLabels(
   labels: readonly string[],
   similarity: Float32Array,

@@ -117,7 +117,7 @@ export class Classifier implements AsyncDisposable {
     return ranked;
   }
 
-  /** Refuses calls from now on, waits for those under way, and frees the labels' embeddings. Idempotent. */
+  /** Rejects new calls, waits for pending ones, and frees the label embeddings. Idempotent. */
   dispose(): Promise<void> {
     this.#disposed ??= this.#release();
     return this.#disposed;

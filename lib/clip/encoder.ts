@@ -7,15 +7,15 @@ import { firstNotFinite, notFinite } from "./finite";
 /** A matrix [N, E] in row-major order. */
 export type Rows = Float32Array;
 
-/** What evaluation needs of a model. */
+/** The interface that evaluation requires of a model. */
 export interface Encoder {
   /** E */
   readonly embedDim: number;
   /** Width and height of its images in pixels. */
   readonly imageSize: number;
-  /** How its images are prepared. Default CLIP's. */
+  /** Preprocessing of images. Default CLIP's. */
   readonly preprocessing?: Preprocessing;
-  /** How embeddings are computed, for the protocol of an evaluation, such as `bf16 on cpu`. */
+  /** Describes how embeddings are computed, for the protocol of an evaluation, such as `bf16 on cpu`. */
   readonly description: string;
   /** Unit-length embeddings [batch, E] of RGB images u8 [batch, S, S, 3]. */
   encodePixels(pixels: Uint8Array, batch: number, options?: { signal?: AbortSignal }): Promise<Rows>;

@@ -105,7 +105,7 @@ export class EvaClip implements AsyncDisposable {
     return this.processor.fallbackReason;
   }
 
-  /** What the model computes in. */
+  /** The precision of the model's computations. */
   get precision(): Precision {
     return this.model.image.precision;
   }
@@ -277,7 +277,7 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * Refuses further calls, waits for those under way, and frees the classifiers and what `create` or `load` allocated.
+   * Rejects new calls, waits for pending ones, and frees the classifiers and everything `create` or `load` allocated.
    * Idempotent: every call returns the same promise.
    */
   dispose(): Promise<void> {

@@ -12,16 +12,16 @@ export interface OpenOptions {
   readonly device?: DeviceChoice | Device;
   /** Threads of a CPU device. Default: as many as the process may use. */
   readonly threads?: number;
-  /** What the model computes in; `bf16` also stores its matrices in 16 bits. Default `f32`. */
+  /** Precision of computations; `bf16` also stores the matrices in 16 bits. Default `f32`. */
   readonly precision?: Precision;
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
-  /** Told of decisions such as the CPU in place of a GPU, or resized weights. Default nobody. */
+  /** Receives decisions such as falling back to the CPU, or resized weights. Default none. */
   readonly logger?: Logger;
 }
 
 export interface CreateOptions extends OpenOptions {
-  /** Of the random initial weights. Default 0. */
+  /** Seed of the random initial weights. Default 0. */
   readonly seed?: number;
   /** Initial weights: `published` (the default), or `fan_in`, which suits small models. */
   readonly init?: InitScheme;

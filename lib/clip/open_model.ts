@@ -31,11 +31,11 @@ const tokenizerLike = z.custom<Tokenizer>(
   { error: "a tokenizer, with encode and vocabularySize" },
 );
 
-/** How an `EvaClip` holds its model. */
+/** Options for wrapping an existing model in an `EvaClip`. */
 export interface WrapOptions {
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
-  /** What `dispose` frees. Default nothing. */
+  /** The objects that `dispose` frees. Default none. */
   readonly owns?: { readonly model?: boolean; readonly device?: boolean };
   readonly loadReport?: LoadReport;
 }

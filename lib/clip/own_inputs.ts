@@ -56,7 +56,7 @@ function bytesOf(image: unknown): number {
   return pixelsOf(image)?.byteLength ?? 0;
 }
 
-/** Images as they are now: bytes, pixels and pipelines are copied; paths and Blobs cannot change. */
+/** A snapshot of the images: bytes, pixels and pipelines are copied; paths and Blobs are immutable. */
 export function holdImages(
   name: string,
   input: ImageInput | readonly ImageInput[],

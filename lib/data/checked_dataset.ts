@@ -1,4 +1,4 @@
-// A data set of one's own may give anything: what it gives is checked where it comes in, by the name of the field.
+// Checks of user-defined data sets: every value they return is validated, and errors name the field.
 import { z } from "zod";
 import {
   anyFunction,
@@ -13,7 +13,7 @@ import {
 } from "../arguments";
 import type { Dataset, EpochRequest, Json, Sample, SampleContent } from "./dataset";
 
-/** For functions that take a data set; one may be of a class of its own, with more than is asked for here. */
+/** Schema of a data set argument; other fields are allowed, as a class may have them. */
 export const datasetArgument = z.looseObject(
   {
     open: anyFunction,
@@ -23,16 +23,19 @@ export const datasetArgument = z.looseObject(
   { error: "a data set" },
 );
 
-/** Whether it is the index of a class is for who needs classes to say. */
+/** Whether it is a valid class index is checked where labels are used. */
 const numeric = z.custom<number>((value) => typeof value === "number", { error: "a number" });
 
-/** What `IndexedSource.at` gives. */
+/** Schema of the result of `IndexedSource.at`. */
 export const indexedSample = z.looseObject(
   { key: text, label: numeric.optional(), read: anyFunction },
   { error: "a sample" },
 );
 
-/** Deeper values are the data set's own to get right; these become null, the start of an epoch, in a checkpoint. */
+/**
+ * Checked at the top level only. The values it rejects (undefined, NaN, …) would become null, the start of an epoch, in a
+ * checkpoint's JSON.
+ */
 const position = z.custom<Json>(
   (value) =>
     value === null || ["boolean", "string", "object"].includes(typeof value) || Number.isFinite(value),
@@ -47,7 +50,7 @@ function checkSample(given: unknown): Sample {
   return reading(name, () => {
     const sample = given as Sample;
     const { epoch, index, label, next } = sample;
-    // Read ahead of the batch that it belongs to, when the data set may have moved on.
+    // Copied, because samples are read ahead and the data set may change its own object afterwards.
     const own = { key: sample.key, epoch, index, next: structuredClone(next), read: () => sample.read() };
     return label === undefined ? own : { ...own, label };
   });
@@ -60,12 +63,14 @@ function iteratorOf(samples: unknown): AsyncIterator<unknown> {
     if (typeof (iterator as AsyncIterator<unknown> | null)?.next === "function")
       return iterator as AsyncIterator<unknown>;
   }
-  throw invalidArgument(`the data set's open() must give an async iterable, found ${describeValue(samples)}`);
+  throw invalidArgument(
+    `the data set's open() must return an async iterable, found ${describeValue(samples)}`,
+  );
 }
 
 /**
  * The samples of an epoch, each checked.
- * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the sample and the field; what the data set itself throws
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the sample and the field; errors of the data set unchanged
  */
 export async function* samplesOf(dataset: Dataset, request: EpochRequest): AsyncGenerator<Sample> {
   const iterator = iteratorOf(dataset.open(request));
@@ -74,7 +79,7 @@ export async function* samplesOf(dataset: Dataset, request: EpochRequest): Async
       const step: unknown = await iterator.next();
       if (typeof step !== "object" || step === null) {
         const found = describeValue(step);
-        throw invalidArgument(`next() of the data set's samples must give { value, done }, found ${found}`);
+        throw invalidArgument(`next() of the data set's samples must return { value, done }, found ${found}`);
       }
       const { done, value } = step as IteratorResult<unknown>;
       if (done) return;
@@ -89,9 +94,9 @@ const captionList = listOf(text, "a list of strings");
 const contentShape = z.looseObject({ captions: captionList }, { error: "an object with image and captions" });
 const imageShape = z.looseObject({ captions: captionList.optional() }, { error: "an object with an image" });
 
-/** What `Sample.read` gave. @param needsCaptions Where images are read alone, a sample may lack them. */
+/** Checks the result of `Sample.read`. @param needsCaptions false if only images are read */
 export function checkContent(key: string, given: unknown, needsCaptions: boolean): SampleContent {
-  const name = `what read() of the data set's sample ${describeValue(key)} gives`;
+  const name = `the result of read() of the data set's sample ${describeValue(key)}`;
   const { image, captions } = ownArgument(
     name,
     given as SampleContent,

@@ -1,59 +1,59 @@
 import type { ImageInput } from "../image/decode";
 
-/** Plain JSON, so that a cursor survives a checkpoint. */
+/** Plain JSON, so that a cursor can be stored in a checkpoint. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** An image and what is written about it. */
+/** An image and its captions. */
 export interface SampleContent {
   readonly image: ImageInput;
   /** Alternative captions; training takes one at random. */
   readonly captions: readonly string[];
 }
 
-/** One sample of an epoch; its content is read only when asked for, so that reading can overlap. */
+/** One sample of an epoch; `read` loads its content lazily, so that reads can overlap. */
 export interface Sample {
-  /** Names the sample in its data set. */
+  /** Identifies the sample in its data set. */
   readonly key: string;
   readonly epoch: number;
   /** Position in the epoch's order. */
   readonly index: number;
   readonly label?: number;
-  /** Where an epoch that stopped after this sample goes on. */
+  /** `EpochRequest.position` to resume the epoch after this sample. */
   readonly next: Json;
-  /** Throws SampleError when the sample cannot be used; the loader counts and skips it. */
+  /** @throws SampleError if the sample is unusable; the loader counts and skips it */
   read(): Promise<SampleContent>;
 }
 
-/** Which epoch to read, in which order, and from where. */
+/** The epoch to read, its order, and the position to start from. */
 export interface EpochRequest {
   readonly seed: number;
   readonly epoch: number;
   readonly shuffle: boolean;
-  /** `next` of the last sample used; left out, the epoch starts at its beginning. */
+  /** `next` of the last sample used. Default: the beginning of the epoch. */
   readonly position?: Json;
 }
 
 /**
- * A data set describes samples and keeps no state of a run: the samples of an epoch and their order are a function of
- * the request alone, which is what makes a resumed run exact.
+ * A data set is stateless: the samples of an epoch and their order are a function of the request alone, which makes
+ * resuming exact.
  */
 export interface Dataset {
-  /** Samples of an epoch, where it is known without reading them. */
+  /** Number of samples in an epoch, if known without reading them. */
   readonly size?: number;
   /** Class names, indexed by `Sample.label`. */
   readonly classes?: readonly string[];
-  /** @throws EvaClipError `ERR_EVACLIP_DATA`, at once, for a position that is not one of this data set */
+  /** @throws EvaClipError `ERR_EVACLIP_DATA`, synchronously, for a position that is not from this data set */
   open(request: EpochRequest): AsyncIterable<Sample>;
 }
 
-/** A sample that can be reached by its number. */
+/** A sample of an `IndexedSource`. */
 export interface IndexedSample {
   readonly key: string;
   readonly label?: number;
   read(): Promise<SampleContent>;
 }
 
-/** A data set whose samples can be reached in any order: shuffling it is a permutation of the numbers below `size`. */
+/** A random-access source of samples; shuffling permutes the indices 0 … size - 1. */
 export interface IndexedSource {
   readonly size: number;
   readonly classes?: readonly string[];

@@ -8,7 +8,7 @@ const LONGEST_WAIT_MS = 20_000;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 200;
 
-/** The file error that an error is or was caused by, where it is no fault of the file. */
+/** The system error in an error's chain of causes, unless it is a fault of the file itself. */
 export function systemTrouble(error: unknown): NodeJS.ErrnoException | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code, syscall } = cause as NodeJS.ErrnoException;
@@ -17,7 +17,7 @@ export function systemTrouble(error: unknown): NodeJS.ErrnoException | undefined
   return undefined;
 }
 
-/** ERR_EVACLIP_IO for trouble of the system while `name` was read; `details.cause` is Node's code. */
+/** The `ERR_EVACLIP_IO` error for a system error while reading `name`; `details.cause` is Node's code. */
 export function troubleError(name: string, trouble: NodeJS.ErrnoException): EvaClipError {
   const advice = OUT_OF_FILES.has(trouble.code!)
     ? "; the process has too many open files: raise `ulimit -n` or lower the number of workers"
@@ -30,7 +30,7 @@ export function troubleError(name: string, trouble: NodeJS.ErrnoException): EvaC
   );
 }
 
-/** Repeats an attempt that fails because too many files are open, for as long as others may still close theirs. */
+/** Retries an attempt that fails because too many files are open, for up to `LONGEST_WAIT_MS`. */
 export async function whenFilesAreFree<T>(attempt: () => Promise<T>): Promise<T> {
   const start = performance.now();
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {

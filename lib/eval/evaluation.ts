@@ -28,7 +28,7 @@ export const evaluationFields = {
   signal: abortSignal.optional(),
 } satisfies Record<keyof EvaluationOptions, z.ZodType>;
 
-/** How many samples could not be used, by reason. */
+/** The number of skipped samples, by reason. */
 export type Skips = Readonly<Record<string, number>>;
 
 /** All samples of a data set in its own order, under the evaluation transform. */
@@ -76,7 +76,7 @@ export function countSkips(skips: Skips): number {
   return Object.values(skips).reduce((sum, count) => sum + count, 0);
 }
 
-/** How images are prepared and embeddings computed, for the protocol. */
+/** Describes image preprocessing and the computation of embeddings, for the protocol. */
 export function describeImages(encoder: Encoder): string {
   const { imageSize, preprocessing = CLIP_PREPROCESSING } = encoder;
   return `images with the ${describePreprocessing(preprocessing, imageSize)}; ${encoder.description}`;

@@ -29,9 +29,9 @@ export const preprocessConfig = z
   })
   .transform(({ size, mode, ...rest }) => rest);
 
-/** How an image becomes the input of a model: resized to a square, its pixels normalized. */
+/** Preprocessing of images for a model: resized to a square, then normalized. */
 export interface Preprocessing {
-  /** Of red, green and blue, from 0 to 1. */
+  /** Mean of red, green and blue, from 0 to 1. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
   readonly interpolation: "bicubic" | "bilinear";

@@ -34,8 +34,8 @@ function firstInfinity(values: ArrayLike<number>, type: NativeStoredDtype, begin
 }
 
 /**
- * The elements of `bytes` in another type, rounded to nearest, ties to even. Infinity and NaN are kept.
- * @param name what the elements are, for the error
+ * Converts the elements of `bytes` to another type, rounding to nearest, ties to even. Infinity and NaN are kept.
+ * @param name names the elements in the error
  * @param first the index of the first element, for the error
  * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` for a finite value that overflows the type
  */

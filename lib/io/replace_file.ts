@@ -57,8 +57,8 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 /**
- * Replaces a file atomically: it is written under a temporary name, flushed to the disk, and renamed, so that a reader sees
- * the old file or the whole new one. A failure leaves no file behind; the next write removes that of a killed process.
+ * Replaces a file atomically: it is written under a temporary name, flushed to disk, and renamed, so that a reader sees the
+ * old file or the complete new one. The temporary file is removed on failure; that of a killed process by the next write.
  *
  * @throws EvaClipError `ERR_EVACLIP_DISK_FULL` or `ERR_EVACLIP_IO`, and whatever `write` throws
  */

@@ -1,2 +1,2 @@
-/** The loss of CLIP; other losses are written from ops beside it. */
+/** CLIP's loss is a fused op; the other losses of this folder are composed of ops. */
 export { type ClipLoss, clipLoss } from "../ops/clip_loss";

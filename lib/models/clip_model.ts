@@ -19,7 +19,7 @@ const LARGEST_LOGIT_SCALE = Math.log(100);
 export const SIGLIP_LOGITS = Object.freeze({ init_logit_scale: Math.log(10), init_logit_bias: -10 });
 
 export interface ClipModelOptions {
-  /** What the model computes in; parameters have their own dtype. Default `f32`. */
+  /** Precision of the model's computations; parameters have their own dtype. Default `f32`. */
   precision?: Precision;
   /** How parameters are initialized. Default `published`. */
   init?: InitScheme;

@@ -8,9 +8,9 @@ import type { PixelStatistics } from "../ops/patch_embed";
 import type { Tensor } from "../tensor";
 import type { Precision } from "./precision";
 
-/** What a tower is built from, in addition to its configuration. */
+/** Options for building a tower, in addition to its configuration. */
 export interface TowerOptions {
-  /** Where its parameters are declared. */
+  /** The scope that its parameters are declared in. */
   scope: Scope;
   /** E, the dimension of the shared embedding space. */
   embedDim: number;
@@ -21,7 +21,7 @@ export interface TowerOptions {
 }
 
 export interface ImageTowerOptions extends TowerOptions {
-  /** How u8 images are normalized. Default CLIP's. */
+  /** Normalization of u8 images. Default CLIP's. */
   pixels?: PixelStatistics | undefined;
 }
 

@@ -102,24 +102,24 @@ export interface ImageTowerDescriptor<
 > {
   /** A unique name, such as `eva`. */
   readonly name: string;
-  /** What messages call it, such as `an EVA image tower`. */
+  /** Its name in messages, such as `an EVA image tower`. */
   readonly title: string;
   /** Whether the fields of a `vision_cfg` describe such a tower. Towers registered last are asked first. */
   matches(fields: Readonly<Record<string, unknown>>): boolean;
   /** The fields of `vision_cfg`, with their defaults, and what they must satisfy together. */
   readonly schema: z.ZodType<Config>;
   build(config: Config, options: ImageTowerOptions): ImageTower;
-  /** Whether the keys of the text tower beside it begin with `text.`, unless `custom_text` says otherwise. */
+  /** Whether the keys of the text tower paired with it begin with `text.`, unless `custom_text` is given. */
   readonly customText: boolean;
   /** The activation of every model with such a tower, and why; undefined: the configuration's `quick_gelu`. */
   readonly activation?: { readonly quickGelu: boolean; readonly reason: string };
   /** The layout whose names the model itself has. */
   readonly ownLayout: string;
-  /** By the name of the layout. A name that is new is a layout of its own, whose text tower has OpenAI's names. */
+  /** Layouts by name. A new name defines a separate layout, whose text tower has OpenAI's names. */
   readonly layouts: Readonly<Record<string, ImageTowerLayout<Config, Variant>>>;
   /** Default: towers of this family all have the same names. */
   readonly variant?: { of(config: Config): Variant; in(has: HasParameter<Variant>): Variant };
-  /** Without it, a file needs its configuration beside it. */
+  /** Without it, a file needs a configuration file next to it. */
   readonly inference?: ImageTowerInference<Config, Variant, Facts>;
   readonly huggingFace?: HuggingFaceTower<Config>;
   readonly openClip?: OpenClipTower<Config>;

@@ -1,7 +1,7 @@
 import { oneOf } from "../arguments";
 import type { DeviceKind } from "../native";
 
-/** What a model computes in: the element type of its activations. Sums and normalizations are f32 in both. */
+/** The element type of a model's activations. Accumulation and normalization are f32 in both. */
 export type Precision = "f32" | "bf16";
 
 export const precisionArgument = oneOf("f32", "bf16");

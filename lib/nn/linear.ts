@@ -15,7 +15,7 @@ export interface LinearShape {
   storedOutputs?: number;
 }
 
-/** What every matrix of a product is: it decays, and inference may hold it in bf16. */
+/** Role of weight matrices: weight decay applies, and inference may store them in bf16. */
 export const MATRIX = { decays: true, bf16: true } as const;
 
 /** x Wᵀ + b, with `weight` and `bias`. [..., inputs] → [..., outputs] */

@@ -20,7 +20,7 @@ export interface PatchEmbeddingShape {
   patchSize: number;
   width: number;
   init: Initialization;
-  /** How u8 images are normalized. Default CLIP's. */
+  /** Normalization of u8 images. Default CLIP's. */
   pixels?: PixelStatistics | undefined;
 }
 

@@ -3,7 +3,7 @@ import { type Initializer, Parameter } from "../parameter";
 import type { ParameterRole } from "../parameter_role";
 import type { Module } from "./module";
 
-/** Where in a model a scope is; both undefined outside of the towers. */
+/** The position of a scope in its model; both undefined outside the towers. */
 export type ScopePlace = Pick<ParameterRole, "tower" | "layer">;
 
 export interface ScopedParameter extends Omit<ParameterRole, keyof ScopePlace> {

@@ -2,13 +2,13 @@ import { checkArgument, options, positiveInteger } from "../arguments";
 import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 
 export interface AffineSampleOptions {
-  /** [B, 2, 3] f32: maps an output place in -1 … 1 to the place it reads. */
+  /** [B, 2, 3] f32: maps output coordinates in -1 … 1 to input coordinates. */
   transform: Operand;
   /** [B, 3] f32 in 0 … 1 */
   background: Operand;
   /** [B, 3, 4] f32: the color matrix and offset. */
   colour: Operand;
-  /** The side of the output. */
+  /** Side length of the output in pixels. */
   size: number;
 }
 
@@ -20,8 +20,8 @@ const sampleOptions = options({
 });
 
 /**
- * Draws RGBA images through affine maps with bilinear sampling, maps their colors and lays them on a
- * background: augmentation of images that stay in memory. u8 [B, H, W, 4] → u8 [B, size, size, 3]. No gradient.
+ * Augments RGBA images in device memory: an affine map with bilinear sampling, a color transform, and compositing over a
+ * background. u8 [B, H, W, 4] → u8 [B, size, size, 3]. No gradient.
  */
 export function affineSample(images: Operand, given: AffineSampleOptions): Tensor {
   checkArgument("ops.affineSample: options", given, sampleOptions);

@@ -3,13 +3,13 @@ import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 
 export interface AttentionOptions {
   heads: number;
-  /** A token sees itself and those before it only. */
+  /** Causal mask: a token attends only to itself and earlier tokens. */
   causal?: boolean;
   /** [B + 1] i32 for a packed batch: sequence b is rows cuSeqlens[b] … cuSeqlens[b + 1] - 1. */
   cuSeqlens?: Operand | undefined;
   /** [G, D / 4, 2] f32, cos and sin of coordinate and frequency: 2-D rotary positions of a G × G grid. */
   rope?: Operand | undefined;
-  /** [B, N - 1] i32: the patch that each token is, when some were dropped. */
+  /** [B, N - 1] i32: the patch index of each token, with patch dropout. */
   kept?: Operand | undefined;
 }
 

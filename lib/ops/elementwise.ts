@@ -5,18 +5,18 @@ export type FloatDType = "f32" | "bf16";
 
 export const floatDtype = oneOf("f32", "bf16");
 
-/** Sums `dy` over the dimensions along which an operand of a binary op was repeated. */
+/** Sums `dy` over the dimensions along which an operand of a binary op was broadcast. */
 function reduceTo(dy: Tensor, operand: Operand): Tensor {
   const kept = operand.shape.length;
   return convert(kept < dy.shape.length ? apply("sum_leading", { x: dy }, { kept }).y : dy, operand.dtype);
 }
 
-/** Binary ops repeat their second operand; where the order is free, the larger one goes first. */
+/** Binary ops broadcast their second operand; for commutative ops, the larger one comes first. */
 function largerFirst(a: Operand, b: Operand): [Operand, Operand] {
   return a.shape.length >= b.shape.length ? [a, b] : [b, a];
 }
 
-/** a + b, where one has the other's shape or that of its last dimensions and is then repeated. */
+/** a + b; the shape of one is the other's or a suffix of it, and is broadcast. */
 export function add(a: Operand, b: Operand): Tensor {
   checkOperands("add", { a, b });
   const [large, small] = largerFirst(a, b);
@@ -27,13 +27,13 @@ export function add(a: Operand, b: Operand): Tensor {
   return y;
 }
 
-/** a - b, where b has a's shape or that of its last dimensions and is then repeated. */
+/** a - b; the shape of b is a's or a suffix of it, and is broadcast. */
 export function subtract(a: Operand, b: Operand): Tensor {
   const { y } = apply("subtract", { a, b }, {}, (dy) => ({ a: dy, b: reduceTo(negate(dy), b) }));
   return y;
 }
 
-/** a · b element by element, repeated as in `add`. */
+/** a · b elementwise, broadcast as in `add`. */
 export function multiply(a: Operand, b: Operand): Tensor {
   checkOperands("multiply", { a, b });
   const [large, small] = largerFirst(a, b);
@@ -44,7 +44,7 @@ export function multiply(a: Operand, b: Operand): Tensor {
   return y;
 }
 
-/** a / b element by element, repeated as in `subtract`. */
+/** a / b elementwise, broadcast as in `subtract`. */
 export function divide(a: Operand, b: Operand): Tensor {
   const { y } = apply("divide", { a, b }, {}, (dy, outputs) => ({
     a: divide(dy, b),
@@ -65,14 +65,14 @@ export function negate(x: Operand): Tensor {
   return scale(x, -1);
 }
 
-/** x in another floating-point type; bf16 rounds to nearest even. */
+/** x converted to another floating-point dtype; bf16 rounds to nearest even. */
 export function cast(x: Operand, dtype: FloatDType): Tensor {
   checkArgument("ops.cast: type", dtype, floatDtype);
   const { y } = apply("cast", { x }, { type: dtype }, (dy) => ({ x: convert(dy, x.dtype) }));
   return y;
 }
 
-/** x in this floating-point type: itself where it has that already. */
+/** x in this floating-point dtype; x itself if it already has it. */
 export function convert(x: Tensor, dtype: string): Tensor {
   checkOperands("convert", { x });
   return x.dtype === dtype ? x : cast(x, dtype as FloatDType);

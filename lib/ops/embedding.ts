@@ -3,7 +3,7 @@ import { checkArgument } from "../arguments";
 import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 import { type FloatDType, floatDtype } from "./elementwise";
 
-/** A batch of captions one after another, without padding between them. */
+/** A packed batch of captions, without padding between them. */
 export interface PackedTokens {
   /** [T] i32 token ids; rows from cuSeqlens[B] on are padding up to a bucket length. */
   tokens: Operand;
@@ -14,7 +14,7 @@ export interface PackedTokens {
 const packedTokens = z.object({ tokens: anOperand, cuSeqlens: anOperand }, { error: "packed tokens" });
 
 /**
- * table[token] + positions[place of the token in its caption]; zero for padding rows.
+ * table[token] + positions[index of the token in its caption]; zero for padding rows.
  * table [V, C], positions [L, C] f32 → [T, C] of `type`
  */
 export function embedding(

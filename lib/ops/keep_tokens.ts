@@ -2,9 +2,9 @@ import { checkArgument, finiteNumber, options, positiveInteger, wholeNumber } fr
 import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 
 /**
- * The indices of `keep` of `tokens` patches of each of `batch` images, drawn at random, in ascending order:
- * random dropping of image tokens (Li et al. 2023, FLIP). The same seed and step keep the same patches on
- * every backend. seed [2] i32 (seed, step) → [batch, keep] i32
+ * Patch dropout (Li et al. 2023, FLIP): for each of `batch` images, the ascending indices of `keep` randomly drawn
+ * patches of `tokens`. The same seed and step keep the same patches on every backend.
+ * seed [2] i32 (seed, step) → [batch, keep] i32
  */
 export function keepTokens(seed: Operand, batch: number, tokens: number, keep: number): Tensor {
   for (const [name, count] of Object.entries({ batch, tokens, keep })) {
@@ -16,9 +16,9 @@ export function keepTokens(seed: Operand, batch: number, tokens: number, keep: n
 export interface DropPathOptions {
   /** [2] i32: seed, step. */
   seed: Operand;
-  /** The probability with which a sample's branch is dropped, in [0, 1). */
+  /** Probability of dropping a sample's branch, in [0, 1). */
   rate: number;
-  /** Distinguishes the places of a model, so that each draws for itself. */
+  /** Identifies the branch in the model, so that each draws independently. */
   stream: number;
   /** [B, ...], added to the result. */
   residual?: Operand | undefined;

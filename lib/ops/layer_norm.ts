@@ -2,16 +2,16 @@ import { checkArgument, finiteNumber, options } from "../arguments";
 import { anOperand, apply, type GradientRule, type Operand, type Tensor } from "../tensor";
 
 export interface LayerNormOptions {
-  /** Added to the variance before the root. */
+  /** Added to the variance before the square root. */
   eps?: number;
-  /** [..., C], added to the normalized value, as post-norm blocks do. */
+  /** [..., C], added to the normalized value, as in post-norm blocks. */
   residual?: Operand | undefined;
 }
 
 const normOptions = options({ eps: finiteNumber.min(0).optional(), residual: anOperand.optional() });
 
 /**
- * Layer norm over the last axis (Ba et al. 2016, section 3), plus the residual when there is one.
+ * Layer norm over the last axis (Ba et al. 2016, section 3), plus the optional residual.
  * x [..., C], weight [C] f32, bias [C] f32 → [..., C]
  */
 export function layerNorm(x: Operand, weight: Operand, bias: Operand, given: LayerNormOptions = {}): Tensor {
@@ -26,8 +26,8 @@ export function layerNorm(x: Operand, weight: Operand, bias: Operand, given: Lay
 }
 
 /**
- * RMS norm over the last axis, x weight / sqrt(mean(x²) + eps) (Zhang and Sennrich 2019), plus the residual when
- * there is one. x [..., C], weight [C] f32 → [..., C]
+ * RMS norm over the last axis, x weight / sqrt(mean(x²) + eps) (Zhang and Sennrich 2019), plus the optional residual.
+ * x [..., C], weight [C] f32 → [..., C]
  */
 export function rmsNorm(x: Operand, weight: Operand, given: LayerNormOptions = {}): Tensor {
   checkArgument("ops.rmsNorm: options", given, normOptions);

@@ -7,7 +7,7 @@ export function transpose(x: Operand): Tensor {
   return y;
 }
 
-/** The tensors one after another along the first dimension. [N_i, ...] → [sum N_i, ...] */
+/** Concatenation along the first dimension. [N_i, ...] → [sum N_i, ...] */
 export function concat(given: readonly Operand[]): Tensor {
   const xs = ownArgument("ops.concat: xs", given, operandList);
   const { y } = apply("concat", { xs }, {}, (dy) => {
@@ -47,7 +47,7 @@ export function gatherRows(x: Operand, index: Operand): Tensor {
   return y;
 }
 
-/** The mean of tokens begin … N-1 of each sequence; begin 1 leaves the class token out. [B, N, C] → [B, C] */
+/** The mean of tokens begin … N-1 of each sequence; begin 1 excludes the class token. [B, N, C] → [B, C] */
 export function meanTokens(x: Operand, begin = 0): Tensor {
   checkArgument("ops.meanTokens: begin", begin, wholeNumber);
   const { y } = apply("mean_tokens", { x }, { begin }, (dy) => ({

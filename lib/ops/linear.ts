@@ -33,7 +33,7 @@ function activationBackward(activation: Activation, dy: Tensor, pre: Tensor): Te
 
 /**
  * act(x Wᵀ + b) + residual, where W stacks the rows of `weights` and b their biases: several projections of
- * one input are one op. x [..., K], weights [N_i, K], biases [N_i] f32 (single ones null, or none at all)
+ * one input are one op. x [..., K], weights [N_i, K], biases [N_i] f32 (any of them null, or none given)
  * → [..., sum N_i]
  */
 export function linear(
@@ -81,7 +81,7 @@ export interface MatmulOptions {
 }
 
 /**
- * The product of two matrices, or of equal batches of them, each factor transposed first when asked.
+ * The product of two matrices, or of equal batches of them, each optionally transposed first.
  * a [..., M, K], b [..., K, N] → [..., M, N]
  */
 export function matmul(a: Operand, b: Operand, given: MatmulOptions = {}): Tensor {

@@ -10,7 +10,7 @@ export interface UpdateInputs {
   firstMoments: readonly Operand[];
   /** f32, changed in place. */
   secondMoments: readonly Operand[];
-  /** [] f32: the norm of all gradients. When it is not finite, nothing changes. */
+  /** [] f32: the global gradient norm. If it is not finite, the update is skipped. */
   norm: Operand;
   /** [parameters] f32: the learning rate of each parameter at this step, with any schedule multiplied in. */
   learningRates: Operand;
@@ -75,10 +75,10 @@ function namedSettings(settings: UpdateSettings) {
   return { weight_decays: weightDecays, beta1, beta2, eps, clip_norm: clipNorm };
 }
 
-/** The norm of all gradients: the square root of the sum of their squares. → [] f32 */
+/** The global norm of the gradients: the square root of the sum of all squared elements. → [] f32 */
 export function globalNorm(gradients: readonly Operand[]): Tensor {
   checkArgument("ops.globalNorm: gradients", gradients, operandList);
-  return apply("global_norm", { gradients }).norm!;
+  return apply("global_norm", { gradients }).norm;
 }
 
 /**
@@ -90,7 +90,7 @@ export function lambUpdate(inputs: UpdateInputs, settings: LambSettings): Tensor
   checkArgument("ops.lambUpdate: settings", settings, lambSettings);
   const { adapt, variant } = settings;
   const attributes = { ...namedSettings(settings), adapt, variant };
-  return apply("lamb_update", namedInputs(inputs), attributes).trust_ratios!;
+  return apply("lamb_update", namedInputs(inputs), attributes).trust_ratios;
 }
 
 /** One step of AdamW (Loshchilov and Hutter 2019, algorithm 2). */

@@ -2,13 +2,13 @@ import { checkArgument, finiteNumber, listOf, options, positiveInteger } from ".
 import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 import { type FloatDType, floatDtype } from "./elementwise";
 
-/** Mean and standard deviation of each color, in units of the full range. */
+/** Mean and standard deviation of each color channel, for values in 0 … 1. */
 export interface PixelStatistics {
   mean: readonly number[];
   std: readonly number[];
 }
 
-/** The statistics that every CLIP model normalizes its images with (Radford et al. 2021). */
+/** OpenAI CLIP's image statistics (Radford et al. 2021). */
 export const clipPixels: PixelStatistics = {
   mean: [0.48145466, 0.4578275, 0.40821073],
   std: [0.26862954, 0.26130258, 0.27577711],
@@ -16,11 +16,11 @@ export const clipPixels: PixelStatistics = {
 
 export interface PatchRowsOptions {
   patchSize: number;
-  /** [B, K] i32: the patches to read, row-major over the grid; all of them when left out. */
+  /** [B, K] i32: the patches to read, row-major over the grid. Default: all. */
   kept?: Operand | undefined;
-  /** The type of the rows. */
+  /** The dtype of the rows. */
   dtype?: FloatDType;
-  /** How u8 images are normalized; f32 images must be normalized already. */
+  /** Normalization of u8 images; f32 images must already be normalized. */
   pixels?: PixelStatistics;
 }
 
@@ -33,7 +33,7 @@ const patchRowsOptions = options({
 });
 
 /**
- * The pixels of each kept patch as one row, in the column order of a convolution weight [W, 3, P, P].
+ * The pixels of each kept patch as one row, in the element order of a convolution weight [W, 3, P, P].
  * images u8 [B, S, S, 3] or f32 [B, 3, S, S] → [B, K, 3 P P]. No gradient.
  */
 export function patchRows(images: Operand, given: PatchRowsOptions): Tensor {
@@ -43,7 +43,7 @@ export function patchRows(images: Operand, given: PatchRowsOptions): Tensor {
 }
 
 /**
- * x Wᵀ + b with sums in double precision, for the first product of a tower, whose rounding every later layer
+ * x Wᵀ + b accumulated in double precision, for the first product of a tower, whose rounding errors every later layer
  * amplifies. x [..., K] f32, weight [N, K] f32, bias [N] f32 or null → [..., N] f32
  */
 export function patchProjection(x: Operand, weight: Operand, bias: Operand | null = null): Tensor {
@@ -57,7 +57,7 @@ export function patchProjection(x: Operand, weight: Operand, bias: Operand | nul
 }
 
 /**
- * Puts the class token before the patches and adds to each token the embedding of its place.
+ * Prepends the class token to the patches and adds the position embedding of each token.
  * x [B, K, C], classToken C elements, positions [..., 1 + N, C], kept [B, K] i32 or all → [B, 1 + K, C]
  */
 export function addPositions(x: Operand, classToken: Operand, positions: Operand, kept?: Operand): Tensor {

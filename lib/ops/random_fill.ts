@@ -4,14 +4,14 @@ import { elementCount } from "../shape";
 import { apply, type Operand, operandList } from "../tensor";
 
 export interface RandomFillSettings {
-  /** One a parameter. */
+  /** One mean per parameter. */
   means: readonly number[];
-  /** Standard deviations, one a parameter. */
+  /** One standard deviation per parameter. */
   deviations: readonly number[];
   /** Values beyond this many standard deviations are drawn again; 0: all are kept. */
   cut?: number;
   seed: number;
-  /** The place of the first parameter among all that share this seed. */
+  /** Index of the first parameter among all that share this seed. */
   first?: number;
 }
 

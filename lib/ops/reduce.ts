@@ -2,12 +2,12 @@ import { checkArgument, wholeNumber } from "../arguments";
 import { apply, checkOperands, type Operand, type Tensor } from "../tensor";
 import { cast, type FloatDType, scale } from "./elementwise";
 
-/** dx in the dtype of x: reductions sum in f32, whatever they are given. */
+/** dx in the dtype of x: reductions accumulate in f32 for any dtype. */
 function gradientFor(x: Operand, dx: Tensor): Tensor {
   return dx.dtype === x.dtype ? dx : cast(dx, x.dtype as FloatDType);
 }
 
-/** The sum of x over its leading dimensions; the last `kept` stay. [..., kept dimensions] → f32. */
+/** The sum of x over its leading dimensions; the last `kept` remain. [..., kept dimensions] → f32. */
 export function sumLeading(x: Operand, kept: number): Tensor {
   checkArgument("ops.sumLeading: kept", kept, wholeNumber);
   const { y } = apply("sum_leading", { x }, { kept }, (dy) => ({ x: gradientFor(x, expand(dy, x)) }));
@@ -31,7 +31,7 @@ export function mean(x: Operand): Tensor {
   return scale(sum(x), 1 / x.shape.reduce((size, dimension) => size * dimension, 1));
 }
 
-/** x repeated along leading dimensions to the shape of `like`, of which its own shape is a suffix. */
+/** x broadcast along leading dimensions to the shape of `like`, of which its shape is a suffix. */
 export function expand(x: Operand, like: Operand): Tensor {
   const { y } = apply("expand", { x, like }, {}, (dy) => ({
     x: gradientFor(x, sumLeading(dy, x.shape.length)),
@@ -39,13 +39,13 @@ export function expand(x: Operand, like: Operand): Tensor {
   return y;
 }
 
-/** x [...] repeated along a new last dimension to the shape of `like` [..., C]. */
+/** x [...] broadcast along a new last dimension to the shape of `like` [..., C]. */
 export function expandLast(x: Operand, like: Operand): Tensor {
   const { y } = apply("expand", { x, like }, { last: true }, (dy) => ({ x: gradientFor(x, sumLast(dy)) }));
   return y;
 }
 
-/** e^x / sum e^x over the last dimension. */
+/** Softmax over the last dimension. */
 export function softmax(x: Operand): Tensor {
   const { y } = apply("softmax", { x }, {}, (dy, outputs) => ({
     x: apply("softmax_backward", { dy, y: outputs.y }).dx,
@@ -53,7 +53,7 @@ export function softmax(x: Operand): Tensor {
   return y;
 }
 
-/** x - log sum e^x over the last dimension. */
+/** Log-softmax over the last dimension: x - log-sum-exp(x). */
 export function logSoftmax(x: Operand): Tensor {
   const { y } = apply("log_softmax", { x }, {}, (dy, outputs) => ({
     x: apply("log_softmax_backward", { dy, y: outputs.y }).dx,

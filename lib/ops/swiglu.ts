@@ -7,9 +7,9 @@ export interface SubNorm {
   weight: Operand;
   /** [F] f32 */
   bias: Operand;
-  /** Added to the variance before the root. */
+  /** Added to the variance before the square root. */
   eps?: number;
-  /** The columns that are normalized, if the rest is padding: zero in x, weight and bias. Default F. */
+  /** Columns to normalize; the rest is padding, zero in x, weight and bias. Default F. */
   columns?: number;
 }
 
@@ -21,7 +21,7 @@ const subNorm = options({
 }).optional();
 
 /**
- * silu(gate) ∘ value (Shazeer 2020), and with `norm` the layer norm of that: EVA-02's sub-LN.
+ * silu(gate) ∘ value (Shazeer 2020), followed by layer norm if `norm` is given: EVA-02's sub-LN.
  * x [..., 2 F] (gate, then value) → [..., F]
  */
 export function swiglu(x: Operand, norm?: SubNorm): Tensor {

@@ -7,10 +7,10 @@ import type { ParameterRule } from "./parameter_groups";
 export interface LambOptions extends OptimizerOptions {
   /**
    * `paper` (You et al. 2020), `apex` (the default, also timm's), or `deepspeed`, which trained the released models: trust
-   * ratios are clamped to [0.01, 10], and the bias correction is applied outside of them.
+   * ratios are clamped to [0.01, 10] and computed before the bias correction.
    */
   variant?: LambVariant;
-  /** Which parameters have a trust ratio. Default: `decayed` for apex, as in Apex; `all` for the other variants. */
+  /** Which parameters use a trust ratio. Default: `decayed` for apex, as in Apex; `all` for the other variants. */
   adapt?: "all" | "decayed";
 }
 

@@ -25,9 +25,9 @@ export interface UpdateStep {
 }
 
 export interface UpdateReport {
-  /** [] f32: the norm of all gradients before clipping. When it is not finite, the update changes nothing. */
+  /** [] f32: the global gradient norm before clipping. If it is not finite, the update is skipped. */
   gradientNorm: Tensor;
-  /** [parameters] f32, LAMB only: the factor of each parameter's update. */
+  /** [parameters] f32, LAMB only: the trust ratio of each parameter. */
   trustRatios?: Tensor;
 }
 
@@ -50,17 +50,17 @@ const aSchedule = z.union([finiteNumber, anyFunction], {
 
 /** Updates parameters from their gradients. It owns the moments, f32 on the same device. */
 export abstract class Optimizer {
-  /** What is updated, in the order in which gradients are given. */
+  /** The updated parameters, in the order of the gradients. */
   readonly parameters: readonly Parameter[];
   private readonly firstMoments: readonly Parameter[];
   private readonly secondMoments: readonly Parameter[];
-  /** How each of `parameters` is updated. */
+  /** The settings of each of `parameters`. */
   readonly rules: readonly ParameterRule[];
   protected readonly settings: UpdateSettings;
 
   /**
    * The defaults are those of the released EVA-CLIP models.
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for no parameter, or two of one name.
+   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for an empty list, or two parameters with the same name.
    */
   constructor(given: readonly ParameterRule[], how: OptimizerOptions = {}) {
     const rules = ownArgument("Optimizer: rules", given, ruleList);
@@ -95,25 +95,25 @@ export abstract class Optimizer {
   }
 
   /**
-   * The learning rates of one step, f32, one per parameter: its own rate times the factor of the schedule.
-   * @param schedule The factor of warm-up and decay at this step: one for all, or one per parameter.
+   * The learning rates of one step, f32, one per parameter: its base rate times the schedule factor.
+   * @param schedule The schedule factor at this step: one number, or a function per parameter.
    */
   learningRatesAt(schedule: number | ((rule: ParameterRule) => number)): Float32Array {
     checkArgument("Optimizer.learningRatesAt: schedule", schedule, aSchedule);
     return Float32Array.from(this.rules, (rule) => {
       const factor = typeof schedule === "number" ? schedule : schedule(rule);
-      // A schema per parameter and step would take longer than all the rest.
+      // The schema would dominate the cost of a step if it ran for every parameter.
       if (!Number.isFinite(Math.fround(factor)))
         checkArgument("Optimizer.learningRatesAt: schedule's result", factor, finiteNumber);
       return Math.fround(rule.learningRate) * Math.fround(factor);
     });
   }
 
-  /** The algorithm and its settings by name, which a resumed run compares with those of its checkpoint. */
+  /** The algorithm and its settings; resuming compares them with the checkpoint's. */
   describe(): Record<string, string | number | Record<string, number[]>> {
     const { beta1, beta2, eps, clipNorm } = this.settings;
     const towers = [...new Set(this.rules.map(({ tower }) => tower))];
-    /** The distinct values of each tower. */
+    /** The distinct values per tower, ascending. */
     const byTower = (field: "learningRate" | "weightDecay") =>
       Object.fromEntries(
         towers.map((tower) => {
@@ -133,15 +133,15 @@ export abstract class Optimizer {
   }
 
   /**
-   * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`. With the number of the step, they are the
-   * whole state.
+   * The moments, under PyTorch's names `exp_avg.KEY` and `exp_avg_sq.KEY`. Together with the step number they are the
+   * complete state.
    */
   state(): Parameter[] {
     return [...this.firstMoments, ...this.secondMoments];
   }
 
   /**
-   * Allocates the moments on `device` and sets them to zero: all of them, or none where memory does not suffice.
+   * Allocates the moments on `device` and sets them to zero; allocates none of them if memory is insufficient.
    * @throws EvaClipError (as a rejection) `ERR_EVACLIP_OUT_OF_MEMORY` with `details.needed` and `details.free` in bytes.
    */
   async allocate(device: Device): Promise<void> {

@@ -9,7 +9,7 @@ export interface TowerSettings {
   layerDecay?: number;
 }
 
-/** Settings by tower; `other` is for parameters of no tower, such as the logit scale. */
+/** Settings per tower; `other` is for parameters outside the towers, such as the logit scale. */
 export interface GroupSettings {
   image: TowerSettings;
   text: TowerSettings;
@@ -18,14 +18,14 @@ export interface GroupSettings {
 
 export type Tower = keyof GroupSettings;
 
-/** How one parameter is updated. */
+/** The optimizer settings of one parameter. */
 export interface ParameterRule {
   parameter: Parameter;
   tower: Tower;
   /** layerDecay^(layers above), a factor of the learning rate. */
   layerScale: number;
   learningRate: number;
-  /** 0 where the parameter's role does not decay: vectors, biases, norms, positions and class tokens. */
+  /** 0 for parameters whose role has no decay: vectors, biases, norms, position embeddings and class tokens. */
   weightDecay: number;
 }
 
@@ -55,8 +55,8 @@ export function depthsOf(parameters: readonly Parameter[]): Record<TowerName, nu
 }
 
 /**
- * The layers between a parameter and the output of its tower: block i of `depth` has depth - i above it. As published,
- * the norm before the first block learns as fast as the head.
+ * The number of layers between a parameter and the output of its tower: depth - i for block i. As in EVA-CLIP, the norm
+ * before the first block has the learning rate of the head.
  */
 function layersAbove({ role }: Parameter, depth: number): number {
   if (role?.layer === "embedding") return depth + 1;
@@ -64,10 +64,11 @@ function layersAbove({ role }: Parameter, depth: number): number {
 }
 
 /**
- * The published rules of EVA-CLIP (training/optim.py): learning rates decay by layer within each tower; vectors, biases,
- * positions and class tokens have no weight decay. A parameter without a role has the settings of `other`, without decay.
- * @param all Every parameter of the model, from which the depths are counted.
- * @param trained Those to update; by default all.
+ * The rules of EVA-CLIP (training/optim.py): layer-wise learning rate decay within each tower, and no weight decay for
+ * vectors, biases, position embeddings and class tokens. A parameter without a role uses the settings of `other` without
+ * weight decay.
+ * @param all All parameters of the model, from which the tower depths are counted.
+ * @param trained The parameters to update. Default: all.
  */
 export function parameterRules(
   all: readonly Parameter[],

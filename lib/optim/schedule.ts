@@ -7,11 +7,11 @@ export interface ScheduleOptions {
 
 export type ScheduleKind = "cosine" | "const" | "const-cooldown";
 
-/** How the learning rate changes over a run. */
+/** The learning rate schedule of a run. */
 export interface Schedule extends ScheduleOptions {
   /** After the warm-up: `cosine` decays to 0 (the default), `const` is constant, `const-cooldown` ends in a linear decay to 0. */
   kind?: ScheduleKind;
-  /** The number of steps of the decay of `const-cooldown`. */
+  /** Number of decay steps of `const-cooldown`. */
   cooldownSteps?: number;
 }
 
@@ -24,8 +24,7 @@ const anySchedule = options({
 });
 
 /**
- * The factor of the learning rate at a step, counted from 0: a linear warm-up, then half a cosine down to 0; 0 after the
- * last step.
+ * The learning rate factor at a step, counted from 0: linear warm-up, then cosine decay to 0; 0 after the last step.
  */
 export function warmupCosine(step: number, schedule: ScheduleOptions): number {
   checkArgument("warmupCosine: step", step, wholeNumber);
@@ -39,7 +38,7 @@ function cosineFactor(step: number, { warmupSteps, totalSteps }: ScheduleOptions
   return (1 + Math.cos((Math.PI * (step - warmupSteps)) / (totalSteps - warmupSteps))) / 2;
 }
 
-/** The factor of the learning rate at a step, counted from 0, for any kind of schedule. */
+/** The learning rate factor at a step, counted from 0, for any kind of schedule. */
 export function scheduleFactor(step: number, schedule: Schedule): number {
   checkArgument("scheduleFactor: step", step, wholeNumber);
   checkArgument("scheduleFactor: schedule", schedule, anySchedule);

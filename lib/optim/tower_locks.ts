@@ -3,16 +3,16 @@ import type { Parameter } from "../parameter";
 import type { TowerLayer } from "../parameter_role";
 import { depthsOf, parameterList } from "./parameter_groups";
 
-/** A frozen tower. */
+/** How to freeze a tower. */
 export interface TowerLock {
   /**
-   * How many groups stay trainable, counted from the output: the head; the last block with the norm after it; each other
-   * block; everything before the first block (open_clip's `lock`). Default 0.
+   * Number of groups that stay trainable, counted from the output: the head; the last block with the final norm; each
+   * other block; everything before the first block (open_clip's `lock`). Default 0.
    */
   readonly unlockedGroups?: number;
 }
 
-/** The towers to freeze (Zhai et al. 2022, LiT); a tower left out is trained as a whole. */
+/** The towers to freeze (Zhai et al. 2022, LiT); a tower that is not given is trained completely. */
 export interface TowerLocks {
   readonly image?: TowerLock | undefined;
   readonly text?: TowerLock | undefined;
@@ -21,7 +21,7 @@ export interface TowerLocks {
 const towerLock = options({ unlockedGroups: wholeNumber.optional() }).optional();
 const towerLocks = options({ image: towerLock, text: towerLock });
 
-/** 0 for everything before the first block, i + 1 for block i, depth for the norm after the last, depth + 1 for the head. */
+/** 0 for everything before the first block, i + 1 for block i, depth for the final norm, depth + 1 for the head. */
 function groupOf(layer: TowerLayer | undefined, depth: number): number {
   if (typeof layer === "number") return layer + 1;
   if (layer === "final_norm") return depth;
@@ -29,9 +29,9 @@ function groupOf(layer: TowerLayer | undefined, depth: number): number {
 }
 
 /**
- * The parameters that stay trainable, for `parameterRules`: the frozen ones have no gradient, no moments and no backward
- * work. Parameters of no tower are never frozen.
- * @param given Every parameter of the model.
+ * The parameters that stay trainable, for `parameterRules`; frozen ones have no gradient, no moments and no backward
+ * pass. Parameters outside the towers are never frozen.
+ * @param given All parameters of the model.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for an invalid number of groups
  */
 export function unlockedParameters(given: readonly Parameter[], towers: TowerLocks): Parameter[] {

@@ -14,7 +14,7 @@ import type { RunSettings } from "../weights/checkpoint/trainer_state";
 export interface TrainingBatch extends PackedText {
   /** B */
   readonly size: number;
-  /** u8 [B, S, S, 3] RGB; left out where `TrainConfig.images` makes the images from `tensors`. */
+  /** u8 [B, S, S, 3] RGB; omitted if `TrainConfig.images` computes the images from `tensors`. */
   readonly images?: Uint8Array;
   /** Further inputs by name, such as the features of a teacher, for `TrainConfig.images` and the objective. */
   readonly tensors?: Readonly<Record<string, HostTensor>>;

@@ -4,12 +4,12 @@ import type { ParameterRule, Tower } from "../optim/parameter_groups";
 import { type Schedule, scheduleFactor } from "../optim/schedule";
 import type { Optimizer } from "../optim/optimizer";
 
-/** How a learning rate changes over the run: half a cosine to 0 without warm-up, unless fields say otherwise. */
+/** The schedule of a learning rate over the run. Default: cosine decay to 0 without warm-up. */
 export type RunSchedule = Partial<Omit<Schedule, "totalSteps">>;
 
 export type SchedulePerTower = Readonly<Partial<Record<Tower, RunSchedule>>>;
 
-/** One schedule for all parameters, one per tower (the default for a tower left out), or one per parameter. */
+/** One schedule for all parameters, one per tower (the default schedule for others), or one per parameter. */
 export type TrainSchedule = RunSchedule | SchedulePerTower | ((rule: ParameterRule) => RunSchedule);
 
 /** The fields of a `TrainConfig` that learning rates depend on. */

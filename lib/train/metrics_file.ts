@@ -9,7 +9,7 @@ import type { EventSink, TrainEvent } from "./train_events";
 /** Lines kept in memory while they cannot be written; older ones are dropped and counted. */
 const MOST_PENDING = 10_000;
 
-/** The events that become a line. */
+/** The events that are written. */
 const WRITTEN: ReadonlySet<TrainEvent["type"]> = new Set(["step", "layers", "evaluate"]);
 
 /**

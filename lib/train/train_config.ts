@@ -34,7 +34,7 @@ export interface PatchDropout {
 }
 
 export interface TrainConfig {
-  /** Where everything runs. */
+  /** The device of the whole run. */
   readonly device: Device;
   /** With f32 parameters on the device, initialized or loaded. */
   readonly model: ClipModel;
@@ -44,7 +44,7 @@ export interface TrainConfig {
   readonly data: BatchSource | AsyncIterable<TrainingBatch>;
   /** Updates of the whole run, including those before a resume. */
   readonly steps: number;
-  /** Of the learning rates. Default: half a cosine over all steps, without warm-up. */
+  /** Learning rate schedule. Default: cosine decay over all steps, without warm-up. */
   readonly schedule?: TrainSchedule;
   /** Default: that of the model's configuration, at every step. */
   readonly patchDropout?: PatchDropout;
@@ -57,8 +57,8 @@ export interface TrainConfig {
   /** Records what follows each update. Default `clampLogitScale`, which a function given here may call. */
   readonly afterUpdate?: AfterUpdate;
   /**
-   * Parameters that checkpoints hold beside the model's and the optimizer's moments, by the name of their file: those
-   * that only the objective uses, or an average of the weights.
+   * Parameters that checkpoints store in addition to the model and the optimizer's moments, by the name of their file:
+   * those that only the objective uses, or an average of the weights.
    */
   readonly parameterGroups?: Readonly<Record<string, readonly Parameter[]>>;
   /** Reports every parameter's gradient norm and trust ratio in a `layers` event; other steps cost nothing more. */

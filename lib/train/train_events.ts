@@ -26,7 +26,7 @@ export interface StepEvent {
   /** Time for which the device waited for the batch. */
   readonly dataWaitMs: number;
   readonly stepMs: number;
-  /** What else the objective and `afterUpdate` report, by name. */
+  /** Further metrics of the objective and `afterUpdate`, by name. */
   readonly metrics: Readonly<Record<string, number>>;
 }
 

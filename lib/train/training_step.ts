@@ -20,14 +20,14 @@ import {
 import type { TrainConfig } from "./train_config";
 import type { LayerReport } from "./train_events";
 
-/** What differs from step to step. */
+/** The values that change with every step. */
 export interface StepTime {
   /** Updates done before this one. */
   readonly step: number;
   /** [parameters] of the optimizer, in its order. */
   readonly learningRates: Float32Array;
   readonly seed: number;
-  /** The share of patches dropped. */
+  /** Fraction of patches dropped. */
   readonly patchDropout: number;
   /** Whether to report every parameter's gradient norm and trust ratio, by a program of its own. Default false. */
   readonly detail?: boolean;
@@ -39,13 +39,13 @@ export interface StepResult {
   readonly gradientNorm: number;
   /** exp(logit_scale), after the update. */
   readonly logitScale: number;
-  /** What the objective and `afterUpdate` return. */
+  /** The metrics returned by the objective and `afterUpdate`. */
   readonly metrics: Readonly<Record<string, number>>;
   /** By parameter, where the step was asked for detail. */
   readonly layers?: Readonly<Record<string, LayerReport>>;
 }
 
-/** The inputs of the step's program, beside the batch's own tensors. */
+/** The inputs of the step's program, in addition to the batch's own tensors. */
 const STEP_INPUTS = ["tokens", "cuSeqlens", "textEnds", "images", "learningRates", "step", "seed"] as const;
 type StepInputs = Record<Exclude<(typeof STEP_INPUTS)[number], "images">, Tensor> & { images?: Tensor };
 

@@ -11,7 +11,7 @@ export interface ParameterOrigin {
   readonly origin: Origin;
   /** The tensors of the file, in the order of their rows. */
   readonly from: readonly string[];
-  /** How it was changed, or why it was not loaded. */
+  /** The change made to it, or the reason why it was not loaded. */
   readonly note?: string;
 }
 

@@ -71,7 +71,7 @@ export interface ParameterStart {
   /** The file, and its tensors in the order of their rows. */
   readonly path?: string;
   readonly from?: readonly string[];
-  /** How it was resized, or the distribution of an initial value. */
+  /** The resizing, or the distribution of an initial value. */
   readonly note?: string;
 }
 

@@ -2,7 +2,7 @@ import type { Parameter } from "../parameter";
 import type { ResizeRule } from "../parameter_role";
 import { resizePatches, resizePositions } from "./interpolate";
 
-/** How the values of a stored tensor become those of a parameter with another shape. */
+/** Resizes the values of a stored tensor for a parameter with a different shape. */
 export interface Resizing {
   readonly note: string;
   /** Rows beyond those of the file keep the parameter's values. */

@@ -130,7 +130,7 @@ async function hasOtherStatements(folder: string): Promise<boolean> {
   return files.some((found) => found !== undefined);
 }
 
-/** The files to write beside the weights: [file, content]. */
+/** The files to write next to the weights: [file, content]. */
 async function configFiles(
   folder: string,
   layout: LayoutName,

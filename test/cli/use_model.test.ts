@@ -153,6 +153,6 @@ describe("evaluate", () => {
 
   test("says what is expected of a folder of classes", async () => {
     const { err } = await run("evaluate", path("whole"), ...use, "--imagenet-val", path("classes", "red"));
-    expect(err).toContain("red must hold one folder of images for each class, found no folder");
+    expect(err).toContain("red must contain one folder of images per class, found no folder");
   });
 });

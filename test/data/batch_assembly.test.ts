@@ -88,7 +88,7 @@ describe("bad samples", () => {
     await expect(loader.next()).rejects.toMatchObject({
       code: "ERR_EVACLIP_DATA",
       message: expect.stringMatching(
-        /gave up after 2 skipped of 3 .*1 undecodable_image, 1 empty_caption.*2\.png/,
+        /too many skipped samples: 2 of 3 .*1 undecodable_image, 1 empty_caption.*2\.png/,
       ),
     });
     expect(await loader.next()).toEqual({ value: undefined, done: true });

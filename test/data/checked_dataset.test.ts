@@ -16,7 +16,7 @@ const sample = (more: object = {}) => ({
   ...more,
 });
 const reading = (content: unknown) => sample({ read: async () => content });
-/** A data set that gives what no data set should. */
+/** A data set with invalid results. */
 const giving = (...samples: unknown[]): Dataset =>
   ({
     async *open() {
@@ -34,7 +34,7 @@ const throwing = (what: string) =>
     },
   });
 
-describe("what a data set gives wrong is named", () => {
+describe("errors name the wrong result of a data set", () => {
   test.each<[string, () => Promise<unknown>, RegExp]>([
     ["no sample", () => load(giving(undefined)), /data set's sample must be .*found undefined/],
     ["a string", () => load(giving("k")), /data set's sample must be .*found "k"/],
@@ -48,25 +48,25 @@ describe("what a data set gives wrong is named", () => {
     ["a label", () => load(giving(sample({ label: "red" }))), /sample "k"\.label must be a number/],
     ["a key that throws", () => load(giving(throwing("key"))), /sample of the data set cannot be read: mine/],
     ["a field that throws", () => load(giving(throwing("index"))), /sample "k" cannot be read: mine/],
-    ["nothing read", () => load(giving(reading(undefined))), /read\(\) .*"k" gives must be an object/],
-    ["no captions", () => load(giving(reading({ image }))), /"k" gives\.captions must be a list of strings/],
+    ["nothing read", () => load(giving(reading(undefined))), /read\(\) .*"k" must be an object/],
+    ["no captions", () => load(giving(reading({ image }))), /"k"\.captions must be a list of strings/],
     ["a caption", () => load(giving(reading({ image, captions: [null] }))), /captions\[0\] must be a string/],
     ["one caption", () => load(giving(reading({ image, captions: "a" }))), /captions must be a list of/],
-    ["no iterable", () => load({ open: () => [] }), /open\(\) must give an async iterable, found an array/],
+    ["no iterable", () => load({ open: () => [] }), /open\(\) must return an async iterable, found an array/],
     [
       "a promise",
       () => load({ open: async () => giving().open({} as never) }),
-      /must give an async iterable/,
+      /must return an async iterable/,
     ],
     [
       "no iterator",
       () => load({ open: () => ({ [Symbol.asyncIterator]: () => undefined }) }),
-      /must give an async iterable/,
+      /must return an async iterable/,
     ],
     [
       "no step",
       () => load({ open: () => ({ [Symbol.asyncIterator]: () => ({ next: () => 5 }) }) }),
-      /must give \{ value, done \}, found 5/,
+      /must return \{ value, done \}, found 5/,
     ],
     ["a size", async () => load({ ...giving(), size: Number.NaN }), /dataset\.size must be an integer/],
     [
@@ -77,18 +77,18 @@ describe("what a data set gives wrong is named", () => {
     [
       "pixels of another type",
       () => load(giving(sample()), { transform: async () => new Float32Array(192) }),
-      /transform of k must give a Uint8Array of 192, found Float32Array of 192/,
+      /transform of k must return a Uint8Array of 192, found Float32Array of 192/,
     ],
-    ["no pixels", () => load(giving(sample()), { transform: () => undefined }), /transform of k must give/],
+    ["no pixels", () => load(giving(sample()), { transform: () => undefined }), /transform of k must return/],
     [
       "tokens that are not there yet",
       () => load(giving(sample()), { tokenizer: { encode: async () => [1, 2] } }),
-      /tokenizer must make the caption of k 1 to 77 token ids, found an object of class Promise/,
+      /tokenizer must return 1 to 77 token ids for the caption of k, found an object of class Promise/,
     ],
     [
       "too many tokens",
       () => load(giving(sample()), { tokenizer: { encode: () => [1, 2, 3] }, contextLength: 2 }),
-      /1 to 2 token ids, found an array of 3/,
+      /1 to 2 token ids for the caption of k, found an array of 3/,
     ],
     [
       "no sample at a place",

@@ -120,7 +120,7 @@ describe("openClassFolder", () => {
     const directory = join(folder.path, name);
     await expect(openClassFolder(directory)).rejects.toMatchObject({
       code: "ERR_EVACLIP_DATA",
-      message: `${directory} must hold one folder of images for each class, ${found}`,
+      message: `${directory} must contain one folder of images per class, ${found}`,
       details: { directory },
     });
   });

@@ -87,7 +87,7 @@ describe("Loader", () => {
     const [batch] = await collect(loader, 1);
     expect(Array.from(batch!.tokens)).toEqual([1, 8, 1, 8, 1, 8, 1, 8]);
     const bad = createLoader(numberedDataset(4), options({ transform: async () => new Uint8Array(5) }));
-    await expect(bad.next()).rejects.toThrow(/must give a Uint8Array of 192, found Uint8Array of 5/);
+    await expect(bad.next()).rejects.toThrow(/must return a Uint8Array of 192, found Uint8Array of 5/);
   });
 
   test("gives the same bits whatever the concurrency, prefetch and timing", async () => {

@@ -38,7 +38,7 @@ describe("openDataset", () => {
 
   test("passes the options of shards on", async () => {
     expect(await sizeOf("cut.tar", { webdataset: { damagedShards: "skip" } })).toBe(1);
-    await expect(sizeOf("cut.tar")).rejects.toThrow(/damaged or cut short/);
+    await expect(sizeOf("cut.tar")).rejects.toThrow(/damaged or truncated/);
   });
 
   test("counts what is left out of a folder, by reason", async () => {

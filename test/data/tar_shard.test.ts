@@ -185,8 +185,8 @@ describe("damage", () => {
   });
 
   test.each([
-    ["v7.tar.bz2", /of the format bzip2: compress it with gzip or zstd instead/],
-    ["v7.tar.xz", /of the format xz: compress it with gzip or zstd instead/],
+    ["v7.tar.bz2", /its format is bzip2, which is not supported: compress it with gzip or zstd instead/],
+    ["v7.tar.xz", /its format is xz, which is not supported: compress it with gzip or zstd instead/],
   ])("%s is named", async (name, message) => {
     await expect(textsIn(join(FIXTURES, name))).rejects.toThrow(message);
   });
@@ -197,7 +197,7 @@ describe("damage", () => {
     ["Git LFS pointer", "version https://git-lfs.github.com/spec/v1\n"],
   ])("a %s file is named", async (name, start) => {
     expect(await problemOf(`${name}.tar`, Buffer.from(start.padEnd(2000, " ")))).toContain(
-      `it is a file of the format ${name}`,
+      `its format is ${name}`,
     );
   });
 });

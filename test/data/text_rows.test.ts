@@ -101,7 +101,7 @@ describe("text of manifests", () => {
 
 describe("what is no manifest says what it is", () => {
   test.each([
-    ["tab.csv", /line 1: the columns are separated by a tab, expected a comma: give "\\t" as the separator/],
+    ["tab.csv", /line 1: the columns are separated by a tab, expected a comma: pass "\\t" as the separator/],
     ["array.jsonl", /line 1: it is a JSON array, expected JSON lines/],
   ])("%s", async (name, message) => {
     await expect(openManifest(join(FIXTURES, name))).rejects.toMatchObject({
@@ -116,13 +116,13 @@ describe("what is no manifest says what it is", () => {
     ["array.json", '[\n{"image": "0"}]', /it is a JSON array/],
     ["commas.csv", "filepath,title\n0.jpg,a, b\n", /line 2: expected 2 fields separated by a comma, found 3/],
     ["utf16.csv", Buffer.from("\ufefffilepath,title\n", "utf16le"), /it is UTF-16 text, expected UTF-8/],
-    ["header.csv", Buffer.from("filepath,\xe9\n0,1\n", "latin1"), /names of the columns are not UTF-8/],
+    ["header.csv", Buffer.from("filepath,\xe9\n0,1\n", "latin1"), /column names are not UTF-8/],
     [
       "arrays.jsonl",
       '{"image":"0","caption":"a"}\n["1","b"]\n',
       /line 2: expected an object, found \["1","b"\]/,
     ],
-    ["image.csv", "PK\x03\x04", /it is a file of the format ZIP: unpack it/],
+    ["image.csv", "PK\x03\x04", /its format is ZIP, which is not supported: unpack it/],
     ["nothing.csv", "", /has no rows/],
   ])("%s", async (name, content, message) => {
     await writeFiles(folder.path, { [name]: content });
@@ -136,17 +136,17 @@ describe("what is no manifest says what it is", () => {
     await mkdir(join(folder.path, "folder.csv"));
     await symlink("loop.csv", join(folder.path, "loop.csv"));
     for (const [path, message] of [
-      ["https://example.com/a.csv", /is a URL; data are read from local files: download or mount it first/],
+      ["https://example.com/a.csv", /is a URL; only local files can be read: download or mount it first/],
       ["pipe:cat a.csv", /is a command/],
-      ["a.parquet", /is a Parquet file, which is not read/],
-      ["a.XLSX", /is an Excel workbook, which is not read: save it as CSV/],
-      ["a.sqlite", /is an SQLite database, which is not read: write its rows/],
-      ["a.pkl", /is a Python pickle, which is not read/],
+      ["a.parquet", /is a Parquet file, which is not supported/],
+      ["a.XLSX", /is an Excel workbook, which is not supported: save it as CSV/],
+      ["a.sqlite", /is an SQLite database, which is not supported: write its rows/],
+      ["a.pkl", /is a Python pickle, which is not supported/],
       [join(folder.path, "folder.csv"), /it is a folder, not a file/],
       [join(folder.path, "loop.csv"), /cannot read .*loop\.csv: ELOOP/],
       ["/dev/zero", /a manifest is a \.csv, \.tsv or \.jsonl file/],
       [join(folder.path, "mixd.csv"), /there is no file .*mixd\.csv; did you mean .*mixed\.csv\?/],
-      [join(folder.path, "no/a.csv"), /its folder .*no is not there either/],
+      [join(folder.path, "no/a.csv"), /its folder .*no does not exist either/],
     ] as const) {
       await expect(openManifest(path)).rejects.toMatchObject({
         code: "ERR_EVACLIP_DATA",

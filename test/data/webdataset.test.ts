@@ -121,9 +121,14 @@ describe("openWebDataset", () => {
   describe("a shard cut short", () => {
     // Members take 1,024 bytes each: a header block and a data block.
     test.each([
-      ["inside a header", 4 * 3072 + 300, 4, /damaged or cut short after 3 samples \(last whole one: s0-2\)/],
+      [
+        "inside a header",
+        4 * 3072 + 300,
+        4,
+        /damaged or truncated after 3 samples \(last complete one: s0-2\)/,
+      ],
       ["inside a file", 4 * 3072 + 1024 + 512 + 2, 4, /after 3 samples|after 4 samples/],
-      ["to nothing", 0, 0, /after 0 samples \(last whole one: none\)/],
+      ["to nothing", 0, 0, /after 0 samples \(last complete one: none\)/],
     ])("%s is an error that names shard and sample", async (name, bytes, _, message) => {
       const path = `cut-${name.replaceAll(" ", "-")}.tar`;
       await writeFiles(folder.path, { [path]: (await readFile(at("shard-0.tar"))).subarray(0, bytes) });
@@ -237,7 +242,7 @@ describe("openWebDataset", () => {
     expect((await epochOf(await openWebDataset(shards))).map(nameOf)).toHaveLength(6);
     expect(await epochOf(await openWebDataset(shards[0]!))).toEqual([]);
     const endless = await openWebDataset(shards[0]!, { resampled: true, samplesPerEpoch: 4 });
-    await expect(epochOf(endless)).rejects.toThrow(/there is no sample in the shards/);
+    await expect(epochOf(endless)).rejects.toThrow(/the shards contain no samples/);
   });
 
   test("a cursor of other shards or of another shuffle buffer is refused with what to do", async () => {

@@ -295,7 +295,7 @@ describe("the activation that text weights were trained with", () => {
   test("of transformers' text tower is in its configuration", async () => {
     const config = { model_type: "clip_text_model", hidden_act: "quick_gelu" };
     await expect(load({ config }, undefined, false)).rejects.toMatchObject(
-      invalid(/config\.json beside it says so/),
+      invalid(/config\.json next to it says so/),
     );
     await expect(load({ config }, undefined, true)).resolves.toMatchObject(loaded("text"));
   });

@@ -73,8 +73,8 @@ async function follow(run: RecipeRun, flags: TrainFlags, signals: StopSignals): 
 }
 
 /**
- * Trains as the flags say. A first SIGINT, SIGTERM or SIGHUP ends the run after the current step, with a checkpoint; a
- * second one ends the process at once. A reader of its output that goes away does not end it.
+ * Trains as configured by the flags. A first SIGINT, SIGTERM or SIGHUP ends the run after the current step, with a
+ * checkpoint; a second one ends the process immediately. A closed output pipe does not end the run.
  */
 export async function runTraining(flags: TrainFlags): Promise<ExitCode> {
   using signals = new StopSignals();

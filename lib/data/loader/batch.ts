@@ -1,23 +1,23 @@
 import type { PackedText } from "../../text/pack_text";
 
-/** What a batch remembers of one sample; the image itself is in the batch. */
+/** Metadata of one sample of a batch. */
 export interface BatchSample {
-  /** Names the sample in its data set: a path, a manifest line, a key of a shard. */
+  /** Identifies the sample in its data set: a path, a manifest line, a key of a shard. */
   readonly key: string;
   readonly epoch: number;
   /** Position in the epoch's order. */
   readonly index: number;
-  /** Every caption of the sample; the batch holds the tokens of one. */
+  /** All captions of the sample; the batch holds the tokens of one. */
   readonly captions: readonly string[];
-  /** Index of the sample's class, where the data set has classes. */
+  /** Class index, if the data set has classes. */
   readonly label?: number;
 }
 
-/** One step's input: B images and B captions. */
+/** The input of one training step: B images and B captions. */
 export interface Batch extends PackedText {
   /** B, the number of samples. */
   readonly size: number;
-  /** [B, S, S, 3] RGB; the patch embedding normalizes them. */
+  /** [B, S, S, 3] RGB; normalized by the patch embedding. */
   readonly images: Uint8Array;
   readonly samples: readonly BatchSample[];
 }

@@ -25,12 +25,12 @@ function dataError(message: string, details: Record<string, unknown>): EvaClipEr
 
 function stackImages(rows: readonly Row[], imageSize: number): Uint8Array {
   const imageBytes = imageSize * imageSize * 3;
-  const images = sharedArray("u8", rows.length * imageBytes); // which programs read in place
+  const images = sharedArray("u8", rows.length * imageBytes); // shared: programs read it in place
   rows.forEach(({ pixels, sample }, b) => {
     const isBytes = types.isUint8Array(pixels) || types.isUint8ClampedArray(pixels);
     if (!isBytes || pixels.length !== imageBytes) {
       const expected = `a Uint8Array of ${imageBytes}`;
-      const message = `the transform of ${sample.key} must give ${expected}, found ${describeValue(pixels)}`;
+      const message = `the transform of ${sample.key} must return ${expected}, found ${describeValue(pixels)}`;
       throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { key: sample.key });
     }
     images.set(pixels, b * imageBytes);
@@ -48,7 +48,7 @@ function packRows(rows: readonly Row[], bucket: number): PackedText {
   };
 }
 
-/** Counts skips, reports them, and gives up when there are too many. */
+/** Counts and reports skips; throws when there are too many. */
 class SkipCounter {
   private readonly counts: Record<string, number>;
 
@@ -71,12 +71,13 @@ class SkipCounter {
     const most = this.options.maxSkips ?? TOLERATED_SKIPS + TOLERATED_SKIP_SHARE * samplesRead;
     if (skipped <= most) return;
     const reasons = Object.entries(this.counts).map(([reason, count]) => `${count} ${reason}`);
-    const message = `gave up after ${skipped} skipped of ${samplesRead} samples (${reasons.join(", ")}); the last: ${skip.message}`;
+    const counts = `${skipped} of ${samplesRead} (${reasons.join(", ")}), limit ${Math.floor(most)}`;
+    const message = `too many skipped samples: ${counts}; the last: ${skip.message}`;
     throw dataError(message, { skips: this.total, samplesRead });
   }
 }
 
-/** Fills batches in order and puts with each the cursor just after it; returns the one after the last epoch's end. */
+/** Assembles batches in order, each with the cursor just after it; returns the cursor after the last epoch. */
 export async function* assembleBatches(
   prepared: AsyncIterable<Prepared>,
   start: LoaderCursor,

@@ -9,7 +9,7 @@ import { mapInOrder, runAhead } from "./pipeline";
 import { prepareSample, type Step, stepsOf } from "./sample_preparation";
 import { clipTokenizer } from "../../text/tokenizer";
 
-/** Rejects when the signal is aborted; `release` takes the listener off again. */
+/** Rejects when the signal is aborted; `release` removes the listener. */
 function whenAborted(signal: AbortSignal): { aborted: Promise<never>; release: () => void } {
   let release = () => {};
   const aborted = new Promise<never>((_, reject) => {
@@ -23,11 +23,11 @@ function whenAborted(signal: AbortSignal): { aborted: Promise<never>; release: (
 }
 
 /**
- * Batches of a data set, once through: decoded, augmented, tokenized and packed while the consumer computes. What a
- * batch holds depends on the data set, the seed and the cursor alone, never on concurrency or timing.
+ * A single pass over the batches of a data set, which are decoded, augmented, tokenized and packed while the consumer
+ * computes. A batch depends only on the data set, the options and the cursor, never on concurrency or timing.
  */
 export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
-  /** Milliseconds that `next()` was waited for, in all: time the consumer was idle. */
+  /** Total milliseconds that `next()` took: the idle time of the consumer. */
   waitMs = 0;
   private cursor: LoaderCursor;
   private readonly stopping = new AbortController();
@@ -41,12 +41,12 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
     this.batches = this.startPipeline(dataset, options);
   }
 
-  /** Where the last batch given ended, as plain JSON: a loader with this `cursor` goes on with the batch after it. */
+  /** The position after the last batch, as plain JSON: a loader with this `cursor` continues with the next batch. */
   state(): LoaderCursor {
     return structuredClone(this.cursor);
   }
 
-  /** Samples left out so far, by reason: up to the last batch given, and all of them once there is no other. */
+  /** Skipped samples by reason: those before the last batch, and after the end of the data all of them. */
   get skips(): SkipCounts {
     return { ...this.cursor.skips };
   }
@@ -54,8 +54,8 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   /**
    * The next batch.
    *
-   * @throws EvaClipError ERR_EVACLIP_DATA for a damaged shard, too many skips, or an epoch without one batch;
-   *   ERR_EVACLIP_IO for trouble of the system such as EIO; the signal's reason once it is aborted
+   * @throws EvaClipError `ERR_EVACLIP_DATA` for a damaged shard, too many skips, or an epoch without a full batch;
+   *   `ERR_EVACLIP_IO` for system errors such as EIO; the signal's reason after an abort
    */
   async next(): Promise<IteratorResult<Batch>> {
     const start = performance.now();
@@ -65,14 +65,14 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
       const pending = this.batches.next();
       const { value, done } = await (abort === undefined ? pending : Promise.race([pending, abort.aborted]));
       if (done === true) {
-        // Samples may have been left out after the last batch.
+        // Samples may have been skipped after the last batch.
         this.cursor = value ?? this.cursor;
         return { value: undefined, done: true };
       }
       this.cursor = value.cursor;
       return { value: value.batch, done: false };
     } catch (error) {
-      // A loop over the batches does not close what failed; what is left of the pipeline must not outlive it.
+      // `for await` does not call return() after an error, so the rest of the pipeline is stopped here.
       this.dispose().catch(() => undefined);
       throw error;
     } finally {
@@ -81,7 +81,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
     }
   }
 
-  /** Stops reading and decoding; resolves when nothing is under way any more. */
+  /** Stops reading and decoding; resolves when all pending work has finished. */
   async dispose(): Promise<void> {
     this.stopping.abort();
     await this.batches.return(undefined);
@@ -116,7 +116,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
     };
     const { signal } = this.stopping;
     const steps = stepsOf(dataset, this.cursor, shuffle, options.epochs ?? Number.POSITIVE_INFINITY, signal);
-    // More than the batches being made ready would only delay the first of them.
+    // More images than the prefetched batches hold would only delay the first batch.
     const usual = 2 * availableParallelism();
     const most = Math.max(usual, options.batchSize * (prefetch + 1));
     const concurrency = Math.min(options.concurrency ?? usual, most);
@@ -125,7 +125,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
   }
 }
 
-/** A loader of `dataset`. Nothing is read before the first `next()`. */
+/** Creates a loader of `dataset`. Nothing is read before the first `next()`. */
 export function createLoader(dataset: Dataset, options: LoaderOptions): Loader {
   return new Loader(dataset, options);
 }

@@ -5,38 +5,39 @@ import type { SkipReason } from "../../sample_error";
 
 export type SkipCounts = Readonly<Partial<Record<SkipReason, number>>>;
 
-/** Where a loader is, as plain JSON. */
+/** The position of a loader, as plain JSON. */
 export type LoaderCursor = {
   readonly version: 1;
   readonly seed: number;
   readonly epoch: number;
   /** The data set's own position in the epoch; null at its start. */
   readonly position: Json;
-  /** Samples taken from the data set so far, those skipped included. */
+  /** Samples taken from the data set so far, including skipped ones. */
   readonly samplesRead: number;
   readonly skips: SkipCounts;
-  /** Size of the data set, to notice a different one. */
+  /** Size of the data set, to detect a different one. */
   readonly datasetSize: number | null;
 };
 
-/** What a cursor's fields say about its run, and what to do where they differ. */
+/** The advice for each field of a cursor that differs from the run. */
 const CHANGES: Readonly<Record<string, string>> = {
   version: "it was written by another version of eva-clip: start a new run from the checkpoint's weights",
-  seed: "the seed chooses the order of the samples: go on with the run's own seed, or start a new run",
+  seed: "the seed determines the order of the samples: resume with the run's seed, or start a new run",
   datasetSize:
-    "samples were added or removed since: go on with the data of that run, or start a new run from its weights",
+    "samples were added or removed since: resume with the data of that run, or start a new run from its weights",
   shards:
-    "shards were added or removed since: go on with the shards of that run, or start a new run from its weights",
-  shuffleBuffer: "it chooses the order of the samples: go on with the run's own, or start a new run",
+    "shards were added or removed since: resume with the shards of that run, or start a new run from its weights",
+  shuffleBuffer:
+    "it determines the order of the samples: resume with the run's shuffleBuffer, or start a new run",
 };
 
-/** ERR_EVACLIP_DATA for a cursor whose `name` is not the one of this run. */
+/** The `ERR_EVACLIP_DATA` error for a cursor whose field `name` differs from this run's. */
 export function anotherRunError(name: string, expected: unknown, found: unknown): EvaClipError {
-  const problem = `the cursor belongs to another run: expected ${name} ${expected}, found ${describeValue(found)}`;
+  const problem = `the cursor is from a different run: expected ${name} ${expected}, found ${describeValue(found)}`;
   return new EvaClipError("ERR_EVACLIP_DATA", `${problem}; ${CHANGES[name]}`, { name, expected, found });
 }
 
-/** The cursor to start from: a new one, or a copy of `state` once it is sure to belong to this seed and data set. */
+/** The cursor to start from: a new one, or a copy of `state`, checked against the seed and the data set. */
 export function startCursor(
   state: Json | undefined,
   seed: number,

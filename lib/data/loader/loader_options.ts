@@ -21,10 +21,10 @@ import type { CounterRandom } from "../../random";
 import type { SkipReason } from "../../sample_error";
 import type { Tokenizer } from "../../text/tokenizer";
 
-/** Makes RGB [size, size, 3] of an image; every random choice must come from `random`, which is the sample's own. */
+/** Converts an image to RGB [size, size, 3]; randomness must come from `random`, the sample's own stream. */
 export type ImageTransform = (image: ImageInput, size: number, random: CounterRandom) => Promise<Uint8Array>;
 
-/** A sample that was left out, and why. */
+/** A skipped sample and the reason. */
 export interface Skip {
   readonly reason: SkipReason;
   readonly key: string;
@@ -33,47 +33,47 @@ export interface Skip {
 
 export interface LoaderOptions {
   readonly batchSize: number;
-  /** Pixels of an image's side. */
+  /** Side length of the images in pixels. */
   readonly imageSize: number;
-  /** Chooses the order, the crops and the captions. Default 0. */
+  /** Seed of the order, the crops and the choice of captions. Default 0. */
   readonly seed?: number;
-  /** Most tokens of a caption. Default 77. */
+  /** Maximum tokens per caption. Default 77. */
   readonly contextLength?: number;
-  /** Packed text is filled up to a multiple of this many tokens. Default 256. */
+  /** Packed text is padded to a multiple of this many tokens. Default 256. */
   readonly textBucket?: number;
-  /** `train` (random resized crop, the default), `evaluation` (center crop) or one's own. */
+  /** `train` (random resized crop, the default), `evaluation` (center crop) or a function. */
   readonly transform?: "train" | "evaluation" | ImageTransform;
-  /** What the model's images go through (`model.preprocessing`), for the transforms given by name. Default CLIP's. */
+  /** The model's preprocessing (`model.preprocessing`), for `train` and `evaluation`. Default CLIP's. */
   readonly preprocessing?: Preprocessing;
-  /** Least and greatest share of the area that `train` keeps. Default [0.9, 1]. */
+  /** Minimum and maximum fraction of the image area that `train` crops. Default [0.9, 1]. */
   readonly cropScale?: readonly [number, number];
   /** Default CLIP's. */
   readonly tokenizer?: Tokenizer;
-  /** False leaves captions out, for images alone: the batch's text is empty. */
+  /** False to load images only: the batch's text is empty. Default true. */
   readonly text?: boolean;
-  /** A random order and a random one of several captions (the default), or the data set's order and the first. */
+  /** True (the default): random order and a random caption per sample; false: the data set's order and the first caption. */
   readonly shuffle?: boolean;
-  /** Leaves out an epoch's last, smaller batch. Default true. */
+  /** Drops the last batch of an epoch if it is smaller. Default true. */
   readonly dropLast?: boolean;
-  /** Epochs to read. Default without end. */
+  /** Epochs to read. Default: unlimited. */
   readonly epochs?: number;
-  /** Images in flight at once, at most those of the batches made ready. Default twice the cores. */
+  /** Images processed concurrently, at most those of the prefetched batches. Default twice the cores. */
   readonly concurrency?: number;
-  /** Batches made ready ahead. Default 2. */
+  /** Batches to prefetch. Default 2. */
   readonly prefetch?: number;
   /**
-   * Told of every sample left out, ahead of the batch that would have held it, which waits for it. What it throws, or
-   * rejects with, ends the loader.
+   * Called for every skipped sample, and awaited, before the batch that would have contained it. An error or rejection
+   * ends the loader.
    */
   readonly onSkip?: (skip: Skip) => unknown;
-  /** More skips than this are an error. Default 100 and 5 % of the samples read. */
+  /** More skips than this are an error. Default 100 plus 5 % of the samples read. */
   readonly maxSkips?: number;
-  /** Goes on after the last batch of another loader over the same data set: its `state()`. */
+  /** `state()` of another loader over the same data set, to continue after its last batch. */
   readonly cursor?: Json;
   readonly signal?: AbortSignal;
 }
 
-/** What makes pixels of the loader's images. */
+/** The transform selected by the options. */
 export function imageTransform({
   transform = "train",
   cropScale: scale,
@@ -90,9 +90,9 @@ export function imageTransform({
 const MOST_BATCHES_AHEAD = 1000;
 
 const cropShare = z
-  .number({ error: "a share above 0 and up to 1" })
+  .number({ error: "a number above 0 and at most 1" })
   .max(1)
-  .refine((value) => value > 0, { error: "a share above 0 and up to 1" });
+  .refine((value) => value > 0, { error: "a number above 0 and at most 1" });
 const tokenizer = z.custom<Tokenizer>(
   (value) => typeof (value as Tokenizer | null | undefined)?.encode === "function",
   { error: "a tokenizer" },
@@ -108,8 +108,8 @@ const OPTIONS = optionsOf({
     .optional(),
   preprocessing: preprocessConfig.optional(),
   cropScale: z
-    .tuple([cropShare, cropShare], { error: "a pair of shares of the area" })
-    .refine(([least, most]) => least <= most, { error: "a pair whose first is not above its second" })
+    .tuple([cropShare, cropShare], { error: "a pair [least, greatest] of fractions of the area" })
+    .refine(([least, most]) => least <= most, { error: "a pair [least, greatest] in ascending order" })
     .optional(),
   tokenizer: tokenizer.optional(),
   text: flag.optional(),
@@ -128,15 +128,15 @@ const OPTIONS = optionsOf({
       error: "an integer of at least 0, or Infinity",
     })
     .optional(),
-  // A cursor comes out of a file: the loader says which of its fields is wrong.
+  // A cursor is usually read from a file: the loader checks it and reports the wrong field as ERR_EVACLIP_DATA.
   cursor: z.unknown().optional(),
   signal: abortSignal.optional(),
 });
 
-/** A copy of the options. Throws ERR_EVACLIP_INVALID_ARGUMENT for those that cannot be. */
+/** A checked copy of the options. @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` */
 export function ownOptions(dataset: Dataset, given: LoaderOptions): LoaderOptions {
   checkArgument("createLoader: dataset", dataset, datasetArgument);
   const options = ownArgument("createLoader: options", given, OPTIONS);
   if (options.cropScale === undefined || (options.transform ?? "train") === "train") return options;
-  throw invalidArgument('createLoader: options.cropScale is for the transform "train" alone');
+  throw invalidArgument('createLoader: options.cropScale applies only to the transform "train"');
 }

@@ -1,12 +1,12 @@
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
 
-/** The longest that results may follow each other without the event loop turning once. */
+/** Maximum time between two turns of the event loop. */
 const TURN_MS = 8;
 
 /**
- * Applies `transform` to a stream with up to `concurrency` calls at once and gives the results in the stream's order,
- * whatever order they finish in. Stopping early waits for the calls under way and closes the source.
+ * Applies `transform` to a stream with up to `concurrency` concurrent calls and yields the results in the order of the
+ * stream. Stopping early waits for the pending calls and closes the source.
  */
 export async function* mapInOrder<T, R>(
   source: AsyncIterable<T>,
@@ -18,7 +18,7 @@ export async function* mapInOrder<T, R>(
   try {
     for await (const item of source) {
       const result = transform(item);
-      // It is awaited in its turn; until then a failure must not count as unhandled.
+      // Awaited later, in order; until then a rejection must not count as unhandled.
       result.catch(() => undefined);
       underWay.push(result);
       if (underWay.length >= concurrency) yield await underWay.shift()!;
@@ -34,8 +34,8 @@ export async function* mapInOrder<T, R>(
 }
 
 /**
- * Gives a generator's results, and what it returns, while up to `depth` more are being made. Ending early closes the generator, after what
- * it is at: a generator that may take long must be told to stop first.
+ * Prefetches up to `depth` results of a generator and passes its return value on. Stopping early closes the generator
+ * after its pending result, so a slow generator must be stopped first.
  */
 export async function* runAhead<T, R>(
   source: AsyncGenerator<T, R | undefined>,

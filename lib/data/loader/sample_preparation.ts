@@ -15,12 +15,12 @@ import type { Tokenizer } from "../../text/tokenizer";
 const CAPTION_STREAM = 1;
 const IMAGE_STREAM = 2;
 
-/** One thing to do in the order of the run: a sample, or the end of an epoch that was read from `fromStart` on. */
+/** An item of the run: a sample, or the end of an epoch; `fromStart` if the whole epoch was read. */
 export type Step =
   | { readonly kind: "sample"; readonly sample: Sample }
   | { readonly kind: "epochEnd"; readonly epoch: number; readonly fromStart: boolean };
 
-/** A sample ready for a batch, one left out, or the end of an epoch. */
+/** A sample ready for a batch, a skipped sample, or the end of an epoch. */
 export type Prepared =
   | { readonly kind: "ready"; readonly next: Json; readonly epoch: number; readonly row: Row }
   | { readonly kind: "skipped"; readonly next: Json; readonly epoch: number; readonly skip: Skip }
@@ -37,13 +37,13 @@ export interface Preparation {
   readonly imageSize: number;
   readonly contextLength: number;
   readonly seed: number;
-  /** Take a random one of several captions, not the first. */
+  /** Choose a random caption instead of the first. */
   readonly chooseCaption: boolean;
   readonly tokenizer: Tokenizer | undefined;
   readonly transform: ImageTransform;
 }
 
-/** Every sample from the cursor on, epoch after epoch, until `epochs` are over or the signal is aborted. */
+/** All samples from the cursor on, until `epochs` epochs have ended or the signal is aborted. */
 export async function* stepsOf(
   dataset: Dataset,
   cursor: LoaderCursor,
@@ -80,7 +80,7 @@ function captionFor(
   return written[new CounterRandom(seed, sample.epoch, sample.index, CAPTION_STREAM).below(written.length)]!;
 }
 
-/** What cannot be an image at all, such as a URL that is not read, is a fault of the one sample that holds it. */
+/** Runs the transform; an invalid image, such as an unsupported URL, becomes a SampleError. */
 async function transformed(key: string, transform: () => Promise<Uint8Array>): Promise<Uint8Array> {
   try {
     return await transform();
@@ -91,13 +91,14 @@ async function transformed(key: string, transform: () => Promise<Uint8Array>): P
   }
 }
 
-/** What a tokenizer, which may be the user's own, makes of a caption. */
+/** The tokens of a caption, checked because the tokenizer may be user-defined. */
 function tokensOf(key: string, caption: string, tokenizer: Tokenizer, contextLength: number): number[] {
   const ids = tokenizer.encode(caption, contextLength);
   if (isTokenRow(ids) && ids.length <= contextLength) return ids;
   const expected = `1 to ${contextLength} token ids`;
   const found = describeValue(ids);
-  throw invalidArgument(`the tokenizer must make the caption of ${key} ${expected}, found ${found}`, { key });
+  const message = `the tokenizer must return ${expected} for the caption of ${key}, found ${found}`;
+  throw invalidArgument(message, { key });
 }
 
 async function rowOf(sample: Sample, preparation: Preparation): Promise<Row> {
@@ -116,8 +117,8 @@ async function rowOf(sample: Sample, preparation: Preparation): Promise<Row> {
 }
 
 /**
- * Reads, decodes and tokenizes one sample. What is wrong with it becomes a skip; any other error is thrown, trouble of
- * the system as ERR_EVACLIP_IO, because without it the run would have seen this sample.
+ * Reads, decodes and tokenizes one sample. An unusable sample becomes a skip; any other error is thrown. System errors
+ * are thrown as ERR_EVACLIP_IO, because skipping would make the run depend on them.
  */
 export async function prepareSample(step: Step, preparation: Preparation): Promise<Prepared> {
   if (step.kind === "epochEnd") return step;

@@ -7,7 +7,7 @@ import { suggestionFor } from "../../suggestion";
 const TABLE_ADVICE = "write its rows as JSON lines, or its images as WebDataset shards";
 const IMAGES_ADVICE = "write its images as WebDataset shards";
 const SHEET_ADVICE = "save it as CSV";
-/** Formats of data sets that are not read, by extension, with what to do. */
+/** Unsupported data set formats by extension, with advice. */
 const FOREIGN: Readonly<Record<string, readonly [name: string, advice: string]>> = {
   parquet: ["a Parquet file", TABLE_ADVICE],
   arrow: ["an Arrow file", TABLE_ADVICE],
@@ -37,34 +37,34 @@ function dataError(path: string, problem: string): EvaClipError {
   return new EvaClipError("ERR_EVACLIP_DATA", problem, { path });
 }
 
-/** Throws ERR_EVACLIP_DATA where a path's text alone shows that it is no data here: a URL, a pipe, a foreign format. */
+/** @throws EvaClipError `ERR_EVACLIP_DATA` for a URL, a pipe or an unsupported format, recognized by the text of the path */
 export function requireDataPath(path: string): void {
   const name = shownPath(path);
   const [, scheme] = /^([a-z][a-z0-9+.-]+):/i.exec(path) ?? [];
   if (scheme?.toLowerCase() === "pipe") {
-    const message = `${name} is a command; data are read from local files: write its output to a file`;
+    const message = `${name} is a command; only local files can be read: write its output to a file`;
     throw dataError(path, message);
   }
   if (scheme !== undefined && path.startsWith("//", scheme.length + 1)) {
-    const advice = scheme.toLowerCase() === "file" ? "give the path itself" : "download or mount it first";
-    throw dataError(path, `${name} is a URL; data are read from local files: ${advice}`);
+    const advice = scheme.toLowerCase() === "file" ? "pass the path itself" : "download or mount it first";
+    throw dataError(path, `${name} is a URL; only local files can be read: ${advice}`);
   }
   const extension = extname(path).slice(1).toLowerCase();
   if (!Object.hasOwn(FOREIGN, extension)) return;
   const [what, advice] = FOREIGN[extension]!;
-  throw dataError(path, `${name} is ${what}, which is not read: ${advice}`);
+  throw dataError(path, `${name} is ${what}, which is not supported: ${advice}`);
 }
 
-/** ERR_EVACLIP_DATA for a path that is not there, with the one that may have been meant. */
+/** The `ERR_EVACLIP_DATA` error for a missing path, with a suggestion if a similar one exists. */
 export async function missingPathError(path: string): Promise<EvaClipError> {
   const folder = dirname(path);
   const names = await readdir(folder).catch(() => undefined);
   const name = shownPath(path);
   if (names === undefined && folder !== ".") {
-    return dataError(path, `there is no file ${name}: its folder ${shownPath(folder)} is not there either`);
+    return dataError(path, `there is no file ${name}: its folder ${shownPath(folder)} does not exist either`);
   }
   if (/[*?]/.test(path)) {
-    return dataError(path, `there is no file ${name}; several files are named by braces: {000..099}`);
+    return dataError(path, `there is no file ${name}; wildcards are not supported, use braces: {000..099}`);
   }
   const meant = suggestionFor(basename(path), names ?? []);
   if (meant !== undefined) {
@@ -73,7 +73,7 @@ export async function missingPathError(path: string): Promise<EvaClipError> {
   return dataError(path, `there is no file ${name} (${shownPath(resolve(path))})`);
 }
 
-/** What there is at a path: a directory, a file or something else, or nothing. @throws EvaClipError as `readError`. */
+/** The kind of entry at a path; anything but a directory counts as a file. @throws EvaClipError like `readError` */
 export async function entryAt(path: string): Promise<"directory" | "file" | "missing"> {
   try {
     return (await stat(path)).isDirectory() ? "directory" : "file";

@@ -4,7 +4,7 @@ import { Decompress } from "fzstd";
 import { openRegularFile } from "../../io/regular_file";
 import { whenFilesAreFree } from "../system_trouble";
 
-/** What files begin with: the format's name, its first bytes, and what to do where it cannot be read here. */
+/** Formats by magic bytes; those with advice are not supported. */
 const FORMATS: readonly (readonly [name: string, start: string, advice?: string])[] = [
   ["gzip", "1f8b"],
   ["zstd", "28b52ffd"],
@@ -25,12 +25,12 @@ const FORMATS: readonly (readonly [name: string, start: string, advice?: string]
 
 const START_BYTES = 512;
 const READ_BYTES = 256 * 1024;
-/** Compressed bytes decoded between two turns of the event loop: blocks hold up to 128 KiB. */
+/** Compressed bytes decoded between two turns of the event loop; a block decodes to at most 128 KiB. */
 const ZSTD_BYTES = 16 * 1024;
 
 function formatOf(start: Buffer): (typeof FORMATS)[number] | undefined {
   const hex = start.toString("hex");
-  // A skippable frame of zstd has any low four bits.
+  // The low four bits of a zstd skippable frame's magic number are arbitrary.
   const comparable = /^5[0-9a-f]2a4d18/.test(hex) ? `50${hex.slice(2)}` : hex;
   return FORMATS.find(([, magic]) => comparable.startsWith(magic));
 }
@@ -52,12 +52,12 @@ async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
 }
 
 /**
- * Bytes of a data file, decompressed where its content is gzip or zstd, whatever its name. Where too many files are open,
- * it waits a while for others to be closed.
+ * The bytes of a data file, decompressed if its content is gzip or zstd, regardless of its name. Retries for a while if
+ * too many files are open.
  *
- * @param isPlain recognizes, by the first 512 bytes, content that is not compressed
- * @throws EvaClipError ERR_EVACLIP_DATA for a directory, FIFO, socket or device; Node's own errors for files that cannot
- *   be read; an Error that names the format of those that are no data here
+ * @param isPlain recognizes uncompressed content by its first 512 bytes
+ * @throws EvaClipError `ERR_EVACLIP_DATA` for a directory, FIFO, socket or device; Node's own errors for unreadable
+ *   files; an Error that names an unsupported format
  */
 export async function* readData(path: string, isPlain: (start: Buffer) => boolean): AsyncGenerator<Buffer> {
   await using file = await whenFilesAreFree(() => openRegularFile(path));
@@ -65,7 +65,7 @@ export async function* readData(path: string, isPlain: (start: Buffer) => boolea
   const { bytesRead } = await file.read(start, 0, START_BYTES, 0);
   const begun = start.subarray(0, bytesRead);
   const [name, , advice] = (isPlain(begun) ? undefined : formatOf(begun)) ?? [];
-  if (advice !== undefined) throw new Error(`it is a file of the format ${name}: ${advice}`);
+  if (advice !== undefined) throw new Error(`its format is ${name}, which is not supported: ${advice}`);
   const stored = file.createReadStream({ start: 0, highWaterMark: READ_BYTES });
   const unzipped = name === "gzip" ? createGunzip({ chunkSize: READ_BYTES }) : undefined;
   try {

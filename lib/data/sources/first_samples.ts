@@ -1,6 +1,6 @@
 import type { Dataset } from "../dataset";
 
-/** A data set of the first `count` samples of each epoch, from where it is opened. */
+/** A data set of the first `count` samples of each epoch, counted from the position it is opened at. */
 export function firstSamples(dataset: Dataset, count: number): Dataset {
   return {
     ...dataset,

@@ -4,8 +4,8 @@ import { EvaClipError } from "../../errors";
 import { readError } from "../../io/regular_file";
 
 /**
- * Extensions of the files taken for images, also those of formats that are not read: each of these is a sample that the
- * loader skips, counts and names.
+ * Extensions of image files, including unsupported formats, whose files are samples that the loader skips, counts and
+ * reports.
  */
 const IMAGE_EXTENSIONS = new Set(
   (
@@ -14,7 +14,7 @@ const IMAGE_EXTENSIONS = new Set(
   ).split(" "),
 );
 
-/** Why an entry of a folder is no sample. */
+/** Why an entry of a folder is not a sample. */
 export type LeftOutReason =
   | "hidden"
   | "not_an_image"
@@ -22,7 +22,7 @@ export type LeftOutReason =
   | "outside_classes"
   | "link_to_parent";
 
-/** How many entries of a folder are no samples, by reason. */
+/** The number of entries of a folder that are not samples, by reason. */
 export type LeftOut = Readonly<Partial<Record<LeftOutReason, number>>>;
 
 const REASONS: Readonly<Record<LeftOutReason, string>> = {
@@ -33,7 +33,7 @@ const REASONS: Readonly<Record<LeftOutReason, string>> = {
   link_to_parent: "links to a parent folder",
 };
 
-/** "4 entries left out: 2 hidden, 2 not images"; undefined if nothing is. */
+/** "4 entries left out: 2 hidden, 2 not images"; undefined if there are none. */
 export function describeLeftOut(leftOut: LeftOut): string | undefined {
   const counts = Object.entries(leftOut) as [LeftOutReason, number][];
   const total = counts.reduce((sum, [, count]) => sum + count, 0);
@@ -42,7 +42,7 @@ export function describeLeftOut(leftOut: LeftOut): string | undefined {
   return `${total} ${total === 1 ? "entry" : "entries"} left out: ${reasons}`;
 }
 
-/** Counts what is left out. */
+/** Counts the entries that are left out. */
 export class LeftOutCounts {
   readonly counts: Partial<Record<LeftOutReason, number>> = {};
 
@@ -58,13 +58,14 @@ export interface FolderEntries {
   readonly folders: string[];
 }
 
+/** The contents of a folder. */
 const withoutExtension = (name: string) => name.slice(0, name.length - extname(name).length);
 
 /**
- * What a folder holds, links followed. A FIFO, device or broken link that is named like an image counts as one: what it
- * is comes out when it is read.
+ * Lists the images and folders of a folder, following links. A FIFO, device or broken link named like an image is listed
+ * as one; reading it fails later.
  *
- * @throws EvaClipError ERR_EVACLIP_DATA when there is no such folder, ERR_EVACLIP_IO when it cannot be read
+ * @throws EvaClipError `ERR_EVACLIP_DATA` for a missing folder, `ERR_EVACLIP_IO` for one that cannot be read
  */
 export async function listFolder(path: string, leftOut: LeftOutCounts): Promise<FolderEntries> {
   const entries: FolderEntries = { images: [], folders: [] };
@@ -96,7 +97,7 @@ export async function listFolder(path: string, leftOut: LeftOutCounts): Promise<
   return entries;
 }
 
-/** Paths of all images under `root`, relative to it, in a fixed order. A link back to a folder above is not followed. */
+/** Paths of all images under `root`, relative to it, in a fixed order. Links to a parent folder are not followed. */
 export async function listImages(root: string, leftOut: LeftOutCounts): Promise<string[]> {
   const paths: string[] = [];
   async function visit(relative: string, above: ReadonlySet<string>): Promise<void> {

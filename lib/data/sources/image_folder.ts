@@ -9,9 +9,9 @@ import { indexedDataset } from "./indexed_dataset";
 import { decodeUtf8 } from "./parse_json";
 import { SampleError } from "../../sample_error";
 
-/** A data set of files, and what else was in their folder. */
+/** A data set of a folder's files. */
 export interface FolderDataset extends Dataset {
-  /** How many entries of the folder are no samples, by reason. */
+  /** The number of entries of the folder that are not samples, by reason. */
   readonly leftOut: LeftOut;
 }
 
@@ -34,12 +34,12 @@ async function readCaptions(image: string): Promise<string[]> {
 }
 
 /**
- * Images anywhere under a folder, each with its captions beside it: `cat.jpg` and `cat.txt`. Every line of the text
- * file that is not blank is an alternative caption. Files named like images of formats that are not read, special files
- * and broken links are samples that the loader skips and counts; `leftOut` counts what is no sample.
+ * Images in a folder and its subfolders, each with a caption file of the same name: `cat.jpg` and `cat.txt`. Every
+ * nonblank line of the caption file is an alternative caption. Image files of unsupported formats, special files and
+ * broken links are samples that the loader skips and counts; `leftOut` counts the entries that are not samples.
  *
- * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT; ERR_EVACLIP_DATA when the folder is missing or holds no image;
- *   ERR_EVACLIP_IO when it cannot be read
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT`; `ERR_EVACLIP_DATA` if the folder is missing or contains no image;
+ *   `ERR_EVACLIP_IO` if it cannot be read
  */
 export async function openImageFolder(directory: string): Promise<FolderDataset> {
   checkArgument("openImageFolder: directory", directory, pathText);
@@ -62,16 +62,16 @@ const classFolderOptions = optionsSchema({
 });
 
 export interface ClassFolderOptions {
-  /** Class names by folder name, such as ImageNet's n01440764 → tench; a folder not named keeps its own name. */
+  /** Class names by folder name, such as ImageNet's n01440764 → tench. Default: the folder name. */
   readonly classNames?: Readonly<Record<string, string>>;
 }
 
 /**
- * One folder a class, as in ImageNet: `tabby_cat/1.jpg`. Classes are numbered in the order of their folders' names; a
- * sample's label is its class and its caption the class name (underscores read as spaces). What is left out is counted
- * as `openImageFolder` does; images outside of the classes' folders are.
+ * One folder per class, as in ImageNet: `tabby_cat/1.jpg`. Classes are numbered in the order of the folder names; a
+ * sample's label is its class index and its caption the class name (underscores become spaces). `leftOut` counts entries
+ * like `openImageFolder`, and also images outside the class folders.
  *
- * @throws EvaClipError as `openImageFolder`
+ * @throws EvaClipError like `openImageFolder`
  */
 export async function openClassFolder(
   directory: string,
@@ -94,7 +94,7 @@ export async function openClassFolder(
   }
   if (paths.length === 0) {
     const found = folders.length === 0 ? "no folder" : "no image in its folders";
-    const message = `${directory} must hold one folder of images for each class, found ${found}`;
+    const message = `${directory} must contain one folder of images per class, found ${found}`;
     throw dataError(
       images.length === 0 ? message : `${message}; images outside of folders: ${images.length}`,
       directory,

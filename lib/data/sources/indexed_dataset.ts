@@ -16,7 +16,7 @@ import { permute } from "../../random";
 function startOf(position: Json | undefined, size: number): number {
   const start = position ?? 0;
   if (typeof start !== "number" || !Number.isInteger(start) || start < 0 || start > size) {
-    const message = `the cursor does not fit the data set: expected a position from 0 to ${size}, found ${describeValue(position)}`;
+    const message = `the cursor does not match the data set: expected a position from 0 to ${size}, found ${describeValue(position)}`;
     throw new EvaClipError("ERR_EVACLIP_DATA", message, { position });
   }
   return start;
@@ -38,7 +38,7 @@ async function* samplesOf(
   }
 }
 
-/** A source may be of a class of its own, with more than is asked for here. */
+/** Other fields are allowed, as a class may have them. */
 const SOURCE = z.looseObject(
   {
     size: wholeNumber,
@@ -48,7 +48,7 @@ const SOURCE = z.looseObject(
   { error: "an object with a size and a function `at`" },
 );
 
-/** Makes a data set of samples that can be reached by number; any epoch starts, and resumes, at once. */
+/** A data set of a random-access source; any epoch starts or resumes immediately. */
 export function indexedDataset(source: IndexedSource): Dataset {
   const { size, classes } = ownArgument("indexedDataset: source", source, SOURCE);
   return {

@@ -12,13 +12,13 @@ import { systemTrouble, troubleError } from "../system_trouble";
 import { delimitedRows, jsonLines, LineError, type TextRow } from "./text_rows";
 
 export interface ManifestOptions {
-  /** Column or field of the image's path; left out, `filepath` (open_clip's name) or `image`. */
+  /** Column or field of the image path. Default: `filepath` (open_clip's name) or `image`. */
   readonly imageKey?: string;
-  /** Column or field of the caption; left out, `title` (open_clip's name) or `caption`. */
+  /** Column or field of the caption. Default: `title` (open_clip's name) or `caption`. */
   readonly captionKey?: string;
-  /** Between columns; left out, a tab for .tsv and a comma for .csv. */
+  /** Column separator. Default: a tab for .tsv, a comma for .csv. */
   readonly separator?: string;
-  /** Folder that relative image paths start from; left out, the manifest's own. */
+  /** Folder that relative image paths are resolved against. Default: the manifest's folder. */
   readonly imageRoot?: string;
 }
 
@@ -39,7 +39,7 @@ function dataError(message: string, details: Record<string, unknown>): EvaClipEr
 
 type RowReader = (bytes: AsyncIterable<Buffer>) => AsyncGenerator<TextRow[]>;
 
-/** How a file's rows are read, by its name without `.gz` or `.zst`. */
+/** The reader of a manifest, by its extension without `.gz` or `.zst`. */
 function readerFor(path: string, separator: string | undefined): RowReader {
   const extension = extname(path.replace(/\.(gz|zst)$/i, "")).toLowerCase();
   if ([".jsonl", ".ndjson", ".json"].includes(extension)) return jsonLines;
@@ -73,7 +73,7 @@ function readError(path: string, error: unknown): EvaClipError {
   );
 }
 
-/** The key that a row has: the one asked for, or the first of the usual names. */
+/** The key present in a row: the one asked for, or the first of the usual names. */
 function keyIn(
   fields: Readonly<Record<string, unknown>>,
   asked: string | undefined,
@@ -109,7 +109,7 @@ function keysIn(
   };
 }
 
-/** A row's captions: a usual single one without a list around it, which takes less memory. */
+/** A row's captions; a single one is stored without a list to save memory. */
 type Captions = string | readonly string[];
 
 function captionsIn(value: unknown): Captions {
@@ -117,14 +117,14 @@ function captionsIn(value: unknown): Captions {
   return Array.isArray(value) ? value.filter((caption) => typeof caption === "string") : [];
 }
 
-/** A row as it is kept; without an image path it has an empty one, and without captions it is not UTF-8. */
+/** A stored row: `image` is empty if the path is missing, `captions` undefined if the row is not UTF-8. */
 interface Entry {
   readonly line: number;
   readonly image: string;
   readonly captions: Captions | undefined;
 }
 
-/** Rows in blocks: one array of millions would hold the event loop whenever it grows. */
+/** Rows in blocks: growing one array of millions would block the event loop. */
 class Entries {
   size = 0;
   private readonly blocks: Entry[][] = [];
@@ -159,12 +159,12 @@ async function readEntries(path: string, options: ManifestOptions): Promise<Entr
 }
 
 /**
- * A table of image paths and captions: .csv, .tsv (a header line names the columns) or .jsonl (one object a line; its
- * caption may be a list of alternatives), UTF-8, plain or compressed by gzip or zstd. An image may be a file: or data: URL
- * as well; samples with other URLs are skipped.
+ * A table of image paths and captions: .csv, .tsv (a header line names the columns) or .jsonl (one object per line; the
+ * caption may be a list of alternatives), in UTF-8, plain or compressed with gzip or zstd. An image may also be a file: or
+ * data: URL; samples with other URLs are skipped.
  *
- * @throws EvaClipError ERR_EVACLIP_DATA naming the line, for a missing column, a malformed line or an empty manifest;
- *   ERR_EVACLIP_IO for trouble of the system
+ * @throws EvaClipError `ERR_EVACLIP_DATA`, naming the line, for a missing column, a malformed line or an empty manifest;
+ *   `ERR_EVACLIP_IO` for system errors
  */
 export async function openManifest(path: string, given: ManifestOptions = {}): Promise<Dataset> {
   checkArgument("openManifest: path", path, pathText);

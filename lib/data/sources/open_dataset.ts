@@ -10,15 +10,15 @@ import { openWebDataset, type WebDatasetOptions, webDatasetOptions } from "./web
 
 const TYPES = ["webdataset", "csv", "folder", "class-folder"] as const;
 
-/** Tar shards; a manifest (.csv, .tsv, .jsonl); a folder of images and captions; a folder with one folder of images per class. */
+/** Tar shards; a manifest (.csv, .tsv, .jsonl); a folder of images and captions; a folder with one subfolder per class. */
 export type DatasetType = (typeof TYPES)[number];
 
 export interface OpenDatasetOptions {
-  /** Default `auto`: a manifest by its name, a folder by its contents, otherwise shards. `class-folder` is never guessed. */
+  /** Default `auto`: a manifest by its name, a folder by its contents, otherwise shards; never `class-folder`. */
   readonly type?: "auto" | DatasetType;
-  /** For manifests; unused by other types. A `separator` makes a file without a known extension a manifest. */
+  /** For manifests; ignored by other types. With a `separator`, a file without a known extension is a manifest. */
   readonly manifest?: ManifestOptions;
-  /** For shards; unused by other types. */
+  /** For shards; ignored by other types. */
   readonly webdataset?: WebDatasetOptions;
 }
 
@@ -34,8 +34,8 @@ const IMAGE = /\.(jpe?g|png|webp|avif|gif|tiff?|bmp)$/i;
 const PATTERN = /\{.*\}|::/s;
 
 /**
- * The type of the data set at a path: `options.type` if given, otherwise as `auto` decides.
- * @throws EvaClipError `ERR_EVACLIP_DATA` for a path that is missing or is no data set
+ * The type of the data set at a path: `options.type`, or detected for `auto`.
+ * @throws EvaClipError `ERR_EVACLIP_DATA` for a path that is missing or not a data set
  */
 export async function datasetTypeOf(path: string, options: OpenDatasetOptions = {}): Promise<DatasetType> {
   ownArgument("datasetTypeOf: path", path, pathText);
@@ -58,7 +58,7 @@ async function typeAt(path: string, options: OpenDatasetOptions): Promise<Datase
   return manifest?.separator === undefined ? "webdataset" : "csv";
 }
 
-/** Shards if the folder contains some and no images or folders next to them. */
+/** `webdataset` if the folder contains shards and neither images nor folders. */
 async function folderType(path: string): Promise<DatasetType> {
   if ((await listShards(path)).length === 0) return "folder";
   const { images, folders } = await listFolder(path, new LeftOutCounts());
@@ -66,11 +66,11 @@ async function folderType(path: string): Promise<DatasetType> {
 }
 
 /**
- * Opens the data set at a path, of whatever type it is.
+ * Opens the data set of any type at a path.
  *
  * @param path A manifest, a folder, one shard, a brace pattern of shards such as `train-{0000..0099}.tar`, or several
  *   joined by `::`
- * @returns The data set; `leftOut` counts the entries of a folder that are no samples.
+ * @returns The data set; `leftOut` counts the entries of a folder that are not samples.
  * @throws EvaClipError `ERR_EVACLIP_DATA`, `ERR_EVACLIP_IO` or `ERR_EVACLIP_INVALID_ARGUMENT`
  */
 export async function openDataset(

@@ -1,9 +1,9 @@
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
-/** A string of JSON (left alone) or a number that only Python writes. */
+/** A JSON string, which is left unchanged, or one of Python's nonstandard numbers. */
 const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\bInfinity\b|\bNaN\b/gs;
 
-/** Parses JSON as Python writes it: NaN, Infinity and -Infinity, which JSON has no numbers for, become null. */
+/** Parses JSON as written by Python: the nonstandard NaN, Infinity and -Infinity become null. */
 export function parsePythonJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -14,7 +14,7 @@ export function parsePythonJson(text: string): unknown {
   }
 }
 
-/** Text of UTF-8 bytes, without a byte order mark; undefined where they are not UTF-8. */
+/** Decodes UTF-8 without a byte order mark; undefined for invalid UTF-8. */
 export function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
     return UTF8.decode(bytes);

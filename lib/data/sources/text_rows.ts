@@ -5,13 +5,13 @@ import { parse } from "csv-parse";
 import { shortened } from "../../arguments";
 import { decodeUtf8, parsePythonJson } from "./parse_json";
 
-/** A row of a table: its line, counted from 1, and its fields; none where the line is not UTF-8. */
+/** A row of a table: its line, counted from 1, and its fields; undefined if the line is not UTF-8. */
 export interface TextRow {
   readonly line: number;
   readonly fields: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** A table's line that cannot be read. */
+/** An error in one line of a table. */
 export class LineError extends Error {
   constructor(
     readonly line: number,
@@ -23,18 +23,18 @@ export class LineError extends Error {
 
 const MOST_LINE_BYTES = 64 * 1024 * 1024;
 const PIECE_BYTES = 8 * 1024;
-/** The longest that pieces may follow each other without the event loop turning once. */
+/** Maximum time between two turns of the event loop. */
 const TURN_MS = 2;
 
 /**
- * Text of bytes that were read as Latin-1, a character a byte: so lines and separators are found in any encoding, and
- * one row that is not UTF-8 is one row that cannot be used.
+ * Decodes the UTF-8 bytes of a Latin-1 string. Files are split as Latin-1, one character per byte, so that invalid UTF-8
+ * spoils only its own row.
  */
 function decoded(latin1: string): string | undefined {
   return /[^ -~\s]/.test(latin1) ? decodeUtf8(Buffer.from(latin1, "latin1")) : latin1;
 }
 
-/** Small pieces of text without its byte order mark; the event loop turns between them as often as it has to. */
+/** Small pieces of a text without its byte order mark, yielding to the event loop every `TURN_MS`. */
 async function* piecesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let isStart = true;
   let turned = performance.now();
@@ -53,12 +53,12 @@ async function* piecesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   }
 }
 
-/** Whole lines, those that end in one piece together; the last one need not end. */
+/** Complete lines, grouped by the piece they end in; the last line may lack a line break. */
 async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
   let line = 0;
   let rest = "";
   for await (const piece of piecesOf(bytes)) {
-    // Split by itself: joined to the start of a long line, every piece would copy that again.
+    // Split before joining: joining first would copy the start of a long line for every piece.
     const texts = piece.toString("latin1").split("\n");
     texts[0] = rest + texts[0]!;
     rest = texts.pop()!;
@@ -69,7 +69,7 @@ async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<string[]> 
   if (rest !== "") yield [rest];
 }
 
-/** One JSON object a line; blank lines are left out. */
+/** One JSON object per line; blank lines are ignored. */
 export async function* jsonLines(bytes: AsyncIterable<Buffer>): AsyncGenerator<TextRow[]> {
   let line = 0;
   let isFirst = true;
@@ -81,7 +81,7 @@ export async function* jsonLines(bytes: AsyncIterable<Buffer>): AsyncGenerator<T
       if (trimmed === "") continue;
       if (isFirst && trimmed.startsWith("[")) {
         const advice = "with jq: jq -c '.[]' FILE > FILE.jsonl";
-        throw new LineError(line, `it is a JSON array, expected JSON lines, one object a line (${advice})`);
+        throw new LineError(line, `it is a JSON array, expected JSON lines, one object per line (${advice})`);
       }
       isFirst = false;
       const json = decoded(trimmed);
@@ -96,7 +96,7 @@ function objectIn(json: string, line: number): Record<string, unknown> {
   try {
     value = parsePythonJson(json);
   } catch (error) {
-    throw new LineError(line, `expected an object of JSON on one line: ${(error as Error).message}`);
+    throw new LineError(line, `expected a JSON object on one line: ${(error as Error).message}`);
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value as Record<string, unknown>;
@@ -111,21 +111,21 @@ const SEPARATORS: Readonly<Record<string, string>> = {
   "|": "a vertical bar",
 };
 
-/** A separator in words: "a tab". */
+/** The name of a separator: "a tab". */
 function separatorName(separator: string): string {
   return SEPARATORS[separator] ?? JSON.stringify(separator);
 }
 
-/** Throws where a header is one column that holds another of the usual separators. */
+/** Throws if the header is a single column that contains another common separator. */
 function requireSeparator(columns: readonly string[], expected: string, line: number): void {
   const found = Object.keys(SEPARATORS).find((separator) => columns[0]!.includes(separator));
   if (columns.length > 1 || found === undefined) return;
   const [there, asked] = [separatorName(found), separatorName(expected)];
-  const advice = `give ${JSON.stringify(found)} as the separator (--csv-separator)`;
+  const advice = `pass ${JSON.stringify(found)} as the separator (--csv-separator)`;
   throw new LineError(line, `the columns are separated by ${there}, expected ${asked}: ${advice}`);
 }
 
-/** Of two columns with one name the first counts, as in pandas. */
+/** The first of several columns with the same name is used, as in pandas. */
 function fieldsOf(columns: readonly string[], texts: readonly (string | undefined)[]): TextRow["fields"] {
   const fields: Record<string, string | undefined> = Object.create(null);
   for (const [i, column] of columns.entries()) if (!(column in fields)) fields[column] = texts[i];
@@ -133,8 +133,8 @@ function fieldsOf(columns: readonly string[], texts: readonly (string | undefine
 }
 
 /**
- * Takes the records of a table, of which the first that is not blank names the columns. As in pandas, blank lines are
- * left out and a row may have fewer fields than columns, not more.
+ * Collects the records of a table; the first nonblank one names the columns. As in pandas, blank lines are ignored and a
+ * row may have fewer fields than columns, but not more.
  */
 class Table {
   /** Rows not yet taken. */
@@ -148,13 +148,13 @@ class Table {
     const texts = fields.map(decoded);
     const isUtf8 = texts.every((text) => text !== undefined);
     if (this.columns === undefined) {
-      if (!isUtf8) throw new LineError(line, "the names of the columns are not UTF-8");
+      if (!isUtf8) throw new LineError(line, "the column names are not UTF-8");
       requireSeparator(texts, this.separator, line);
       this.columns = texts;
       return;
     }
     if (fields.length > this.columns.length) {
-      const advice = "put a field that holds the separator in quotes";
+      const advice = "quote fields that contain the separator";
       const message = `expected ${this.columns.length} fields separated by ${separatorName(this.separator)}, found ${fields.length}: ${advice}`;
       throw new LineError(line, message);
     }
@@ -162,13 +162,13 @@ class Table {
   }
 }
 
-/** Rows of text with separated columns, which the first row names. */
+/** Rows of delimiter-separated text whose first row names the columns. */
 export async function* delimitedRows(
   bytes: AsyncIterable<Buffer>,
   separator: string,
 ): AsyncGenerator<TextRow[]> {
   const table = new Table(separator);
-  // Records are taken as they are parsed, and none is handed on: a stream of them would cost more than the parsing.
+  // Records are collected in a callback: emitting them as a stream would cost more than parsing.
   const parser = parse({
     encoding: "latin1",
     delimiter: Buffer.from(separator).toString("latin1"),
@@ -181,7 +181,7 @@ export async function* delimitedRows(
       return undefined;
     },
   });
-  // The parser's errors reach the calls below.
+  // Errors are thrown by the calls below.
   parser.on("error", () => undefined);
   const write = promisify((piece: Buffer, done: (error?: Error | null) => void) => parser.write(piece, done));
   for await (const piece of piecesOf(bytes)) {

@@ -21,7 +21,7 @@ export class PickleGlobal {
   ) {}
 }
 
-/** What a kind of file may contain in addition to plain containers, numbers and strings. */
+/** The values that a kind of file may contain in addition to plain containers, numbers and strings. */
 export interface PickleDialect {
   /** An allowed global, or undefined. */
   resolve(module: string, name: string): PickleGlobal | undefined;

@@ -9,7 +9,7 @@ const PLAIN = /^[\t\n\f\x20-\x25\x27-\x7e]*$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it is the range of ASCII
 const ASCII = /^[\x00-\x7f]*$/;
 
-/** How much faster a pass over ASCII is than a search for mojibake. */
+/** Speed of a pass over ASCII relative to a search for mojibake. */
 const ASCII_SPEED = 16;
 const MARKS_IN_ORDER = 256;
 const MANY_MARKS = new RegExp(`\\p{M}{${MARKS_IN_ORDER}}`, "u");

@@ -6,7 +6,7 @@ const WINDOWS_1252 = codePage("windows-1252");
 const REFERENCE = /&(?:#(?:[0-9]+|[xX][0-9a-fA-F]+);?|[^\t\n\f <&#;]{1,32};?)/g;
 const WHOLE_REFERENCE = /&#?[0-9A-Za-z]{1,24};/g;
 
-/** Whether HTML gives a code point no character. */
+/** Whether a code point is not a character in HTML. */
 function isInvalid(code: number): boolean {
   return (
     (code < 0x20 && code !== 0x09 && code !== 0x0a && code !== 0x0c) ||

@@ -21,11 +21,11 @@ export interface ObjectiveStep {
   /** u8 [B, S, S, 3] or normalized f32 [B, 3, S, S] */
   readonly images: Tensor;
   readonly captions: PackedCaptions;
-  /** What the batch holds in `tensors`, by name. */
+  /** The batch's `tensors`, by name. */
   readonly tensors: Readonly<Record<string, Tensor>>;
   /** [2] i32: the run's seed and the step, from which random ops draw. */
   readonly seed: Tensor;
-  /** The share of patches that this step drops. */
+  /** Fraction of patches that this step drops. */
   readonly patchDropout: number;
   /** The embeddings of `images`, of unit length: [B, E] f32. The tower is recorded once, however often this is called. */
   encodeImages(): Tensor;

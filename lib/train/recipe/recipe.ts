@@ -19,7 +19,7 @@ import { recipeOptimizer, recipeSchedule } from "./recipe_optimizer";
 import { CHECKPOINTS, expectNoRun, METRICS_FILE, recordRun } from "./run_folder";
 import { type RunLength, runLength } from "./run_length";
 
-/** What a run works with, and how it is freed. */
+/** The objects of a run, and the function that frees them. */
 interface Prepared {
   /** With the precision and the seed that the run has. */
   readonly options: RecipeOptions;

@@ -34,7 +34,7 @@ import type { Pretrained } from "../../weights/pretrained";
 import type { AfterUpdate } from "../objective/after_update";
 import type { Objective } from "../objective/objective";
 
-/** Settings of one tower; what is left out is that of the whole model. */
+/** Settings of one tower. Default: those of the whole model. */
 export interface RecipeTower {
   readonly learningRate?: number;
   readonly weightDecay?: number;
@@ -67,7 +67,7 @@ export interface RecipeOptions {
   readonly init?: InitScheme;
   /** Weights to start from; a resumed run takes its checkpoint's. */
   readonly pretrained?: Pretrained;
-  /** What the model computes in. Default `bf16` on CUDA, `f32` on the CPU. */
+  /** Precision of the model's computations. Default `bf16` on CUDA, `f32` on the CPU. */
   readonly precision?: Precision;
 
   /** A path as `openDataset` takes it, or an open data set. */

@@ -25,7 +25,7 @@ export async function expectNoRun({ folder, resume }: RecipeOptions): Promise<vo
   }
 }
 
-/** Options as JSON: what is not data is named by what it is. */
+/** Options as JSON; values that are not plain data are replaced by a description. */
 function settingsJson(value: unknown): Json {
   return JSON.parse(
     JSON.stringify(value, (_, field: unknown) => {

@@ -61,7 +61,7 @@ export async function latestOfRun(root: string): Promise<string | undefined> {
 }
 
 /**
- * The error for a checkpoint that cannot be read: the cause, and the newest complete checkpoint beside it, preferably of the
+ * The error for an unreadable checkpoint: the cause, and the newest complete checkpoint next to it, preferably of the
  * most recently started run. It is not resumed by itself, because that would lose steps without notice.
  */
 export async function damagedCheckpoint(folder: string, error: unknown): Promise<unknown> {
@@ -73,11 +73,11 @@ export async function damagedCheckpoint(folder: string, error: unknown): Promise
     (await newestCheckpoint(root, (state, other) => other !== folder && isOfRun(record, state))) ??
     (await newestCheckpoint(root, (_, other) => other !== folder));
   if (whole === undefined) return error;
-  const advice = `${message}. The newest complete checkpoint beside it is ${whole}: to resume that one, --resume ${whole}`;
+  const advice = `${message}. The newest complete checkpoint is ${whole}: to resume it, pass --resume ${whole}`;
   return new EvaClipError(code, advice, { ...details, whole }, { cause: error });
 }
 
-/** How a run that starts relates to the checkpoints of its folder. */
+/** The relation of a starting run to the checkpoints in its folder. */
 export interface RunStart {
   readonly record: RunRecord;
   /** The checkpoint resumed, if a run has saved it in the same folder. */

@@ -27,7 +27,7 @@ const stateFile = trainerState.extend({
   groups: z.record(z.string(), z.int()),
 });
 
-/** What a run needs, beside tensors, to be resumed exactly. */
+/** The state of a run, in addition to its tensors, that resuming exactly requires. */
 export interface TrainerState extends Omit<z.infer<typeof trainerState>, "cursor" | "settings"> {
   cursor: Json;
   settings?: RunSettings | undefined;

@@ -17,7 +17,7 @@ import {
   type StoredShapes,
 } from "./shape_facts";
 
-/** Numbers that OpenAI's archives hold beside the weights, and no other file does. */
+/** Numbers that only OpenAI's archives contain in addition to the weights. */
 const OPENAI_ARCHIVE = ["input_resolution", "context_length", "vocab_size"];
 
 interface NamedConfig {
@@ -132,7 +132,7 @@ function inferredConfig(given: Evidence): ClipConfigInput {
   };
   if (missing.length === 0) return config;
   throw invalidConfig(
-    `${path} is no published model, and its shapes do not tell all of its configuration: state ${missing.join(", ")}`,
+    `${path} is not a published model, and its shapes leave fields undetermined: state ${missing.join(", ")}`,
     { path, state: missing },
   );
 }

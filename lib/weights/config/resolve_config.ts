@@ -45,7 +45,7 @@ function isOwnConfig(json: unknown): json is ClipConfigInput {
   return typeof json === "object" && json !== null && "vision_cfg" in json;
 }
 
-/** The configuration beside a file or in its metadata. GELU is the default of every format but transformers'. */
+/** The configuration next to a file or in its metadata. GELU is the default of every format but transformers'. */
 export async function findConfig(
   source: TensorSource,
   stored: StoredLayout,
@@ -79,7 +79,7 @@ function configInMetadata({ path, metadata }: TensorSource): FoundConfig | undef
     : undefined;
 }
 
-/** The configuration of a file, without the tokenizer that files beside it state. */
+/** The configuration of a file, without the tokenizer stated in files next to it. */
 async function configOfFile(
   source: TensorSource,
   stored: StoredLayout,
@@ -114,8 +114,8 @@ async function configOfFile(
 }
 
 /**
- * The configuration of the model in a file: as stated, or from a config.json or open_clip_config.json beside it, its
- * metadata, or its shapes; with the preprocessing and the tokenizer that other files beside it state.
+ * The configuration of the model in a file: as stated, or from a config.json or open_clip_config.json next to it, its
+ * metadata, or its shapes; with the preprocessing and the tokenizer stated in other files next to it.
  *
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it cannot be inferred, naming the fields to state, when a part of
  *   it is not supported, or when the stated activation contradicts it; `ERR_EVACLIP_UNKNOWN_MODEL` for an unknown name

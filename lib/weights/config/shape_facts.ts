@@ -26,7 +26,7 @@ export interface ShapeFacts {
   };
 }
 
-/** Of the image tower: its family, and that family's own facts. */
+/** The facts of the image tower: its family, and that family's own facts. */
 export interface ImageFacts {
   readonly tower: string;
   readonly facts: unknown;
@@ -54,7 +54,7 @@ export type StoredShapes = ReadonlyMap<string, { readonly shape: readonly number
 /** The shapes of a file, under the model's names. */
 class NamedShapes implements ShapeReader {
   readonly variant: unknown;
-  /** What the model's names of the text tower begin with. */
+  /** The prefix of the model's text tower names. */
   readonly text: string;
   private readonly rules: readonly PlacedRule[];
 

@@ -26,7 +26,7 @@ export async function storedActivation(
   }
   const alone = towerConfig.safeParse(await jsonBeside(source, CONFIG_FILE));
   if (alone.success) {
-    return { quickGelu: alone.data.hidden_act === "quick_gelu", reason: `${CONFIG_FILE} beside it says so` };
+    return { quickGelu: alone.data.hidden_act === "quick_gelu", reason: `${CONFIG_FILE} next to it says so` };
   }
   return stored.imageTower?.activation;
 }

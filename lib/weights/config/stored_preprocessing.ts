@@ -45,14 +45,14 @@ function fromTimm(json: unknown, path: string): Preprocessing | undefined {
   );
 }
 
-/** The preprocessing that a file beside weights states, and that file. */
+/** The preprocessing stated in a file next to the weights, and that file. */
 export interface StatedPreprocessing {
   readonly preprocessing: Preprocessing;
   readonly where: string;
 }
 
 /**
- * The preprocessing that the files beside weights state; undefined when there is none.
+ * The preprocessing stated in files next to the weights; undefined if there is none.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming the file and the unsupported field
  */
 export async function storedPreprocessing(

@@ -63,7 +63,7 @@ async function isClipsVocabulary(vocabPath: string, mergesPath: string): Promise
   return parsed.success && isClips(parsed.data, merges);
 }
 
-/** Whether the vocabulary beside weights is CLIP's; undefined when there is none. */
+/** Whether the vocabulary next to the weights is CLIP's; undefined if there is none. */
 async function hasClipsVocabulary(source: Source): Promise<boolean | undefined> {
   const file = pathBeside(source, "tokenizer.json");
   const found = (await statIfThere(file)) && (await isClipsTokenizerFile(file));
@@ -72,7 +72,7 @@ async function hasClipsVocabulary(source: Source): Promise<boolean | undefined> 
   return (await statIfThere(vocab)) && (await isClipsVocabulary(vocab, merges));
 }
 
-/** The tokenizer that the files beside weights state; undefined when they state none. */
+/** The tokenizer stated in files next to the weights; undefined if they state none. */
 async function tokenizerBeside(source: Source): Promise<{ name: string } | "CLIP's" | undefined> {
   const { tokenizer_class: kind, name_or_path } =
     tokenizerConfig.safeParse(await jsonBeside(source, "tokenizer_config.json")).data ?? {};
@@ -85,7 +85,7 @@ async function tokenizerBeside(source: Source): Promise<{ name: string } | "CLIP
   };
 }
 
-/** A configuration that names the tokenizer of the files beside weights, where it is not CLIP's own. */
+/** A configuration that names the tokenizer of the files next to the weights, if it is not CLIP's. */
 export async function withStoredTokenizer(config: ClipConfig, source: Source): Promise<ClipConfig> {
   const found = await tokenizerBeside(source);
   if (found === undefined) return config;

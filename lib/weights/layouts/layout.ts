@@ -14,7 +14,7 @@ export type LayoutName =
   | "eva_mim"
   | (string & {});
 
-/** What the text tower's keys begin with. */
+/** The prefix of the text tower's keys. */
 export interface TextNaming {
   /** In the model: `text.` or `""`. */
   readonly text: string;
@@ -27,7 +27,7 @@ export interface Layout {
   readonly name: LayoutName;
   /** The parameters of no tower that files hold, under the model's names. */
   readonly shared?: readonly string[];
-  /** Of the text tower; without it, files of this layout hold an image tower alone. */
+  /** Rules of the text tower; without them, files of this layout contain only an image tower. */
   readonly text?: {
     rules(naming: TextNaming): readonly NameRule[];
     /** Lists of names, one of which every file of this layout with a text tower has. */
@@ -45,7 +45,7 @@ export interface StoredLayout {
   readonly layout: Layout;
   /** The family of its image tower; undefined where it holds none. */
   readonly imageTower: AnyImageTower | undefined;
-  /** What the keys of its text tower begin with: `text.` or `""`. */
+  /** The prefix of its text tower's keys: `text.` or `""`. */
   readonly storedText: string;
 }
 
@@ -54,7 +54,7 @@ export interface PlacedRule extends NameRule {
   readonly tower: TowerName | undefined;
 }
 
-/** Where a parameter is in a file. */
+/** The location of a parameter in a file. */
 export interface Place {
   readonly names: readonly string[];
   readonly transpose: boolean;
@@ -131,7 +131,7 @@ function rename(parts: readonly string[], from: string, to: string): string | un
   return [...front, ...parts.slice(pattern.length)].join(".");
 }
 
-/** Where a parameter of the model is in a file; undefined when the layout has no place for it. */
+/** The location of a model parameter in a file; undefined if the layout does not contain it. */
 export function placeOf(name: string, rules: readonly NameRule[]): Place | undefined {
   const parts = split(name);
   for (const { ours, stored, transpose = false, rank } of rules) {

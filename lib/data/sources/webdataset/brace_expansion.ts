@@ -1,7 +1,7 @@
 import { invalidArgument, shortened } from "../../../arguments";
 
 const GREATEST_EXPANSION = 1_000_000;
-/** Longest pattern, which also bounds how deep braces may be. */
+/** Maximum pattern length, which also limits the nesting of braces. */
 const MOST_LETTERS = 4096;
 const NUMBERS = /^(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?$/;
 const LETTERS = /^([a-zA-Z])\.\.([a-zA-Z])(?:\.\.(-?\d+))?$/;
@@ -30,11 +30,11 @@ function splitAtTopLevelCommas(text: string): string[] {
 
 function requireFewer(count: number, pattern: string): void {
   if (count <= GREATEST_EXPANSION) return;
-  const message = `${shortened(pattern)} stands for ${count} names, more than ${GREATEST_EXPANSION}`;
+  const message = `${shortened(pattern)} expands to ${count} names, more than ${GREATEST_EXPANSION}`;
   throw invalidArgument(message, { pattern });
 }
 
-/** The numbers from `first` to `last`, `step` apart (bash takes a step of 0 for 1 and ignores its sign). */
+/** The numbers from `first` to `last` in steps of |step|; as in bash, a step of 0 means 1. */
 function progression(first: number, last: number, step: number, inside: string): number[] {
   const stride = Math.abs(step) || 1;
   const count = Math.floor(Math.abs(last - first) / stride) + 1;
@@ -43,7 +43,7 @@ function progression(first: number, last: number, step: number, inside: string):
   return Array.from({ length: count }, (_, i) => first + i * direction);
 }
 
-/** What a range of numbers or letters stands for; undefined where the braces hold none. */
+/** Expands a range of numbers or letters; undefined for anything else. */
 function rangeOf(inside: string): string[] | undefined {
   const numbers = NUMBERS.exec(inside);
   if (numbers !== null) {
@@ -62,8 +62,8 @@ function rangeOf(inside: string): string[] | undefined {
 }
 
 /**
- * The names a shell's brace pattern stands for, in order: `shard-{0000..0099}.tar`, `{train,extra}-{0..9}.tar`,
- * `{0..98..2}`, `{a..f}`. Zeros in front are kept; braces around neither a range nor a list stay as they are.
+ * Expands braces like bash, in order: `shard-{0000..0099}.tar`, `{train,extra}-{0..9}.tar`, `{0..98..2}`, `{a..f}`.
+ * Leading zeros are kept; braces around neither a range nor a list are left unchanged.
  */
 export function expandBraces(pattern: string): string[] {
   if (!pattern.includes("{")) return [pattern];

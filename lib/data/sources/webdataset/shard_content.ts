@@ -11,7 +11,7 @@ function extensionsIn(keys: string): string[] {
     .filter((key) => key !== "");
 }
 
-/** Where the image and the captions of a shard's samples are. */
+/** Extracts the image and captions from the samples of a shard. */
 export class ShardContent {
   /** Extensions of the members to read. */
   readonly wanted: ReadonlySet<string>;
@@ -19,7 +19,7 @@ export class ShardContent {
   private readonly textKeys: readonly string[];
   private readonly jsonTextKeys: readonly string[];
 
-  /** Each holds alternatives separated by semicolons, the first present wins. */
+  /** Each key is a semicolon-separated list of alternatives; the first one present is used. */
   constructor(imageKey: string, textKey: string, jsonTextKey: string) {
     this.imageKeys = extensionsIn(imageKey);
     this.textKeys = extensionsIn(textKey);
@@ -27,7 +27,7 @@ export class ShardContent {
     this.wanted = new Set([...this.imageKeys, ...this.textKeys, "json"]);
   }
 
-  /** @throws SampleError for a sample without a usable image and caption; `key` names it */
+  /** @throws SampleError for a sample without a usable image or caption, identified by `key` */
   contentOf(sample: ShardSample, key: string): SampleContent {
     return { image: this.imageOf(sample, key), captions: this.captionsOf(sample, key) };
   }
@@ -81,7 +81,7 @@ function refuseProblem(problems: ShardSample["problems"], extension: string, key
   if (problem === undefined) return;
   throw new SampleError(
     "unreadable_file",
-    `the ${extension} member of ${key} is ${problem}, which is not read`,
+    `the ${extension} member of ${key} is ${problem}, which is not supported`,
     { key },
   );
 }

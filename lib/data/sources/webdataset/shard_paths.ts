@@ -7,7 +7,7 @@ import { entryAt, requireDataPath } from "../data_path";
 
 const SHARD_NAME = /\.(tar(\.(gz|zst|zstd|bz2|xz|lz4))?|tgz|tzst|tbz2?|txz)$/i;
 
-/** Names of the shards directly in a folder, sorted. @throws EvaClipError as `readError`. */
+/** Sorted names of the shards in a folder, without subfolders. @throws EvaClipError like `readError` */
 export async function listShards(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: unknown) => {
     throw readError(folder, error);
@@ -22,7 +22,7 @@ async function shardsIn(folder: string): Promise<string[]> {
   throw new EvaClipError("ERR_EVACLIP_DATA", message, { path: folder });
 }
 
-/** Paths of the shards that a path, a brace pattern or a folder stands for. */
+/** Paths of the shards of a path, a brace pattern or a folder. */
 export async function shardsOf(pattern: string): Promise<string[]> {
   requireDataPath(pattern);
   if ((await entryAt(pattern)) === "directory") return shardsIn(pattern);

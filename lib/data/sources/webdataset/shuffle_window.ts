@@ -1,19 +1,19 @@
-/** An item with its place: item `offset` of window number `window` in the order of the stream. */
+/** A shuffled item and the state of its window, from which the stream can be resumed. */
 export interface Shuffled<T> {
   readonly item: T;
-  /** First item of the window as the stream had it, and how many items of the window are now out. */
+  /** The window's first item in stream order, and the number of its items emitted so far, this one included. */
   readonly first: T;
   readonly emitted: number;
-  /** The window's last item as the stream had it, once all of it is out. */
+  /** The window's last item in stream order, once the whole window is emitted. */
   readonly last: T | undefined;
 }
 
 /**
- * Shuffles a stream through windows of `size` items: each window leaves in a random order while the next one is read
- * into the places it frees, so memory holds one window. Because a window is shuffled as a whole, a stream that starts at
- * a window's first item repeats it exactly; a reservoir would need all that it holds to be saved.
+ * Shuffles a stream in windows of `size` items: each window is emitted in random order while the next one is read, so
+ * memory holds one window's worth of items. Restarting the stream at the first item of a window repeats the window
+ * exactly; a shuffle buffer would have to be saved with its contents.
  *
- * @param order the place in the window of the n-th item to leave; `first` is the window's first item
+ * @param order index in the window of the n-th item to emit; `first` is the window's first item
  */
 export async function* shuffleWindows<T>(
   source: AsyncIterable<T>,

@@ -3,14 +3,14 @@ export interface TarMember {
   readonly name: string;
   /** Bytes of the content. */
   readonly size: number;
-  /** What a member that is not a plain file is, such as "a hard link to a.jpg"; its content is not to be used. */
+  /** The kind of a member that is not a plain file, such as "a hard link to a.jpg"; its content is unusable. */
   readonly problem?: string;
-  /** The content; to be called at most once, before the next member is asked for. */
+  /** Reads the content; call at most once, before requesting the next member. */
   read(): Promise<Buffer>;
 }
 
 const BLOCK = 512;
-/** Names and PAX records take a few blocks; more is damage. */
+/** Names and PAX records take a few blocks; a larger size indicates damage. */
 const MOST_META_BYTES = 1024 * 1024;
 const END_MARKER_BLOCKS = 2;
 const GNU_MAGIC = "ustar  \0";
@@ -24,7 +24,7 @@ const NO_FILES = new Set(["3", "4", "5", "6"]);
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Names are UTF-8 or, where they are not, one character a byte, so that different names stay different. */
+/** Decodes a name as UTF-8, or as Latin-1 if it is invalid UTF-8, so that different names stay different. */
 function decodeName(bytes: Uint8Array): string {
   try {
     return UTF8.decode(bytes);
@@ -40,7 +40,7 @@ function field(block: Buffer, start: number, length: number): Buffer {
   return end < 0 ? bytes : bytes.subarray(0, end);
 }
 
-/** A number in octal digits, or in base 256 where the first byte has its high bit set. Undefined where it is neither. */
+/** A number in octal digits, or in base 256 if the high bit of the first byte is set; undefined if it is neither. */
 function numberIn(block: Buffer, start: number, length: number): number | undefined {
   if (block[start] === 0x80) {
     const value = block.subarray(start + 1, start + length).reduce((sum, byte) => sum * 256 + byte, 0);
@@ -50,12 +50,12 @@ function numberIn(block: Buffer, start: number, length: number): number | undefi
   return /^[0-7]*$/.test(digits) ? Number.parseInt(digits || "0", 8) : undefined;
 }
 
-/** Bytes from the end of a content to the next block. */
+/** Bytes of padding after a content of `size` bytes. */
 const paddingOf = (size: number) => (BLOCK - (size % BLOCK)) % BLOCK;
 
 const isZero = (block: Buffer) => block.every((byte) => byte === 0);
 
-/** Whether a block's checksum is right, over unsigned bytes or, as some old writers have it, signed ones. */
+/** Whether a block's checksum is correct, over unsigned bytes or, as some old writers compute it, signed bytes. */
 export function isTarHeader(block: Buffer): boolean {
   if (block.length < BLOCK) return false;
   let [unsigned, signed] = [8 * 32, 8 * 32];
@@ -68,13 +68,13 @@ export function isTarHeader(block: Buffer): boolean {
   return stated === unsigned || stated === signed;
 }
 
-/** Reads a stream of chunks by exact counts. */
+/** Reads exact byte counts from a stream of chunks. */
 class ByteQueue {
   private chunk: Buffer = Buffer.alloc(0);
 
   constructor(private readonly source: AsyncIterator<Buffer>) {}
 
-  /** Up to `most` bytes as they come; undefined at the end. */
+  /** The next bytes of the current chunk, at most `most`; undefined at the end. */
   private async some(most: number): Promise<Buffer | undefined> {
     while (this.chunk.length === 0) {
       const { value, done } = await this.source.next();
@@ -86,7 +86,7 @@ class ByteQueue {
     return taken;
   }
 
-  /** A copy of the next `count` bytes, or of fewer at the end. */
+  /** A copy of the next `count` bytes; fewer at the end of the stream. */
   async take(count: number): Promise<Buffer> {
     const parts: Buffer[] = [];
     for (let missing = count; missing > 0; ) {
@@ -98,7 +98,7 @@ class ByteQueue {
     return Buffer.concat(parts);
   }
 
-  /** Leaves out `count` bytes; false where the stream ends before. */
+  /** Skips `count` bytes; false if the stream ends before that. */
   async skip(count: number): Promise<boolean> {
     for (let missing = count; missing > 0; ) {
       const part = await this.some(missing);
@@ -109,7 +109,7 @@ class ByteQueue {
   }
 }
 
-/** PAX records, `LENGTH KEY=VALUE\n`, their values as bytes. */
+/** Parses PAX records, `LENGTH KEY=VALUE\n`, with values as bytes. */
 function paxRecords(bytes: Buffer): Map<string, Buffer> {
   const records = new Map<string, Buffer>();
   for (let at = 0; at < bytes.length && bytes[at] !== 0; ) {
@@ -125,14 +125,14 @@ function paxRecords(bytes: Buffer): Map<string, Buffer> {
   return records;
 }
 
-/** What extension headers state about the member that follows them; the first one that states something counts. */
+/** Fields from extension headers for the next member; the first header that sets a field wins. */
 interface Extensions {
   name?: string | undefined;
   link?: string | undefined;
   pax: Map<string, Buffer>;
 }
 
-/** The name in a header: GNU's format uses the prefix field for other things. */
+/** The name in a header; GNU archives use the prefix field for other data. */
 function nameIn(block: Buffer): string {
   const name = field(block, 0, 100);
   const prefix = field(block, 345, 155);
@@ -141,8 +141,8 @@ function nameIn(block: Buffer): string {
 }
 
 /**
- * Reads the members of an archive (v7, ustar, GNU, PAX) as Python's tarfile does, but notices when it is cut short, and
- * goes on where another archive follows.
+ * Reads the members of an archive (v7, ustar, GNU, PAX) like Python's tarfile, but reports truncation and continues with
+ * concatenated archives.
  */
 export async function* tarMembers(source: AsyncGenerator<Buffer>): AsyncGenerator<TarMember> {
   try {
@@ -165,7 +165,7 @@ async function* membersOf(queue: ByteQueue): AsyncGenerator<TarMember> {
       continue;
     }
     if (!isTarHeader(block)) {
-      // What follows the end marker is not part of the archive, unless it is another archive.
+      // Data after the end marker are ignored unless they are another archive.
       if (zeroBlocks >= END_MARKER_BLOCKS) return;
       if (block.length < BLOCK) throw new Error("it ends inside a header");
       throw new Error(isFirst ? "it is not a tar archive" : "a header has the wrong checksum");
@@ -173,7 +173,7 @@ async function* membersOf(queue: ByteQueue): AsyncGenerator<TarMember> {
     zeroBlocks = 0;
     const type = String.fromCharCode(block[156]!);
     const stated = numberIn(block, 124, 12);
-    if (stated === undefined) throw new Error(`the header of ${nameIn(block)} states no size`);
+    if (stated === undefined) throw new Error(`the header of ${nameIn(block)} has no valid size`);
     if ("LKxXg".includes(type)) {
       await readExtension(queue, type, stated, extensions, globals);
       continue;
@@ -181,7 +181,7 @@ async function* membersOf(queue: ByteQueue): AsyncGenerator<TarMember> {
     if (type === "S") await skipSparseMap(queue, block);
     const pax = new Map([...globals, ...extensions.pax]);
     const { member, skipRest } = memberOf(queue, block, type, stated, { ...extensions, pax });
-    // Before ustar, a directory was a file whose name ends with a slash.
+    // In v7 archives, a directory is a file whose name ends with a slash.
     if (!NO_FILES.has(type) && !member.name.endsWith("/")) yield member;
     await skipRest();
     extensions = { pax: new Map() };
@@ -205,7 +205,7 @@ async function readExtension(
     for (const [key, value] of paxRecords(bytes)) (type === "g" ? globals : extensions.pax).set(key, value);
 }
 
-/** The map of a GNU sparse file goes on in blocks of its own for as long as they say so. */
+/** Skips the extension blocks of a GNU sparse file's map; a flag in each block marks whether another follows. */
 async function skipSparseMap(queue: ByteQueue, header: Buffer): Promise<void> {
   let isContinued = header[482] !== 0;
   while (isContinued) {
@@ -215,7 +215,7 @@ async function skipSparseMap(queue: ByteQueue, header: Buffer): Promise<void> {
   }
 }
 
-/** The member that a header begins, and how to go on after it. */
+/** The member of a header, and a function that skips the rest of its content. */
 function memberOf(
   queue: ByteQueue,
   block: Buffer,
@@ -238,7 +238,7 @@ function memberOf(
   } else if (isSparse) problem = "a sparse file";
   else if (!REGULAR.has(type)) problem = `of the unknown type ${JSON.stringify(type)}`;
 
-  // These have no content, whatever size their header states.
+  // These have no content, regardless of the size in their header.
   const stored = link !== undefined || NO_FILES.has(type) ? 0 : size;
   let left = stored + paddingOf(stored);
   const read = async () => {

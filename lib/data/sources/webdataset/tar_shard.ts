@@ -1,15 +1,15 @@
 import { readData } from "../decompressed";
 import { isTarHeader, type TarMember, tarMembers } from "./tar_reader";
 
-/** Files of a shard that share a name, by extension in lower case: `000123.jpg` and `000123.txt`. */
+/** The files of a shard with the same key, by lowercase extension: `000123.jpg` and `000123.txt`. */
 export interface ShardSample {
   readonly key: string;
   readonly members: ReadonlyMap<string, Buffer>;
-  /** Why members asked for have no content, by extension: `a hard link to 000122.jpg`. */
+  /** Why wanted members have no content, by extension: `a hard link to 000122.jpg`. */
   readonly problems: ReadonlyMap<string, string>;
 }
 
-/** Everything before the first dot of the file name is the key, the rest the extension (the WebDataset convention). */
+/** The path up to the first dot of the file name is the key, the rest the extension (WebDataset convention). */
 const MEMBER_NAME = /^(?:\.\/)?((?:.*\/)?[^./][^./]*)\.([^/]*)$/s;
 const MOST_MEMBER_BYTES = 2 ** 30;
 
@@ -36,9 +36,9 @@ class Group implements ShardSample {
 const isPlain = (start: Buffer) => isTarHeader(start) || start.every((byte) => byte === 0);
 
 /**
- * Samples of one shard in file order: neighboring members of the same key. A member that the sample already has starts
- * a new sample of the same key, as in open_clip. When the archive turns out broken, the sample it breaks in is not
- * given, and the error is thrown after the ones before it.
+ * The samples of one shard in file order: consecutive members with the same key. A repeated extension starts a new sample
+ * with the same key, as in open_clip. If the archive is damaged, the complete samples before the damage are yielded, then
+ * the error is thrown.
  */
 export async function* readShard(path: string, wanted: ReadonlySet<string>): AsyncGenerator<ShardSample> {
   let sample: Group | undefined;

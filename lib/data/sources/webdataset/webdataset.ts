@@ -24,19 +24,19 @@ import { systemTrouble, troubleError } from "../../system_trouble";
 import { readShard, type ShardSample } from "./tar_shard";
 
 export interface WebDatasetOptions {
-  /** Extensions of the image, the first present wins. Default `jpg;png;jpeg;webp`. */
+  /** Extensions of the image; the first one present is used. Default `jpg;png;jpeg;webp`. */
   readonly imageKey?: string;
-  /** Extensions of the caption, the first present wins. Default `txt`. */
+  /** Extensions of the caption; the first one present is used. Default `txt`. */
   readonly textKey?: string;
-  /** Fields of the sample's .json that hold the caption, or a list of captions, when there is no text member. Default `caption`. */
+  /** Fields of the .json member with the caption or captions, used if there is no text member. Default `caption`. */
   readonly jsonTextKey?: string;
-  /** Samples shuffled together. Default 1000; the memory they take is their files' sizes. */
+  /** Samples shuffled together, all held in memory. Default 1000. */
   readonly shuffleBuffer?: number;
-  /** Draw shards with replacement, without end; needs `samplesPerEpoch`. */
+  /** Draw shards with replacement, indefinitely; requires `samplesPerEpoch`. */
   readonly resampled?: boolean;
-  /** Ends an epoch after so many samples. */
+  /** Ends an epoch after this many samples. */
   readonly samplesPerEpoch?: number;
-  /** A shard that is missing, broken or cut short: an error (the default), or a skip that the loader counts. */
+  /** A missing, damaged or truncated shard is an error (the default), or a skip that the loader counts. */
   readonly damagedShards?: "error" | "skip";
 }
 
@@ -53,18 +53,18 @@ const SHARDS = z.union([pathText, z.array(pathText)], {
   error: "a path, a pattern of paths, or a list of these",
 });
 
-/** Where an epoch's stream goes on: `emitted` samples of the window that starts at `sample` of `shard` are used. */
+/** Where to resume an epoch: `emitted` samples of the window that starts at `sample` of `shard` are used. */
 interface Position {
   readonly shard: number;
   readonly sample: number;
   readonly emitted: number;
   readonly index: number;
-  /** What the order depends on besides the seed, to notice a change of it. */
+  /** The order depends on these and the seed; stored to detect a change. */
   readonly shards: number;
   readonly shuffleBuffer: number;
 }
 
-/** A sample of the stream and its place in it, or the error that ends a damaged shard. */
+/** A sample, or the error at the end of a damaged shard, with its position in the stream. */
 interface Placed {
   readonly shard: number;
   readonly ordinal: number;
@@ -75,7 +75,7 @@ interface Placed {
 const SHARD_STREAM = 1;
 const WINDOW_STREAM = 2;
 
-/** Shards without any sample, drawn in a row for each shard there is, after which resampling gives up. */
+/** Resampling fails after drawing this many times the number of shards in a row without finding a sample. */
 const MOST_EMPTY_DRAWS = 20;
 
 type Order = Pick<Position, "shards" | "shuffleBuffer">;
@@ -87,7 +87,7 @@ function parsePosition(position: Json | undefined, order: Order): Position {
   const candidate = { ...order, ...(position as unknown as Position) };
   const { shard, sample, emitted, index } = candidate;
   if (![shard, sample, emitted, index].every((number) => Number.isSafeInteger(number) && number >= 0)) {
-    const message = `the cursor is not one of a web dataset: found ${shownPath(JSON.stringify(position))}`;
+    const message = `the cursor is not a WebDataset position: found ${shownPath(JSON.stringify(position))}`;
     throw new EvaClipError("ERR_EVACLIP_DATA", message, { position });
   }
   for (const name of ["shards", "shuffleBuffer"] as const) {
@@ -142,7 +142,7 @@ class WebDataset implements Dataset {
     }
   }
 
-  /** All samples of the epoch in shard order, from a place in it. */
+  /** The samples of the epoch in shard order, from `start` on. */
   private async *stream(request: EpochRequest, start: Position): AsyncGenerator<Placed> {
     let emptyDraws = 0;
     for (let shard = start.shard; this.options.resampled === true || shard < this.shards.length; shard++) {
@@ -155,7 +155,7 @@ class WebDataset implements Dataset {
       }
       emptyDraws = ordinal > 0 ? 0 : emptyDraws + 1;
       if (emptyDraws > MOST_EMPTY_DRAWS * this.shards.length) {
-        const message = `there is no sample in the shards: ${emptyDraws} drawn in a row are empty, the last ${shownPath(path)}`;
+        const message = `the shards contain no samples: ${emptyDraws} drawn in a row are empty, the last ${shownPath(path)}`;
         throw new EvaClipError("ERR_EVACLIP_DATA", message, { shard: path });
       }
     }
@@ -190,7 +190,7 @@ class WebDataset implements Dataset {
   }
 }
 
-/** What a shard that cannot be read to its end is thrown or counted as. Throws for trouble of the system. */
+/** The error for a shard that cannot be read to its end. @throws EvaClipError `ERR_EVACLIP_IO` for a system error */
 async function damageOf(path: string, error: unknown, last: string, samples: number): Promise<EvaClipError> {
   const trouble = systemTrouble(error);
   if (trouble !== undefined) throw troubleError(path, trouble);
@@ -204,18 +204,18 @@ async function damageOf(path: string, error: unknown, last: string, samples: num
       code === "ERR_EVACLIP_DATA" ? message : `cannot read the shard ${shownPath(path)}: ${code}`;
     return new SampleError("unreadable_file", reason, details, error);
   }
-  const place = `after ${samples} samples (last whole one: ${last})`;
-  const problem = `the shard ${shownPath(path)} is damaged or cut short ${place}: ${message}`;
+  const place = `after ${samples} samples (last complete one: ${last})`;
+  const problem = `the shard ${shownPath(path)} is damaged or truncated ${place}: ${message}`;
   return new SampleError("damaged_shard", problem, details, error);
 }
 
 /**
- * WebDataset shards: tar files, plain or compressed by gzip or zstd, whose members of the same name make a sample.
+ * WebDataset shards: tar files, plain or compressed with gzip or zstd; members with the same key form a sample.
  *
  * @param given a path, a brace pattern such as `train-{0000..0099}.tar`, a folder of shards, or a list of these; `::`
  *   joins several in one string, as in open_clip
- * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT for options that do not go together; reading an epoch throws
- *   ERR_EVACLIP_DATA naming a damaged shard and its last whole sample, and ERR_EVACLIP_IO for trouble of the system
+ * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for conflicting options; reading an epoch throws
+ *   `ERR_EVACLIP_DATA` naming a damaged shard and its last complete sample, and `ERR_EVACLIP_IO` for system errors
  */
 export async function openWebDataset(
   given: string | readonly string[],
@@ -224,7 +224,9 @@ export async function openWebDataset(
   const shards = ownArgument("openWebDataset: shards", given, SHARDS);
   const options = ownArgument("openWebDataset: options", how, webDatasetOptions);
   if (options.resampled === true && options.samplesPerEpoch === undefined) {
-    throw invalidArgument("resampled shards have no end: samplesPerEpoch must say how long an epoch is");
+    throw invalidArgument(
+      "openWebDataset: options.resampled requires samplesPerEpoch, the length of an epoch",
+    );
   }
   const patterns = (typeof shards === "string" ? [shards] : shards).flatMap((joined) => joined.split("::"));
   const paths = (await Promise.all(patterns.map(shardsOf))).flat();
