@@ -5,6 +5,7 @@ import * as eva from "./public_names";
 import { numberedDataset, png, tar, writeFiles } from "../data/sample_files";
 import { recordedCalls } from "./recorded_calls";
 import { tinyBatch, tinyConfig, tinyTokenizer, tinyTraining } from "../support/tiny_clip";
+import { recipe, training } from "./training_calls";
 
 /** What the calls work on; calls that use something up make their own. */
 export interface World {
@@ -78,27 +79,6 @@ const loaderOptions = () => ({
   ...{ tokenizer: tinyTokenizer, text: true, shuffle: false, dropLast: true, epochs: 1, concurrency: 2 },
   ...{ prefetch: 1, maxSkips: 3, signal: signal() },
 });
-async function shortRun(run: eva.TrainingRun): Promise<void> {
-  const ended = run.result.catch((error: unknown) => error);
-  setTimeout(() => run.stop(), 300);
-  const outcome = await ended;
-  if (outcome instanceof Error) throw outcome;
-}
-
-async function training(w: World): Promise<PublicCall> {
-  const { model, optimizer } = await tinyTraining(w.device);
-  const given = {
-    ...{ device: w.device, model, optimizer, steps: 2, seed: 1 },
-    data: eva.batchesByStep((step) => tinyBatch(step)),
-    schedule: { warmupSteps: 1 },
-    patchDropout: { rate: 0.5, undroppedEnd: 0.1 },
-    checkpoint: { directory: join(w.folder, `run${process.hrtime.bigint()}`), every: 1, keepLast: 1 },
-    evaluate: { every: 1, run: async () => ({ score: 1 }) },
-    metricsFile: join(w.folder, "metrics.jsonl"),
-  };
-  return { target: eva.train, given: [given, { signal: signal() }], after: shortRun as never };
-}
-
 type Make = (w: World) => PublicCall | Promise<PublicCall>;
 
 /** By the name of the function; a method's is `Class.method`. */
@@ -370,23 +350,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     ],
   }),
   train: training,
-  trainRecipe: (w) => ({
-    target: eva.trainRecipe,
-    given: [
-      {
-        model: { ...tinyConfig, text_cfg: { ...tinyConfig.text_cfg, vocab_size: 49408 } },
-        trainData: join(w.folder, "pairs"),
-        device: w.device,
-        ...{ batchSize: 2, steps: 1, seed: 1, learningRate: 1e-3, weightDecay: 0.1, clipNorm: 1 },
-        imageTower: { layerDecay: 0.9, freeze: { unlockedGroups: 1 } },
-        schedule: { kind: "const", warmupSteps: 0 },
-        patchDropout: { rate: 0.5, undroppedEnd: 0 },
-        loader: { concurrency: 1, textBucket: 16 },
-        evaluation: { retrieval: { data: join(w.folder, "pairs"), samples: 1 } },
-      },
-    ],
-    after: dispose,
-  }),
+  trainRecipe: recipe,
 };
 
 /** Public names without a function of their own to call: constants, and classes whose instances others give. */
