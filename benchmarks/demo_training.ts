@@ -58,7 +58,7 @@ async function ourTurn(device: Device, { sampler, vocabulary, recipe }: Work): P
     await run.result;
     return (end - start) / 1e3 / (recipe.steps - WARMUP_STEPS);
   } finally {
-    for (const parameter of model.parameters()) parameter.dispose();
+    model.dispose();
     await rm(folder, { recursive: true, force: true });
   }
 }

@@ -120,7 +120,7 @@ async function main(): Promise<void> {
         report({ part, model: name, B: batch, error: (error as Error).message });
       }
     }
-    for (const parameter of model.parameters()) parameter.dispose();
+    model.dispose();
   }
 }
 

@@ -101,7 +101,7 @@ async function prepare(device: Device, chosen: Case, type: "f32" | "bf16", lengt
   const dispose = () => {
     training.dispose();
     optimizer.dispose();
-    for (const parameter of model.parameters()) parameter.dispose();
+    model.dispose();
   };
   return { form: `eva-clip ${type}`, step, training, dispose };
 }

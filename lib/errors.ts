@@ -31,8 +31,17 @@ export function isEvaClipError<Code extends ErrorCode = ErrorCode>(
   code?: Code,
 ): error is EvaClipError & { readonly code: Code } {
   if (typeof error !== "object" || error === null) return false;
-  const { code: found } = error as { readonly code?: unknown };
+  const found = codeOf(error);
   return (
     typeof found === "string" && (code === undefined ? found.startsWith("ERR_EVACLIP_") : found === code)
   );
+}
+
+/** The code of a thrown object; one that cannot be read, such as a revoked Proxy's, counts as none. */
+function codeOf(error: object): unknown {
+  try {
+    return (error as { readonly code?: unknown }).code;
+  } catch {
+    return undefined;
+  }
 }

@@ -173,6 +173,11 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     target: eva.openManifest,
     given: [join(w.folder, "manifest.csv"), { imageKey: "filepath", captionKey: "title", separator: "," }],
   }),
+  openDataset: (w) => ({
+    target: eva.openDataset,
+    given: [join(w.folder, "manifest.csv"), { type: "csv", manifest: { separator: "," } }],
+  }),
+  datasetTypeOf: (w) => ({ target: eva.datasetTypeOf, given: [join(w.folder, "pairs"), { type: "auto" }] }),
   packPadded: () => ({ target: eva.packPadded, given: [eva.tokenize("a cat", 8), 8, 16] }),
   packText: () => ({
     target: eva.packText,
@@ -365,6 +370,23 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     ],
   }),
   train: training,
+  trainRecipe: (w) => ({
+    target: eva.trainRecipe,
+    given: [
+      {
+        model: { ...tinyConfig, text_cfg: { ...tinyConfig.text_cfg, vocab_size: 49408 } },
+        trainData: join(w.folder, "pairs"),
+        device: w.device,
+        ...{ batchSize: 2, steps: 1, seed: 1, learningRate: 1e-3, weightDecay: 0.1, clipNorm: 1 },
+        imageTower: { layerDecay: 0.9, freeze: { unlockedGroups: 1 } },
+        schedule: { kind: "const", warmupSteps: 0 },
+        patchDropout: { rate: 0.5, undroppedEnd: 0 },
+        loader: { concurrency: 1, textBucket: 16 },
+        evaluation: { retrieval: { data: join(w.folder, "pairs"), samples: 1 } },
+      },
+    ],
+    after: dispose,
+  }),
 };
 
 /** Public names without a function of their own to call: constants, and classes whose instances others give. */
@@ -378,7 +400,7 @@ const NOT_CALLED = new Set([
   ...["PatchEmbedding", "ImageTower", "imageTowers", "registerImageTower", "listDevices"],
   // Tested in test/weights and test/io.
   ...["openWeights", "readFloat32"],
-  ...["EvaClipError", "Optimizer", "TrainingRun", "Loader", "SampleError"],
+  ...["EvaClipError", "Optimizer", "TrainingRun", "RecipeRun", "Loader", "SampleError"],
 ]);
 
 const { ops } = eva;

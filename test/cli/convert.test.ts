@@ -23,7 +23,7 @@ async function write(name: TinyName, target: string): Promise<void> {
   const model = tinyModel(name);
   await initializeModel(model, device, { seed: 4 });
   await writeWeights(path(target), model);
-  for (const parameter of model.parameters()) parameter.dispose();
+  model.dispose();
 }
 
 test("a plain model goes to transformers' layout and back, bit for bit", async () => {

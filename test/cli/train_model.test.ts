@@ -61,7 +61,7 @@ beforeAll(async () => {
   const [source, openai] = [await modelOf(device, config), await modelOf(device, plain)];
   await writeMimTower(source);
   await writeWeights(path("openai"), openai);
-  for (const model of [source, openai]) for (const parameter of model.parameters()) parameter.dispose();
+  for (const model of [source, openai]) model.dispose();
 });
 afterAll(() => rm(folder, { recursive: true }));
 

@@ -2,29 +2,32 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Device, parseClipConfig } from "eva-clip";
+import {
+  constant,
+  ImageTower,
+  type ImageTowerOptions,
+  LayerNorm,
+  Linear,
+  Module,
+  ops,
+  type Parameter,
+  registerImageTower,
+  reshape,
+  type Scope,
+  type Tensor,
+} from "eva-clip/graph";
+import {
+  AdamW,
+  batchesByStep,
+  ClipModel,
+  initializeModel,
+  parameterRules,
+  train,
+  unlockedParameters,
+} from "eva-clip/train";
+import { detectLayout, loadWeights, openWeights, resolveConfig, writeWeights } from "eva-clip/weights";
 import { z } from "zod";
-import { Device } from "../../lib/device";
-import { parseClipConfig } from "../../lib/models/clip_config";
-import { ClipModel } from "../../lib/models/clip_model";
-import { ImageTower, type ImageTowerOptions } from "../../lib/models/image_tower";
-import { registerImageTower } from "../../lib/models/image_towers";
-import { LayerNorm } from "../../lib/nn/layer_norm";
-import { Linear } from "../../lib/nn/linear";
-import { Module } from "../../lib/nn/module";
-import type { Scope } from "../../lib/nn/scope";
-import * as ops from "../../lib/ops/all_ops";
-import { AdamW } from "../../lib/optim/adamw";
-import { parameterRules } from "../../lib/optim/parameter_groups";
-import { unlockedParameters } from "../../lib/optim/tower_locks";
-import type { Parameter } from "../../lib/parameter";
-import { constant, reshape, type Tensor } from "../../lib/tensor";
-import { TrainingStep } from "../../lib/train/training_step";
-import { resolveConfig } from "../../lib/weights/config/resolve_config";
-import { initializeModel } from "../../lib/weights/initialize";
-import { detectLayout } from "../../lib/weights/layouts/detect_layout";
-import { loadWeights } from "../../lib/weights/load_weights";
-import { openWeights } from "../../lib/weights/open_weights";
-import { writeWeights } from "../../lib/weights/write_weights";
 import { contentOf, tinyBatch } from "../support/tiny_clip";
 
 const EPS = 1e-5;
@@ -205,16 +208,17 @@ test("it trains with frozen layers, and is written and read in its own layout", 
   const rate = { learningRate: 3e-3, weightDecay: 0.05, layerDecay: 0.9 };
   const trained = unlockedParameters(all, { image: { unlockedGroups: 2 } });
   const optimizer = new AdamW(parameterRules(all, { image: rate, text: rate, other: rate }, trained));
-  await optimizer.allocate(device);
   const before = await contentOf(all);
-  const step = new TrainingStep({ device, model, optimizer });
   const losses: number[] = [];
-  for (let i = 0; i < 40; i++) {
-    const learningRates = optimizer.learningRatesAt(1);
-    const { loss } = await step.run(tinyBatch(i % 4), { step: i, learningRates, seed: 0, patchDropout: 0 });
-    losses.push(loss);
-  }
-  step.dispose();
+  const run = train({
+    device,
+    model,
+    optimizer,
+    data: batchesByStep((step) => tinyBatch(step % 4)),
+    steps: 40,
+    schedule: { kind: "const" },
+  });
+  for await (const event of run) if (event.type === "step") losses.push(event.loss);
   optimizer.dispose();
   expect(losses.at(-1)!).toBeLessThan(0.7 * losses[0]!);
 

@@ -43,7 +43,7 @@ async function outcomes(device: Device, fixture: Fixture) {
     if (bitsOf(await program(data)) !== first) found.push(`other bits after ${mistake}`);
   }
   program.dispose();
-  for (const parameter of model.parameters()) parameter.dispose();
+  model.dispose();
   return found;
 }
 

@@ -1,5 +1,7 @@
 // Compares models in the format of test/fixtures with the published code's outputs:
-// npm run parity -- [--device cpu|cuda] FILE…
+// npm run parity -- [--device cpu|cuda] [FILE…]     by default every model of test/fixtures
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Device } from "eva-clip";
 import { readFixture } from "./fixture";
@@ -35,15 +37,19 @@ function report(path: string, parity: Parity): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
+/** The fixtures that hold a model: the others hold inputs and outputs of single functions. */
+function modelFixtures(): string[] {
+  const folder = join(__dirname, "..", "fixtures");
+  const names = readdirSync(folder).filter((name) => /^(eva|openai).*\.safetensors$/.test(name));
+  return names.sort().map((name) => join(folder, name));
+}
+
 async function main(): Promise<number> {
-  const { values, positionals: paths } = parseArgs({
+  const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { device: { type: "string", default: "cpu" } },
   });
-  if (paths.length === 0) {
-    process.stderr.write("usage: npm run parity -- [--device cpu|cuda] FILE…\n");
-    return 2;
-  }
+  const paths = positionals.length > 0 ? positionals : modelFixtures();
   await using device = await Device.open(values.device as "cpu" | "cuda", { threads: 1 });
   let failed = 0;
   for (const path of paths) {

@@ -181,6 +181,6 @@ export async function runFixture(device: Device, fixture: Fixture): Promise<Pari
       ...(fixture.optimizer && (await compareLamb(device, fixture, model, fixture.optimizer))),
     };
   } finally {
-    for (const parameter of model.parameters()) parameter.dispose();
+    model.dispose();
   }
 }

@@ -102,7 +102,7 @@ describe("a model larger than the machine", () => {
     };
     expect(allocateMore).toThrow(expect.objectContaining({ code: "ERR_EVACLIP_OUT_OF_MEMORY" }));
     expect(models.length).toBeGreaterThan(1);
-    for (const model of models) for (const parameter of model.parameters()) parameter.dispose();
+    for (const model of models) model.dispose();
     const [first] = models;
     allocateModel(first!, device);
     for (const parameter of first!.parameters()) parameter.dispose();

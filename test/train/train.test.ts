@@ -305,5 +305,5 @@ test.each([
   const { model, optimizer } = await tinyTraining(device);
   const config = { device, model, optimizer, data: batchesByStep(tinyBatch), steps: 1, ...wrong };
   expect(() => train(config as TrainConfig)).toThrow(name);
-  for (const parameter of model.parameters()) parameter.dispose();
+  model.dispose();
 });

@@ -38,6 +38,12 @@ const PATTERN = /\{.*\}|::/s;
  * @throws EvaClipError `ERR_EVACLIP_DATA` for a path that is missing or not a data set
  */
 export async function datasetTypeOf(path: string, options: OpenDatasetOptions = {}): Promise<DatasetType> {
+  ownArgument("datasetTypeOf: path", path, pathText);
+  const own = ownArgument("datasetTypeOf: options", options, openDatasetOptions) ?? {};
+  return typeAt(path, own);
+}
+
+async function typeAt(path: string, options: OpenDatasetOptions): Promise<DatasetType> {
   const { type = "auto", manifest } = options;
   if (type !== "auto") return type;
   requireDataPath(path);
@@ -73,7 +79,7 @@ export async function openDataset(
 ): Promise<Dataset & Partial<Pick<FolderDataset, "leftOut">>> {
   ownArgument("openDataset: path", path, pathText);
   const own = ownArgument("openDataset: options", options, openDatasetOptions) ?? {};
-  switch (await datasetTypeOf(path, own)) {
+  switch (await typeAt(path, own)) {
     case "csv":
       return openManifest(path, own.manifest);
     case "folder":
