@@ -1,4 +1,4 @@
-// A data set of one's own: drawings made on the fly, one of which is damaged and skipped by the loader.
+// A custom data set: drawings generated on the fly, one of which is damaged and skipped by the loader.
 //   node -C eva-clip-source -r ts-node/register/transpile-only examples/custom_dataset.ts
 import {
   createLoader,

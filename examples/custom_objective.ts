@@ -1,4 +1,4 @@
-// An objective of one's own: CLIP's loss plus distillation from the image features of a teacher, which the batches carry.
+// A custom objective: CLIP's loss plus distillation from the image features of a teacher, which the batches carry.
 // On synthetic data, in a few seconds: node -C eva-clip-source -r ts-node/register/transpile-only examples/custom_objective.ts
 import { Device, parseClipConfig } from "eva-clip";
 import { CounterRandom, packText } from "eva-clip/data";

@@ -1,4 +1,4 @@
-// Parsers of flags' values; each error says what is permitted.
+// Parsers of flag values; each error states the permitted values.
 import { homedir } from "node:os";
 import { InvalidArgumentError } from "commander";
 

@@ -6,7 +6,7 @@ import type { DatasetFlags } from "./dataset_flags";
 import { withoutUndefined } from "./flag_values";
 import { say } from "./output";
 
-/** The options of `openDataset` that flags give. */
+/** The options of `openDataset` from the flags. */
 export function datasetOptions(flags: DatasetFlags, shards: WebDatasetOptions = {}): OpenDatasetOptions {
   const { datasetType, csvImgKey, csvCaptionKey, csvSeparator } = flags;
   const { imageKey, textKey, jsonTextKey, shuffleBuffer, damagedShards } = flags;
@@ -19,7 +19,7 @@ export function datasetOptions(flags: DatasetFlags, shards: WebDatasetOptions = 
   };
 }
 
-/** Says how many entries of a folder are no samples. */
+/** Reports how many entries of a folder are not samples. */
 function noteLeftOut<D extends Dataset & Partial<FolderDataset>>(path: string, dataset: D): D {
   const leftOut = describeLeftOut(dataset.leftOut ?? {});
   if (leftOut !== undefined) say(`${path}: ${leftOut}`);

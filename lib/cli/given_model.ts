@@ -31,7 +31,7 @@ export async function statementFrom({
   };
 }
 
-/** Runs `use` with the model that a command was given, after saying where it runs; then frees it and its device. */
+/** Loads the model of a command, prints its precision and device, runs `use`, then frees model and device. */
 export async function withModel(
   path: string,
   flags: ModelFlags,

@@ -20,7 +20,7 @@ export function outliveReaders(): void {
   process.stderr.on("error", () => undefined);
   const terminals = STANDARD_FILES.filter((file) => isatty(file));
   process.on("exit", () => {
-    // On exit Node restores the modes of its terminals, and aborts if one of them is gone.
+    // On exit Node restores terminal modes, and aborts if a terminal no longer exists.
     for (const file of terminals) if (!isatty(file)) replaceByNull(file);
   });
 }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { Precision } from "../models/precision";
 import { addDeviceFlags, addPrecisionFlag, type DeviceFlags } from "./device_flags";
 
-/** Flags that state what a file of weights does not say. */
+/** Flags for properties that a weight file does not state. */
 export interface StatementFlags {
   config?: string;
   quickGelu?: boolean;

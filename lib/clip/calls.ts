@@ -14,8 +14,7 @@ export class Calls {
   }
 
   /**
-   * Runs `work` as one call. An aborted `signal` rejects at once; work that the call has started counts until it has
-   * ended.
+   * Runs `work` as one call. An aborted `signal` rejects immediately; work already started counts as pending until it ends.
    * @throws EvaClipError `ERR_EVACLIP_DISPOSED` after `close`; the signal's reason
    */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {

@@ -36,9 +36,9 @@ export interface ClassifierModel {
 }
 
 /**
- * Zero-shot classification with fixed labels, made by `EvaClip.classifier`. The labels' embeddings are computed once and
- * stay on the device, as the model's weights were then; a batch of images is one run of one program. `dispose` frees
- * them, as the model's `dispose` does.
+ * Zero-shot classification with fixed labels, created by `EvaClip.classifier`. The label embeddings are computed once, from
+ * the model's weights at that time, and stay on the device; a batch of images is one run of one program. `dispose` and
+ * the model's `dispose` free them.
  */
 export class Classifier implements AsyncDisposable {
   readonly labels: readonly string[];
@@ -56,7 +56,7 @@ export class Classifier implements AsyncDisposable {
   }
 
   /**
-   * Of arguments that are checked and copied.
+   * Takes arguments that are already checked and copied.
    * @internal
    */
   static async create(
@@ -83,8 +83,7 @@ export class Classifier implements AsyncDisposable {
   }
 
   /**
-   * The labels that fit an image best, or for several images a list of each. Best first, equal ones in the order of
-   * `labels`.
+   * The labels that best match an image, or one list per image. Best first; ties in the order of `labels`.
    * @throws EvaClipError `ERR_EVACLIP_DATA` naming an image that cannot be read; `ERR_EVACLIP_DISPOSED`;
    *   `ERR_EVACLIP_NOT_FINITE`
    */
@@ -101,7 +100,7 @@ export class Classifier implements AsyncDisposable {
   }
 
   /**
-   * `classify` of arguments that are checked and copied, within a call of the model.
+   * `classify` for arguments that are already checked and copied, within a call of the model.
    * @internal
    */
   async rank(images: readonly HeldImage[], options: RankOptions): Promise<Classification[][]> {
@@ -143,7 +142,7 @@ export class Classifier implements AsyncDisposable {
   /** @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` naming an image or the logit scale */
   #check({ features, unit, logitScale }: ClassScores, { start }: Part): void {
     checkEmbeddings(features, unit, this.#of.encoder.embedDim, start, (i) => `image ${i}`);
-    // Computed in f32, and multiplied with cosines.
+    // f32, to be multiplied with cosines.
     const scale = Math.fround(Math.exp(logitScale));
     if (Number.isFinite(logitScale) && Number.isFinite(scale)) return;
     const { name } = this.#of.model.logitScale;

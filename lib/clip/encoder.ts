@@ -36,7 +36,7 @@ export function checkRows(name: string, rows: unknown, expected: number): assert
 /**
  * a [N, E] times the transpose of b [M, E] → [N, M]
  * @throws EvaClipError `ERR_EVACLIP_NOT_FINITE` naming the rows whose product is NaN or infinite; `ERR_EVACLIP_SHAPE`
- *   when the encoder returns another number of products
+ *   when the encoder returns the wrong number of products
  */
 export async function scoresOf(
   encoder: Pick<Encoder, "embedDim" | "products">,

@@ -41,9 +41,9 @@ import { ownVectors, splitRows, type Vectors } from "./vectors";
  *
  * - Every method rejects with an `EvaClipError`: `ERR_EVACLIP_INVALID_ARGUMENT` for an invalid argument,
  *   `ERR_EVACLIP_DISPOSED` after `dispose`, `ERR_EVACLIP_NOT_FINITE` where a result would be NaN or infinite.
- * - Arguments are copied when a method is called (buffers of several samples up to 64 MiB; more is refused) and may be
- *   changed, transferred or shared afterwards. Every returned vector has memory of its own.
- * - An embedding depends on the number of samples encoded together, by a few parts in 10⁷.
+ * - Arguments are copied when a method is called (for several samples, at most 64 MiB of buffers) and may be modified,
+ *   transferred or shared afterwards. Every returned vector has its own memory.
+ * - The number of samples encoded together changes an embedding by a few parts in 10⁷.
  */
 export class EvaClip implements AsyncDisposable {
   readonly config: ClipConfig;
@@ -85,8 +85,8 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * A model from files: the folder of a checkpoint, a folder of checkpoints (the latest is loaded), or weights of another
-   * program in any known layout: a file, an index of shards, or a folder with one under its usual name.
+   * Loads a model from a checkpoint folder, a folder of checkpoints (the latest one), or weights in any known layout: a
+   * file, a shard index, or a folder that contains one under its usual name.
    * @throws EvaClipError as `create`, and `ERR_EVACLIP_IO`, `ERR_EVACLIP_CHECKPOINT_CORRUPT`,
    *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming the tensors; `ERR_EVACLIP_INVALID_CONFIG` naming the fields to pass as
    *   `config` or `quickGelu`
@@ -132,7 +132,7 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * The embedding of an image, or a list of embeddings of several, under the evaluation transform. → [E] each
+   * The embedding of an image, or one per image of a list, with the evaluation transform. → [E] each
    * @throws EvaClipError `ERR_EVACLIP_DATA` naming an image that cannot be read
    */
   async encodeImage(image: ImageInput, options?: EncodeOptions): Promise<Float32Array>;
@@ -222,8 +222,8 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
-   * The labels that fit an image best, or for several images a list of each. Best first, equal ones in the order of
-   * `labels`. Embeds the labels in every call; see `classifier`.
+   * The labels that best match an image, or one list per image. Best first; ties in the order of `labels`. Embeds the
+   * labels in every call; see `classifier`.
    * @throws EvaClipError as `classifier`, and `ERR_EVACLIP_DATA` naming an image that cannot be read
    */
   async classify(

@@ -31,8 +31,8 @@ export interface LoadOptions extends OpenOptions, ConfigStatement, WeightsChoice
   /** Initial weights where the file has none, such as for the rows of a longer context. Default `published`. */
   readonly init?: InitScheme;
   /**
-   * Called with the fraction of the parameters that are loaded: 0 first, never less than before, 1 last. The load awaits
-   * it; an error of it rejects the load.
+   * Called with the fraction of parameters loaded, increasing from 0 to 1. The load awaits it; if it throws or rejects, so
+   * does the load.
    */
   readonly onProgress?: (fraction: number) => unknown;
   readonly signal?: AbortSignal;

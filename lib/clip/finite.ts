@@ -1,4 +1,4 @@
-// NaN and infinity end a computation with an error: no comparison with NaN holds, so NaN would have the best rank.
+// NaN and infinity are errors: comparisons with NaN are always false, so NaN would get the best rank.
 import { EvaClipError } from "../errors";
 
 /** Tolerance of the squared length of a unit vector, above the rounding of bf16. */

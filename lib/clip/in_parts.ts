@@ -25,8 +25,7 @@ export function batchParts(size: number, largest = LARGEST_BATCH): number[] {
 }
 
 /**
- * Runs `count` samples in parts, in order. While `run` awaits the device for one part, the next one is prepared, and
- * none after that.
+ * Runs `count` samples in parts, in order. While `run` awaits the device for one part, only the next one is prepared.
  * @param prepare makes the inputs of a part, such as decoded pixels
  * @throws the signal's reason
  */

@@ -17,8 +17,8 @@ const imageName = (index: number) => `image ${index}`;
 const captionName = (index: number) => `caption ${index}`;
 
 /**
- * Encodes arguments that `EvaClip` has checked and copied, and batches of an evaluation: it neither checks nor copies
- * them again. Every embedding is checked to be finite.
+ * Encodes arguments that `EvaClip` has already checked and copied, and batches of an evaluation. Every embedding is
+ * checked to be finite.
  */
 export class ModelEncoder implements Encoder {
   readonly programs: EncoderPrograms;

@@ -113,8 +113,8 @@ export class ModelFile implements AsyncDisposable {
   }
 
   /**
-   * The file's values for the parameters of a model without memory, in f32, each read when it is needed. Parameters that
-   * need initial values are allocated now and stay so; the others are allocated only while they are read.
+   * The file's values for the parameters of an unallocated model, in f32, each read on demand. Parameters that need initial
+   * values are allocated permanently; the others only while they are read.
    */
   async valuesFor(
     model: ClipModel,

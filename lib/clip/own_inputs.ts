@@ -1,4 +1,4 @@
-// Inputs are copied at the call, so that changing their buffers afterwards changes no result.
+// Inputs are copied at the call, so that modifying their buffers afterwards does not affect results.
 import { types } from "node:util";
 import { z } from "zod";
 import { invalidArgument, listOf, ownArgument, reading } from "../arguments";
@@ -40,7 +40,7 @@ export function ownArray<T extends Float32Array | Int32Array | Uint8Array>(
   const { length } = data;
   checkBytes(name, data.byteLength, samples);
   const copy = sharedArray(dtypeOf(data), length);
-  // A transferred array has no elements and cannot be read.
+  // A transferred array has length 0 and cannot be read.
   if (length > 0) copy.set(data);
   return copy as T;
 }

@@ -34,7 +34,7 @@ function checkRow(row: Int32Array, caption: number, vocabulary: number): void {
 }
 
 /**
- * Checks padded rows of token ids and cuts them after their end of text.
+ * Checks padded rows of token ids and truncates them after the end-of-text token.
  * @param tokens [batch, L], row-major, L at most the context length
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the caption, the position and the expected ids
  */

@@ -14,8 +14,8 @@ export interface EvaluationOptions {
   /** Images decoded and encoded at a time. Default 32. */
   readonly batchSize?: number;
   /**
-   * Called with the number of images done and, where it is known, of all; the evaluation awaits it. An error of it ends
-   * the evaluation.
+   * Called with the number of processed images and, if known, the total; the evaluation awaits it. If it throws or
+   * rejects, so does the evaluation.
    */
   readonly onProgress?: (done: number, total: number | undefined) => unknown;
   /** Ends the evaluation: it rejects with the signal's reason. */

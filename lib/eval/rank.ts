@@ -9,8 +9,8 @@ export interface Rank {
 }
 
 /**
- * The rank of the best of `right`, by finite scores. Ties are counted separately: counted as won, they would give a
- * model with one score for everything the best rank.
+ * The rank of the best of `right`, by finite scores. Ties are counted separately: counting them as wins would give a
+ * constant model the best rank.
  * @param right indices of the right answers, at least one
  */
 export function rankAmong(scores: Float32Array, right: readonly number[]): Rank {

@@ -121,8 +121,8 @@ async function encodeImages(encoder: Encoder, dataset: Dataset, options: Evaluat
 }
 
 /**
- * Retrieval in both directions over a data set of images with one or more captions each; the matrix of similarities is
- * never held whole. Tied scores count as in random order. One call of the model: `dispose` waits for it.
+ * Retrieval in both directions over a data set of images with one or more captions each; the similarity matrix is
+ * computed in blocks. Ties count as in random order. One call of the model: `dispose` waits for it.
  * @throws EvaClipError `ERR_EVACLIP_DATA` when no sample is an image with a caption; `ERR_EVACLIP_NOT_FINITE` when an
  *   embedding or a score is NaN or infinite
  */

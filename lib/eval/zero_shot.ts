@@ -66,8 +66,8 @@ function classesOf(dataset: Dataset, given: readonly string[] | undefined): read
 }
 
 /**
- * Zero-shot classification of a data set whose samples have labels, such as a folder per class. Tied scores count as in
- * random order, so that a model with one score for all classes gets `chance`. One call of the model: `dispose` waits for
+ * Zero-shot classification of a data set whose samples have labels, such as a folder per class. Ties count as in random
+ * order, so that a model with the same score for all classes gets `chance`. One call of the model: `dispose` waits for
  * it.
  * @throws EvaClipError `ERR_EVACLIP_DATA` when the data set has no classes, a sample has no label, or no image can be
  *   scored; `ERR_EVACLIP_NOT_FINITE` when an embedding or a score is NaN or infinite

@@ -23,7 +23,7 @@ export interface RawImage {
 /** A path, a file: or data: URL, the bytes of an image file, decoded pixels, or a sharp pipeline. */
 export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | RawImage | Sharp;
 
-/** An image as it was at the call, which the caller can no longer change. */
+/** A snapshot of an image, which the caller can no longer change. */
 export type HeldImage =
   | { readonly kind: "path"; readonly path: string }
   | { readonly kind: "bytes"; readonly bytes: Uint8Array; readonly name: string }
@@ -112,7 +112,7 @@ function copyOf(input: Uint8Array | ArrayBufferLike): Uint8Array {
 /**
  * Checks an image argument of a public function and copies what the caller could change.
  *
- * @param name what messages call it, such as `decodeImage: image`
+ * @param name its name in messages, such as `decodeImage: image`
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT
  */
 export function holdImage(name: string, input: unknown): HeldImage {

@@ -1,7 +1,7 @@
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
 
-/** Longest time that slices of work may hold one turn of the event loop. */
+/** Maximum time that slices of work may block the event loop. */
 const TURN_MS = 4;
 
 let latestTurn: Promise<void> = Promise.resolve();

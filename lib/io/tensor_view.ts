@@ -15,7 +15,7 @@ export interface TensorPiece {
 
 /**
  * A piece as a strided view of its file.
- * @param target the name of what is filled, for messages
+ * @param target name of the destination, for messages
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for rows or a transposition that the tensor does not have
  */
 export function pieceView(

@@ -47,7 +47,7 @@ const clipConfig = z.strictObject({
   custom_text: z.boolean().optional(),
   vision_cfg: visionConfig,
   text_cfg: textConfig,
-  /** How images are preprocessed; undefined where it is as in CLIP's training. */
+  /** Image preprocessing; undefined if it is CLIP's. */
   preprocess_cfg: preprocessField,
 });
 
@@ -90,7 +90,7 @@ export function parsePreprocessing(json: unknown, where: string): Preprocessing 
 
 /**
  * Checks a model configuration, in the JSON of the published files, and fills in defaults. A null field counts as absent.
- * @param where what messages call it
+ * @param where its name in messages
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` naming each unknown, missing or invalid field
  */
 export function parseClipConfig(json: unknown, where = "the model configuration"): ClipConfig {

@@ -40,7 +40,7 @@ export class ClipModel extends Module {
   readonly text: TextTower;
   /** [], added to the logits of SigLIP's loss; null without `init_logit_bias`. */
   readonly logitBias: Parameter | null;
-  /** How images are preprocessed; u8 images are normalized by the image tower. */
+  /** Image preprocessing; u8 images are normalized by the image tower. */
   readonly preprocessing: Preprocessing;
   readonly config: ClipConfig;
 

@@ -15,7 +15,7 @@ export interface DerivedTensor {
   data(): Float32Array;
 }
 
-/** How a layout stores an image tower. `Variant` distinguishes towers of one family whose names differ. */
+/** The names of an image tower's tensors in a layout. `Variant` distinguishes towers of one family whose names differ. */
 export interface ImageTowerLayout<Config = ImageTowerConfig, Variant = unknown> {
   /** Names that every file of this layout with such a tower has, and no other file. Default: files are not detected by it. */
   readonly landmarks?: readonly string[];
@@ -44,7 +44,7 @@ export interface ShapeReader<Variant = unknown> {
   grid(positions: string): number;
 }
 
-/** What is known of a configuration in addition to its facts. */
+/** Evidence for a configuration in addition to its facts. */
 export interface ConfigReference<Config> {
   /** The configuration of a published tower that resembles this one, in which fields that shapes do not determine agree. */
   readonly reference: Config | undefined;
@@ -75,7 +75,7 @@ export interface ImageTowerInference<Config, Variant, Facts> {
 export interface HuggingFaceTower<Config> {
   /** The epsilon of the tower's norms; another one in a file is an error. */
   readonly layerNormEps: number;
-  /** Whether models whose `hidden_act` is left out use QuickGELU. */
+  /** Whether models without `hidden_act` use QuickGELU. */
   readonly defaultQuickGelu: boolean;
   /** From a `vision_config` to the fields of `vision_cfg` beyond those of every vision transformer. */
   readonly fields?: z.ZodType<Record<string, unknown>>;

@@ -1,4 +1,4 @@
-/** Where a layout stores a part of a model. The first rule that matches a name applies. */
+/** Maps the names of a part of a model to a layout's. The first rule that matches a name applies. */
 export interface NameRule {
   /** A parameter or module of the model; `*` is the number of a block. Names below a module follow it. */
   readonly ours: string;

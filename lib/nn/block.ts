@@ -27,7 +27,7 @@ export interface BlockContext extends AttentionContext {
   seed?: Operand | undefined;
 }
 
-/** A branch of a block; it adds the residual when it is given one. */
+/** A branch of a block; adds the residual if one is given. */
 type Branch = (residual?: Tensor) => Tensor;
 
 /** A transformer block: x + γ₁ Attention(N₁ x), then x + γ₂ MLP(N₂ x); post-norm: x + γ₁ N₁(Attention x), … */

@@ -7,7 +7,7 @@ import type { Scope } from "./scope";
 
 /** A norm over the last axis. [..., width] → [..., width] */
 export interface Norm extends Module {
-  /** The normalized x, plus the residual when there is one. */
+  /** The normalized x, plus the optional residual. */
   forward(x: Tensor, residual?: Tensor): Tensor;
 }
 

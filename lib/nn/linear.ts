@@ -10,7 +10,7 @@ export interface LinearShape {
   outputs: number;
   init: Initializer;
   bias?: boolean;
-  /** The sizes that a device holds, zero beyond `inputs` and `outputs`; default the same. */
+  /** Padded storage sizes, zero beyond `inputs` and `outputs`. Default: no padding. */
   storedInputs?: number;
   storedOutputs?: number;
 }

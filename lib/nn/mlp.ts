@@ -9,7 +9,7 @@ import type { Scope } from "./scope";
 export interface MlpShape {
   width: number;
   hidden: number;
-  /** The hidden columns that a device holds, zero beyond `hidden`. Default `storedColumns`. */
+  /** Padded number of hidden columns, zero beyond `hidden`. Default `storedColumns`. */
   storedHidden?: number;
   init: BlockInitialization;
 }

@@ -35,8 +35,8 @@ export interface TrainResult {
 }
 
 /**
- * A training run: iterate it for events, await `result`. It runs whether or not anybody iterates; an iteration that starts
- * right after `train()` gets every event.
+ * A training run: iterate it for events, await `result`. It runs even without iteration; an iteration that starts right
+ * after `train()` receives every event.
  */
 export class TrainingRun implements AsyncIterable<TrainEvent> {
   /** Settles when the run has ended; rejects with the error that ended it, or the reason of an aborted signal. */
@@ -279,12 +279,12 @@ function eventMetrics({ imageAccuracy, textAccuracy, ...metrics }: Readonly<Reco
 
 /**
  * Trains a model by `config.objective`, by default CLIP's contrastive loss. The next batch is prepared while the device
- * computes; everything a step does, from the forward pass to what follows the update, is one program.
+ * computes; a whole step, from the forward pass to `afterUpdate`, is one program.
  *
  * Stopping: `run.stop()` ends the run after the current step, writes a checkpoint, and `result` resolves. An aborted
  * `signal` does the same, but the run then rejects with the signal's reason.
  *
- * Errors: whatever ends the run, the state of the last good step is saved first, unless its checkpoint exists already. The
+ * Errors: before any error ends the run, the state of the last good step is saved, unless its checkpoint exists. The
  * run rejects with the error that ended it; if saving failed as well, that is its `cause` and a `warning` event. A
  * checkpoint that cannot be written ends the run, and earlier ones stay complete. A metrics line that cannot be written
  * does not.

@@ -29,7 +29,7 @@ export interface StepTime {
   readonly seed: number;
   /** Fraction of patches dropped. */
   readonly patchDropout: number;
-  /** Whether to report every parameter's gradient norm and trust ratio, by a program of its own. Default false. */
+  /** Whether to report every parameter's gradient norm and trust ratio, by a separate program. Default false. */
   readonly detail?: boolean;
 }
 

@@ -19,7 +19,7 @@ function checkModelAndDevice(caller: string, model: ClipModel, device: Device): 
 }
 
 /**
- * Allocates all parameters on `device`, or none where there is not enough memory; their content is undefined.
+ * Allocates all parameters on `device`, or none if memory is insufficient; their content is undefined.
  * @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY` with `details.needed` and `details.free` in bytes.
  */
 export function allocateModel(model: ClipModel, device: Device, given: AllocateOptions = {}): void {

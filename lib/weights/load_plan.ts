@@ -93,7 +93,7 @@ export function planLoad(
     }
   }
   const left = [...source.tensors.keys()].filter((name) => !used.has(name));
-  // By the file's own rules: its image tower may be of another family, when only the text tower is loaded.
+  // By the file's own rules: if only the text tower is loaded, the file's image tower may be of another family.
   const variant = variantIn(stored, (name) => source.tensors.has(name));
   const text = { text: textPrefix(model.config), storedText };
   const fileRules = rulesFor(layout, stored.imageTower, variant, text);

@@ -11,8 +11,8 @@ import { findCheckpoint, MODEL_FILE } from "./checkpoint/checkpoint_folder";
 const openOptions = options({ ema: flag.optional() }).optional();
 
 /**
- * Opens a file of weights: safetensors, a PyTorch archive, an index of shards, a folder with one of these, a checkpoint's
- * folder, or a folder of checkpoints. The result is for `loadWeights`, and has to be closed.
+ * Opens a weight file: safetensors, a PyTorch archive, a shard index, a folder with one of these, a checkpoint folder, or
+ * a folder of checkpoints. Pass the result to `loadWeights`, then close it.
  * @throws EvaClipError `ERR_EVACLIP_IO` when there are none, `ERR_EVACLIP_CHECKPOINT_CORRUPT`
  */
 export async function openWeights(path: string, choice: WeightsChoice = {}): Promise<TensorSource> {

@@ -155,8 +155,8 @@ async function checkInputs(model: ClipModel, source: TensorSource, stored: Store
 }
 
 /**
- * Loads pretrained weights into a model, whose parameters have initial values, as EVA-CLIP does: a whole model's, then each
- * tower's. Position embeddings, patch projections and contexts of another size are resized.
+ * Loads pretrained weights into an initialized model, as EVA-CLIP does: first those of a whole model, then those of each
+ * tower. Position embeddings, patch projections and contexts of another size are resized.
  *
  * @returns the origin of every parameter
  * @throws EvaClipError as `loadWeights`; `ERR_EVACLIP_INVALID_CONFIG` when weights were trained with another or an unknown

@@ -66,9 +66,9 @@ function resizeProjection(target: readonly number[], source: readonly number[]):
 }
 
 /**
- * How a parameter, stored as [shape], takes a tensor [found] that differs only in the grid, the patch size or the context
- * length; undefined when it differs in more. Trained text positions stay as they are, so that captions that fit either
- * context keep their embeddings.
+ * The resizing of a tensor [found] for a parameter stored as [shape] if they differ only in the grid, the patch size or the
+ * context length; otherwise undefined. Trained text positions are unchanged, so that captions that fit both context lengths
+ * keep their embeddings.
  */
 export function resizingOf(
   { role }: Pick<Parameter, "role">,

@@ -1,5 +1,5 @@
 /**
- * What is not loaded into a tower by default, in every published recipe of EVA-CLIP (EVA-CLIP/rei/README.md): the head of
+ * Tensors not loaded into a tower by default, as in every published recipe of EVA-CLIP (EVA-CLIP/rei/README.md): the head of
  * the previous task, the projection to the shared space, the logit scale and the logit bias.
  */
 export const TOWER_SKIP_LIST: readonly string[] = [

@@ -153,7 +153,7 @@ async function configFiles(
 }
 
 /**
- * Writes a model as safetensors in a layout, its tensors read from the device one at a time, and beside it the configuration
+ * Writes a model as safetensors in a layout, reading one tensor from the device at a time, and next to it the configuration
  * that the layout's programs read: config.json, or open_clip_config.json where open_clip has the model. Its preprocessing is
  * stated there, or in preprocessor_config.json.
  *
@@ -190,6 +190,6 @@ export async function writeWeights(
     for (const [name, content] of beside) await writeJson(join(folder, name), content);
     return [weights, ...beside.map(([name]) => join(folder, name))];
   };
-  // Two writes at once could leave the weights of one model and the configuration of another.
+  // Concurrent writes could leave the weights of one model with the configuration of another.
   return inTurn(resolve(folder), write);
 }

@@ -26,7 +26,7 @@ const DEPENDENT: readonly [flag: keyof TrainFlags, hasEffect: Condition, needs: 
   ["zeroshotFrequency", ({ imagenetVal }) => imagenetVal !== undefined, "--imagenet-val"],
 ];
 
-/** Refuses flags that have no effect. */
+/** Throws for flags that have no effect. */
 export function checkFlags(command: Command, flags: TrainFlags): void {
   for (const [name, hasEffect, needs] of DEPENDENT) {
     if (!hasEffect(flags)) refuseGiven(command, [name], `has no effect without ${needs}`);

@@ -7,7 +7,7 @@ import { datasetOptions } from "../given_dataset";
 import { say } from "../output";
 import type { TrainFlags } from "./flags";
 
-/** The options of `trainRecipe` that flags give; a dot leads into an option's own fields. */
+/** The options of `trainRecipe` from the flags; a dot separates nested fields. */
 const OPTION_OF = {
   forceImageSize: "imageSize",
   forceContextLength: "contextLength",
@@ -60,7 +60,7 @@ const OPTION_OF = {
   threads: "threads",
 } as const satisfies Partial<Record<keyof TrainFlags, string>>;
 
-/** Options that messages may mention, and the flag for each, where several make one option. */
+/** Options that messages may mention, with a flag for each, where several flags form one option. */
 const FLAG_OF: Readonly<Record<string, string>> = {
   ...Object.fromEntries(Object.entries(OPTION_OF).map(([name, option]) => [option, flagOf(name)])),
   model: "--model",

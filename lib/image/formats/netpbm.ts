@@ -38,7 +38,7 @@ class NumberReader {
     }
     if (this.offset > begin) return value;
     throw new Error(
-      begin >= this.bytes.length ? "it is cut short" : `byte ${begin} is no number of a PNM file`,
+      begin >= this.bytes.length ? "it is cut short" : `byte ${begin} does not start a PNM number`,
     );
   }
 }

@@ -17,7 +17,7 @@ const TIMM_TOWERS: Record<string, Record<string, unknown>> = {
   eva02_enormous_patch14_clip_224: evaClipConfigs["EVA02-CLIP-bigE-14"].vision_cfg,
 };
 
-/** What decides the results of a tower: neither how it is trained nor what it is called. */
+/** The fields that determine a tower's results; training options and names do not. */
 function computedFields(config: EvaTowerConfig): string {
   const { eva_model_name, patch_dropout, drop_path_rate, ls_init_value, xattn, fusedLN, mlp_ratio, ...rest } =
     config;
@@ -33,7 +33,7 @@ function timmNameOf(config: EvaTowerConfig): string | undefined {
   );
 }
 
-/** What the `vision_config` of BAAI/EVA-CLIP-8B adds to transformers'. */
+/** Fields that the `vision_config` of BAAI/EVA-CLIP-8B adds to transformers'. */
 const visionConfig = z
   .object({
     q_bias: z.boolean().default(true),

@@ -22,7 +22,7 @@ import { classTokens, VisionTransformer } from "../vision_transformer";
 import { type EvaTowerConfig, poolsMean } from "./eva_tower_config";
 
 const EPS = 1e-6;
-/** Positions start large when standard deviations follow the width: a small model learns where things are first. */
+/** Large initial position embeddings for the `fan_in` scheme, so that small models learn positions early. */
 const FAN_IN_POSITION_STD = 0.3;
 const KEYS = {
   classToken: "cls_token",

@@ -3,9 +3,9 @@ import { blockRules, type NameRule, splitProjections, unchanged } from "../name_
 import { ropeTables } from "./eva_rope_tables";
 import type { EvaTowerConfig } from "./eva_tower_config";
 
-/** What the names of an EVA tower's parameters depend on. */
+/** The properties that determine the parameter names of an EVA tower. */
 export interface EvaVariant {
-  /** Queries, keys and values have a matrix each (EVA-02) instead of a packed one. */
+  /** Separate matrices for queries, keys and values (EVA-02) instead of a packed one. */
   readonly separate: boolean;
   /** The MLP is a SwiGLU. */
   readonly swiglu: boolean;

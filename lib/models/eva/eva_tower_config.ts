@@ -3,7 +3,7 @@ import { checkSizes, rate, size, visionTransformerFields } from "../config_schem
 
 const evaFields = z.strictObject({
   ...visionTransformerFields,
-  /** Any name; its presence is what makes a tower EVA's. */
+  /** Any name; its presence identifies an EVA tower. */
   eva_model_name: z.string(),
   /** The rate of stochastic depth in the last block, growing linearly from 0 in the first. */
   drop_path_rate: rate.nullable().default(0),

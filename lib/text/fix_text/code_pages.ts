@@ -62,7 +62,7 @@ export class CodePage {
     });
   }
 
-  /** The bytes of a text, or undefined where it has a character that the encoding lacks. */
+  /** The bytes of a text, or undefined if the encoding lacks one of its characters. */
   encode(text: string): string | undefined {
     const bytes = Buffer.allocUnsafe(text.length);
     for (let i = 0; i < text.length; i++) {

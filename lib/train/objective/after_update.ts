@@ -14,7 +14,7 @@ export interface RecordedUpdate {
 }
 
 /** Records what follows an update, such as a clamp, in the graph of the step. */
-// biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing serves as well
+// biome-ignore lint/suspicious/noConfusingVoidType: functions that return nothing are accepted
 export type AfterUpdate = (update: RecordedUpdate) => RecordedMetrics | void;
 
 /** Keeps the logit scale between 1 and 100, as CLIP's training does after every update. The default of `afterUpdate`. */

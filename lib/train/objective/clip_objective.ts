@@ -6,7 +6,7 @@ import type { ObjectiveResult, ObjectiveStep } from "./objective";
 export function clipObjective(step: ObjectiveStep): ObjectiveResult {
   const { model } = step;
   const { loss, imageAccuracy, textAccuracy } = clipLoss(
-    // bf16 features cost less precision here than bf16 towers have already cost.
+    // Rounding the features to bf16 loses less precision than the bf16 towers have already lost.
     convert(step.encodeImages(), model.image.precision),
     convert(step.encodeTexts(), model.text.precision),
     model.logitScale,

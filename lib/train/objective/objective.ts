@@ -76,7 +76,7 @@ export function objectiveStep(step: Omit<ObjectiveStep, "encodeImages" | "encode
 export const LAYER_OUTPUTS = ["layerGradientNorms", "layerTrustRatios"] as const;
 
 /**
- * The metrics of an objective and of what follows the update, as outputs of the step's program.
+ * The metrics of the objective and `afterUpdate`, as outputs of the step's program.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a name that is taken, or a value that is not a scalar f32
  */
 export function collectMetrics(...sources: (RecordedMetrics | undefined)[]): Record<string, Operand> {

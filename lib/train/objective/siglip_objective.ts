@@ -4,8 +4,8 @@ import type { ObjectiveResult, ObjectiveStep } from "./objective";
 
 /**
  * SigLIP's pairwise sigmoid loss (Zhai et al. 2023), with the model's logit scale and bias, which its configuration
- * initializes: `{ ...config, ...SIGLIP_LOGITS }` for the published values. Logits are f32 and take 4 B² bytes each time
- * that they are kept, for B samples.
+ * initializes: `{ ...config, ...SIGLIP_LOGITS }` for the published values. Logits are f32: each stored copy takes
+ * 4 B² bytes for B samples.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for a model without a logit bias
  */
 export function siglipObjective(step: ObjectiveStep): ObjectiveResult {

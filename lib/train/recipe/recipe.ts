@@ -127,7 +127,7 @@ async function prepareConfig(
   const length = runLength(options, dataset);
   const schedule = recipeSchedule(options, length);
   const { seed = 0, patchDropout = {} } = options;
-  // Weights, gradients and moments: what does not fit is refused before anything is allocated.
+  // Fails before anything is allocated if weights, gradients and moments do not fit.
   expectMemory([...model.parameters(), ...optimizer.state(), ...optimizer.parameters], device);
   const initialization = await startModel(model, options, device);
   const evaluate = await recipeEvaluation(options, encoder, length);
@@ -218,8 +218,8 @@ async function prepare(given: RecipeOptions): Promise<Prepared> {
  *
  * @returns The run, which has started. It ends by itself, by `stop()`, or by the signal; dispose of it to free its memory.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` naming the option; `ERR_EVACLIP_RUN_EXISTS` when the folder
- *   contains another run; `ERR_EVACLIP_NO_DEVICE`; `ERR_EVACLIP_OUT_OF_MEMORY`; what opening data and pretrained weights
- *   throws. Later errors reject `result`, as those of `train()`.
+ *   contains another run; `ERR_EVACLIP_NO_DEVICE`; `ERR_EVACLIP_OUT_OF_MEMORY`; errors of opening data and pretrained
+ *   weights. Later errors reject `result`, as those of `train()`.
  */
 export async function trainRecipe(options: RecipeOptions): Promise<RecipeRun> {
   const own = ownRecipe(options);

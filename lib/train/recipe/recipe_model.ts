@@ -53,8 +53,8 @@ async function willResume({ resume, folder }: RecipeOptions): Promise<boolean> {
 }
 
 /**
- * Allocates the model with the values that a run starts from.
- * @returns where these are from; undefined if all are initial or a checkpoint replaces them
+ * Allocates the model with the initial values of a run.
+ * @returns the origin of the values; undefined if all are random or a checkpoint replaces them
  */
 export async function startModel(
   model: ClipModel,

@@ -42,7 +42,7 @@ function thisHost(): string {
   try {
     namespace = ` ${readlinkSync("/proc/self/ns/pid")}`;
   } catch {
-    // Not Linux: only the host's name.
+    // Not Linux: only the host name.
   }
   return hostname() + namespace;
 }
@@ -69,7 +69,7 @@ async function readOwner(path: string): Promise<LockOwner | undefined> {
 async function isOwned(path: string, owner: LockOwner | undefined): Promise<boolean> {
   if (owner?.host === thisHost()) {
     if (!isRunning(owner)) return false;
-    // A terminated thread of this process leaves its lock.
+    // A terminated worker thread of this process does not remove its lock.
     if (owner.pid !== process.pid || held.has(owner.token)) return true;
   }
   const found = await stat(path).catch(() => undefined);
@@ -109,7 +109,7 @@ async function writeLock(path: string, owner: LockOwner): Promise<boolean> {
     await file.writeFile(JSON.stringify(owner)).finally(() => file.close());
     return true;
   } catch (error) {
-    // A lock without an owner would keep every run out until it is old enough to be abandoned.
+    // A lock without an owner would block every run until it is old enough to count as abandoned.
     await unlink(path).catch(() => undefined);
     throw error;
   }

@@ -41,8 +41,8 @@ function isOfRun(record: RunRecord | undefined, { lineage }: TrainerState): bool
 }
 
 /**
- * The checkpoint that `resume: "latest"` means: the newest of the most recently started run, or, until that run has saved
- * one, the checkpoint that it resumed. A damaged checkpoint is returned too, so that reading it reports the damage.
+ * The checkpoint for `resume: "latest"`: the newest of the most recently started run, or, until that run has saved one,
+ * the checkpoint that it resumed. A damaged checkpoint is returned too, so that reading it reports the damage.
  * @returns undefined when that run resumed nothing and has saved nothing
  */
 export async function latestOfRun(root: string): Promise<string | undefined> {
@@ -62,7 +62,7 @@ export async function latestOfRun(root: string): Promise<string | undefined> {
 
 /**
  * The error for an unreadable checkpoint: the cause, and the newest complete checkpoint next to it, preferably of the
- * most recently started run. It is not resumed by itself, because that would lose steps without notice.
+ * most recently started run. It is not resumed automatically, because that would silently lose steps.
  */
 export async function damagedCheckpoint(folder: string, error: unknown): Promise<unknown> {
   const { code, message, details } = error as Partial<EvaClipError>;

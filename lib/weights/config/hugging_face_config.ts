@@ -95,7 +95,7 @@ function notClip(path: string, { issues }: z.ZodError, ...section: string[]) {
 }
 
 /**
- * A configuration from transformers' config.json of a CLIP model, or of an EVA-CLIP model published in its manner.
+ * A configuration from transformers' config.json of a CLIP model, or of an EVA-CLIP model in the same format.
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` for what the towers here do not support
  */
 export function fromHuggingFaceConfig(json: unknown, tower: AnyImageTower, path: string): ClipConfigInput {

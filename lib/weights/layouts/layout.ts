@@ -142,7 +142,8 @@ export function placeOf(name: string, rules: readonly NameRule[]): Place | undef
 }
 
 /**
- * The parameter that a tensor of a file is, or is a share of, and its tower; undefined when the layout has no such name.
+ * The parameter that a tensor of a file contains, whole or in part, and its tower; undefined for a name that is not in the
+ * layout.
  */
 export function parameterOf(
   stored: string,
