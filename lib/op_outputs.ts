@@ -53,6 +53,7 @@ export const OP_OUTPUTS = {
   lamb_update: ["trust_ratios"],
   adamw_update: [],
   clamp_update: [],
+  ema_update: [],
   patch_rows: ["y"],
   patch_projection: ["y"],
   add_positions: ["y"],

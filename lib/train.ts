@@ -37,6 +37,11 @@ export {
 export type { RunSchedule, SchedulePerTower, TrainSchedule } from "./train/learning_rates";
 export { type AfterUpdate, clampLogitScale, type RecordedUpdate } from "./train/objective/after_update";
 export { clipObjective } from "./train/objective/clip_objective";
+export {
+  type MovingAverage,
+  type MovingAverageOptions,
+  movingAverage,
+} from "./train/objective/moving_average";
 export type {
   Objective,
   ObjectiveResult,

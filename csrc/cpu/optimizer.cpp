@@ -213,4 +213,21 @@ template <> void run<ops::clamp_update>(const ops::clamp_update::args& a, contex
   }
 }
 
+plan<ops::ema_update>::plan(const ops::ema_update::args& a, context& c) : args_(a), parts_(a.averages, c) {}
+
+void plan<ops::ema_update>::run(context& c) {
+  const ops::ema_update::args& a = args_;
+  if (!std::isfinite(*a.norm.as<float>())) return;
+  const float rest = float(1.0 - double(a.decay));
+  parts_.for_each(c, [&](size_t n) {
+    const tensor_parts::part& part = parts_[n];
+    float* const averages = a.averages[part.tensor].as<float>() + part.begin;
+    const float* const parameters = a.parameters[part.tensor].as<float>() + part.begin;
+    sweep(part.count, [&](int64_t i, auto width) {
+      const vec average = load(averages + i, width);
+      store(averages + i, average + rest * (load(parameters + i, width) - average), width);
+    });
+  });
+}
+
 }  // namespace eva::cpu::EVA_CLIP_ISA

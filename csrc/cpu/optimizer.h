@@ -71,4 +71,13 @@ template <> struct plan<ops::adamw_update> {
   tensor_parts parts_;
 };
 
+template <> struct plan<ops::ema_update> {
+  plan(const ops::ema_update::args& a, context& c);
+  void run(context& c);
+
+ private:
+  const ops::ema_update::args& args_;
+  tensor_parts parts_;
+};
+
 }  // namespace eva::cpu::EVA_CLIP_ISA

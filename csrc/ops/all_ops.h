@@ -34,7 +34,7 @@ using all_ops =
             transpose, concat, slice, pad, gather_rows, gather_rows_backward, mean_tokens,
             mean_tokens_backward,                                                                         //
             linear, linear_input_gradient, linear_weight_gradient, matmul,                                //
-            global_norm, lamb_update, adamw_update, clamp_update,                                         //
+            global_norm, lamb_update, adamw_update, clamp_update, ema_update,                             //
             patch_rows, patch_projection, add_positions, add_positions_backward,                          //
             random_fill,                                                                                  //
             sum_leading, sum_last, expand, softmax, log_softmax, softmax_backward, log_softmax_backward,  //

@@ -141,4 +141,31 @@ struct clamp_update {
   }
 };
 
+/// Exponential moving averages of parameters, after an update of these:
+///   averages[i] += (1 - decay) (parameters[i] - averages[i])
+/// If norm is not finite, nothing changes, as in the update.
+struct ema_update {
+  static constexpr auto name = "ema_update";
+  struct args {
+    tensors averages;    // f32, any shapes
+    tensors parameters;  // f32, the same shapes
+    tensor norm;         // [] f32, global norm of the gradients
+    float decay = 0.9999f;
+  };
+  static constexpr auto fields =
+      std::tuple{inout_list{"averages", &args::averages}, input_list{"parameters", &args::parameters},
+                 input{"norm", &args::norm}, attribute{"decay", &args::decay}};
+  static void infer(args& a) {
+    const size_t count = a.averages.size();
+    expect(a.parameters.size() == count, name, "parameters must have one entry per average");
+    for (size_t i = 0; i < count; ++i) {
+      expect_type(name, "averages", a.averages[i], dtype::f32);
+      expect(name, "parameters", a.parameters[i], dtype::f32, a.averages[i].dims);
+    }
+    expect_type(name, "norm", a.norm, dtype::f32);
+    expect_size(name, "norm", a.norm, 1);
+    expect(a.decay >= 0 && a.decay <= 1, name, "decay must be from 0 to 1");
+  }
+};
+
 }  // namespace eva::ops

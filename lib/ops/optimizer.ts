@@ -36,6 +36,16 @@ export interface LambSettings extends UpdateSettings {
   variant: LambVariant;
 }
 
+/** Lists have one entry per average. */
+export interface EmaInputs {
+  /** f32, changed in place. */
+  averages: readonly Operand[];
+  /** f32, the same shapes. */
+  parameters: readonly Operand[];
+  /** [] f32: the norm of all gradients of the update. When it is not finite, nothing changes. */
+  norm: Operand;
+}
+
 const numbers = listOf(finiteNumber, "a list of numbers");
 const updateInputs = options({
   parameters: operandList,
@@ -46,6 +56,7 @@ const updateInputs = options({
   learningRates: anOperand,
   step: anOperand,
 });
+const emaInputs = options({ averages: operandList, parameters: operandList, norm: anOperand });
 const settingsFields = {
   weightDecays: numbers,
   beta1: finiteNumber,
@@ -106,4 +117,12 @@ export function clampUpdate(parameters: readonly Operand[], minimum: number, max
   checkArgument("ops.clampUpdate: minimum", minimum, numberAttribute);
   checkArgument("ops.clampUpdate: maximum", maximum, numberAttribute);
   apply("clamp_update", { parameters }, { minimum, maximum });
+}
+
+/** Moving averages of parameters, after their update: averages[i] += (1 - decay) (parameters[i] - averages[i]) in place. */
+export function emaUpdate(inputs: EmaInputs, decay: number): void {
+  checkArgument("ops.emaUpdate: inputs", inputs, emaInputs);
+  checkArgument("ops.emaUpdate: decay", decay, numberAttribute);
+  const { averages, parameters, norm } = inputs;
+  apply("ema_update", { averages, parameters, norm }, { decay });
 }

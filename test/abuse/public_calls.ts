@@ -339,6 +339,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
       ],
     };
   },
+  movingAverage: () => ({ target: eva.movingAverage, given: [described().parameters(), { decay: 0.99 }] }),
   allocateModel: (w) => ({ target: eva.allocateModel, given: [described(), w.device, { dtype: "f32" }] }),
   initializeModel: (w) => ({ target: eva.initializeModel, given: [described(), w.device, { seed: 1 }] }),
   loadPretrained: async (w) => ({

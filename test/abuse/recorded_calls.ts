@@ -105,6 +105,10 @@ export const recordedCalls: Readonly<Record<string, (t: Recorded) => PublicCall>
     given: [updateInputs(x, one, ids), updateSettings()],
   }),
   "ops.clampUpdate": ({ x }) => ({ target: ops.clampUpdate, given: [[x], 0, 1] }),
+  "ops.emaUpdate": ({ x, w, one }) => ({
+    target: ops.emaUpdate,
+    given: [{ averages: [x], parameters: [w], norm: one }, 0.99],
+  }),
   "ops.randomFill": ({ x }) => ({
     target: ops.randomFill,
     given: [[x], { means: [0], deviations: [1], cut: 2, seed: 1, first: 0 }],

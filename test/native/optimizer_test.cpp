@@ -242,6 +242,40 @@ void test_clamp(backend& on, const std::string& where) {
   check(parameter == buffer({5}, {0, 0, 3, 4.605170f, 4.605170f}), where + " clamp");
 }
 
+void test_ema(backend& on, const std::string& where) {
+  problem q = random_problem();
+  ops::ema_update::args a;
+  std::vector<std::vector<double>> expected;
+  for (size_t n = 0; n < q.p.size(); ++n) {
+    a.averages.push_back(q.first_moments[n]);
+    a.parameters.push_back(q.parameters[n]);
+    expected.emplace_back(q.p[n].size());
+  }
+  q.norm.set(0, 1);
+  a.norm = q.norm;
+  a.decay = 0.98f;
+  ops::ema_update::infer(a);
+  const auto update = prepare<ops::ema_update>(on, a);
+  for (int t = 1; t <= 3; ++t) {
+    for (size_t n = 0; n < q.p.size(); ++n) {
+      q.parameters[n].set(0, float(t));
+      q.p[n][0] = t;
+      for (size_t i = 0; i < q.p[n].size(); ++i)
+        expected[n][i] += (1 - double(a.decay)) * (q.p[n][i] - expected[n][i]);
+    }
+    update->run();
+    for (size_t n = 0; n < q.p.size(); ++n)
+      check(relative_error(q.first_moments[n], expected[n], 1e-6) < 1e-6,
+            where + " EMA step " + std::to_string(t) + ", tensor " + std::to_string(n));
+  }
+  const std::vector<buffer> before = q.first_moments;
+  for (const float norm : {NAN, INFINITY}) {
+    q.norm.set(0, norm);
+    update->run();
+    check(q.first_moments == before, where + " EMA of a norm that is not finite");
+  }
+}
+
 void test_all(backend& on, const std::string& where) {
   test_norm(on, where);
   test_golden(on, where);
@@ -249,6 +283,7 @@ void test_all(backend& on, const std::string& where) {
     test_lamb(on, where, variant);
   test_adamw(on, where);
   test_clamp(on, where);
+  test_ema(on, where);
 }
 
 }  // namespace

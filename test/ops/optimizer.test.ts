@@ -3,6 +3,7 @@ import { Device } from "../../lib/device";
 import {
   adamwUpdate,
   clampUpdate,
+  emaUpdate,
   globalNorm,
   lambUpdate,
   type UpdateSettings,
@@ -162,4 +163,40 @@ test("clamp", async () => {
   await program({});
   expect([...(await parameter.read()).data]).toEqual([0, 0.5, 4, 4]);
   parameter.dispose();
+});
+
+test("moving averages of tensors of every size, which a norm that is not a number leaves alone", async () => {
+  const decay = 0.9;
+  const starts = sizes.map((size, i) => noise(size, i + 1));
+  const values = sizes.map((size, i) => noise(size, i + 20));
+  const averages = await Promise.all(SHAPES.map((shape, i) => parameterOf(shape, starts[i]!)));
+  const parameters = await Promise.all(SHAPES.map((shape, i) => parameterOf(shape, values[i]!)));
+  const program = await compile(device, { norm: spec("f32", []) }, ({ norm }) => {
+    emaUpdate({ averages, parameters, norm }, decay);
+    return {};
+  });
+  for (const norm of [1, 2, Number.NaN, Number.POSITIVE_INFINITY, 3])
+    await program({ norm: Float32Array.of(norm) });
+  // After n updates towards a constant, decay^n of the distance to it is left.
+  const left = Math.fround(decay) ** 3;
+  for (const [i, average] of averages.entries()) {
+    const expected = Float64Array.from(values[i]!, (value, j) => value + left * (starts[i]![j]! - value));
+    expect(relativeError((await average.read()).data, expected)).toBeLessThan(1e-6);
+  }
+  program.dispose();
+  for (const parameter of [...averages, ...parameters]) parameter.dispose();
+});
+
+test.each([
+  [[2], 0.9, "ema_update: parameters must be f32 [3], got f32 [2]"],
+  [[3], 1.5, "ema_update: decay must be from 0 to 1"],
+  [[3], Number.NaN, "decay must be"],
+])("refuses averages of another shape and decays out of range (%#)", async (shape, decay, message) => {
+  const average = await parameterOf([3], new Float32Array(3));
+  const refused = compile(device, { p: spec("f32", shape) }, ({ p }) => {
+    emaUpdate({ averages: [average], parameters: [p], norm: constant(1) }, decay);
+    return {};
+  });
+  await expect(refused).rejects.toThrow(message);
+  average.dispose();
 });

@@ -29,6 +29,11 @@ template <class Args> std::vector<update_tensor> tensors_of(const Args& a) {
                      a.second_moments[i].template as<float>(), a.gradients[i].template as<const float>(),
                      a.parameters[i].size(), 0, a.weight_decays[i], adapt});
     }
+  } else if constexpr (requires { a.averages; }) {
+    // An average is updated from its parameter, as a parameter is from its gradient.
+    for (size_t i = 0; i < a.averages.size(); ++i)
+      all.push_back({a.averages[i].template as<float>(), nullptr, nullptr,
+                     a.parameters[i].template as<const float>(), a.averages[i].size(), 0, 0, 0});
   } else if constexpr (requires { a.gradients; }) {
     for (const tensor& t : a.gradients)
       all.push_back({nullptr, nullptr, nullptr, t.template as<const float>(), t.size(), 0, 0, 0});
@@ -141,6 +146,28 @@ __global__ void __launch_bounds__(threads) clamp_kernel(tile_list list, float mi
   }
 }
 
+// Expected bound: HBM bandwidth; 12 bytes per parameter (average, parameter read; average written).
+__global__ void __launch_bounds__(threads) ema_kernel(tile_list list, const float* norm, float rest) {
+  if (!(fabs(double(*norm)) < double(INFINITY))) return;
+  const update_tile tile = list.tiles[block_index()];
+  const update_tensor tensor = list.tensors[tile.tensor];
+  const int64_t end = tile_end(tensor, tile);
+  const int64_t wide_end = aligned(tensor) ? tile.begin + (end - tile.begin) / 4 * 4 : tile.begin;
+  const auto moved = [rest](float average, float parameter) {
+    return average + rest * (parameter - average);
+  };
+  for (int64_t i = tile.begin + 4 * thread_index(); i < wide_end; i += 4 * threads) {
+    quad averages, parameters;
+    averages.load(tensor.parameter + i);
+    parameters.load(tensor.gradient + i);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) averages.x[j] = moved(averages.x[j], parameters.x[j]);
+    averages.store(tensor.parameter + i);
+  }
+  for (int64_t i = wide_end + thread_index(); i < end; i += threads)
+    tensor.parameter[i] = moved(tensor.parameter[i], tensor.gradient[i]);
+}
+
 // Σ g² of each tile, in f64.
 // Expected bound: HBM bandwidth; 4 bytes per parameter.
 __global__ void __launch_bounds__(threads) square_sums_kernel(tile_list list, double* sums) {
@@ -202,9 +229,17 @@ template <> void tiled_plan<ops::clamp_update>::run(context& c) {
          tile_list{tiles_.device_tensors(), tiles_.device_tiles()}, args_.minimum, args_.maximum);
 }
 
+template <> void tiled_plan<ops::ema_update>::run(context& c) {
+  tiles_.refresh(tensors_of(args_), c);
+  launch(ema_kernel, tiles_.tiles(), threads, 0, c.stream,
+         tile_list{tiles_.device_tensors(), tiles_.device_tiles()}, args_.norm.as<const float>(),
+         float(1.0 - double(args_.decay)));
+}
+
 template struct tiled_plan<ops::global_norm>;
 template struct tiled_plan<ops::lamb_update>;
 template struct tiled_plan<ops::adamw_update>;
 template struct tiled_plan<ops::clamp_update>;
+template struct tiled_plan<ops::ema_update>;
 
 }  // namespace eva::cuda

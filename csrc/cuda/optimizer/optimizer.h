@@ -20,5 +20,6 @@ template <> struct plan<ops::global_norm> : tiled_plan<ops::global_norm> { using
 template <> struct plan<ops::lamb_update> : tiled_plan<ops::lamb_update> { using tiled_plan::tiled_plan; };
 template <> struct plan<ops::adamw_update> : tiled_plan<ops::adamw_update> { using tiled_plan::tiled_plan; };
 template <> struct plan<ops::clamp_update> : tiled_plan<ops::clamp_update> { using tiled_plan::tiled_plan; };
+template <> struct plan<ops::ema_update> : tiled_plan<ops::ema_update> { using tiled_plan::tiled_plan; };
 
 }  // namespace eva::cuda

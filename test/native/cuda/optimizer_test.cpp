@@ -81,6 +81,19 @@ void norms_and_clamps() {
   agree<ops::clamp_update>(clamp, "clamp_update", {.f32 = 0});
 }
 
+void ema(float norm) {
+  state s;
+  s.norm.set(0, norm);
+  ops::ema_update::args a;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    a.averages.push_back(s.gradients[i]);
+    a.parameters.push_back(s.parameters[i]);
+  }
+  a.norm = s.norm;
+  a.decay = 0.9f;
+  agree<ops::ema_update>(a, "ema_update, norm " + std::to_string(norm), {.f32 = 1e-6});
+}
+
 /// A plan follows tensors that move between runs.
 void addresses_change() {
   state s, moved;
@@ -117,6 +130,7 @@ int main() {
   adamw(3);
   adamw(INFINITY);
   norms_and_clamps();
+  for (const float norm : {3.0f, INFINITY, NAN}) ema(norm);
   addresses_change();
   return status();
 }

@@ -28,6 +28,12 @@ export const mutations = [
         "double(p.shared.learning_rates[tile.tensor])",
         "double(p.shared.learning_rates[0])",
       ],
+      ["averages of a norm that is not finite", "if (!(fabs(double(*norm)) < double(INFINITY))) return;", ""],
+      [
+        "averages without the last elements",
+        "wide_end + thread_index(); i < end; i += threads",
+        "wide_end + thread_index(); i < wide_end; i += threads",
+      ],
       ["trust ratio not clamped", "min(max(ratio, 0.01), 10.0)", "ratio"],
     ],
   },
