@@ -117,7 +117,9 @@ function announce(result: DemoResult, examples: readonly Example[], out: string)
       "Some images and the model's predictions:",
       exampleLines([...seen.slice(0, half), ...unseen.slice(0, half)]),
       "",
-      ...["result.json", "report.html"].map((file) => relative(process.cwd(), join(out, file))),
+      ...["result.json", "report.html", "examples.svg"].map((file) =>
+        relative(process.cwd(), join(out, file)),
+      ),
       "",
     ].join("\n"),
   );
