@@ -86,7 +86,7 @@ template <> void run<ops::affine_sample>(const ops::affine_sample::args& a, cont
     for (int64_t b = begin; b < end; ++b) {
       const source_image image(a.images.as<uint32_t>() + b * height * width, height, width);
       draw(image, a.transform.as<float>() + b * 6, 0.5f * float(width), 0.5f * float(height),
-           a.colour.as<float>() + b * 12, a.background.as<float>() + b * 3, a.size,
+           a.color.as<float>() + b * 12, a.background.as<float>() + b * 3, a.size,
            a.y.as<uint8_t>() + b * a.size * a.size * 3);
     }
   });

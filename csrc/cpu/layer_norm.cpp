@@ -20,8 +20,8 @@ template <class T> void normalize(const ops::layer_norm::args& a, const context&
   parallel_for(c, a.x.rows(), grain_rows(columns), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const T* x = a.x.as<T>() + row * columns;
-      const row_statistics s = a.centred ? statistics_of(x, columns, a.eps)  //
-                                         : rms_statistics_of(x, columns, a.eps);
+      const row_statistics s = a.centered ? statistics_of(x, columns, a.eps)  //
+                                          : rms_statistics_of(x, columns, a.eps);
       if (a.mean.data) a.mean.as<float>()[row] = s.mean;
       if (a.rstd.data) a.rstd.as<float>()[row] = s.rstd;
       if (a.y.data == nullptr) continue;
@@ -91,10 +91,10 @@ void reduce_rows(const row_block<T, Rows>& block, const float* weight, int64_t c
 
 /// dx = rstd (g - mean(g) - x_hat mean(g x_hat)) + residual, with g = dy weight; without mean(g) for RMSNorm.
 template <class T, int Rows>
-void write_row(const row_block<T, Rows>& block, int r, const float* weight, row_sums sums, bool centred,
+void write_row(const row_block<T, Rows>& block, int r, const float* weight, row_sums sums, bool centered,
                const T* residual, T* dx, int64_t columns) {
   const float mean = block.mean[r], rstd = block.rstd[r];
-  const float g_mean = centred ? sums.g / float(columns) : 0.0f;
+  const float g_mean = centered ? sums.g / float(columns) : 0.0f;
   const float g_x_hat_mean = sums.g_x_hat / float(columns);
   const auto gradient = [&](int64_t i, auto width) {
     const vec x_hat = (load(block.x[r] + i, width) - mean) * rstd;

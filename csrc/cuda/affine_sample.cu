@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(threads)
 template <> void run<ops::affine_sample>(const ops::affine_sample::args& a, context& c) {
   const int64_t count = a.images.dim(0) * a.size * a.size;
   launch(affine_sample_kernel, blocks_of(count, threads), threads, 0, c.stream, a.images.as<uint32_t>(),
-         a.transform.as<float>(), a.background.as<float>(), a.colour.as<float>(), a.y.as<uint8_t>(), count,
+         a.transform.as<float>(), a.background.as<float>(), a.color.as<float>(), a.y.as<uint8_t>(), count,
          int(a.images.dim(1)), int(a.images.dim(2)), int(a.size));
 }
 

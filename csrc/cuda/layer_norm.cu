@@ -76,7 +76,7 @@ template <class T> void normalize(const ops::layer_norm::args& a, context& c) {
                        a.x.rows(),
                        a.x.columns(),
                        a.eps,
-                       a.centred,
+                       a.centered,
                        rows_are_aligned(a.x.columns(), a.x.data, a.weight.data, a.bias.data, a.y.data,
                                         a.residual.present() ? a.residual.data : nullptr)};
   for_row_groups(ops::layer_norm::name, p.columns, [&](auto groups, int threads) {

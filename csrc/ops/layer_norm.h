@@ -5,7 +5,7 @@
 namespace eva::ops {
 
 /// y = (x - mean) rstd weight + bias (+ residual) over the last axis (Ba et al. 2016, section 3). With
-/// `centred` false the mean is taken as zero, which gives RMSNorm (Zhang and Sennrich 2019). The residual is
+/// `centered` false the mean is taken as zero, which gives RMSNorm (Zhang and Sennrich 2019). The residual is
 /// for post-norm blocks, which add the normalized branch to it.
 struct layer_norm {
   static constexpr auto name = "layer_norm";
@@ -18,7 +18,7 @@ struct layer_norm {
     tensor mean;      // [...] f32, kept for the backward pass
     tensor rstd;      // [...] f32
     float eps = 1e-6f;
-    bool centred = true;
+    bool centered = true;
   };
   static constexpr auto fields = std::tuple{input{"x", &args::x},
                                             input{"weight", &args::weight},
@@ -28,7 +28,7 @@ struct layer_norm {
                                             output{"mean", &args::mean},
                                             output{"rstd", &args::rstd},
                                             attribute{"eps", &args::eps},
-                                            attribute{"centred", &args::centred}};
+                                            attribute{"centered", &args::centered}};
   static void infer(args& a) {
     expect_float(name, "x", a.x);
     expect_rank(name, "x", a.x, 1, 8);

@@ -24,7 +24,7 @@ export function imageTensors(drawings: Uint8Array, views: Augmentation): Record<
 /** Records the model's input images, u8 [B, 48, 48, 3]: augmentation runs on the device, inside the step. */
 export function viewImages(tensors: Readonly<Record<string, Tensor>>): Tensor {
   const { drawings, transform, background, color } = tensors;
-  const views = { transform: transform!, background: background!, colour: color! };
+  const views = { transform: transform!, background: background!, color: color! };
   return ops.affineSample(drawings!, { ...views, size: IMAGE_SIZE });
 }
 

@@ -7,7 +7,7 @@ export interface AffineSampleOptions {
   /** [B, 3] f32 in 0 … 1 */
   background: Operand;
   /** [B, 3, 4] f32: the color matrix and offset. */
-  colour: Operand;
+  color: Operand;
   /** Side length of the output in pixels. */
   size: number;
 }
@@ -15,7 +15,7 @@ export interface AffineSampleOptions {
 const sampleOptions = options({
   transform: anOperand,
   background: anOperand,
-  colour: anOperand,
+  color: anOperand,
   size: positiveInteger,
 });
 

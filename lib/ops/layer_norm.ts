@@ -32,7 +32,7 @@ export function layerNorm(x: Operand, weight: Operand, bias: Operand, given: Lay
 export function rmsNorm(x: Operand, weight: Operand, given: LayerNormOptions = {}): Tensor {
   checkArgument("ops.rmsNorm: options", given, normOptions);
   const { eps = 1e-6, residual } = given;
-  const attributes = { eps, centred: false };
+  const attributes = { eps, centered: false };
   const gradient: GradientRule<"rstd"> = (dy, { rstd }, accumulated) => {
     const backward = apply("layer_norm_backward", { dy, x, weight, rstd, residual: accumulated });
     return { x: backward.dx, weight: backward.dweight, residual: dy };

@@ -37,7 +37,7 @@ export const recordedCalls: Readonly<Record<string, (t: Recorded) => PublicCall>
   "ops.clipLoss": ({ x, w, one }) => ({ target: ops.clipLoss, given: [x, w, one] }),
   "ops.affineSample": ({ images, x }) => ({
     target: ops.affineSample,
-    given: [images, { transform: x, background: x, colour: x, size: 4 }],
+    given: [images, { transform: x, background: x, color: x, size: 4 }],
   }),
   "ops.attention": ({ x }) => ({
     target: ops.attention,

@@ -111,7 +111,7 @@ describe("writeSafetensors and openSafetensors", () => {
     await using file = await openSafetensors(join(__dirname, "../fixtures/preprocess_64.safetensors"));
     expect([...file.tensors.keys()]).toEqual(["rgb_wide", "rgb_tall", "gray", "upscale"]);
     expect((await file.read("gray")).length).toBe(3 * 64 * 64);
-    await expect(file.read("colour")).rejects.toEqual(corrupt(/has no tensor "colour"/));
+    await expect(file.read("color")).rejects.toEqual(corrupt(/has no tensor "color"/));
   });
 });
 

@@ -116,9 +116,9 @@ describe("image towers", () => {
     const std = [0.26862954, 0.26130258, 0.27577711];
     const pixels = new Float32Array(bytes.length);
     for (let i = 0; i < bytes.length; i++) {
-      const [colour, pixel] = [i % 3, Math.floor(i / 3)];
+      const [color, pixel] = [i % 3, Math.floor(i / 3)];
       const [b, place] = [Math.floor(pixel / (SIZE * SIZE)), pixel % (SIZE * SIZE)];
-      pixels[(b * 3 + colour) * SIZE * SIZE + place] = (bytes[i]! / 255 - mean[colour]!) / std[colour]!;
+      pixels[(b * 3 + color) * SIZE * SIZE + place] = (bytes[i]! / 255 - mean[color]!) / std[color]!;
     }
     const specs = { bytes: spec("u8", [BATCH, SIZE, SIZE, 3]), pixels: imageSpec };
     const program = await compile(device, specs, (x) => ({

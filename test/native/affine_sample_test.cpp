@@ -12,7 +12,7 @@ namespace {
 struct problem {
   int64_t batch, height, width, size;
   std::vector<uint8_t> images;
-  std::vector<float> transform, background, colour;
+  std::vector<float> transform, background, color;
 };
 
 problem random_problem(int64_t batch, int64_t height, int64_t width, int64_t size, float jitter) {
@@ -23,8 +23,7 @@ problem random_problem(int64_t batch, int64_t height, int64_t width, int64_t siz
   for (int64_t b = 0; b < batch; ++b) {
     for (float base : {1, 0, 0, 0, 1, 0}) p.transform.push_back(base + jitter * normal(random));
     for (int i = 0; i < 3; ++i) p.background.push_back(std::abs(0.3f * normal(random)));
-    for (float base : {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0})
-      p.colour.push_back(base + jitter * normal(random));
+    for (float base : {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0}) p.color.push_back(base + jitter * normal(random));
   }
   return p;
 }
@@ -53,7 +52,7 @@ std::array<double, 3> reference(const problem& p, int64_t b, int64_t column, int
     }
   std::array<double, 3> out{};
   for (size_t channel = 0; channel < 3; ++channel) {
-    const float* m = &p.colour[size_t(b * 12) + channel * 4];
+    const float* m = &p.color[size_t(b * 12) + channel * 4];
     double value = m[3] * sum[3] + p.background[size_t(b * 3) + channel] * (1 - sum[3]);
     for (size_t k = 0; k < 3; ++k) value += m[k] * sum[k];
     out[channel] = 255 * std::min(1.0, std::max(0.0, value));
@@ -64,8 +63,8 @@ std::array<double, 3> reference(const problem& p, int64_t b, int64_t column, int
 std::vector<uint8_t> draw(backend& on, problem& p) {
   std::vector<uint8_t> y(size_t(p.batch * p.size * p.size * 3), 77);
   buffer transform({p.batch, 2, 3}, p.transform), background({p.batch, 3}, p.background);
-  buffer colour({p.batch, 3, 4}, p.colour);
-  run<ops::affine_sample>(on, {view(p.images, {p.batch, p.height, p.width, 4}), transform, background, colour,
+  buffer color({p.batch, 3, 4}, p.color);
+  run<ops::affine_sample>(on, {view(p.images, {p.batch, p.height, p.width, 4}), transform, background, color,
                                view(y, {p.batch, p.size, p.size, 3}), p.size});
   return y;
 }

@@ -128,9 +128,9 @@ void shapes_that_overflow_are_errors() {
   }
   graph g;
   const value_id pixels = g.input(dtype::u8, {1, 1, 1, 4}), one = g.input(dtype::f32, {1, 2, 3});
-  const value_id background = g.input(dtype::f32, {1, 3}), colour = g.input(dtype::f32, {1, 3, 4});
+  const value_id background = g.input(dtype::f32, {1, 3}), color = g.input(dtype::f32, {1, 3, 4});
   const operand_map operands{
-      {"images", {pixels}}, {"transform", {one}}, {"background", {background}}, {"colour", {colour}}};
+      {"images", {pixels}}, {"transform", {one}}, {"background", {background}}, {"color", {color}}};
   expect_error(
       [&] {
         g.apply("affine_sample", operands, {{"size", double(half)}});

@@ -19,22 +19,22 @@ interface Drawing {
   size?: number;
   transform?: number[];
   background?: number[];
-  colour?: number[];
+  color?: number[];
 }
 
 async function draw({ image, side, size = side, ...options }: Drawing): Promise<number[]> {
-  const { transform = unchanged, background = [0, 0, 0], colour = sameColours } = options;
+  const { transform = unchanged, background = [0, 0, 0], color = sameColours } = options;
   const inputs = {
     images: new HostTensor("u8", [1, side, side, 4], Uint8Array.from(image)),
     transform: f32([1, 2, 3], Float32Array.from(transform)),
     background: f32([1, 3], Float32Array.from(background)),
-    colour: f32([1, 3, 4], Float32Array.from(colour)),
+    color: f32([1, 3, 4], Float32Array.from(color)),
   };
   const y = await evaluate(device, inputs, (x) =>
     affineSample(x.images!, {
       transform: x.transform!,
       background: x.background!,
-      colour: x.colour!,
+      color: x.color!,
       size,
     }),
   );
@@ -81,8 +81,8 @@ describe("affineSample", () => {
   });
 
   test("transforms colors, offset included, and clamps them", async () => {
-    const colour = [0, 1, 0, 0, 1, 0, 0, 0.1, 0, 0, 0, 2];
-    const [r, g, b] = await draw({ image: [51, 102, 153, 255], side: 1, colour });
+    const color = [0, 1, 0, 0, 1, 0, 0, 0.1, 0, 0, 0, 2];
+    const [r, g, b] = await draw({ image: [51, 102, 153, 255], side: 1, color });
     expect([r, g, b]).toEqual(pixels(102, Math.round(51 + 25.5), 255));
   });
 });

@@ -19,7 +19,7 @@ void test_size(int64_t height, int64_t width, int64_t size) {
   ops::affine_sample::args a{.images = view(images, {batch, height, width, 4}),
                              .transform = transform,
                              .background = background,
-                             .colour = color,
+                             .color = color,
                              .y = {},
                              .size = size};
   owned_args<ops::affine_sample> expected(a, {}), actual(a, {}), again(a, {});

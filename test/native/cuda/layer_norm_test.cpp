@@ -47,7 +47,7 @@ void rms_norm(int64_t rows, int64_t columns, dtype type) {
   ops::layer_norm::args forward;
   forward.x = x;
   forward.weight = weight;
-  forward.centred = false;
+  forward.centered = false;
   agree<ops::layer_norm>(forward, "RMS norm, " + what);
 
   buffer dy(type, {rows, columns}, random, 1), rstd(dtype::f32, {rows});
