@@ -132,7 +132,7 @@ function reasonOf(error: unknown): string {
   try {
     return String((error as Error | undefined)?.message);
   } catch {
-    return "it throws an error that cannot be read";
+    return "it throws an unreadable error";
   }
 }
 

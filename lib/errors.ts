@@ -37,7 +37,7 @@ export function isEvaClipError<Code extends ErrorCode = ErrorCode>(
   );
 }
 
-/** The code of a thrown object; one that cannot be read, such as a revoked Proxy's, counts as none. */
+/** The code of a thrown object; undefined if reading it throws, as for a revoked Proxy. */
 function codeOf(error: object): unknown {
   try {
     return (error as { readonly code?: unknown }).code;

@@ -84,7 +84,7 @@ export class Classifier implements AsyncDisposable {
 
   /**
    * The labels that best match an image, or one list per image. Best first; ties in the order of `labels`.
-   * @throws EvaClipError `ERR_EVACLIP_DATA` naming an image that cannot be read; `ERR_EVACLIP_DISPOSED`;
+   * @throws EvaClipError `ERR_EVACLIP_DATA` naming an unreadable image; `ERR_EVACLIP_DISPOSED`;
    *   `ERR_EVACLIP_NOT_FINITE`
    */
   async classify(image: ImageInput, options?: RankOptions): Promise<Classification[]>;

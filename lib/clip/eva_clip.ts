@@ -133,7 +133,7 @@ export class EvaClip implements AsyncDisposable {
 
   /**
    * The embedding of an image, or one per image of a list, with the evaluation transform. → [E] each
-   * @throws EvaClipError `ERR_EVACLIP_DATA` naming an image that cannot be read
+   * @throws EvaClipError `ERR_EVACLIP_DATA` naming an unreadable image
    */
   async encodeImage(image: ImageInput, options?: EncodeOptions): Promise<Float32Array>;
   async encodeImage(images: readonly ImageInput[], options?: EncodeOptions): Promise<Float32Array[]>;
@@ -224,7 +224,7 @@ export class EvaClip implements AsyncDisposable {
   /**
    * The labels that best match an image, or one list per image. Best first; ties in the order of `labels`. Embeds the
    * labels in every call; see `classifier`.
-   * @throws EvaClipError as `classifier`, and `ERR_EVACLIP_DATA` naming an image that cannot be read
+   * @throws EvaClipError as `classifier`, and `ERR_EVACLIP_DATA` naming an unreadable image
    */
   async classify(
     image: ImageInput,

@@ -112,6 +112,15 @@ test("once made, it does no text work: one program runs per batch of images, and
   expect(encoded).toEqual([]);
 });
 
+test("so it is with a B/16 model", async () => {
+  await using large = await EvaClip.create("EVA02-CLIP-B-16", { ...options, precision: "bf16" });
+  await using classifier = await large.classifier(["cat", "dog"]);
+  encoded.length = events.length = 0;
+  await classifier.classify(pictures.slice(0, 2), { batchSize: 2 });
+  expect(events).toEqual(["run", "ran"]);
+  expect(encoded).toEqual([]);
+});
+
 test.each<[string, (images: Blob[]) => Promise<unknown>]>([
   ["encodeImage", (images) => model.encodeImage(images, { batchSize: 1 })],
   ["classify", (images) => model.classify(images, labels, { batchSize: 1 })],

@@ -1,21 +1,16 @@
 import type { ImageTowerDescriptor } from "../image_tower_descriptor";
-import { hiddenWidth, mlpRatio } from "../mlp_width";
+import { hiddenWidth } from "../mlp_width";
 import { huggingFaceBlocks, unchanged } from "../name_rules";
 import { CLIP_EPS } from "../residual_block";
-import { usualHeadWidth } from "../usual_heads";
+import {
+  transformerEvidence,
+  transformerFactsIn,
+  transformerFactsOf,
+  type VisionTransformerFacts,
+} from "../vision_transformer_facts";
 import { ClipImageTower } from "./clip_image_tower";
 import { type ClipTowerConfig, clipTowerSchema } from "./clip_tower_config";
 
-/** The fields of a plain tower that names and shapes determine. */
-interface ClipFacts {
-  readonly imageSize: number;
-  readonly patchSize: number;
-  readonly layers: number;
-  readonly width: number;
-  readonly hidden: number;
-}
-
-const BLOCKS = "visual.transformer.resblocks";
 const HF = "vision_model";
 
 const huggingFaceRules = [
@@ -30,7 +25,7 @@ const huggingFaceRules = [
 ];
 
 /** OpenAI CLIP's vision transformer: every tower that matches no other family. */
-export const clipImageTower: ImageTowerDescriptor<ClipTowerConfig, undefined, ClipFacts> = {
+export const clipImageTower: ImageTowerDescriptor<ClipTowerConfig, undefined, VisionTransformerFacts> = {
   name: "clip",
   title: "a plain image tower",
   matches: () => true,
@@ -63,32 +58,16 @@ export const clipImageTower: ImageTowerDescriptor<ClipTowerConfig, undefined, Cl
     },
   },
   inference: {
-    factsOf: (config) => ({
-      imageSize: config.image_size,
-      patchSize: config.patch_size,
-      layers: config.layers,
-      width: config.width,
-      hidden: hiddenWidth(config),
-    }),
-    factsIn: (shapes) => {
-      const patches = shapes.shape("visual.conv1.weight");
-      return {
-        imageSize: shapes.grid("visual.positional_embedding") * patches[3]!,
-        patchSize: patches[3]!,
-        layers: shapes.count(BLOCKS),
-        width: patches[0]!,
-        hidden: shapes.shape(`${BLOCKS}.0.mlp.c_fc.weight`)[0]!,
-      };
-    },
+    factsOf: transformerFactsOf,
+    factsIn: (shapes) =>
+      transformerFactsIn(shapes, {
+        patches: "visual.conv1.weight",
+        positions: "visual.positional_embedding",
+        blocks: "visual.transformer.resblocks",
+        mlp: "mlp.c_fc.weight",
+      }),
     resembles: (facts, published) => facts.width === published.width,
-    evidence: (facts, { reference }) => ({
-      image_size: [facts.imageSize],
-      patch_size: [facts.patchSize],
-      layers: [facts.layers],
-      width: [facts.width],
-      mlp_ratio: [mlpRatio(facts.hidden, facts.width)],
-      head_width: [reference?.head_width, usualHeadWidth(facts.width)],
-    }),
+    evidence: (facts, { reference }) => transformerEvidence(facts, reference),
   },
   huggingFace: {
     layerNormEps: CLIP_EPS,

@@ -1,16 +1,15 @@
 import type { ImageTowerInference } from "../image_tower_descriptor";
-import { hiddenWidth, mlpRatio } from "../mlp_width";
-import { usualHeadWidth } from "../usual_heads";
+import {
+  transformerEvidence,
+  transformerFactsIn,
+  transformerFactsOf,
+  type VisionTransformerFacts,
+} from "../vision_transformer_facts";
 import type { EvaVariant } from "./eva_layouts";
 import { type EvaTowerConfig, poolsMean } from "./eva_tower_config";
 
 /** The fields of an EVA tower that names and shapes determine. */
-export interface EvaFacts {
-  readonly imageSize: number;
-  readonly patchSize: number;
-  readonly layers: number;
-  readonly width: number;
-  readonly hidden: number;
+export interface EvaFacts extends VisionTransformerFacts {
   readonly qkvBias: boolean;
   readonly subNorm: boolean;
   readonly swiglu: boolean;
@@ -26,11 +25,7 @@ const BLOCKS = "visual.blocks";
 
 export const evaInference: ImageTowerInference<EvaTowerConfig, EvaVariant, EvaFacts> = {
   factsOf: (config) => ({
-    imageSize: config.image_size,
-    patchSize: config.patch_size,
-    layers: config.layers,
-    width: config.width,
-    hidden: hiddenWidth(config),
+    ...transformerFactsOf(config),
     qkvBias: config.qkv_bias,
     subNorm: config.subln,
     swiglu: config.naiveswiglu,
@@ -41,14 +36,13 @@ export const evaInference: ImageTowerInference<EvaTowerConfig, EvaVariant, EvaFa
 
   factsIn: (shapes) => {
     const { separate: subNorm, swiglu } = shapes.variant;
-    const patches = shapes.shape("visual.patch_embed.proj.weight");
-    const [width, patchSize] = [patches[0]!, patches[3]!];
     return {
-      imageSize: shapes.grid("visual.pos_embed") * patchSize,
-      patchSize,
-      layers: shapes.count(BLOCKS),
-      width,
-      hidden: shapes.shape(`${BLOCKS}.0.mlp.${swiglu ? "w1" : "fc1"}.weight`)[0]!,
+      ...transformerFactsIn(shapes, {
+        patches: "visual.patch_embed.proj.weight",
+        positions: "visual.pos_embed",
+        blocks: BLOCKS,
+        mlp: `mlp.${swiglu ? "w1" : "fc1"}.weight`,
+      }),
       qkvBias: shapes.has(`${BLOCKS}.0.attn.q_bias`),
       subNorm,
       swiglu,
@@ -66,12 +60,7 @@ export const evaInference: ImageTowerInference<EvaTowerConfig, EvaVariant, EvaFa
     const rope = stated.rope ?? (isEva02 || hasTensor(ROPE_TABLE) || (reference?.rope ?? false));
     const layerScale = reference?.ls_init_value ?? LAYER_SCALE;
     return {
-      image_size: [facts.imageSize],
-      patch_size: [facts.patchSize],
-      layers: [facts.layers],
-      width: [facts.width],
-      mlp_ratio: [mlpRatio(facts.hidden, facts.width)],
-      head_width: [reference?.head_width, usualHeadWidth(facts.width)],
+      ...transformerEvidence(facts, reference),
       ...(facts.poolsMean && !stated.global_average_pool && { pool_type: [] }),
       eva_model_name: [reference?.eva_model_name, "eva-clip"],
       qkv_bias: [facts.qkvBias],

@@ -190,7 +190,7 @@ class WebDataset implements Dataset {
   }
 }
 
-/** The error for a shard that cannot be read to its end. @throws EvaClipError `ERR_EVACLIP_IO` for a system error */
+/** The error for a missing, truncated or damaged shard. @throws EvaClipError `ERR_EVACLIP_IO` for a system error */
 async function damageOf(path: string, error: unknown, last: string, samples: number): Promise<EvaClipError> {
   const trouble = systemTrouble(error);
   if (trouble !== undefined) throw troubleError(path, trouble);
