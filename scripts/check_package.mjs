@@ -14,7 +14,7 @@ const MOST_BYTES = 100e6;
 const platform = `${process.platform}-${process.arch}`;
 const addonPath = `prebuilds/${platform}/eva-clip.node`;
 const REQUIRED = [
-  ...["index", "train", "graph", "data", "weights"].flatMap((name) =>
+  ...["index", "train", "graph", "data", "weights", "serve", "search"].flatMap((name) =>
     [".js", ".mjs", ".d.ts", ".d.mts"].map((extension) => `dist/${name}${extension}`),
   ),
   "dist/cli/main.js",

@@ -19,11 +19,13 @@ const INCLUDES = {
 /** The layers of lib/, from the top down: a file may import its own layer and those below it. Folders are rooms. */
 const LAYERS = [
   ["cli"],
-  ["index.ts", "train.ts", "graph.ts", "data.ts", "weights.ts"],
+  ["index.ts", "train.ts", "graph.ts", "data.ts", "weights.ts", "serve.ts", "search.ts"],
+  ["serve"],
+  ["search"],
   ["train"],
   ["eval"],
   ["clip"],
-  ["weights"],
+  ["weights", "hub"],
   ["models", "losses", "optim", "data"],
   ["nn", "image", "text"],
   ["ops"],

@@ -7,7 +7,7 @@ import ts from "typescript";
 import smallModel from "../../scripts/package_consumer/small_model.json";
 
 const root = resolve(__dirname, "../..");
-const PAGES = ["eva-clip", "train", "graph", "data", "weights"];
+const PAGES = ["eva-clip", "train", "graph", "data", "weights", "serve", "search"];
 const pageOf = (name: string) => readFileSync(join(root, "docs", "api", `${name}.md`), "utf8");
 
 /** The names that an entry point exports, types included. */

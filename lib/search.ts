@@ -1,0 +1,2 @@
+// eva-clip/search: collections of embeddings. Index images, find the nearest ones.
+export {};
