@@ -1,0 +1,13 @@
+import { classifyRoutes } from "./classify_endpoint";
+import { embeddingsRoutes } from "./embeddings_endpoint";
+import { healthRoutes } from "./health_endpoints";
+import { modelsRoutes } from "./models_endpoint";
+import type { Route } from "./route";
+
+/** Every endpoint of a handler. */
+export const ROUTES: readonly Route[] = [
+  ...embeddingsRoutes,
+  ...classifyRoutes,
+  ...modelsRoutes,
+  ...healthRoutes,
+];
