@@ -1,5 +1,6 @@
 import type { Logger } from "../logger";
 import type { Batcher } from "./batcher";
+import type { ServedIndex } from "./served_index";
 
 /** What one request may ask for. */
 export interface Limits {
@@ -20,5 +21,7 @@ export interface ServiceContext {
   readonly limits: Limits;
   /** Hosts of which images may be fetched; none unless stated. */
   readonly allowImageHosts: readonly string[];
+  /** What is searched; none unless stated. */
+  readonly index: ServedIndex | undefined;
   readonly logger: Logger | undefined;
 }

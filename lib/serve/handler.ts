@@ -1,18 +1,26 @@
 import { setTimeout as timer } from "node:timers";
 import { EvaClip } from "../clip/eva_clip";
 import type { Logger } from "../logger";
+import type { VectorStore } from "../search/vector_store";
 import { Batcher, type BatchOptions } from "./batcher";
 import type { Limits, ServiceContext } from "./context";
 import { embeddingsRoutes } from "./embeddings_endpoint";
 import { httpErrorOf } from "./error_answer";
 import { HttpError } from "./http_error";
+import { pageRoutes } from "./page";
 import { type Call, type Route, routeFinder } from "./route";
+import { searchRoutes } from "./search_endpoint";
+import { ServedIndex } from "./served_index";
 
 export interface HandlerOptions extends BatchOptions {
   /** What one request may ask for. */
   readonly limits?: Partial<Limits>;
   /** Hosts of which https images are fetched. Default none. */
   readonly allowImageHosts?: readonly string[];
+  /** What `POST /v1/search` searches; it stays open when the handler is disposed. Default none. */
+  readonly index?: VectorStore;
+  /** Serve the page for people at `/`. Default false. */
+  readonly page?: boolean;
   readonly logger?: Logger;
 }
 
@@ -38,7 +46,7 @@ const healthRoute: Route = {
   handle: () => Response.json({ status: "ok" }),
 };
 
-const ROUTES: readonly Route[] = [healthRoute, ...embeddingsRoutes];
+const ROUTES: readonly Route[] = [healthRoute, ...embeddingsRoutes, ...searchRoutes];
 
 function notFound(path: string, allowed: readonly string[]): HttpError {
   if (allowed.length === 0) return new HttpError(404, `there is no ${path}`, { code: "not_found" });
@@ -49,16 +57,18 @@ function notFound(path: string, allowed: readonly string[]): HttpError {
 /** A handler of requests: takes a standard Request, resolves to a Response, never rejects. */
 export function createHandler(
   models: EvaClip | Readonly<Record<string, EvaClip>>,
-  { limits, allowImageHosts = [], logger, ...batching }: HandlerOptions = {},
+  { limits, allowImageHosts = [], index, page = false, logger, ...batching }: HandlerOptions = {},
 ): RequestHandler {
   const named = models instanceof EvaClip ? { default: models } : models;
+  const allLimits = { ...DEFAULT_LIMITS, ...limits };
   const context: ServiceContext = {
     models: new Map(Object.entries(named).map(([name, model]) => [name, new Batcher(model, batching)])),
-    limits: { ...DEFAULT_LIMITS, ...limits },
+    limits: allLimits,
     allowImageHosts,
+    index: index && new ServedIndex(index, allLimits.maxPixels),
     logger,
   };
-  const find = routeFinder(ROUTES);
+  const find = routeFinder(page ? [...ROUTES, ...pageRoutes] : ROUTES);
 
   async function answer(request: Request, signal: AbortSignal): Promise<Response> {
     const url = new URL(request.url);
