@@ -4,6 +4,7 @@ import type { Batcher } from "./batcher";
 import type { LabelEmbeddings } from "./label_embeddings";
 import type { Metrics } from "./metrics";
 import type { Readiness } from "./readiness";
+import type { ServedIndex } from "./served_index";
 
 /** What requests may ask for. */
 export interface Limits {
@@ -30,6 +31,8 @@ export interface ServiceContext {
   readonly maxQueue: number;
   /** Hosts of which images may be fetched; none unless stated. */
   readonly allowImageHosts: readonly AllowedHost[];
+  /** What is searched; none unless stated. */
+  readonly index: ServedIndex | undefined;
   readonly labels: LabelEmbeddings;
   readonly metrics: Metrics;
   readonly readiness: Readiness;

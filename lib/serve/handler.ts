@@ -15,7 +15,8 @@ import { Metrics } from "./metrics";
 import { PendingBytes } from "./pending_bytes";
 import { Readiness } from "./readiness";
 import { type FoundRoute, routeFinder } from "./route";
-import { ROUTES } from "./routes";
+import { routesOf } from "./routes";
+import { ServedIndex } from "./served_index";
 
 /** Answers HTTP requests with models. */
 export interface RequestHandler extends AsyncDisposable {
@@ -62,6 +63,7 @@ function contextOf(
       "createHandler: options.allowImageHosts",
       options.allowImageHosts ?? [],
     ),
+    index: options.index && new ServedIndex(options.index, limits.maxPixels),
     labels: new LabelEmbeddings(),
     readiness: new Readiness(batchers, readyTimeoutMs === undefined ? {} : { timeoutMs: readyTimeoutMs }),
   };
@@ -80,7 +82,7 @@ export function createHandler(
   const options = readOptions(given);
   const context = contextOf(namedModels(models), options);
   const { limits, metrics, readiness, logger } = context;
-  const find = routeFinder(ROUTES);
+  const find = routeFinder(routesOf(options));
   const checkKey = keyCheck(options.keys);
   const cors = corsOf(options.cors ?? false);
   const pending = new PendingBytes(limits.maxPendingBytes);

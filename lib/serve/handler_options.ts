@@ -13,6 +13,7 @@ import {
 } from "../arguments";
 import { EvaClip } from "../clip/eva_clip";
 import { type Logger, loggerArgument } from "../logger";
+import type { VectorStore } from "../search/vector_store";
 import type { BatchOptions } from "./batcher";
 import type { Limits } from "./context";
 
@@ -28,6 +29,10 @@ export interface HandlerOptions extends BatchOptions {
   readonly allowImageHosts?: readonly string[];
   /** The beginning of the paths where the handler is mounted, such as `/clip`, if the framework does not remove it. */
   readonly basePath?: string;
+  /** What `POST /v1/search` searches; it stays open when the handler is disposed. Default none. */
+  readonly index?: VectorStore;
+  /** Serve the page for people at `/`. Default false. */
+  readonly page?: boolean;
   /** How long a device may take for the tiny batch of `/readyz`, in milliseconds. Default 10,000. */
   readonly readyTimeoutMs?: number;
   /** Told of errors that clients are not told. */
@@ -48,6 +53,14 @@ const DEFAULT_QUEUE = 4096;
 /** The longest that a timer of Node can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
 const milliseconds = positiveInteger.max(LONGEST_MS);
+
+/** Duck-typed, so that stores of one's own are accepted. */
+const vectorStore = z.custom<VectorStore>(
+  (value) =>
+    typeof (value as VectorStore | null)?.nearest === "function" &&
+    typeof (value as VectorStore).entry === "function",
+  { error: "an open index" },
+);
 
 const handlerOptions = options({
   maxBatch: positiveInteger.optional(),
@@ -71,6 +84,8 @@ const handlerOptions = options({
   basePath: text
     .regex(/^(\/[^/?#]+)+$/, { error: "a path that begins with / and does not end with it" })
     .optional(),
+  index: vectorStore.optional(),
+  page: flag.optional(),
   readyTimeoutMs: milliseconds.optional(),
   logger: loggerArgument.optional(),
 });
