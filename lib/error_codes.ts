@@ -124,6 +124,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_RUN_ACTIVE"
   /**
+   * A batcher has as many samples waiting as `maxQueue` allows, because calls arrive faster than the device computes.
+   * Try again later, or send fewer calls at a time.
+   */
+  | "ERR_EVACLIP_QUEUE_FULL"
+  /**
    * `TrainingRun.stop()` was called: the reason that the signal given to `evaluate.run` is aborted with.
    * Return from the evaluation, or let it reject.
    */
