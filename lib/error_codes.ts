@@ -144,6 +144,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_DISK_FULL"
   /**
+   * A server cannot listen at its address: the port is in use or reserved, or the host is not of this machine.
+   * Choose another host or port; the message says which is at fault.
+   */
+  | "ERR_EVACLIP_LISTEN"
+  /**
    * A defect of this package.
    * Report it with the message.
    */
