@@ -1,5 +1,7 @@
 import type { Logger } from "../logger";
 import type { Batcher } from "./batcher";
+import type { Metrics } from "./metrics";
+import type { Readiness } from "./readiness";
 
 /** What one request may ask for. */
 export interface Limits {
@@ -21,4 +23,6 @@ export interface ServiceContext {
   /** Hosts of which images may be fetched; none unless stated. */
   readonly allowImageHosts: readonly string[];
   readonly logger: Logger | undefined;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
 }

@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import { setTimeout as timer } from "node:timers";
 import { EvaClip } from "../clip/eva_clip";
 import type { Logger } from "../logger";
@@ -6,6 +7,9 @@ import type { Limits, ServiceContext } from "./context";
 import { embeddingsRoutes } from "./embeddings_endpoint";
 import { httpErrorOf } from "./error_answer";
 import { HttpError } from "./http_error";
+import { Metrics } from "./metrics";
+import { probeRoutes } from "./probe_endpoints";
+import { Readiness, type ReadinessOptions } from "./readiness";
 import { type Call, type Route, routeFinder } from "./route";
 
 export interface HandlerOptions extends BatchOptions {
@@ -14,11 +18,15 @@ export interface HandlerOptions extends BatchOptions {
   /** Hosts of which https images are fetched. Default none. */
   readonly allowImageHosts?: readonly string[];
   readonly logger?: Logger;
+  /** Of /readyz. */
+  readonly readiness?: ReadinessOptions;
 }
 
 /** Answers HTTP requests with models. */
 export interface RequestHandler {
   (request: Request): Promise<Response>;
+  /** Answers /readyz with status 503 from here on, so that no further requests are sent here, and everything else as before. */
+  drain(): void;
   /** Answers further requests with status 503 and waits for those under way. The models stay open. */
   dispose(): Promise<void>;
 }
@@ -31,14 +39,7 @@ const DEFAULT_LIMITS: Limits = {
   timeoutMs: 30_000,
 };
 
-const healthRoute: Route = {
-  method: "GET",
-  path: "/healthz",
-  isPublic: true,
-  handle: () => Response.json({ status: "ok" }),
-};
-
-const ROUTES: readonly Route[] = [healthRoute, ...embeddingsRoutes];
+const ROUTES: readonly Route[] = [...probeRoutes, ...embeddingsRoutes];
 
 function notFound(path: string, allowed: readonly string[]): HttpError {
   if (allowed.length === 0) return new HttpError(404, `there is no ${path}`, { code: "not_found" });
@@ -49,26 +50,38 @@ function notFound(path: string, allowed: readonly string[]): HttpError {
 /** A handler of requests: takes a standard Request, resolves to a Response, never rejects. */
 export function createHandler(
   models: EvaClip | Readonly<Record<string, EvaClip>>,
-  { limits, allowImageHosts = [], logger, ...batching }: HandlerOptions = {},
+  { limits, allowImageHosts = [], logger, readiness, ...batching }: HandlerOptions = {},
 ): RequestHandler {
   const named = models instanceof EvaClip ? { default: models } : models;
+  const served = new Map<string, Batcher>();
+  const metrics = new Metrics(served);
+  for (const [name, model] of Object.entries(named)) {
+    served.set(name, new Batcher(model, { ...batching, onBatch: (batch) => metrics.batch(name, batch) }));
+  }
   const context: ServiceContext = {
-    models: new Map(Object.entries(named).map(([name, model]) => [name, new Batcher(model, batching)])),
+    models: served,
     limits: { ...DEFAULT_LIMITS, ...limits },
     allowImageHosts,
     logger,
+    metrics,
+    readiness: new Readiness(served, readiness),
   };
   const find = routeFinder(ROUTES);
 
-  async function answer(request: Request, signal: AbortSignal): Promise<Response> {
+  async function answer(
+    request: Request,
+    signal: AbortSignal,
+    found: ReturnType<typeof find>,
+  ): Promise<Response> {
     const url = new URL(request.url);
-    const found = find(request.method, url.pathname);
     if (!found.route) throw notFound(url.pathname, found.allowed);
     const call: Call = { request, url, params: found.params, signal };
     return await found.route.handle(call, context);
   }
 
   async function handle(request: Request): Promise<Response> {
+    const begin = performance.now();
+    const found = find(request.method, new URL(request.url).pathname);
     const controller = new AbortController();
     const giveUp = () => controller.abort(request.signal.reason);
     request.signal.addEventListener("abort", giveUp, { once: true });
@@ -77,10 +90,17 @@ export function createHandler(
       () => controller.abort(new HttpError(504, `not answered within ${timeoutMs} ms`)),
       timeoutMs,
     );
+    const measured = (response: Response) => {
+      const seconds = (performance.now() - begin) / 1e3;
+      metrics.request(found.route?.path ?? "unknown", request.method, response.status, seconds);
+      return response;
+    };
     try {
-      return await answer(request, controller.signal);
+      return measured(await answer(request, controller.signal, found));
     } catch (error) {
-      return httpErrorOf(error).toResponse();
+      const failure = httpErrorOf(error);
+      metrics.rejected(failure.code ?? failure.type);
+      return measured(failure.toResponse());
     } finally {
       clearTimeout(timeout);
       request.signal.removeEventListener("abort", giveUp);
@@ -90,5 +110,5 @@ export function createHandler(
   const dispose = async () => {
     await Promise.all([...context.models.values()].map((batcher) => batcher.dispose()));
   };
-  return Object.assign(handle, { dispose });
+  return Object.assign(handle, { drain: () => context.readiness.drain(), dispose });
 }
