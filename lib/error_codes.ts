@@ -124,6 +124,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_RUN_ACTIVE"
   /**
+   * A batcher has as many samples waiting as `maxQueue` allows, because calls arrive faster than the device computes.
+   * Try again later, or send fewer calls at a time.
+   */
+  | "ERR_EVACLIP_QUEUE_FULL"
+  /**
    * `TrainingRun.stop()` was called: the reason that the signal given to `evaluate.run` is aborted with.
    * Return from the evaluation, or let it reject.
    */
@@ -138,6 +143,11 @@ export type ErrorCode =
    * Free space, then resume.
    */
   | "ERR_EVACLIP_DISK_FULL"
+  /**
+   * A server cannot listen at its address: the port is in use or reserved, or the host is not of this machine.
+   * Choose another host or port; the message says which is at fault.
+   */
+  | "ERR_EVACLIP_LISTEN"
   /**
    * A defect of this package.
    * Report it with the message.

@@ -5,7 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { checkReadme } from "./check_readme.mjs";
+import { checkDocs } from "./check_docs.mjs";
 import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
 
 const root = resolve(import.meta.dirname, "..");
@@ -89,7 +89,7 @@ try {
   const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const tools = ["ts-node", "typescript", "@types/node"].map((name) => `${name}@${devDependencies[name]}`);
   run("npm", ["install", "--save-dev", "--no-audit", "--no-fund", "--prefer-offline", ...tools]);
-  await checkReadme(consumer, { ...process.env, CI: "" });
+  await checkDocs(consumer, { ...process.env, CI: "" });
   console.error("package: in order");
 } finally {
   rmSync(work, { recursive: true, force: true });
