@@ -1,2 +1,3 @@
 // eva-clip/search: collections of embeddings. Index images, find the nearest ones.
-export {};
+export { openIndex } from "./search/open_index";
+export type { Entry, Match, MetadataValue, NearestOptions, VectorStore } from "./search/vector_store";

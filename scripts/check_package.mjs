@@ -1,12 +1,12 @@
 // Packs the npm package and uses it as its users do: every way to install it, TypeScript, bundlers, test runners, the
-// commands, the README's examples. Needs prebuilds/ (npm run prebuild:all) and npm's registry or a warm cache.
+// commands, the code of the README and the guides. Needs prebuilds/ (npm run prebuild:all) and npm's registry or a warm cache.
 //   node scripts/check_package.mjs [--all] [NAME…]    --all: also what takes longer than CI has; NAME: only these checks
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { checkReadme } from "./check_readme.mjs";
+import { checkDocs } from "./check_docs.mjs";
 import { root, userEnvironment } from "./package/consumer.mjs";
 import { checkContents, checkDeclarations, checkLibraries } from "./package/contents.mjs";
 import {
@@ -19,6 +19,7 @@ import {
   yarn1,
   yarn4,
 } from "./package/installs.mjs";
+import { buildCommand } from "./package/commands.mjs";
 import { bundlers, installTools, testRunners, typeScript } from "./package/toolchains.mjs";
 
 /** What the other checks need, in this order. */
@@ -49,13 +50,13 @@ const QUICK = {
   typeScript,
   bundlers,
   testRunners,
-  readme: ({ installed }) => checkReadme(installed.folder, userEnvironment()),
+  docs: ({ installed }) => checkDocs(installed.folder, userEnvironment()),
 };
 
-const LONG = { pnpm, yarn1, yarn4, newerNode };
+const LONG = { pnpm, yarn1, yarn4, newerNode, buildCommand };
 
 /** Checks that others build on. */
-const NEEDS = { typeScript: ["tools"], bundlers: ["tools"], testRunners: ["tools"], readme: ["tools"] };
+const NEEDS = { typeScript: ["tools"], bundlers: ["tools"], testRunners: ["tools"], docs: ["tools"] };
 
 const { values: options, positionals: names } = parseArgs({
   options: { all: { type: "boolean", default: false } },

@@ -199,7 +199,7 @@ export class EvaClip implements AsyncDisposable {
     const { signal } = ownArgument("similarity: options", options, callOptions);
     const rows = ownVectors("similarity: a", a, this.embedDim);
     const others = ownVectors("similarity: b", b, this.embedDim);
-    const products = await this.#calls.run(() => scoresOf(this.#encoder, rows, others), signal);
+    const products = await this.#calls.run(() => scoresOf(this.#encoder, rows, others, signal), signal);
     return !Array.isArray(a) && !Array.isArray(b)
       ? products[0]!
       : splitRows(products, rows.length / this.embedDim);

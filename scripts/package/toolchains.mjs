@@ -71,6 +71,6 @@ export function bundlers({ installed }) {
 }
 
 export function testRunners({ installed }) {
-  installed.bin("jest", ["--testMatch", "**/embed.jest.cjs", "--ci"]);
+  installed.bin("jest", ["--testMatch", "**/embed_jest.cjs", "--ci"]);
   installed.bin("vitest", ["run"]);
 }

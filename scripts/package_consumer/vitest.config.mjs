@@ -1,1 +1,1 @@
-export default { test: { include: ["embed.vitest.mjs"], watch: false } };
+export default { test: { include: ["embed_vitest.mjs"], watch: false } };

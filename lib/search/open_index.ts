@@ -1,0 +1,11 @@
+import type { VectorStore } from "./vector_store";
+import { ExactIndex } from "./exact/exact_index";
+
+/**
+ * Opens an index that `buildIndex` or `eva-clip index` wrote; its format is recognized by its content.
+ * @throws EvaClipError `ERR_EVACLIP_IO` when the file cannot be opened; `ERR_EVACLIP_CHECKPOINT_CORRUPT` for one that is
+ *   damaged or no index
+ */
+export async function openIndex(path: string): Promise<VectorStore> {
+  return ExactIndex.open(path);
+}
