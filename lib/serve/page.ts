@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { EvaClipError } from "../errors";
+import { HttpError } from "./http_error";
+import type { Call, Route } from "./route";
 
 /** `assets/page`, from lib/serve and from dist/serve. */
 const FOLDER = join(__dirname, "../../assets/page");
@@ -87,3 +89,16 @@ export async function pageResponse(path: string, headers?: Headers): Promise<Res
     return new Response(null, { status: 304, headers: asset.headers });
   return new Response(asset.body, { headers: asset.headers });
 }
+
+async function answer({ url, request, params }: Call): Promise<Response> {
+  const path = params.name === undefined ? "/" : `/page/${params.name}`;
+  const response = await pageResponse(path, request.headers);
+  if (response) return response;
+  throw new HttpError(404, `there is no ${url.pathname}`, { code: "not_found" });
+}
+
+/** Answered without the API key, which the page asks for. */
+export const pageRoutes: readonly Route[] = [
+  { method: "GET", path: "/", isPublic: true, handle: answer },
+  { method: "GET", path: "/page/:name", isPublic: true, handle: answer },
+];
