@@ -6,3 +6,4 @@ export { type BuildIndexResult, buildIndex } from "./search/indexing/build_index
 export type { BuildIndexOptions } from "./search/indexing/build_options";
 export type { BuildPart } from "./search/indexing/parts";
 export type { VectorStorage } from "./search/exact/exact_writer";
+export { checkIndexModel } from "./search/model_check";
