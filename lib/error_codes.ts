@@ -124,8 +124,13 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_RUN_EXISTS"
   /**
-   * Another process trains in the folder. `details.pid` is its process where it is known.
-   * Wait for it, stop it, or choose another folder.
+   * An index is continued or searched with another model than the one that embedded it, or holds another folder's images.
+   * Use the model that the message names, or build another index.
+   */
+  | "ERR_EVACLIP_INDEX_MISMATCH"
+  /**
+   * Another process trains in the folder or writes the index. `details.pid` is its process where it is known.
+   * Wait for it, stop it, or choose another path.
    */
   | "ERR_EVACLIP_RUN_ACTIVE"
   /**
