@@ -139,6 +139,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_DISK_FULL"
   /**
+   * An optional package that a feature needs is not installed. `details.package` names it.
+   * Install it with the command in the message.
+   */
+  | "ERR_EVACLIP_PACKAGE_MISSING"
+  /**
    * A defect of this package.
    * Report it with the message.
    */
