@@ -39,6 +39,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_NATIVE_NOT_FOUND"
   /**
+   * `eva-clip build` cannot compile the package: a tool or a library is missing, or the compiler failed.
+   * Install what the message lists, or correct what the compiler reports above it.
+   */
+  | "ERR_EVACLIP_BUILD"
+  /**
    * The device asked for does not exist or cannot be opened; the message says why.
    * Open `cpu`, or `auto`, which takes the CPU where CUDA is unavailable. `eva-clip doctor` shows what is missing.
    */
@@ -124,6 +129,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_RUN_ACTIVE"
   /**
+   * A batcher has as many samples waiting as `maxQueue` allows, because calls arrive faster than the device computes.
+   * Try again later, or send fewer calls at a time.
+   */
+  | "ERR_EVACLIP_QUEUE_FULL"
+  /**
    * `TrainingRun.stop()` was called: the reason that the signal given to `evaluate.run` is aborted with.
    * Return from the evaluation, or let it reject.
    */
@@ -143,6 +153,11 @@ export type ErrorCode =
    * Install it with the command in the message.
    */
   | "ERR_EVACLIP_PACKAGE_MISSING"
+  /**
+   * A server cannot listen at its address: the port is in use or reserved, or the host is not of this machine.
+   * Choose another host or port; the message says which is at fault.
+   */
+  | "ERR_EVACLIP_LISTEN"
   /**
    * A defect of this package.
    * Report it with the message.
