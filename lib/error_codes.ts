@@ -169,6 +169,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_DISK_FULL"
   /**
+   * An optional package that a feature needs is not installed. `details.package` names it.
+   * Install it with the command in the message.
+   */
+  | "ERR_EVACLIP_PACKAGE_MISSING"
+  /**
    * A server cannot listen at its address: the port is in use or reserved, or the host is not of this machine.
    * Choose another host or port; the message says which is at fault.
    */
