@@ -34,11 +34,11 @@ export const encodeOptions = options(encodeFields);
 export const streamOptions = options({ ...encodeFields, onError: anyFunction.optional() });
 /** A string or a typed array can be iterated, too, but is one input. */
 export const iterable = z.custom<Iterable<unknown> | AsyncIterable<unknown>>(
-  (value) =>
-    typeof value === "object" &&
-    value !== null &&
-    !ArrayBuffer.isView(value) &&
-    (Symbol.asyncIterator in value || Symbol.iterator in value),
+  (value) => {
+    if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return false;
+    const { [Symbol.asyncIterator]: inTime, [Symbol.iterator]: atOnce } = value as Record<symbol, unknown>;
+    return typeof (inTime ?? atOnce) === "function";
+  },
   { error: "an iterable or an async iterable, such as a list or a generator" },
 );
 const classifierFields = { signal, templates: promptTemplates.optional() };
