@@ -18,6 +18,8 @@ export interface OpenOptions {
   readonly tokenizer?: Tokenizer;
   /** Receives decisions such as falling back to the CPU, or resized weights. Default none. */
   readonly logger?: Logger;
+  /** Ends the call: it rejects with the signal's reason, and what was opened is freed. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CreateOptions extends OpenOptions {
@@ -35,7 +37,6 @@ export interface LoadOptions extends OpenOptions, ConfigStatement, WeightsChoice
    * does the load.
    */
   readonly onProgress?: (fraction: number) => unknown;
-  readonly signal?: AbortSignal;
 }
 
 export interface CallOptions {
