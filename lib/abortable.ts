@@ -4,10 +4,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 }
 
 /** What to call at an abort, behind one listener per signal: Node warns about more than ten on a signal. */
-const watched = new WeakMap<
-  AbortSignal,
-  { readonly calls: Set<() => void>; readonly listener: () => void }
->();
+const watched = new WeakMap<AbortSignal, { readonly calls: Set<() => void>; readonly stop: () => void }>();
 
 function watch(signal: AbortSignal) {
   const calls = new Set<() => void>();

@@ -13,6 +13,7 @@ import { addEncodeCommand } from "./encode/command";
 import { addModelsCommand } from "./models/command";
 import { describeError, errorDocument, printDocument, say } from "./output";
 import { packageVersion } from "./package_version";
+import { addServeCommand } from "./serve/command";
 import { addTrainCommand } from "./train/command";
 import { ALIASES, AMBIGUOUS } from "./train/other_names";
 
@@ -33,6 +34,7 @@ function buildProgram(words: readonly string[], finish: Finish): Command {
   addEvaluateCommand(program);
   addEncodeCommand(program);
   addClassifyCommand(program);
+  addServeCommand(program);
   addInspectCommand(program);
   addConvertCommand(program);
   addModelsCommand(program);
