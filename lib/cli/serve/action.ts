@@ -24,11 +24,33 @@ function isLoopback(host: string): boolean {
   return ipaddr.process(host).range() === "loopback";
 }
 
+/** Ends the process when stopping takes longer, as it does when a device hangs. */
+class Deadline implements Disposable {
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly afterMs: number) {}
+
+  start(): void {
+    this.#timer = setTimeout(() => process.exit(EXIT.ok), this.afterMs);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
 /** Serves models until a signal; a second one ends the process at once. */
 export async function serveModels(words: readonly string[], flags: ServeFlags): Promise<void> {
   const names = servedNames(words, flags);
   using signals = new StopSignals();
-  const stopped = new Promise<void>((resolve) => signals.onFirst(resolve));
+  using deadline = new Deadline(flags.drainMs + GRACE_MS);
+  const stopped = new Promise<void>((resolve) => {
+    signals.onFirst(() => {
+      say(`stopping; requests under way have ${flags.drainMs} ms. Again: stop at once`);
+      deadline.start();
+      resolve();
+    });
+  });
   if (!isLoopback(flags.host) && flags.apiKey === undefined)
     say(`warning: anyone who reaches ${flags.host} can send requests; require a key with EVA_CLIP_API_KEY`);
   await using index = flags.index === undefined ? undefined : await openIndex(flags.index);
@@ -57,8 +79,6 @@ async function serveUntil(
   const started = { url: server.url, models: Object.keys(models), pid: process.pid };
   printResult(started, flags.json, () => `serving ${started.models.join(", ")} at ${server.url}`);
   await stopped;
-  say(`stopping; requests under way have ${drainMs} ms. Again: stop at once`);
-  setTimeout(() => process.exit(EXIT.ok), drainMs + GRACE_MS).unref();
   if (!(await server.close(drainMs))) say(`requests that took longer than ${drainMs} ms were cut off`);
 }
 
@@ -68,7 +88,7 @@ function handlerOptions(
   logger: { warn(message: string): void },
 ) {
   const { maxBatch, maxDelayMs, maxQueue, maxBodyMb, maxImages, maxTexts, maxPixels, timeoutMs } = flags;
-  const { apiKey, cors, allowImageHosts, page, basePath, readyTimeoutMs } = flags;
+  const { apiKey, cors = [], allowImageHosts = [], page, basePath, readyTimeoutMs } = flags;
   const limits = {
     maxBodyBytes: maxBodyMb * MEBIBYTE,
     // A queue that is shorter than a request would refuse it even when it is empty.

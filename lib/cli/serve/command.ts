@@ -40,9 +40,9 @@ export function addServeCommand(program: Command): void {
     program,
     "serve",
     "answer HTTP requests: embeddings, labels, search",
-    "<models...>",
+    "[models...]",
   )
-    .option("--name <name=path>", "a model under a name of its own; may be repeated", namedPaths, [])
+    .option("--name <name=path>", "a model under a name of its own; may be repeated", namedPaths)
     .option("--host <address>", "address to listen at; 0.0.0.0 is reached from other machines", "127.0.0.1")
     .option("--port <n>", "port to listen at; 0 is any free one", integer(0, 65_535), 8080)
     .option("--api-key <key>", "require this key as Authorization: Bearer KEY")
@@ -50,14 +50,8 @@ export function addServeCommand(program: Command): void {
       "--cors <origins>",
       "origins of web pages that may send requests, or *; separated by commas",
       list,
-      [],
     )
-    .option(
-      "--allow-image-hosts <hosts>",
-      "fetch images by https from these hosts, *.example.com or *",
-      list,
-      [],
-    )
+    .option("--allow-image-hosts <hosts>", "fetch images by https from these hosts, *.example.com or *", list)
     .option("--index <file>", "an index of `eva-clip index`, for /v1/search")
     .option("--no-page", "without the page for people at /")
     .option("--base-path <path>", "the beginning of every path, such as /clip");

@@ -3,12 +3,12 @@ import type { ModelFlags } from "../model_flags";
 
 export interface ServeFlags extends ModelFlags {
   /** [name, path] of models. */
-  name: [string, string][];
+  name?: [string, string][];
   host: string;
   port: number;
   apiKey?: string;
-  cors: string[];
-  allowImageHosts: string[];
+  cors?: string[];
+  allowImageHosts?: string[];
   index?: string;
   page: boolean;
   basePath?: string;

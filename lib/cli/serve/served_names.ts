@@ -15,10 +15,11 @@ export function servedNames(
   words: readonly string[],
   flags: Pick<ServeFlags, "model" | "name">,
 ): [string, string][] {
-  const isNamed = flags.name.length > 0 && flags.model === undefined && words.length === 0;
+  const { name: named = [] } = flags;
+  const isNamed = named.length > 0 && flags.model === undefined && words.length === 0;
   const { model, rest } = isNamed ? { model: undefined, rest: [] } : modelAndRest(words, flags);
   const paths = model === undefined ? [] : [model, ...rest];
-  const names = [...paths.map((path): [string, string] => [nameOf(path), path]), ...flags.name];
+  const names = [...paths.map((path): [string, string] => [nameOf(path), path]), ...named];
   const twice = names.find(([name], i) => names.findIndex(([other]) => other === name) !== i);
   if (twice === undefined) return names;
   throw invalidArgument(`two models are named ${twice[0]}: name them with --name NAME=PATH`, {
