@@ -2,8 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EvaClip } from "eva-clip";
-import { Command } from "commander";
-import { addEnvironment } from "../../lib/cli/environment_flags";
+import { EnvironmentCommand } from "../../lib/cli/environment_flags";
 import { servedNames } from "../../lib/cli/serve/served_names";
 import smallModel from "../../scripts/package_consumer/small_model.json";
 import { captureCli, type CliResult } from "../support/run_cli";
@@ -110,7 +109,7 @@ test.each([
   [["serve"], 2, /missing model/],
   [["serve", "m", "--port", "70000"], 2, /It must be a whole number from 0 to 65535/],
   [["serve", "m", "--name", "x"], 2, /NAME=PATH/],
-  [["serve", "a/m", "b/m"], 2, /two models are named m: name them with --name/],
+  [["serve", "m", "m"], 2, /two models are named m: name them with --name/],
   [["serve", "m", "--log-level", "loud"], 2, /Allowed choices are debug/],
 ] as const)("%j is refused", async (words, status, message) => {
   const { code, err } = await captureCli(...words);
@@ -145,11 +144,11 @@ describe("variables", () => {
   const parse = (env: Record<string, string>, ...words: string[]) => {
     Object.assign(process.env, env);
     try {
-      const command = new Command()
+      const command = new EnvironmentCommand()
         .option("--max-batch <n>", "", Number, 1)
         .option("--json", "", false)
         .option("--no-page", "");
-      return addEnvironment(command).parse(words, { from: "user" }).opts();
+      return command.parse(words, { from: "user" }).opts();
     } finally {
       for (const name of Object.keys(env)) delete process.env[name];
     }

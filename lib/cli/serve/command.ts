@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { addEnvironment } from "../environment_flags";
+import { EnvironmentCommand } from "../environment_flags";
 import { integer, positive, real } from "../flag_values";
-import { modelCommand } from "../model_flags";
+import { describeModelCommand } from "../model_flags";
 import type { ServeFlags } from "./flags";
 
 /** Values separated by commas, or of a flag given several times. */
@@ -36,9 +36,8 @@ function addLimitFlags(command: Command): Command {
 }
 
 export function addServeCommand(program: Command): void {
-  const command = modelCommand(
-    program,
-    "serve",
+  const command = describeModelCommand(
+    new EnvironmentCommand("serve"),
     "answer HTTP requests: embeddings, labels, search",
     "[models...]",
   )
@@ -66,5 +65,5 @@ export function addServeCommand(program: Command): void {
       const { serveModels } = require("./action") as typeof import("./action");
       await serveModels(words, flags);
     });
-  addEnvironment(command);
+  program.addCommand(command);
 }
