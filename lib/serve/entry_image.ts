@@ -80,7 +80,8 @@ async function positionsOf(path: string): Promise<ReadonlyMap<string, Position>>
   const positions = new Map<string, Position>();
   for await (const { name, offset, size, problem } of tarMembers(readData(path, isTarHeader))) {
     const key = name.replace(/^\.\//, "").replace(IMAGE_MEMBER, "");
-    if (problem === undefined && IMAGE_MEMBER.test(name) && !positions.has(key)) positions.set(key, { offset, size });
+    if (problem === undefined && IMAGE_MEMBER.test(name) && !positions.has(key))
+      positions.set(key, { offset, size });
   }
   return positions;
 }

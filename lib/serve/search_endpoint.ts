@@ -6,7 +6,9 @@ import type { Batcher } from "./batcher";
 import type { ServiceContext } from "./context";
 import { HttpError } from "./http_error";
 import { imageBytes } from "./image_value";
-import { checkFields, readJson } from "./json_body";
+import { IMAGE_FIELDS, scalar } from "./inputs";
+import { checkFields, type FormEntry, readFields } from "./request_fields";
+import { imageValue } from "./request_schemas";
 import type { Call, Route } from "./route";
 import type { ServedIndex } from "./served_index";
 import { servedModel } from "./served_model";
@@ -20,12 +22,19 @@ const SIZES = ["160", "320", "640", "1280"] as const;
 const searchBody = z.strictObject({
   model: text.optional(),
   text: text.optional(),
-  image: text.optional(),
+  image: imageValue.optional(),
   id: wholeNumber.optional(),
   count: positiveInteger.max(MOST_MATCHES, { error: `at most ${MOST_MATCHES}` }).optional(),
   where: text.optional(),
 });
 type SearchBody = z.output<typeof searchBody>;
+
+/** A file is the image, whatever its name. */
+function searchFromForm(entries: readonly FormEntry[]): unknown {
+  const field = ([name, value]: FormEntry) =>
+    typeof value !== "string" || IMAGE_FIELDS.test(name) ? ["image", value] : scalar([name, value]);
+  return Object.fromEntries(entries.map(field));
+}
 
 const imageQuery = z.strictObject({ size: oneOf(...SIZES).optional() });
 
@@ -75,7 +84,7 @@ async function queryVector(body: SearchBody, index: ServedIndex, call: Call, con
 
 async function search(call: Call, context: ServiceContext): Promise<Response> {
   const index = servedIndex(context);
-  const body = await readJson(call, context, searchBody);
+  const body = await readFields(call, context, searchBody, searchFromForm);
   const given = (["text", "image", "id"] as const).filter((field) => body[field] !== undefined);
   if (given.length !== 1) {
     const found = given.length === 0 ? "none of them" : given.join(" and ");

@@ -2,10 +2,10 @@
 //
 // A source finds the pictures nearest to a query, `{ text }`, `{ file }` or `{ like: key of a picture of the source }`,
 // as matches `{ key, name, caption, similarity, picture }`, where `picture()` resolves to the URL of an image.
-import { apiKey, isAbort, request, requestJson } from "./api.js";
-import { dataUrl } from "./embedder.js";
-import { describeError } from "./notices.js";
-import { dot } from "./vectors.js";
+import { apiKey, isAbort, request, requestJson } from "./api.mjs";
+import { dataUrl } from "./embedder.mjs";
+import { describeError } from "./notices.mjs";
+import { dot } from "./vectors.mjs";
 
 const lastPart = (path) => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("#")) + 1);
 

@@ -1,10 +1,10 @@
 // The view that classifies pictures with the visitor's labels.
-import { byId, count, debounced, element } from "./elements.js";
-import { chooseWith } from "./intake.js";
-import { clearError, showError } from "./notices.js";
-import { PictureCard } from "./picture_card.js";
-import { CHOICES, fill } from "./templates.js";
-import { dot, meanDirection, softmax } from "./vectors.js";
+import { byId, count, debounced, element } from "./elements.mjs";
+import { chooseWith } from "./intake.mjs";
+import { clearError, showError } from "./notices.mjs";
+import { PictureCard } from "./picture_card.mjs";
+import { CHOICES, fill } from "./templates.mjs";
+import { dot, meanDirection, softmax } from "./vectors.mjs";
 
 const SAVED = "eva-clip-labels";
 const EXAMPLES = ["dog", "cat", "bird", "bicycle", "house"];
@@ -28,7 +28,9 @@ export class ClassifyView {
       this.#showCount();
       later();
     });
-    byId("template").append(...CHOICES.map(({ value, name }) => element("option", { value, textContent: name })));
+    byId("template").append(
+      ...CHOICES.map(({ value, name }) => element("option", { value, textContent: name })),
+    );
     byId("template").addEventListener("change", () => {
       byId("own-template-field").hidden = byId("template").value !== "own";
       this.update();
@@ -84,7 +86,9 @@ export class ClassifyView {
   }
 
   #labels() {
-    const lines = byId("labels").value.split("\n").map((line) => line.trim());
+    const lines = byId("labels")
+      .value.split("\n")
+      .map((line) => line.trim());
     return [...new Set(lines.filter((line) => line !== ""))];
   }
 
@@ -172,6 +176,8 @@ export class ClassifyView {
     const [first] = this.#cards;
     const alone = this.#cards.length === 1 && first.best ? `: ${first.best}` : "";
     byId("classify-status").textContent =
-      waiting > 0 ? `Reading ${count(waiting, "picture")}…` : `${count(this.#cards.length, "picture")}${alone}`;
+      waiting > 0
+        ? `Reading ${count(waiting, "picture")}…`
+        : `${count(this.#cards.length, "picture")}${alone}`;
   }
 }
