@@ -64,7 +64,7 @@ export class ModelEncoder implements Encoder {
    * The ids of a caption without padding.
    * @param index of the caption, for an error
    */
-  tokenIds(caption: string, index: number): number[] {
+  tokenIds(caption: string, index = 0): number[] {
     const { contextLength, vocabulary } = this.model.text;
     checkTokenizer(this.tokenizer, vocabulary);
     const ids = this.tokenizer.encode(caption, contextLength);

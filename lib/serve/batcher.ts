@@ -1,4 +1,3 @@
-import { performance } from "node:perf_hooks";
 import {
   abortSignal,
   anyFunction,
@@ -11,10 +10,13 @@ import {
   positiveInteger,
   text,
 } from "../arguments";
+import type { BatchReport, SampleBatches } from "../clip/batching/sample_batches";
 import { Calls } from "../clip/calls";
 import { EvaClip } from "../clip/eva_clip";
-import { EvaClipError } from "../errors";
-import type { ImageInput } from "../image/image_input";
+import { LARGEST_BATCH } from "../clip/in_parts";
+import { holdImage, type ImageInput } from "../image/image_input";
+
+export type { BatchReport } from "../clip/batching/sample_batches";
 
 export interface BatchOptions {
   /** Maximum samples of a batch. Default 32. */
@@ -23,15 +25,6 @@ export interface BatchOptions {
   readonly maxDelayMs?: number;
   /** Maximum samples that wait; further calls are rejected at once. Default 1024. */
   readonly maxQueue?: number;
-}
-
-/** A batch that was computed. */
-export interface BatchReport {
-  readonly kind: "image" | "text";
-  readonly size: number;
-  /** The longest wait of its samples, from the call to the start of the batch. */
-  readonly queuedMs: number;
-  readonly computeMs: number;
 }
 
 export interface BatcherOptions extends BatchOptions {
@@ -48,7 +41,7 @@ export interface BatchedCallOptions {
 
 const batcherOptions = options({
   maxBatch: positiveInteger.optional(),
-  maxDelayMs: finiteNumber.min(0).optional(),
+  maxDelayMs: finiteNumber.min(0).max(60_000).optional(),
   maxQueue: positiveInteger.optional(),
   onBatch: anyFunction.optional(),
 });
@@ -56,15 +49,16 @@ const callOptions = options({ signal: abortSignal.optional(), normalize: flag.op
 const modelArgument = instanceOf(EvaClip);
 
 /**
- * Encodes the samples of concurrent calls in common batches. It does not own the model.
+ * Encodes the images and captions of concurrent calls in common batches: one on the device, while the images of the next one
+ * are decoded. It does not own the model.
  *
  * - Each call fails alone: with `ERR_EVACLIP_DATA` for an unreadable image, `ERR_EVACLIP_NOT_FINITE` for its embedding.
- * - `ERR_EVACLIP_QUEUE_FULL` when `maxQueue` samples wait, `ERR_EVACLIP_DISPOSED` after `dispose`.
+ * - `ERR_EVACLIP_QUEUE_FULL` when `maxQueue` samples wait, `ERR_EVACLIP_DISPOSED` after `dispose`, also the model's.
+ * - Arguments are copied when a method is called.
  */
 export class Batcher implements AsyncDisposable {
   readonly #calls = new Calls("the batcher");
-  readonly #options: BatcherOptions;
-  #queued = 0;
+  readonly #batches: SampleBatches;
   #disposed: Promise<void> | undefined;
 
   /** @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` */
@@ -73,53 +67,37 @@ export class Batcher implements AsyncDisposable {
     options: BatcherOptions = {},
   ) {
     checkArgument("Batcher: model", model, modelArgument);
-    this.#options = ownArgument("Batcher: options", options, batcherOptions);
+    const given = ownArgument("Batcher: options", options, batcherOptions);
+    const { maxBatch = LARGEST_BATCH, maxDelayMs = 2, maxQueue = 1024, onBatch } = given;
+    this.#batches = model.openBatches({ maxBatch, maxDelayMs, maxQueue, ...(onBatch && { onBatch }) });
   }
 
   /** Samples that wait and are not yet in a batch. */
   get queued(): number {
-    return this.#queued;
+    return this.#batches.queued;
   }
 
   /** The embedding of an image. → [E] */
   async encodeImage(image: ImageInput, options: BatchedCallOptions = {}): Promise<Float32Array> {
     const own = ownArgument("encodeImage: options", options, callOptions);
-    return this.#run("image", () => this.model.encodeImage(image, own), own.signal);
+    const held = holdImage("encodeImage: image", image);
+    return this.#calls.run(() => this.#batches.image(held, own));
   }
 
   /** The embedding of a caption, which is cut to the context length. → [E] */
   async encodeText(caption: string, options: BatchedCallOptions = {}): Promise<Float32Array> {
     checkArgument("encodeText: caption", caption, text);
     const own = ownArgument("encodeText: options", options, callOptions);
-    return this.#run("text", () => this.model.encodeText(caption, own), own.signal);
+    return this.#calls.run(() => this.#batches.caption(caption, own));
   }
 
-  /** Rejects new calls and waits for pending ones. Idempotent. */
+  /** Rejects new calls, and waits until those pending are settled; the queue is computed. Idempotent. */
   dispose(): Promise<void> {
-    this.#disposed ??= this.#calls.close();
+    this.#disposed ??= Promise.all([this.#calls.close(), this.#batches.close()]).then(() => undefined);
     return this.#disposed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
-  }
-
-  #run(kind: BatchReport["kind"], encode: () => Promise<Float32Array>, signal?: AbortSignal) {
-    const { maxQueue = 1024, onBatch } = this.#options;
-    if (this.#queued >= maxQueue) {
-      throw new EvaClipError("ERR_EVACLIP_QUEUE_FULL", `the queue is full: ${maxQueue} samples wait`, {
-        maxQueue,
-      });
-    }
-    return this.#calls.run(async () => {
-      this.#queued++;
-      const begin = performance.now();
-      try {
-        return await encode();
-      } finally {
-        this.#queued--;
-        onBatch?.({ kind, size: 1, queuedMs: 0, computeMs: performance.now() - begin });
-      }
-    }, signal);
   }
 }

@@ -6,7 +6,6 @@ import type { Call } from "./route";
 function tooLarge(maxBodyBytes: number): HttpError {
   return new HttpError(413, `the body is larger than the limit of ${maxBodyBytes} bytes`, {
     code: "body_too_large",
-    headers: { connection: "close" },
   });
 }
 
@@ -14,7 +13,7 @@ function tooLarge(maxBodyBytes: number): HttpError {
  * The chunks of a request's body. Reading stops at the limit, whatever length the request states.
  * @throws HttpError 413 for a larger body, 415 for a compressed one; the signal's reason
  */
-export async function* bodyChunks({ request, signal }: Call, { limits }: ServiceContext) {
+export async function* bodyChunks({ request, signal, hold, arrival }: Call, { limits }: ServiceContext) {
   const encoding = request.headers.get("content-encoding") ?? "identity";
   if (encoding !== "identity") {
     throw new HttpError(415, `a body of content-encoding ${encoding} is not read: send it uncompressed`, {
@@ -28,15 +27,18 @@ export async function* bodyChunks({ request, signal }: Call, { limits }: Service
   if (!request.body) return;
   const reader = request.body.getReader();
   let bytes = 0;
+  arrival.isUnderWay = true;
   try {
     for (;;) {
       const { done, value } = await abortable(reader.read(), signal);
       if (done) return;
       bytes += value.byteLength;
       if (bytes > limits.maxBodyBytes) throw tooLarge(limits.maxBodyBytes);
+      hold(value.byteLength);
       yield value;
     }
   } finally {
+    arrival.isUnderWay = false;
     // Also when the consumer stops early; of no effect at the end.
     reader.cancel().catch(() => undefined);
   }

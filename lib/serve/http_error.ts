@@ -2,6 +2,7 @@
 export type HttpErrorType =
   | "invalid_request_error"
   | "authentication_error"
+  | "permission_error"
   | "not_found_error"
   | "rate_limit_error"
   | "timeout_error"
@@ -20,8 +21,10 @@ export interface HttpErrorOptions {
 
 const TYPES: Readonly<Record<number, HttpErrorType>> = {
   401: "authentication_error",
+  403: "permission_error",
   404: "not_found_error",
   429: "rate_limit_error",
+  408: "timeout_error",
   504: "timeout_error",
 };
 

@@ -38,18 +38,9 @@ async function remoteBytes(
     const message = `${param}: images are not fetched; send ${EXPECTED}, or start the service with allowImageHosts (--allow-image-hosts)`;
     throw new HttpError(400, message, { code: "image_urls_not_allowed", param });
   }
-  try {
-    return await fetchImage(url, {
-      allowedHosts: allowImageHosts,
-      maxBytes: limits.maxBodyBytes,
-      timeoutMs: limits.timeoutMs,
-      signal: call.signal,
-    });
-  } catch (error) {
-    if (!(error instanceof HttpError)) throw error;
-    const { status, message, code, headers } = error;
-    throw new HttpError(status, `${param}: ${message}`, { ...(code && { code }), param, headers });
-  }
+  const { maxBodyBytes: maxBytes, timeoutMs } = limits;
+  const { signal } = call;
+  return fetchImage(url, { allowedHosts: allowImageHosts, maxBytes, timeoutMs, signal, param });
 }
 
 async function textBytes(text: string, param: string, call: Call, context: ServiceContext) {

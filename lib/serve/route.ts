@@ -8,6 +8,10 @@ export interface Call {
   readonly params: Readonly<Record<string, string>>;
   /** Aborted when the client is gone or the time is over. */
   readonly signal: AbortSignal;
+  /** Counts bytes of the request that stay in memory. @throws HttpError 429 when all requests hold too many */
+  hold(bytes: number): void;
+  /** Whether the body is still arriving: a request that is late then is late by the client's fault. */
+  readonly arrival: { isUnderWay: boolean };
 }
 
 /** An endpoint. What `handle` throws becomes an answer: an HttpError as it says, other errors by their code. */

@@ -1,0 +1,28 @@
+import { HttpError } from "./http_error";
+import type { Route } from "./route";
+
+export const healthRoutes: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/healthz",
+    isPublic: true,
+    handle: () => Response.json({ status: "ok" }),
+  },
+  {
+    method: "GET",
+    path: "/readyz",
+    isPublic: true,
+    async handle({ signal }, { readiness }) {
+      const state = await readiness.check(signal);
+      if (state.ready) return Response.json({ status: "ready" });
+      throw new HttpError(503, state.reason, { code: "not_ready" });
+    },
+  },
+  {
+    method: "GET",
+    path: "/metrics",
+    async handle(_, { metrics }) {
+      return new Response(await metrics.text(), { headers: { "content-type": metrics.contentType } });
+    },
+  },
+];
