@@ -39,6 +39,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_NATIVE_NOT_FOUND"
   /**
+   * `eva-clip build` cannot compile the package: a tool or a library is missing, or the compiler failed.
+   * Install what the message lists, or correct what the compiler reports above it.
+   */
+  | "ERR_EVACLIP_BUILD"
+  /**
    * The device asked for does not exist or cannot be opened; the message says why.
    * Open `cpu`, or `auto`, which takes the CPU where CUDA is unavailable. `eva-clip doctor` shows what is missing.
    */

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { invalidArgument } from "../arguments";
 import type { EvaClipError } from "../errors";
+import { addBuildCommand } from "./build/command";
 import { addConvertCommand } from "./convert/command";
 import { addDoctorCommand } from "./doctor/command";
 import { addEvaluateCommand } from "./evaluate/command";
@@ -36,6 +37,7 @@ function buildProgram(words: readonly string[], finish: Finish): Command {
   addConvertCommand(program);
   addModelsCommand(program);
   addDoctorCommand(program, finish);
+  addBuildCommand(program);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

@@ -12,11 +12,10 @@ import { type HandlerOptions, namedModels, readOptions } from "./handler_options
 import { HttpError } from "./http_error";
 import { LabelEmbeddings } from "./label_embeddings";
 import { Metrics } from "./metrics";
-import { pageRoutes } from "./page";
 import { PendingBytes } from "./pending_bytes";
 import { Readiness } from "./readiness";
 import { type FoundRoute, routeFinder } from "./route";
-import { ROUTES } from "./routes";
+import { routesOf } from "./routes";
 import { ServedIndex } from "./served_index";
 
 /** Answers HTTP requests with models. */
@@ -83,7 +82,7 @@ export function createHandler(
   const options = readOptions(given);
   const context = contextOf(namedModels(models), options);
   const { limits, metrics, readiness, logger } = context;
-  const find = routeFinder(options.page ? [...ROUTES, ...pageRoutes] : ROUTES);
+  const find = routeFinder(routesOf(options));
   const checkKey = keyCheck(options.keys);
   const cors = corsOf(options.cors ?? false);
   const pending = new PendingBytes(limits.maxPendingBytes);

@@ -27,12 +27,12 @@ export interface HandlerOptions extends BatchOptions {
   readonly cors?: boolean | readonly string[];
   /** Hosts of which https images are fetched: `images.example.com`, `*.example.com`, `*`. Default none. */
   readonly allowImageHosts?: readonly string[];
-  /** What `POST /v1/search` searches; it stays open when the handler is disposed. Default none. */
-  readonly index?: VectorStore;
-  /** Answer `/` with a page to try the models and the index in. Default false. */
-  readonly page?: boolean;
   /** The beginning of the paths where the handler is mounted, such as `/clip`, if the framework does not remove it. */
   readonly basePath?: string;
+  /** What `POST /v1/search` searches; it stays open when the handler is disposed. Default none. */
+  readonly index?: VectorStore;
+  /** Serve the page for people at `/`. Default false. */
+  readonly page?: boolean;
   /** How long a device may take for the tiny batch of `/readyz`, in milliseconds. Default 10,000. */
   readonly readyTimeoutMs?: number;
   /** Told of errors that clients are not told. */
@@ -54,13 +54,12 @@ const DEFAULT_QUEUE = 4096;
 const LONGEST_MS = 2 ** 31 - 1;
 const milliseconds = positiveInteger.max(LONGEST_MS);
 
-/** Checks methods, so that a store of the user's own is accepted. */
-const anIndex = z.custom<VectorStore>(
+/** Duck-typed, so that stores of one's own are accepted. */
+const vectorStore = z.custom<VectorStore>(
   (value) =>
-    (["nearest", "entry", "vector"] as const).every(
-      (name) => typeof (value as VectorStore | null)?.[name] === "function",
-    ),
-  { error: "an index, such as openIndex opens" },
+    typeof (value as VectorStore | null)?.nearest === "function" &&
+    typeof (value as VectorStore).entry === "function",
+  { error: "an open index" },
 );
 
 const handlerOptions = options({
@@ -82,11 +81,11 @@ const handlerOptions = options({
     .union([flag, listOf(text, "a list of origins")], { error: "true, or a list of origins" })
     .optional(),
   allowImageHosts: listOf(text, "a list of hosts").optional(),
-  index: anIndex.optional(),
-  page: flag.optional(),
   basePath: text
     .regex(/^(\/[^/?#]+)+$/, { error: "a path that begins with / and does not end with it" })
     .optional(),
+  index: vectorStore.optional(),
+  page: flag.optional(),
   readyTimeoutMs: milliseconds.optional(),
   logger: loggerArgument.optional(),
 });

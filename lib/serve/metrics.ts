@@ -84,7 +84,7 @@ export class Metrics {
 
   /** @param route the pattern of the route, so that the number of labels is bounded; not the path of the request */
   request(route: string, method: string, status: number, seconds: number): void {
-    this.#requestCount.inc({ route, method, status });
+    this.#requestCount.inc({ method, route, status });
     this.#requestDuration.observe({ route }, seconds);
   }
 

@@ -2,14 +2,18 @@ import { classifyRoutes } from "./classify_endpoint";
 import { embeddingsRoutes } from "./embeddings_endpoint";
 import { healthRoutes } from "./health_endpoints";
 import { modelsRoutes } from "./models_endpoint";
+import { pageRoutes } from "./page";
 import type { Route } from "./route";
 import { searchRoutes } from "./search_endpoint";
 
-/** Every endpoint of a handler. */
-export const ROUTES: readonly Route[] = [
-  ...embeddingsRoutes,
-  ...classifyRoutes,
-  ...searchRoutes,
-  ...modelsRoutes,
-  ...healthRoutes,
-];
+/** The endpoints of a handler. */
+export function routesOf({ page = false }: { readonly page?: boolean | undefined }): readonly Route[] {
+  return [
+    ...embeddingsRoutes,
+    ...classifyRoutes,
+    ...searchRoutes,
+    ...modelsRoutes,
+    ...healthRoutes,
+    ...(page ? pageRoutes : []),
+  ];
+}

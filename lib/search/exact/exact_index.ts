@@ -1,5 +1,9 @@
+import { invalidArgument } from "../../arguments";
 import { Calls } from "../../clip/calls";
 import { ownVectors } from "../../clip/vectors";
+import { Device } from "../../device";
+import type { OpenIndexOptions } from "../search_arguments";
+import type { EvaClipError } from "../../errors";
 import type { FloatDtype } from "../../io/tensor_source";
 import { corrupt } from "../../io/checkpoint_error";
 import { firstNotFinite } from "../../clip/finite";
@@ -14,13 +18,17 @@ const ROWS_AT_ONCE = 256;
 /** An index that is searched by comparing each query with every vector. */
 export class ExactIndex implements VectorStore {
   readonly #calls = new Calls("the index");
+  #device: Promise<Device> | undefined;
   #disposed: Promise<void> | undefined;
 
-  private constructor(private readonly index: IndexFile) {}
+  private constructor(
+    private readonly index: IndexFile,
+    private readonly options: OpenIndexOptions,
+  ) {}
 
   /** @throws EvaClipError as `openIndex` */
-  static async open(path: string): Promise<ExactIndex> {
-    return new ExactIndex(await openIndexFile(path));
+  static async open(path: string, options: OpenIndexOptions = {}): Promise<ExactIndex> {
+    return new ExactIndex(await openIndexFile(path), options);
   }
 
   get path(): string {
@@ -48,10 +56,12 @@ export class ExactIndex implements VectorStore {
   }
 
   async nearest(queries: readonly Float32Array[], options: NearestOptions = {}): Promise<Match[][]> {
-    const { count, signal } = nearestArguments(options);
+    const { count, where, signal } = nearestArguments(options);
     const rows = ownVectors("nearest: queries", queries, this.dimensions);
+    if (where !== undefined) throw withoutConditions(this.path);
     return this.#calls.run(async () => {
-      const found = await scan(this.index.vectors, rows, queries.length, Math.min(count, this.size), signal);
+      this.#device ??= Device.open("cpu", this.options);
+      const found = await scan(await this.#device, this.index.vectors, rows, { count, signal });
       return found.map((best) => best.map(({ id, similarity }) => ({ ...this.#entry(id), similarity })));
     }, signal);
   }
@@ -77,12 +87,18 @@ export class ExactIndex implements VectorStore {
   }
 
   dispose(): Promise<void> {
-    this.#disposed ??= this.#calls.close().then(() => this.index.file.close());
+    this.#disposed ??= this.#release();
     return this.#disposed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
+  }
+
+  async #release(): Promise<void> {
+    await this.#calls.close();
+    await this.index.file.close();
+    await (await this.#device?.catch(() => undefined))?.dispose();
   }
 
   #has(id: number): boolean {
@@ -105,4 +121,9 @@ export class ExactIndex implements VectorStore {
     const row = first + Math.floor(bad / this.dimensions);
     throw corrupt(this.path, `is a broken index: vector ${row} holds ${rows[bad]}`, { row });
   }
+}
+
+function withoutConditions(path: string): EvaClipError {
+  const message = `nearest: options.where needs an index with a database: build one named .db, or export ${path} to one`;
+  return invalidArgument(message, { field: "where" });
 }
