@@ -1,5 +1,5 @@
-import { bestLabels } from "../clip/classification";
-import { DEFAULT_TEMPLATES } from "../clip/classification";
+import type { z } from "zod";
+import { bestLabels, DEFAULT_TEMPLATES } from "../clip/classification";
 import { inTurns } from "../image/turns";
 import type { ServiceContext } from "./context";
 import { countTokens, embedInputs } from "./embed";
@@ -31,11 +31,11 @@ function scoresOf(image: Float32Array, labels: readonly Float32Array[], scale: n
   return { similarity, probability: Float32Array.from(powers, (power) => power / sum) };
 }
 
-function imagesOf({ image, images }: { image?: unknown; images?: unknown[] | undefined }): Input[] {
+function imagesOf({ image, images }: Pick<z.output<typeof classifyBody>, "image" | "images">): Input[] {
   if ((image === undefined) === (images === undefined))
     throw new HttpError(400, "give either image or images", { code: "invalid_request", param: "image" });
-  if (image !== undefined) return [{ param: "image", image: image as Uint8Array }];
-  return images!.map((each, i) => ({ param: `images[${i}]`, image: each as Uint8Array }));
+  if (image !== undefined) return [{ param: "image", image }];
+  return images!.map((each, i) => ({ param: `images[${i}]`, image: each }));
 }
 
 function checkPrompts(labels: number, templates: number, { limits }: ServiceContext): void {
@@ -53,8 +53,8 @@ async function answerClassify(call: Call, context: ServiceContext): Promise<Resp
   checkPrompts(labels.length, templates.length, context);
   const [{ vectors }, directions, scale, tokens] = await Promise.all([
     embedInputs(images, served, {}, call, context),
-    context.labels.directions(served, labels, templates, call.signal),
-    context.labels.logitScale(served),
+    context.labels.directions(served.batcher, labels, templates, call.signal),
+    context.labels.logitScale(served.batcher),
     countTokens(
       labels.map((text, i) => ({ param: `labels[${i}]`, text })),
       served,

@@ -13,7 +13,7 @@ const DEEPEST = 32;
 const BYTES_PER_SLICE = 2 ** 18;
 
 /** Stands for a long string; its beginning cannot be guessed, so no client can write one. */
-const PLACEHOLDER = `${randomUUID()}:`;
+const STAND_IN = `${randomUUID()}:`;
 
 function notJson(problem: string): HttpError {
   return new HttpError(400, `the body is not JSON: ${problem}`, { code: "invalid_json" });
@@ -44,7 +44,7 @@ async function outlineOf(bytes: Buffer): Promise<Outline> {
         opening = at;
       } else if (!isEscaped(bytes, at)) {
         if (at - opening > MOST_INLINE) {
-          parts.push(bytes.toString("utf8", copied, opening), `"${PLACEHOLDER}${strings.length}"`);
+          parts.push(bytes.toString("utf8", copied, opening), `"${STAND_IN}${strings.length}"`);
           strings.push([opening, at + 1]);
           lifted += at - opening;
           copied = at + 1;
@@ -72,14 +72,14 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Calls `found` for each string that is a placeholder, with where it is. */
+/** Calls `found` for each string that is a stand-in, with where it is. */
 function visit(value: unknown, depth: number, found: (holder: object, key: string, index: number) => void) {
   if (typeof value !== "object" || value === null) return;
   if (depth > DEEPEST) throw notJson(`it is nested more than ${DEEPEST} deep`);
   for (const key of Object.keys(value)) {
     const inner = (value as Record<string, unknown>)[key];
     if (typeof inner !== "string") visit(inner, depth + 1, found);
-    else if (inner.startsWith(PLACEHOLDER)) found(value, key, Number(inner.slice(PLACEHOLDER.length)));
+    else if (inner.startsWith(STAND_IN)) found(value, key, Number(inner.slice(STAND_IN.length)));
   }
 }
 

@@ -21,7 +21,7 @@ async function described(served: ServedModel, context: ServiceContext) {
     encodings: ENCODINGS,
     image_size: model.imageSize,
     context_length: model.contextLength,
-    logit_scale: await context.labels.logitScale(served),
+    logit_scale: await context.labels.logitScale(served.batcher),
     precision: model.precision,
     device: model.device,
     fallback_reason: model.fallbackReason ?? null,
