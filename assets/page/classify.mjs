@@ -23,10 +23,14 @@ export class ClassifyView {
     const labels = byId("labels");
     labels.value = sessionStorage.getItem(SAVED) ?? EXAMPLES.join("\n");
     const later = debounced(TYPING_PAUSE_MS, () => this.update());
+    const soon = () => {
+      byId("cards").setAttribute("aria-busy", "true");
+      later();
+    };
     labels.addEventListener("input", () => {
       sessionStorage.setItem(SAVED, labels.value);
       this.#showCount();
-      later();
+      soon();
     });
     byId("template").append(
       ...CHOICES.map(({ value, name }) => element("option", { value, textContent: name })),
@@ -35,7 +39,7 @@ export class ClassifyView {
       byId("own-template-field").hidden = byId("template").value !== "own";
       this.update();
     });
-    byId("own-template").addEventListener("input", later);
+    byId("own-template").addEventListener("input", soon);
     chooseWith(byId("classify-choose"), byId("classify-files"), (pictures) => this.add(pictures));
     byId("classify-more").addEventListener("click", () => byId("classify-files").click());
     byId("classify-clear").addEventListener("click", () => this.#clear());
@@ -63,6 +67,8 @@ export class ClassifyView {
       if (this.#embedder) this.#embed(card);
     }
     this.#arrange();
+    // On a narrow screen they are below the labels.
+    byId("classify-toolbar").scrollIntoView({ block: "nearest" });
   }
 
   /** Embeds the labels that are new, then shows every picture's probabilities. An earlier update is aborted. */

@@ -49,7 +49,7 @@ export function chooseWith(button, input, take) {
  */
 export function acceptPictures({ take, invitation }) {
   document.addEventListener("paste", (event) => {
-    const pictures = [...event.clipboardData.files]
+    const pictures = [...(event.clipboardData?.files ?? [])]
       .filter(isImage)
       .map((file) => ({ file, path: file.name }));
     if (pictures.length === 0) return;

@@ -103,11 +103,9 @@ export class OwnPictures {
   async nearest(query, howMany, signal) {
     const vector = await this.#vectorOf(query, signal);
     if (vector === undefined) return [];
-    const scored = [...this.#pictures].map(([path, picture]) => ({
-      path,
-      picture,
-      similarity: dot(vector, picture.vector),
-    }));
+    const scored = [...this.#pictures]
+      .filter(([path]) => path !== query.like)
+      .map(([path, picture]) => ({ path, picture, similarity: dot(vector, picture.vector) }));
     scored.sort((a, b) => b.similarity - a.similarity);
     return scored.slice(0, howMany).map(({ path, picture, similarity }) => ({
       key: path,

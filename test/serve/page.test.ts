@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { EvaClip } from "eva-clip";
+import { basename, join } from "node:path";
+import { EvaClip, SIMPLE_IMAGENET_TEMPLATES } from "eva-clip";
 import { createHandler, type RunningServer, serve } from "eva-clip/serve";
 import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
@@ -44,25 +44,28 @@ async function open(
   return page;
 }
 
-/** Drops or pastes a file as a person would. */
+/** Drops or pastes files as a person would; its text runs in the page. */
+const GIVE = `({ kind, selector, files }) => {
+  const data = new DataTransfer();
+  for (const { name, base64 } of files) {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    data.items.add(new File([bytes], name, { type: "image/png" }));
+  }
+  const options = { bubbles: true, cancelable: true, dataTransfer: data, clipboardData: data };
+  const event = kind === "drop" ? new DragEvent(kind, options) : new ClipboardEvent(kind, options);
+  document.querySelector(selector).dispatchEvent(event);
+}`;
+
 async function give(page: Page, kind: "drop" | "paste", selector: string, ...paths: string[]): Promise<void> {
-  const files = paths.map((path) => ({ path, base64: readFileSync(path).toString("base64") }));
-  const transfer = await page.evaluateHandle((given) => {
-    const data = new DataTransfer();
-    for (const { path, base64 } of given) {
-      const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-      data.items.add(new File([bytes], path.split("/").pop()!, { type: "image/png" }));
-    }
-    return data;
-  }, files);
-  if (kind === "drop") await page.dispatchEvent(selector, "drop", { dataTransfer: transfer });
-  else await page.dispatchEvent(selector, "paste", { clipboardData: transfer });
+  const files = paths.map((path) => ({ name: basename(path), base64: readFileSync(path, "base64") }));
+  await page.evaluate(`(${GIVE})(${JSON.stringify({ kind, selector, files })})`);
 }
 
 /** What the bars of a picture say: label and percentage, best first. */
 async function barsOf(page: Page, name: string): Promise<[string, string][]> {
   const rows = page.locator(`.card:has(h2:text-is("${name}")) .bars li`);
   await rows.first().waitFor();
+  await page.locator("#cards:not([aria-busy])").waitFor();
   return rows.evaluateAll((items) =>
     items.map((item) => [
       item.querySelector(".name")!.textContent!,
@@ -77,16 +80,22 @@ async function expectedBars(color: string, labels: readonly string[], templates?
   return classified.map(({ label, probability }) => [label, `${(100 * probability).toFixed(1)} %`]);
 }
 
-const expectedMatches = async (vector: Float32Array, count = store.size) => {
-  const [matches] = await store.nearest([vector], { count });
-  return matches!.map(({ caption, similarity }) => [caption, similarity.toFixed(3)]);
-};
+/** The captions and similarities that the page must show for a query. */
+async function expectedMatches(query: Float32Array, leftOut?: string) {
+  const [matches] = await store.nearest([query]);
+  return matches!
+    .map(({ source, caption, similarity }) => [caption ?? source, similarity.toFixed(3)])
+    .filter(([name]) => name !== leftOut);
+}
 
-async function matchesOf(page: Page): Promise<[string, string][]> {
-  return page.locator(".tile").evaluateAll((tiles) =>
-    tiles.map((tile) => [
-      tile.querySelector(".caption")!.textContent!,
-      tile.querySelector(".similarity")!.lastChild!.textContent!,
+async function matchesOf(page: Page, count = COLORS.length): Promise<string[][]> {
+  await page.locator(`.tile >> nth=${count - 1}`).waitFor();
+  await page.locator("#matches:not([aria-busy])").waitFor();
+  const tiles = await page.locator(".tile").all();
+  return Promise.all(
+    tiles.map(async (tile) => [
+      await tile.locator(".caption").innerText(),
+      (await tile.locator(".similarity").innerText()).replace(/^similarity\s*/, ""),
     ]),
   );
 }
@@ -114,7 +123,11 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
     }
     model = await EvaClip.create(smallModel, { device: "cpu", threads: 2, init: "fan_in" });
     const rows = await model.encodeImage(COLORS.map(pathOf));
-    const entries = COLORS.map((color) => ({ source: `${color}.png`, caption: `all ${color}`, metadata: {} }));
+    const entries = COLORS.map((color) => ({
+      source: `${color}.png`,
+      caption: `all ${color}`,
+      metadata: {},
+    }));
     store = new MemoryStore(folder, "", entries, rows);
     server = await serve(createHandler({ small: model }, { page: true, index: store }), { port: 0 });
     bare = await serve(createHandler({ small: model }, { page: true, apiKey: "secret" }), { port: 0 });
@@ -161,10 +174,163 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
     expect(embedded.map((body) => JSON.parse(body).input)).toEqual([["a photo of a fish."]]);
 
     await page.selectOption("#template", "seven");
-    const seven = await import("eva-clip").then((clip) => [...clip.SIMPLE_IMAGENET_TEMPLATES]);
-    const bars = await expectedBars("red", [...LABELS, "fish"], seven);
-    await expect.poll?.(() => barsOf(page, "red.png"));
-    await page.waitForFunction(() => !document.querySelector("#cards[aria-busy]"));
-    expect(await barsOf(page, "red.png")).toEqual(bars);
+    const seven = [...SIMPLE_IMAGENET_TEMPLATES];
+    expect(await barsOf(page, "red.png")).toEqual(await expectedBars("red", [...LABELS, "fish"], seven));
+    await page.selectOption("#template", "own");
+    await page.fill("#own-template", "my {}");
+    expect(await barsOf(page, "red.png")).toEqual(await expectedBars("red", [...LABELS, "fish"], ["my {}"]));
+
+    await page.getByRole("button", { name: "Remove red.png" }).click();
+    expect(await page.locator(".card").count()).toBe(2);
+    await page.getByRole("button", { name: "Remove all" }).click();
+    expect(await page.locator("#classify-zone").isVisible()).toBe(true);
+  });
+
+  test("searches the index by text and by picture, and goes from neighbor to neighbor and back", async () => {
+    const page = await open(`${server.url}/#search`);
+    expect(await page.locator("#index-size").textContent()).toBe("8 pictures");
+    await page.fill("#query", "a dog");
+    const byText = await expectedMatches(await model.encodeText("a dog"));
+    expect(await matchesOf(page)).toEqual(byText);
+    await page.locator(".tile img").first().waitFor();
+    const sizes = await page
+      .locator(".tile img")
+      .evaluateAll((images) =>
+        Promise.all(images.map(async (image) => (await image.decode(), image.naturalWidth))),
+      );
+    expect([...sizes].sort()).toEqual(COLORS.map((_, i) => 40 + i));
+
+    await page.locator(".tile").first().click();
+    await page.locator("#asked").waitFor();
+    const [first] = (await store.nearest([await model.encodeText("a dog")], { count: 1 }))[0]!;
+    const vector = (await store.vector(first!.id))!;
+    expect(await page.locator("#asked-name").textContent()).toBe(first!.caption);
+    expect(await matchesOf(page, 7)).toEqual(await expectedMatches(vector, first!.caption));
+    await page.goBack();
+    expect(await matchesOf(page)).toEqual(byText);
+
+    await give(page, "drop", "#matches", pathOf("purple"));
+    await page.locator("#asked").waitFor();
+    expect(await matchesOf(page)).toEqual(await expectedMatches(await model.encodeImage(pathOf("purple"))));
+    await page.reload();
+    await page.goto(`${server.url}/#search?in=index&like=2`);
+    await page.locator('#asked-name:text-is("all blue")').waitFor();
+  });
+
+  test("without an index it says how to make one, asks for the key, and searches a folder of the visitor", async () => {
+    const page = await browser.newPage();
+    page.on("pageerror", (error) => problems.push(String(error)));
+    await page.goto(`${bare.url}/#search`);
+    await page.fill("#key", "wrong");
+    await page.keyboard.press("Enter");
+    await page.locator("text=The server refused this key").waitFor();
+    await page.fill("#key", "secret");
+    await page.keyboard.press("Enter");
+    await page.locator("text=eva-clip index photos").waitFor();
+    await page.click("#use-own");
+    writeFileSync(join(folder, "broken.png"), "no picture");
+    await page.setInputFiles("#own-folder", folder);
+    await page.locator("text=1 picture could not be read").waitFor();
+    rmSync(join(folder, "broken.png"));
+    expect(await page.locator("#own-size").textContent()).toBe("8 pictures");
+    await page.fill("#query", "a dog");
+    const expected = await expectedMatches(await model.encodeText("a dog"));
+    const inOrder = expected.map(([caption, similarity]) => [
+      `${caption!.replace("all ", "")}.png`,
+      similarity,
+    ]);
+    expect(await matchesOf(page)).toEqual(inOrder);
+    await page.locator(".tile").first().click();
+    await page.locator("#asked").waitFor();
+    expect((await matchesOf(page, 7))[0]![0]).not.toBe(inOrder[0]![0]);
+  });
+
+  test("says what failed, and can try again", async () => {
+    const page = await open(server.url, { expected: /status of 4(13|29)/ });
+    const refuse = (status: number, message: string, headers = {}) => {
+      return page.route("**/v1/embeddings", (route) =>
+        route.fulfill({ status, headers, json: { error: { message, type: "x", param: null, code: null } } }),
+      );
+    };
+    await refuse(413, "the body is larger than the limit of 8 bytes");
+    await give(page, "drop", "body", pathOf("red"));
+    await page.locator(".card-message.wrong").waitFor();
+    expect(await page.locator(".card-message.wrong").innerText()).toContain(
+      "This is larger than the server accepts: the body is larger than the limit of 8 bytes",
+    );
+    await page.unroute("**/v1/embeddings");
+    await page.locator(".card-message button").click();
+    await barsOf(page, "red.png");
+
+    await refuse(429, "the queue is full", { "retry-after": "3" });
+    await page.fill("#labels", "something new");
+    const notice = page.getByRole("alert").locator(".notice");
+    await notice.waitFor();
+    expect(await notice.innerText()).toContain("The server is busy. The queue is full. Try again in 3 s.");
+    await page.unroute("**/v1/embeddings");
+    await notice.getByRole("button", { name: "Try again" }).click();
+    await page.locator('.bars .name:text-is("something new")').waitFor();
+    expect(await notice.count()).toBe(0);
+  });
+
+  test("works by keyboard alone", async () => {
+    const page = await open();
+    page.on("filechooser", (chooser) => chooser.setFiles(pathOf("red")));
+    const focused = () => page.evaluate("document.activeElement.id || document.activeElement.textContent");
+    const order: unknown[] = [];
+    for (let i = 0; i < 7; i++) {
+      await page.keyboard.press("Tab");
+      order.push(await focused());
+    }
+    expect(order.slice(3)).toEqual(["appearance", "labels", "template", "classify-choose"]);
+    await page.keyboard.press("Enter");
+    await barsOf(page, "red.png");
+    await page.locator("#labels").focus();
+    await page.keyboard.press("Control+A");
+    await page.keyboard.type("owl\nfox");
+    await page.locator('.bars .name:text-is("fox")').waitFor();
+    expect(await barsOf(page, "red.png")).toEqual(await expectedBars("red", ["owl", "fox"]));
+
+    await page.locator('nav a[data-view="search"]').focus();
+    await page.keyboard.press("Enter");
+    await page.locator("#query").focus();
+    await page.keyboard.type("a dog");
+    await page.keyboard.press("Enter");
+    await matchesOf(page);
+    await page.locator(".tile").first().focus();
+    await page.keyboard.press("Enter");
+    await matchesOf(page, 7);
+  });
+
+  test.each([
+    ["light", 1280],
+    ["dark", 1280],
+    ["light", 360],
+    ["dark", 360],
+  ] as const)("is accessible in %s colors at %d pixels, and fits", async (colorScheme, width) => {
+    const page = await open(server.url, { width, colorScheme });
+    expect(await violations(page)).toEqual([]);
+    await give(page, "drop", "body", pathOf("red"), pathOf("blue"));
+    await barsOf(page, "blue.png");
+    expect(await violations(page)).toEqual([]);
+    await page.click('nav a[data-view="search"]');
+    await page.fill("#query", "a dog");
+    await matchesOf(page);
+    expect(await violations(page)).toEqual([]);
+    await page.click("text=Your pictures");
+    await page.locator("#own-zone").waitFor();
+    expect(await violations(page)).toEqual([]);
+    expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBeLessThanOrEqual(0);
+  });
+
+  test("switches between light and dark colors, and remembers", async () => {
+    const page = await open();
+    const ground = () => page.evaluate("getComputedStyle(document.body).backgroundColor");
+    const light = await ground();
+    await page.getByRole("button", { name: "Switch to dark colors" }).click();
+    const dark = await ground();
+    expect(dark).not.toBe(light);
+    await page.reload();
+    expect(await ground()).toBe(dark);
   });
 });

@@ -40,7 +40,8 @@ export class MemoryStore implements VectorStore {
   }
 
   async *vectors() {
-    for (const [id, entry] of this.entries.entries()) yield { entry: { id, ...entry }, vector: this.rows[id]! };
+    for (const [id, entry] of this.entries.entries())
+      yield { entry: { id, ...entry }, vector: this.rows[id]! };
   }
 
   async dispose(): Promise<void> {}
