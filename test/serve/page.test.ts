@@ -334,3 +334,30 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
     expect(await ground()).toBe(dark);
   });
 });
+
+describe("the page's files", () => {
+  let only: EvaClip;
+  beforeAll(async () => {
+    only = await EvaClip.create(smallModel, { device: "cpu", threads: 1 });
+  });
+  afterAll(() => only.dispose());
+
+  test("have types, a policy and versions, and nothing else is served", async () => {
+    await using paged = createHandler(only, { page: true });
+    const ask = (path: string, headers = {}) => paged(new Request(`http://localhost${path}`, { headers }));
+    const page = await ask("/");
+    expect(page.headers.get("content-type")).toBe("text/html; charset=utf-8");
+    expect(page.headers.get("content-security-policy")).toMatch(/^default-src 'none'; script-src 'self'/);
+    const etag = page.headers.get("etag")!;
+    for (const value of [etag, `W/${etag}`, `"other", ${etag}`, "*"])
+      expect((await ask("/", { "if-none-match": value })).status).toBe(304);
+    expect((await ask("/", { "if-none-match": '"other"' })).status).toBe(200);
+    const links = [...(await page.text()).matchAll(/(?:src|href)="(page\/[^"]+)"/g)].map(([, link]) => link!);
+    expect(links.length).toBeGreaterThan(3);
+    for (const link of links) expect((await ask(`/${link}`)).status).toBe(200);
+    for (const path of ["/page/index.html", "/page/..%2f..%2fpackage.json", "/page/none.css", "/page/"])
+      expect((await ask(path)).status).toBe(404);
+    await using bare = createHandler(only);
+    expect((await bare(new Request("http://localhost/"))).status).toBe(404);
+  });
+});
