@@ -1,16 +1,14 @@
 import { z } from "zod";
 import {
-  abortSignal,
   anyFunction,
   checkArgument,
-  flag,
   oneOf,
   options,
   ownArgument,
   pathText,
   positiveInteger,
 } from "../arguments";
-import { configSource } from "../weights/config/config_argument";
+import { configSource, statementFields } from "../weights/config/config_argument";
 import type { LoadReport } from "../weights/load_report";
 import type { ConfigSource } from "../weights/config/resolve_config";
 import type { Tokenizer } from "../text/tokenizer";
@@ -21,6 +19,7 @@ import { loggerArgument } from "../logger";
 import { type Precision, precisionArgument } from "../models/precision";
 import { checkTokenizer } from "../models/stated_tokenizer";
 import { initializeModel } from "../weights/initialize";
+import { weightsFields } from "../weights/open_weights";
 import { type CreateOptions, type LoadOptions, type OpenOptions, openDevice } from "./eva_clip_options";
 import { configOf, ModelFile } from "./model_files";
 
@@ -79,11 +78,9 @@ const openOptions = {
 const createOptions = options({ ...openOptions, seed: z.int({ error: "an integer" }).optional() });
 const loadOptions = options({
   ...openOptions,
-  config: configSource.optional(),
-  quickGelu: flag.optional(),
-  ema: flag.optional(),
+  ...statementFields,
+  ...weightsFields,
   onProgress: anyFunction.optional(),
-  signal: abortSignal.optional(),
 });
 
 /** A model with initial weights. */
@@ -97,13 +94,14 @@ export async function createModel(config: ConfigSource, options: CreateOptions):
   });
 }
 
-/** A model with the weights of a file. */
+/** A model with the weights of a file, or of the hub. */
 export async function loadModel(path: string, options: LoadOptions): Promise<OpenedModel> {
   checkArgument("load: path", path, pathText);
   const given = ownArgument("load: options", options, loadOptions);
-  const { signal, logger, onProgress } = given;
+  const { onProgress, device: _, threads, precision: __, tokenizer, init, ...weights } = given;
+  const { signal, logger } = given;
   signal?.throwIfAborted();
-  await using file = await ModelFile.open(path, given);
+  await using file = await ModelFile.open(path, weights);
   return await open(file.config, file.path, given, async (model, device, precision) => ({
     loadReport: await file.fill(model, device, { precision, signal, logger, onProgress }),
   }));

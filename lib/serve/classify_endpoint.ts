@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { classifyAnswer } from "./answer_schemas";
 import { bestLabels, DEFAULT_TEMPLATES } from "../clip/classification";
 import { inTurns } from "../image/turns";
 import type { ServiceContext } from "./context";
@@ -73,5 +74,13 @@ async function answerClassify(call: Call, context: ServiceContext): Promise<Resp
 }
 
 export const classifyRoutes: readonly Route[] = [
-  { method: "POST", path: "/v1/classify", handle: answerClassify },
+  {
+    method: "POST",
+    path: "/v1/classify",
+    summary: "Probabilities of labels for images (zero-shot classification).",
+    body: classifyBody,
+    forms: true,
+    answer: classifyAnswer,
+    handle: answerClassify,
+  },
 ];

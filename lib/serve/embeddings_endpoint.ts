@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { cohereAnswer, embedAnswer, embeddingsAnswer } from "./answer_schemas";
 import { type Embedded, embedInputs } from "./embed";
 import { encoded, type Encoding } from "./encodings";
 import { cohereInputs, embeddingsFromForm, embeddingsInputs, encodingOf } from "./inputs";
@@ -74,19 +75,35 @@ async function answerEmbed(call: Call, context: ServiceContext): Promise<Respons
   return jsonAnswer(await jsonArray(vectors.length, (i) => Array.from(vectors[i]!)));
 }
 
+/** A route in OpenAI's shape. */
+const embeddingsRoute = (path: string, summary: string, defaults?: Partial<EmbeddingsBody>): Route => ({
+  method: "POST",
+  path,
+  summary,
+  body: embeddingsBody,
+  forms: true,
+  answer: embeddingsAnswer,
+  handle: (call, context) => answerEmbeddings(call, context, defaults),
+});
+
 export const embeddingsRoutes: readonly Route[] = [
-  ...["/v1/embeddings", "/embeddings"].map(
-    (path): Route => ({
-      method: "POST",
-      path,
-      handle: (call, context) => answerEmbeddings(call, context),
-    }),
-  ),
+  embeddingsRoute("/v1/embeddings", "Embeddings of texts and images (OpenAI, Infinity, Jina, vLLM)."),
+  embeddingsRoute("/embeddings", "The same as /v1/embeddings (Infinity)."),
+  embeddingsRoute("/embeddings_image", "Embeddings of images (Infinity).", { modality: "image" }),
   {
     method: "POST",
-    path: "/embeddings_image",
-    handle: (call, context) => answerEmbeddings(call, context, { modality: "image" }),
+    path: "/v2/embed",
+    summary: "Embeddings of texts and images by type (Cohere).",
+    body: cohereBody,
+    answer: cohereAnswer,
+    handle: answerCohere,
   },
-  { method: "POST", path: "/v2/embed", handle: answerCohere },
-  { method: "POST", path: "/embed", handle: answerEmbed },
+  {
+    method: "POST",
+    path: "/embed",
+    summary: "Embeddings of texts (text-embeddings-inference, Hugging Face).",
+    body: embedBody,
+    answer: embedAnswer,
+    handle: answerEmbed,
+  },
 ];

@@ -1,3 +1,4 @@
+import { modelAnswer, modelsAnswer } from "./answer_schemas";
 import type { ServiceContext } from "./context";
 import { ENCODINGS } from "./encodings";
 import type { Route } from "./route";
@@ -42,6 +43,8 @@ export const modelsRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/v1/models",
+    summary: "The models, what they can do, and the limits of requests.",
+    answer: modelsAnswer,
     async handle(_, context) {
       const models = [...context.models].map(([name, batcher]) => ({ name, batcher }));
       const data = await Promise.all(models.map((served) => described(served, context)));
@@ -51,6 +54,8 @@ export const modelsRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/v1/models/*name",
+    summary: "One model.",
+    answer: modelAnswer,
     async handle({ params }, context) {
       return Response.json(await described(servedModel(context, params.name), context));
     },

@@ -1,3 +1,4 @@
+import type { z } from "zod";
 import type { ServiceContext } from "./context";
 
 /** A request that a route answers. */
@@ -21,6 +22,14 @@ export interface Route {
   readonly path: string;
   /** Whether it is answered without the API key. */
   readonly isPublic?: boolean;
+  /** What it does, for /openapi.json, which leaves out routes without one. */
+  readonly summary?: string;
+  /** What its JSON body may hold. */
+  readonly body?: z.ZodType;
+  /** Whether the body may also be multipart/form-data or an image. */
+  readonly forms?: boolean;
+  /** What it answers. */
+  readonly answer?: z.ZodType;
   handle(call: Call, context: ServiceContext): Response | Promise<Response>;
 }
 
