@@ -6,6 +6,7 @@ import { createHandler, type RunningServer, serve } from "eva-clip/serve";
 import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
 import smallModel from "../../scripts/package_consumer/small_model.json";
+import { modelFingerprint } from "../../lib/clip/model_fingerprint";
 import { findBrowser, HOW_TO_GET_ONE, openBrowser } from "../support/browser";
 import { MemoryStore } from "../support/memory_store";
 
@@ -128,7 +129,7 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
       caption: `all ${color}`,
       metadata: {},
     }));
-    store = new MemoryStore(folder, "", entries, rows);
+    store = new MemoryStore(folder, await modelFingerprint(model.model), entries, rows);
     server = await serve(createHandler({ small: model }, { page: true, index: store }), { port: 0 });
     bare = await serve(createHandler({ small: model }, { page: true, apiKey: "secret" }), { port: 0 });
     browser = await openBrowser();

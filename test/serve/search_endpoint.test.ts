@@ -6,6 +6,7 @@ import { createHandler, type RequestHandler } from "eva-clip/serve";
 import sharp from "sharp";
 import { pack } from "tar-stream";
 import smallModel from "../../scripts/package_consumer/small_model.json";
+import { modelFingerprint } from "../../lib/clip/model_fingerprint";
 import { MemoryStore } from "../support/memory_store";
 
 const imageOf = (background: string, width = 40) =>
@@ -84,7 +85,7 @@ beforeAll(async () => {
     ...(i > 0 && { caption: `number ${i}` }),
     metadata: { i },
   }));
-  store = new MemoryStore(root, "", entries, rows);
+  store = new MemoryStore(root, await modelFingerprint(model.model), entries, rows);
   handler = createHandler({ small: model }, { index: store });
 });
 
@@ -181,8 +182,8 @@ describe("POST /v1/search", () => {
   });
 
   test("refuses queries of a model that did not make the index", async () => {
-    const rows = [new Float32Array(8).fill(1)];
-    const other = new MemoryStore(folder, "", [{ source: "a.png", metadata: {} }], rows);
+    const rows = [new Float32Array(32).fill(1)];
+    const other = new MemoryStore(folder, "of another", [{ source: "a.png", metadata: {} }], rows);
     await using wrong = createHandler({ small: model }, { index: other });
     const request = (body: object) =>
       wrong(
@@ -196,6 +197,8 @@ describe("POST /v1/search", () => {
     expect(response.status).toBe(400);
     expect((await answerOf(response)).error.code).toBe("wrong_model");
     expect((await request({ id: 0 })).status).toBe(200);
+    const described = await wrong(new Request("http://localhost/v1/index"));
+    expect(await described.json()).toMatchObject({ size: 1, model: null });
   });
 });
 
