@@ -5,16 +5,19 @@ export type {
   ClassifyOptions,
   RankOptions,
 } from "./clip/classification";
+export type { Inputs } from "./clip/batching/encode_stream";
 export { Classifier } from "./clip/classifier";
 export type { Encoder, Rows } from "./clip/encoder";
 export { EvaClip } from "./clip/eva_clip";
 export type {
   CallOptions,
   CreateOptions,
+  EmbeddingStream,
   EncodeOptions,
   LoadOptions,
   OpenOptions,
   SaveOptions,
+  StreamOptions,
 } from "./clip/eva_clip_options";
 export type { MemoryInfo } from "./clip/memory_info";
 export type { WrapOptions } from "./clip/open_model";

@@ -19,6 +19,8 @@ export interface OpenOptions {
   readonly tokenizer?: Tokenizer;
   /** Receives decisions such as falling back to the CPU, or resized weights. Default none. */
   readonly logger?: Logger;
+  /** Ends the call: it rejects with the signal's reason, and what was opened is freed. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CreateOptions extends OpenOptions {
@@ -60,6 +62,18 @@ export interface EncodeOptions extends CallOptions {
   readonly normalize?: boolean;
   /** Maximum number of samples encoded at a time. Default 32. */
   readonly batchSize?: number;
+}
+
+/** Embeddings [E] in the order of the inputs, and undefined for those of which `onError` was told. */
+export type EmbeddingStream<Missing = never> = AsyncGenerator<Float32Array | Missing, void>;
+
+export interface StreamOptions extends EncodeOptions {
+  /**
+   * Called for an image or caption that cannot be used, with its error and its index; the stream awaits it, then yields
+   * undefined in the place of the embedding. If it throws or rejects, so does the stream. Without it, the stream rejects
+   * with the error.
+   */
+  readonly onError?: (error: unknown, index: number) => unknown;
 }
 
 /** The device of the options, and whether it was opened by this call. */
