@@ -74,6 +74,21 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_UNKNOWN_MODEL"
   /**
+   * The hub has no such repository, revision or file, or no weights that are recognized. `details` names what was asked for.
+   * Correct the name; name the file as `hf-hub:OWNER/NAME/FILE`.
+   */
+  | "ERR_EVACLIP_HUB_NOT_FOUND"
+  /**
+   * The hub does not show a repository, because it is private, gated or does not exist. `details.status` is its answer.
+   * Set `HF_TOKEN` to a token that may read it, or log in with `hf auth login`; for a gated one, request access on its page.
+   */
+  | "ERR_EVACLIP_HUB_DENIED"
+  /**
+   * The hub does not answer, or not in time, and the cache does not have the files.
+   * Check the connection and `HF_ENDPOINT`, and try again: a download continues where it was cut.
+   */
+  | "ERR_EVACLIP_HUB_UNAVAILABLE"
+  /**
    * A model's configuration is inconsistent, incomplete or of an architecture that is not supported.
    * Correct the field that the message names, or pass the configuration as `config`.
    */
@@ -124,8 +139,13 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_RUN_EXISTS"
   /**
-   * Another process trains in the folder. `details.pid` is its process where it is known.
-   * Wait for it, stop it, or choose another folder.
+   * An index is continued or searched with another model than the one that embedded it, or holds another folder's images.
+   * Use the model that the message names, or build another index.
+   */
+  | "ERR_EVACLIP_INDEX_MISMATCH"
+  /**
+   * Another process trains in the folder or writes the index. `details.pid` is its process where it is known.
+   * Wait for it, stop it, or choose another path.
    */
   | "ERR_EVACLIP_RUN_ACTIVE"
   /**
@@ -148,6 +168,11 @@ export type ErrorCode =
    * Free space, then resume.
    */
   | "ERR_EVACLIP_DISK_FULL"
+  /**
+   * An optional package that a feature needs is not installed. `details.package` names it.
+   * Install it with the command in the message.
+   */
+  | "ERR_EVACLIP_PACKAGE_MISSING"
   /**
    * A server cannot listen at its address: the port is in use or reserved, or the host is not of this machine.
    * Choose another host or port; the message says which is at fault.

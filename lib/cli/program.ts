@@ -7,12 +7,14 @@ import { addDoctorCommand } from "./doctor/command";
 import { addEvaluateCommand } from "./evaluate/command";
 import { EXIT, type ExitCode, exitCodeOf, type Finish } from "./exit_code";
 import { asksForJson, expectValues, refuseAmbiguous, refuseEmpty, withOurNames } from "./given_words";
+import { addIndexCommand } from "./index/command";
 import { addInspectCommand } from "./inspect/command";
 import { addClassifyCommand } from "./classify/command";
 import { addEncodeCommand } from "./encode/command";
 import { addModelsCommand } from "./models/command";
 import { describeError, errorDocument, printDocument, say } from "./output";
 import { packageVersion } from "./package_version";
+import { addSearchCommand } from "./search/command";
 import { addTrainCommand } from "./train/command";
 import { ALIASES, AMBIGUOUS } from "./train/other_names";
 
@@ -33,6 +35,8 @@ function buildProgram(words: readonly string[], finish: Finish): Command {
   addEvaluateCommand(program);
   addEncodeCommand(program);
   addClassifyCommand(program);
+  addIndexCommand(program);
+  addSearchCommand(program);
   addInspectCommand(program);
   addConvertCommand(program);
   addModelsCommand(program);

@@ -1,3 +1,5 @@
+import { dirname } from "node:path";
+import { checkStatedModel } from "../weights/config/stated_model";
 import { isDerived, type StoredLayout } from "../weights/layouts/layout";
 import { type LoadPlan, planLoad } from "../weights/load_plan";
 import type { LoadReport } from "../weights/load_report";
@@ -7,7 +9,6 @@ import { type ConfigSource, type ConfigStatement, resolveConfig } from "../weigh
 import { STORED_DTYPES, type WeightDType } from "../weights/weight_dtype";
 import type { Device } from "../device";
 import type { HostTensor } from "../host_tensor";
-import type { WeightsChoice } from "../io/moving_average";
 import type { TensorSource } from "../io/tensor_source";
 import { type ClipConfig, parseClipConfig } from "../models/clip_config";
 import type { ClipModel } from "../models/clip_model";
@@ -15,7 +16,7 @@ import { modelConfig } from "../models/known_models";
 import { initializeParameters } from "../nn/initialize_parameters";
 import type { Parameter } from "../parameter";
 import { allocateModel } from "../weights/initialize";
-import { openWeights } from "../weights/open_weights";
+import { type OpenWeightsOptions, openWeights } from "../weights/open_weights";
 import type { Logger } from "../logger";
 import type { Precision } from "../models/precision";
 import type { LoadOptions } from "./eva_clip_options";
@@ -59,14 +60,16 @@ export class ModelFile implements AsyncDisposable {
    */
   static async open(
     path: string,
-    { config, quickGelu, ema }: ConfigStatement & WeightsChoice = {},
+    { config, quickGelu, preprocessing, ...how }: ConfigStatement & OpenWeightsOptions = {},
   ): Promise<ModelFile> {
     const statement = {
       ...(config !== undefined && { config }),
       ...(quickGelu !== undefined && { quickGelu }),
+      ...(preprocessing !== undefined && { preprocessing }),
     };
-    const source = await openWeights(path, { ema });
+    const source = await openWeights(path, how);
     try {
+      await checkStatedModel(dirname(source.path));
       const stored = detectLayout(source.tensors.keys(), source.path);
       return new ModelFile(source, stored, await resolveConfig(source, stored, statement));
     } catch (error) {

@@ -1,16 +1,16 @@
 import { z } from "zod";
+import { abortable, throwIfAborted } from "../abortable";
 import {
   abortSignal,
   anyFunction,
   checkArgument,
-  flag,
   oneOf,
   options,
   ownArgument,
   pathText,
   positiveInteger,
 } from "../arguments";
-import { configSource } from "../weights/config/config_argument";
+import { configSource, statementFields } from "../weights/config/config_argument";
 import type { LoadReport } from "../weights/load_report";
 import type { ConfigSource } from "../weights/config/resolve_config";
 import type { Tokenizer } from "../text/tokenizer";
@@ -21,6 +21,7 @@ import { loggerArgument } from "../logger";
 import { type Precision, precisionArgument } from "../models/precision";
 import { checkTokenizer } from "../models/stated_tokenizer";
 import { initializeModel } from "../weights/initialize";
+import { weightsFields } from "../weights/open_weights";
 import { type CreateOptions, type LoadOptions, type OpenOptions, openDevice } from "./eva_clip_options";
 import { configOf, ModelFile } from "./model_files";
 
@@ -46,7 +47,7 @@ export interface OpenedModel extends WrapOptions {
   readonly device: Device;
 }
 
-/** Makes a model whose parameters `fill` allocates and sets; on failure everything is freed. */
+/** Makes a model whose parameters `fill` allocates and sets; on failure, and when it is aborted, everything is freed. */
 async function open(
   config: ClipConfig,
   where: string,
@@ -58,7 +59,9 @@ async function open(
   const model = new ClipModel(config, { precision, ...(init && { init }) });
   const { device, owned } = await openDevice(given);
   try {
+    throwIfAborted(given.signal);
     const filled = await fill(model, device, precision);
+    throwIfAborted(given.signal);
     const owns = { model: true, device: owned };
     return { model, device, owns, ...filled, ...(tokenizer && { tokenizer }) };
   } catch (error) {
@@ -75,36 +78,41 @@ const openOptions = {
   tokenizer: tokenizerLike.optional(),
   logger: loggerArgument.optional(),
   init: oneOf("published", "fan_in").optional(),
+  signal: abortSignal.optional(),
 };
 const createOptions = options({ ...openOptions, seed: z.int({ error: "an integer" }).optional() });
 const loadOptions = options({
   ...openOptions,
-  config: configSource.optional(),
-  quickGelu: flag.optional(),
-  ema: flag.optional(),
+  ...statementFields,
+  ...weightsFields,
   onProgress: anyFunction.optional(),
-  signal: abortSignal.optional(),
 });
 
 /** A model with initial weights. */
 export async function createModel(config: ConfigSource, options: CreateOptions): Promise<OpenedModel> {
   checkArgument("create: config", config, configSource);
   const given = ownArgument("create: options", options, createOptions);
-  const { seed = 0 } = given;
-  return open(configOf(config), "the configuration", given, async (model, device, precision) => {
+  const { seed = 0, signal } = given;
+  throwIfAborted(signal);
+  const opening = open(configOf(config), "the configuration", given, async (model, device, precision) => {
     await initializeModel(model, device, { dtype: precision, seed });
     return {};
   });
+  return abortable(opening, signal);
 }
 
-/** A model with the weights of a file. */
+/** A model with the weights of a file, or of the hub. */
 export async function loadModel(path: string, options: LoadOptions): Promise<OpenedModel> {
   checkArgument("load: path", path, pathText);
   const given = ownArgument("load: options", options, loadOptions);
-  const { signal, logger, onProgress } = given;
-  signal?.throwIfAborted();
-  await using file = await ModelFile.open(path, given);
-  return await open(file.config, file.path, given, async (model, device, precision) => ({
-    loadReport: await file.fill(model, device, { precision, signal, logger, onProgress }),
-  }));
+  const { onProgress, device: _, threads, precision: __, tokenizer, init, ...weights } = given;
+  const { signal, logger } = given;
+  throwIfAborted(signal);
+  const load = async () => {
+    await using file = await ModelFile.open(path, weights);
+    return await open(file.config, file.path, given, async (model, device, precision) => ({
+      loadReport: await file.fill(model, device, { precision, signal, logger, onProgress }),
+    }));
+  };
+  return abortable(load(), signal);
 }

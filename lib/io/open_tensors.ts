@@ -11,7 +11,7 @@ import type { TensorSource } from "./tensor_source";
 import { withoutWrapperNames } from "./wrapper_names";
 
 /** File names of weights in a model's folder, in order of preference. */
-const MODEL_FILES = [
+export const MODEL_FILES: readonly string[] = [
   "model.safetensors",
   "open_clip_model.safetensors",
   "open_clip_pytorch_model.bin",

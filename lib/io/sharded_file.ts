@@ -35,8 +35,11 @@ function staysInFolder(shard: string): boolean {
   return shard !== "" && !isAbsolute(shard) && !normalize(shard).startsWith("..");
 }
 
-/** Tensor name → file. */
-async function readWeightMap(path: string): Promise<Map<string, string>> {
+/**
+ * Of an index: tensor name → file.
+ * @throws EvaClipError `ERR_EVACLIP_CHECKPOINT_CORRUPT` for an invalid index, or a shard outside its folder
+ */
+export async function readWeightMap(path: string): Promise<Map<string, string>> {
   const { size } = await stat(path);
   if (size > MAX_INDEX_BYTES) throw corrupt(path, `is ${size} bytes long, too long for an index`);
   let index: unknown;

@@ -1,7 +1,13 @@
 import { z } from "zod";
 import { checkLengths, describeValue, reading } from "../arguments";
 import { EvaClipError } from "../errors";
-import { type Preprocessing, preprocessConfig, preprocessField } from "../image/preprocessing";
+import {
+  CLIP_PREPROCESSING,
+  type Preprocessing,
+  preprocessConfig,
+  preprocessField,
+  samePreprocessing,
+} from "../image/preprocessing";
 import { ignored, layers, mlpRatioField, size } from "./config_schema";
 import type { EvaTowerInput } from "./eva/eva_tower_config";
 import type { ImageTowerConfig } from "./image_tower_descriptor";
@@ -102,6 +108,12 @@ export function parseClipConfig(json: unknown, where = "the model configuration"
   });
   if (!parsed.success) throw invalid(where, problemsOf(parsed.error));
   return parsed.data;
+}
+
+/** A configuration with another preprocessing. */
+export function withPreprocessing(config: ClipConfig, preprocessing: Preprocessing): ClipConfig {
+  const isClips = samePreprocessing(preprocessing, CLIP_PREPROCESSING);
+  return { ...config, preprocess_cfg: isClips ? undefined : structuredClone(preprocessing as never) };
 }
 
 /** The module below which the text tower's keys are: `text`, or `""` for the root. */

@@ -1,6 +1,7 @@
 import type { ClipConfigInput } from "./clip_config";
 import { evaClipConfigs } from "./eva_clip_configs";
 import { openClipConfigs } from "./open_clip_configs";
+import { namesOfWeights, type PublishedWeights, publishedWeights } from "./published_weights";
 
 const configs = { ...evaClipConfigs, ...openClipConfigs };
 
@@ -19,8 +20,8 @@ export interface PublishedModel {
   /** Other names of the architecture and of the weights published for it. */
   readonly aliases: readonly string[];
   readonly config: ClipConfigInput;
-  /** The file or the repository on Hugging Face with its weights. */
-  readonly publishedAs?: string;
+  /** Its weights on the hub; none for a model that was described, but not published. */
+  readonly weights: readonly PublishedWeights[];
   readonly zeroShot?: PublishedAccuracy;
 }
 
@@ -31,153 +32,72 @@ const measured = (source: string) => (weights: string, top1: number) => ({ top1,
 const byOpenClip = measured(OPEN_CLIP);
 const byAuthors = measured(EVA_CLIP_18B);
 
-/** The names of a timm hub repository, with and without its owner. */
-const timm = (repository: string) => [repository, `timm/${repository}`];
-
-/** A file of the authors' repository. */
-const byQuanSun = (file: string) => `${file} of QuanSun/EVA-CLIP`;
-
 /** Names and results, in the order in which models are listed. Each result is the best one of those published. */
-const facts: Record<ModelName, Partial<Pick<PublishedModel, "aliases" | "publishedAs" | "zeroShot">>> = {
+const facts: Record<ModelName, Partial<Pick<PublishedModel, "aliases" | "zeroShot">>> = {
   "EVA01-CLIP-B-16": {},
-  "EVA01-CLIP-g-14": {
-    aliases: [
-      "EVA01-g-14",
-      "EVA01_CLIP_g_14_psz14_s11B",
-      ...timm("eva_giant_patch14_clip_224.laion400m_s11b_b41k"),
-    ],
-    publishedAs: byQuanSun("EVA01_CLIP_g_14_psz14_s11B.pt"),
-    zeroShot: byOpenClip("laion400m_s11b_b41k", 78.52),
-  },
+  "EVA01-CLIP-g-14": { aliases: ["EVA01-g-14"], zeroShot: byOpenClip("laion400m_s11b_b41k", 78.52) },
   "EVA01-CLIP-g-14-plus": {
-    aliases: [
-      "EVA01-g-14-plus",
-      "EVA01_CLIP_g_14_plus_psz14_s11B",
-      ...timm("eva_giant_patch14_plus_clip_224.merged2b_s11b_b114k"),
-    ],
-    publishedAs: byQuanSun("EVA01_CLIP_g_14_plus_psz14_s11B.pt"),
+    aliases: ["EVA01-g-14-plus"],
     zeroShot: byOpenClip("merged2b_s11b_b114k", 79.33),
   },
   "EVA02-CLIP-B-16": {
-    aliases: [
-      "EVA02-B-16",
-      "EVA02_CLIP_B_psz16_s8B",
-      "eva02_base_patch16_clip_224",
-      ...timm("eva02_base_patch16_clip_224.merged2b_s8b_b131k"),
-    ],
-    publishedAs: byQuanSun("EVA02_CLIP_B_psz16_s8B.pt"),
+    aliases: ["EVA02-B-16", "eva02_base_patch16_clip_224"],
     zeroShot: byOpenClip("merged2b_s8b_b131k", 74.72),
   },
   "EVA02-CLIP-L-14": {
-    aliases: [
-      "EVA02-L-14",
-      "EVA02_CLIP_L_psz14_s4B",
-      "eva02_large_patch14_clip_224",
-      ...timm("eva02_large_patch14_clip_224.merged2b_s4b_b131k"),
-    ],
-    publishedAs: byQuanSun("EVA02_CLIP_L_psz14_s4B.pt"),
+    aliases: ["EVA02-L-14", "eva02_large_patch14_clip_224"],
     zeroShot: byOpenClip("merged2b_s4b_b131k", 79.77),
   },
   "EVA02-CLIP-L-14-336": {
-    aliases: [
-      "EVA02-L-14-336",
-      "EVA02_CLIP_L_336_psz14_s6B",
-      "eva02_large_patch14_clip_336",
-      ...timm("eva02_large_patch14_clip_336.merged2b_s6b_b61k"),
-    ],
-    publishedAs: byQuanSun("EVA02_CLIP_L_336_psz14_s6B.pt"),
+    aliases: ["EVA02-L-14-336", "eva02_large_patch14_clip_336"],
     zeroShot: byOpenClip("merged2b_s6b_b61k", 80.39),
   },
-  "EVA02-CLIP-bigE-14": {
-    aliases: [
-      "EVA02-E-14",
-      "EVA02_CLIP_E_psz14_s4B",
-      ...timm("eva02_enormous_patch14_clip_224.laion2b_s4b_b115k"),
-    ],
-    publishedAs: byQuanSun("EVA02_CLIP_E_psz14_s4B.pt"),
-    zeroShot: byOpenClip("laion2b_s4b_b115k", 81.96),
-  },
+  "EVA02-CLIP-bigE-14": { aliases: ["EVA02-E-14"], zeroShot: byOpenClip("laion2b_s4b_b115k", 81.96) },
   "EVA02-CLIP-bigE-14-plus": {
-    aliases: [
-      "EVA02-E-14-plus",
-      "EVA02_CLIP_E_psz14_plus_s9B",
-      ...timm("eva02_enormous_patch14_plus_clip_224.laion2b_s9b_b144k"),
-    ],
-    publishedAs: byQuanSun("EVA02_CLIP_E_psz14_plus_s9B.pt"),
+    aliases: ["EVA02-E-14-plus"],
     zeroShot: byOpenClip("laion2b_s9b_b144k", 82.01),
   },
-  "EVA-CLIP-8B": {
-    aliases: ["BAAI/EVA-CLIP-8B", "EVA_CLIP_8B_psz14_s9B"],
-    publishedAs: "BAAI/EVA-CLIP-8B",
-    zeroShot: byAuthors("EVA_CLIP_8B_psz14_s9B", 83.5),
-  },
+  "EVA-CLIP-8B": { zeroShot: byAuthors("EVA_CLIP_8B_psz14_s9B", 83.5) },
   "EVA-CLIP-8B-plus": {
-    aliases: ["EVA-CLIP-8B-448", "BAAI/EVA-CLIP-8B-448", "EVA_CLIP_8B_psz14_plus_s0.6B"],
-    publishedAs: "BAAI/EVA-CLIP-8B-448",
+    aliases: ["EVA-CLIP-8B-448"],
     zeroShot: byAuthors("EVA_CLIP_8B_psz14_plus_s0.6B", 83.8),
   },
   "EVA-CLIP-18B": {
-    aliases: ["BAAI/EVA-CLIP-18B", "EVA_CLIP_18B_psz14_s6B"],
-    publishedAs: "BAAI/EVA-CLIP-18B",
+    aliases: ["EVA_CLIP_18B_psz14_s6B"],
     zeroShot: byAuthors("EVA_CLIP_18B_psz14_s6B", 83.8),
   },
-  "ViT-B-32": {
-    aliases: ["laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K"],
-    publishedAs: "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
-    zeroShot: byOpenClip("datacomp_xl_s13b_b90k", 69.17),
-  },
+  "ViT-B-32": { zeroShot: byOpenClip("datacomp_xl_s13b_b90k", 69.17) },
   "ViT-B-32-quickgelu": {
-    aliases: ["ViT-B/32", "openai/clip-vit-base-patch32", ...timm("vit_base_patch32_clip_224.openai")],
-    publishedAs: "openai/clip-vit-base-patch32",
+    aliases: ["ViT-B/32", "openai/clip-vit-base-patch32"],
     zeroShot: byOpenClip("openai", 63.32),
   },
-  "ViT-B-16": {
-    aliases: ["laion/CLIP-ViT-B-16-laion2B-s34B-b88K", "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K"],
-    publishedAs: "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K",
-    zeroShot: byOpenClip("datacomp_xl_s13b_b90k", 73.49),
-  },
+  "ViT-B-16": { zeroShot: byOpenClip("datacomp_xl_s13b_b90k", 73.49) },
   "ViT-B-16-quickgelu": {
-    aliases: ["ViT-B/16", "openai/clip-vit-base-patch16", ...timm("vit_base_patch16_clip_224.openai")],
-    publishedAs: "openai/clip-vit-base-patch16",
+    aliases: ["ViT-B/16", "openai/clip-vit-base-patch16"],
     zeroShot: byOpenClip("openai", 68.34),
   },
-  "ViT-L-14": {
-    aliases: ["laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K"],
-    publishedAs: "laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
-    zeroShot: byOpenClip("datacomp_xl_s13b_b90k", 79.21),
-  },
+  "ViT-L-14": { zeroShot: byOpenClip("datacomp_xl_s13b_b90k", 79.21) },
   "ViT-L-14-quickgelu": {
-    aliases: ["ViT-L/14", "openai/clip-vit-large-patch14", ...timm("vit_large_patch14_clip_224.openai")],
-    publishedAs: "openai/clip-vit-large-patch14",
+    aliases: ["ViT-L/14", "openai/clip-vit-large-patch14"],
     zeroShot: byOpenClip("openai", 75.54),
   },
   "ViT-L-14-336": {},
   "ViT-L-14-336-quickgelu": {
-    aliases: [
-      "ViT-L/14@336px",
-      "openai/clip-vit-large-patch14-336",
-      ...timm("vit_large_patch14_clip_336.openai"),
-    ],
-    publishedAs: "openai/clip-vit-large-patch14-336",
+    aliases: ["ViT-L/14@336px", "openai/clip-vit-large-patch14-336"],
     zeroShot: byOpenClip("openai", 76.56),
   },
-  "ViT-H-14": {
-    aliases: ["laion/CLIP-ViT-H-14-laion2B-s32B-b79K"],
-    publishedAs: "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
-    zeroShot: byOpenClip("laion2b_s32b_b79k", 77.96),
-  },
-  "ViT-g-14": {
-    aliases: ["laion/CLIP-ViT-g-14-laion2B-s34B-b88K", "laion/CLIP-ViT-g-14-laion2B-s12B-b42K"],
-    publishedAs: "laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
-    zeroShot: byOpenClip("laion2b_s34b_b88k", 78.47),
-  },
-  "ViT-bigG-14": {
-    aliases: ["ViT-G-14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"],
-    publishedAs: "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
-    zeroShot: byOpenClip("laion2b_s39b_b160k", 80.09),
-  },
+  "ViT-H-14": { zeroShot: byOpenClip("laion2b_s32b_b79k", 77.96) },
+  "ViT-g-14": { zeroShot: byOpenClip("laion2b_s34b_b88k", 78.47) },
+  "ViT-bigG-14": { aliases: ["ViT-G-14"], zeroShot: byOpenClip("laion2b_s39b_b160k", 80.09) },
 };
 
+function published(name: ModelName): PublishedModel {
+  const { aliases = [], zeroShot } = facts[name];
+  const weights = publishedWeights(name);
+  const names = new Set([...aliases, ...weights.flatMap(namesOfWeights)]);
+  return { name, aliases: [...names], config: configs[name], weights, ...(zeroShot && { zeroShot }) };
+}
+
 export const publishedModels: readonly PublishedModel[] = (Object.keys(configs) as ModelName[]).map(
-  (name) => ({ name, aliases: [], ...facts[name], config: configs[name] }),
+  published,
 );

@@ -33,8 +33,9 @@ export interface IndexWriter extends AsyncDisposable {
   /**
    * Makes the index hold exactly these images, in this order, and visible to readers.
    * @param images without duplicate sources; `has` is true for each
+   * @returns the number of entries of the index that were removed because their source is not among the images
    */
-  commit(images: readonly Version[]): Promise<void>;
+  commit(images: readonly Version[]): Promise<number>;
   /** Without `commit`: keeps what was appended for the next writer. */
   dispose(): Promise<void>;
 }

@@ -16,7 +16,6 @@ import type { HostTensor } from "../host_tensor";
 import { inTurn } from "../io/in_turn";
 import { writeJson } from "../io/json_file";
 import { makeFolder } from "../io/make_folder";
-import { statIfThere } from "../io/model_path";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors";
 import type { ClipConfig } from "../models/clip_config";
 import { ClipModel } from "../models/clip_model";
@@ -122,34 +121,23 @@ function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsO
   });
 }
 
-/** Whether a folder has another file that could state the preprocessing of its model. */
-async function hasOtherStatements(folder: string): Promise<boolean> {
-  const files = await Promise.all(
-    [OPEN_CLIP_CONFIG_FILE, PREPROCESSOR_FILE].map((name) => statIfThere(join(folder, name))),
-  );
-  return files.some((found) => found !== undefined);
-}
-
-/** The files to write next to the weights: [file, content]. */
-async function configFiles(
-  folder: string,
-  layout: LayoutName,
-  config: ClipConfig,
-): Promise<[string, unknown][]> {
+/** The files to write next to the weights: [file, content]. The preprocessing is always stated, CLIP's as well. */
+function configFiles(layout: LayoutName, config: ClipConfig): [string, unknown][] {
   const preprocessing = preprocessingOf(config);
-  const states = config.preprocess_cfg !== undefined || (await hasOtherStatements(folder));
   if (layout === "hugging_face") {
     const written = toPreprocessorConfig(preprocessing, config.vision_cfg.image_size);
     if (written === undefined) {
       const message = `the layout hugging_face cannot state preprocess_cfg.resize_mode ${preprocessing.resize_mode}: write another layout`;
       throw invalidArgument(message, { field: "preprocess_cfg.resize_mode" });
     }
-    const own: [string, unknown] = [CONFIG_FILE, toHuggingFaceConfig(config)];
-    return states ? [own, [PREPROCESSOR_FILE, written]] : [own];
+    return [
+      [CONFIG_FILE, toHuggingFaceConfig(config)],
+      [PREPROCESSOR_FILE, written],
+    ];
   }
   const openClip = layout === "open_clip" ? toOpenClipConfig(config) : undefined;
   if (openClip) return [[OPEN_CLIP_CONFIG_FILE, openClip]];
-  return [[CONFIG_FILE, states ? { ...config, preprocess_cfg: preprocessing } : config]];
+  return [[CONFIG_FILE, { ...config, preprocess_cfg: preprocessing }]];
 }
 
 /**
@@ -178,7 +166,7 @@ export async function writeWeights(
   const weights = isFile ? path : join(folder, layout.modelFile ?? "model.safetensors");
   const write = async () => {
     await makeFolder(folder);
-    const beside = await configFiles(folder, layout.name, model.config);
+    const beside = configFiles(layout.name, model.config);
     const tensors = tensorsToWrite(model, layout, options);
     if (ropeTables) {
       const tables = derivedTensors(model.config, layout.name);

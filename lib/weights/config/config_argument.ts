@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { flag, options } from "../../arguments";
+import type { Preprocessing } from "../../image/preprocessing";
 import type { TensorSource } from "../../io/tensor_source";
 import type { ConfigFields } from "./config_fields";
 import type { Layout } from "../layouts/layout";
@@ -20,7 +21,20 @@ export const configFields = z.custom<ConfigFields>(
   { error: "fields of a configuration" },
 );
 
-export const configStatement = options({ config: configSource.optional(), quickGelu: flag.optional() });
+/** Judged field by field by `parsePreprocessing`, after what files state has been added. */
+export const preprocessingArgument = z
+  .custom<Partial<Preprocessing>>(
+    (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+    { error: "fields of a preprocessing, such as CLIP_PREPROCESSING" },
+  )
+  .transform((json) => structuredClone(json));
+
+export const statementFields = {
+  config: configSource.optional(),
+  quickGelu: flag.optional(),
+  preprocessing: preprocessingArgument.optional(),
+};
+export const configStatement = options(statementFields);
 
 /** Checked by their methods: another copy of this package may have made them. */
 export const tensorMap = z.custom<StoredShapes>(

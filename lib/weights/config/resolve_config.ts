@@ -4,8 +4,12 @@ import {
   type ClipConfig,
   type ClipConfigInput,
   parseClipConfig,
+  parsePreprocessing,
   withoutNulls,
+  withPreprocessing,
 } from "../../models/clip_config";
+import { CLIP_PREPROCESSING, type Preprocessing } from "../../image/preprocessing";
+import { statIfThere } from "../../io/model_path";
 import { imageTowerOf } from "../../models/image_towers";
 import { modelConfig } from "../../models/known_models";
 import { configStatement, storedLayout, tensorSource } from "./config_argument";
@@ -15,7 +19,9 @@ import { fromHuggingFaceConfig, isHuggingFaceConfig } from "./hugging_face_confi
 import { archiveActivation, inferConfig } from "./infer_config";
 import type { StoredLayout } from "../layouts/layout";
 import { fromOpenClipConfig, isOpenClipConfig } from "./open_clip_config";
-import { withStoredPreprocessing } from "./stored_preprocessing";
+import { knownPreprocessing } from "./known_preprocessing";
+import { type StatedPreprocessing, storedPreprocessing } from "./stored_preprocessing";
+import { STATE_FILE } from "../checkpoint/trainer_state";
 import { withStoredTokenizer } from "./stored_tokenizer";
 import { checkSupported } from "./supported_towers";
 
@@ -29,6 +35,8 @@ export interface ConfigStatement {
   readonly config?: ConfigSource | ConfigFields;
   /** The activation of the text tower, and of a plain image tower. */
   readonly quickGelu?: boolean;
+  /** How images are prepared: what the files do not state, or state wrongly. */
+  readonly preprocessing?: Partial<Preprocessing>;
 }
 
 /** A configuration and its source. */
@@ -79,38 +87,51 @@ function configInMetadata({ path, metadata }: TensorSource): FoundConfig | undef
     : undefined;
 }
 
-/** The configuration of a file, without the tokenizer stated in files next to it. */
-async function configOfFile(
+/** What the caller states of a file. */
+interface Stated {
+  /** The whole configuration. */
+  readonly whole: ClipConfigInput | undefined;
+  /** Fields that override the file's. */
+  readonly fields: ConfigFields;
+}
+
+/** The configuration of a file, without the preprocessing and the tokenizer stated in files next to it. */
+function configOfFile(
   source: TensorSource,
   stored: StoredLayout,
-  { config: given, quickGelu }: ConfigStatement,
-): Promise<ClipConfig> {
+  { fields }: Stated,
+  found: FoundConfig | undefined,
+): ClipConfig {
+  const { path, tensors } = source;
+  if (found === undefined) return inferConfig(tensors, stored, fields, path).config;
+  checkActivation(path, fields.quick_gelu, found.config.quick_gelu, `${found.where} says so`);
+  const config = parseClipConfig(withFields(found.config, fields), found.where);
+  checkActivation(path, config.quick_gelu, archiveActivation(tensors), "OpenAI trained with it");
+  return config;
+}
+
+/** The preprocessing that the caller's configuration states, or that of the file, or other files next to it. */
+async function statedPreprocessing(
+  source: TensorSource,
+  { layout }: StoredLayout,
+  { whole, fields }: Stated,
+  found: FoundConfig | undefined,
+): Promise<StatedPreprocessing | undefined> {
+  const given = fields.preprocess_cfg ?? found?.config.preprocess_cfg;
+  const where = fields.preprocess_cfg ? "the configuration given" : (found?.where ?? source.path);
+  if (given) return { preprocessing: parsePreprocessing(given, `${where}: preprocess_cfg`), where };
+  const stored = await storedPreprocessing(source, layout.name);
+  if (stored) return stored;
+  // The caller's whole configuration, and that of a training run here, state CLIP's by leaving it out.
+  const isComplete = whole !== undefined || (await statIfThere(pathBeside(source, STATE_FILE))) !== undefined;
+  return isComplete ? { preprocessing: CLIP_PREPROCESSING, where } : undefined;
+}
+
+function statedBy(path: string, { config: given, quickGelu }: ConfigStatement): Stated {
   const whole = typeof given === "string" ? modelConfig(given) : given && isWhole(given) ? given : undefined;
   const fields: ConfigFields = whole === undefined ? ((given as ConfigFields | undefined) ?? {}) : {};
-  checkActivation(source.path, quickGelu, fields.quick_gelu, "its configuration says so");
-  const activation = quickGelu ?? fields.quick_gelu;
-  const stated = { ...fields, ...(activation !== undefined && { quick_gelu: activation }) };
-  const found = whole
-    ? { config: whole, where: "the configuration given" }
-    : await findConfig(source, stored);
-  if (found === undefined) {
-    const inferable = await withStoredPreprocessing(stated, source, stored.layout.name);
-    return inferConfig(source.tensors, stored, inferable, source.path).config;
-  }
-  checkActivation(source.path, activation, found.config.quick_gelu, `${found.where} says so`);
-  const described = await withStoredPreprocessing(
-    withFields(found.config, stated),
-    source,
-    stored.layout.name,
-  );
-  const config = parseClipConfig(described, found.where);
-  checkActivation(
-    source.path,
-    config.quick_gelu,
-    archiveActivation(source.tensors),
-    "OpenAI trained with it",
-  );
-  return config;
+  checkActivation(path, quickGelu, fields.quick_gelu, "its configuration says so");
+  return { whole, fields: { ...fields, ...(quickGelu !== undefined && { quick_gelu: quickGelu }) } };
 }
 
 /**
@@ -118,7 +139,7 @@ async function configOfFile(
  * metadata, or its shapes; with the preprocessing and the tokenizer stated in other files next to it.
  *
  * @throws EvaClipError `ERR_EVACLIP_INVALID_CONFIG` when it cannot be inferred, naming the fields to state, when a part of
- *   it is not supported, or when the stated activation contradicts it; `ERR_EVACLIP_UNKNOWN_MODEL` for an unknown name
+ *   it is not supported, when its preprocessing is unknown, or when the stated activation contradicts it; `ERR_EVACLIP_UNKNOWN_MODEL` for an unknown name
  */
 export async function resolveConfig(
   source: TensorSource,
@@ -129,5 +150,12 @@ export async function resolveConfig(
   const layout = ownArgument("resolveConfig: stored", stored, storedLayout);
   const own = ownArgument("resolveConfig: statement", statement, configStatement);
   checkSupported(source);
-  return withStoredTokenizer(await configOfFile(source, layout, own), source);
+  const stated = statedBy(source.path, own);
+  const found = stated.whole
+    ? { config: stated.whole, where: "the configuration given" }
+    : await findConfig(source, layout);
+  const config = configOfFile(source, layout, stated, found);
+  const files = await statedPreprocessing(source, layout, stated, found);
+  const preprocess_cfg = knownPreprocessing(source, config, files, own.preprocessing);
+  return withStoredTokenizer(withPreprocessing(config, preprocess_cfg), source);
 }

@@ -3,7 +3,6 @@ import type { TensorSource } from "../../io/tensor_source";
 import { parsePreprocessing, withoutNulls } from "../../models/clip_config";
 import type { Preprocessing } from "../../image/preprocessing";
 import { CONFIG_FILE, jsonBeside, OPEN_CLIP_CONFIG_FILE, pathBeside } from "./config_files";
-import type { ConfigFields } from "./config_fields";
 import { fromPreprocessorConfig, PREPROCESSOR_FILE } from "./hugging_face_preprocessing";
 import type { LayoutName } from "../layouts/layout";
 
@@ -76,13 +75,4 @@ export async function storedPreprocessing(
   const found =
     layout === "hugging_face" ? ((await theirs()) ?? (await own())) : ((await own()) ?? (await theirs()));
   return found ?? (await read(CONFIG_FILE, fromTimm));
-}
-
-/** A configuration with the preprocessing that other files state, where it has none itself. */
-export async function withStoredPreprocessing<
-  T extends { preprocess_cfg?: ConfigFields["preprocess_cfg"] | undefined },
->(config: T, source: TensorSource, layout: LayoutName): Promise<T> {
-  if (config.preprocess_cfg) return config;
-  const stated = await storedPreprocessing(source, layout);
-  return stated ? { ...config, preprocess_cfg: stated.preprocessing } : config;
 }

@@ -1,0 +1,138 @@
+import { createHash, randomBytes } from "node:crypto";
+import { type FileHandle, open, readdir, rename, stat, unlink, utimes } from "node:fs/promises";
+import { hostname } from "node:os";
+import { basename, dirname, join } from "node:path";
+
+/** A download writes to its partial file, or sets its time, more often than this; one that does not is abandoned. */
+const ABANDONED_MS = 30_000;
+const REFRESH_MS = 5_000;
+
+const SUFFIX = ".incomplete";
+const OWNER = /^\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.incomplete$/;
+
+const machine = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+
+/** Partial files that this process is writing. */
+const own = new Set<string>();
+
+interface Found {
+  readonly path: string;
+  readonly size: number;
+  readonly isAbandoned: boolean;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
+
+async function inspect(path: string, owner: RegExpExecArray): Promise<Found | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return undefined;
+  const [, host, pid] = owner;
+  const hasEnded =
+    host === machine && (Number(pid) === process.pid ? !own.has(path) : !isRunning(Number(pid)));
+  return { path, size: found.size, isAbandoned: hasEnded || Date.now() - found.mtimeMs > ABANDONED_MS };
+}
+
+/** The partial files of a blob, the longest first. */
+async function partialsOf(blob: string): Promise<Found[]> {
+  const folder = dirname(blob);
+  const found: Found[] = [];
+  for (const name of await readdir(folder).catch(() => [])) {
+    const owner = name.startsWith(basename(blob)) ? OWNER.exec(name.slice(basename(blob).length)) : null;
+    const partial = owner && (await inspect(join(folder, name), owner));
+    if (partial) found.push(partial);
+  }
+  return found.sort((a, b) => b.size - a.size);
+}
+
+/**
+ * The part of a blob that has been downloaded. Each process writes a file of its own, named after it, since locks do not
+ * work on every shared file system. The file of a process that has ended is taken over by renaming it, which only one
+ * process can do.
+ */
+export class PartialFile implements AsyncDisposable {
+  readonly #refresh: NodeJS.Timeout;
+
+  private constructor(
+    readonly path: string,
+    readonly file: FileHandle,
+    /** Whether it began with what an earlier download left. */
+    readonly isContinued: boolean,
+  ) {
+    this.#refresh = setInterval(() => {
+      const now = new Date();
+      utimes(path, now, now).catch(() => undefined);
+    }, REFRESH_MS);
+    this.#refresh.unref();
+  }
+
+  /**
+   * Continues an abandoned download of a blob, or begins one.
+   * @returns undefined while another process downloads it
+   */
+  static async claim(blob: string): Promise<PartialFile | undefined> {
+    const path = `${blob}.${machine}-${process.pid}-${randomBytes(4).toString("hex")}${SUFFIX}`;
+    const others = await partialsOf(blob);
+    if (others.some(({ isAbandoned }) => !isAbandoned)) return undefined;
+    own.add(path);
+    try {
+      for (const [i, { path: other }] of others.entries()) {
+        if (i > 0) await unlink(other).catch(() => undefined);
+        else if (await moved(other, path)) await utimes(path, new Date(), new Date());
+      }
+      const file = await open(path, "a+");
+      const isContinued = (await file.stat()).size > 0;
+      // Of processes that began at the same moment, all but the first by name give way.
+      const rivals = await partialsOf(blob);
+      if (!rivals.some((other) => !other.isAbandoned && other.path < path))
+        return new PartialFile(path, file, isContinued);
+      await file.close();
+      await unlink(path);
+    } catch (error) {
+      own.delete(path);
+      throw error;
+    }
+    own.delete(path);
+    return undefined;
+  }
+
+  /** Deletes what this process has of a blob, such as when the disk is full. */
+  static async discardOwn(blob: string): Promise<void> {
+    const paths = (await partialsOf(blob)).map(({ path }) => path);
+    const ours = paths.filter((path) => path.startsWith(`${blob}.${machine}-${process.pid}-`));
+    await Promise.all(ours.map((path) => unlink(path).catch(() => undefined)));
+  }
+
+  /** Deletes the file. */
+  async discard(): Promise<void> {
+    await unlink(this.path).catch(() => undefined);
+  }
+
+  /** Makes the file the blob. @returns false if another process has taken it over */
+  async finish(blob: string): Promise<boolean> {
+    await this.file.sync();
+    return moved(this.path, blob);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#refresh);
+    own.delete(this.path);
+    await this.file.close();
+  }
+}
+
+async function moved(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+}
