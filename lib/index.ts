@@ -39,7 +39,7 @@ export { decodeImage, type ImageInput, type RawImage } from "./image/decode";
 export type { Interpolation } from "./image/enlarge";
 export { preprocess } from "./image/prepare";
 export { CLIP_PREPROCESSING, type Preprocessing } from "./image/preprocessing";
-export { type ListedDevice, listDevices } from "./list_devices";
+export { type ListDevicesOptions, type ListedDevice, listDevices } from "./list_devices";
 export type { Logger } from "./logger";
 export {
   type ClipConfig,

@@ -81,8 +81,13 @@ export async function openDevice({
   device = "auto",
   threads,
   logger,
+  signal,
 }: OpenOptions): Promise<{ device: Device; owned: boolean }> {
   if (device instanceof Device) return { device, owned: false };
-  const options = { ...(threads !== undefined && { threads }), ...(logger && { logger }) };
+  const options = {
+    ...(threads !== undefined && { threads }),
+    ...(logger && { logger }),
+    ...(signal && { signal }),
+  };
   return { device: await Device.open(device, options), owned: true };
 }
