@@ -36,7 +36,10 @@ export const searchCalls: Readonly<Record<string, (world: World) => Promise<Publ
     given: [(await indexOf(world)).path, { threads: 1 }],
     after: ((opened: eva.VectorStore) => opened.dispose()) as never,
   }),
-  checkIndexModel: async (world) => ({ target: eva.checkIndexModel, given: [await indexOf(world), world.model] }),
+  checkIndexModel: async (world) => ({
+    target: eva.checkIndexModel,
+    given: [await indexOf(world), world.model],
+  }),
   "VectorStore.nearest": async (world) => {
     const index = await indexOf(world);
     const given = [[vector()], { count: 2, where: "width > 1", signal: signal() }];

@@ -179,7 +179,11 @@ test("other safetensors files are no index", async () => {
   const corrupt = { code: "ERR_EVACLIP_CHECKPOINT_CORRUPT" };
   await expect(openIndex(path)).rejects.toMatchObject(corrupt);
   const stated = { format: "eva-clip index 1", ...statement(3), dimensions: "3" };
-  await writeSafetensors(path, [vectors], stated);
+  const others = [
+    { name: "entries", dtype: "U8", shape: [0], data: new Uint8Array(0) },
+    { name: "lines", dtype: "I64", shape: [3], data: new BigInt64Array(3) },
+  ] as const;
+  await writeSafetensors(path, [vectors, ...others], stated);
   await expect(openIndex(path)).rejects.toMatchObject({
     ...corrupt,
     message: expect.stringContaining("[2,2]"),
