@@ -8,18 +8,18 @@ async function main() {
     // For photographs take a published configuration, "EVA02-CLIP-B-16", with pretrained: "…" to fine-tune its weights.
     model: {
       embed_dim: 64,
-      vision_cfg: { image_size: 64, patch_size: 8, width: 128, layers: 3, head_width: 32 },
-      text_cfg: { width: 128, heads: 4, layers: 2, context_length: 16, vocab_size: 49408 },
+      vision_cfg: { image_size: 48, patch_size: 8, width: 96, layers: 2, head_width: 32 },
+      text_cfg: { width: 64, heads: 2, layers: 2, context_length: 16, vocab_size: 49408 },
     },
     init: "fan_in",
     trainData: "data/captions.csv",
     batchSize: 50,
-    steps: Number(process.env.STEPS ?? 400),
-    learningRate: 1e-3,
+    steps: Number(process.env.STEPS ?? 300),
+    learningRate: 2e-3,
     clipNorm: 1,
     seed: 1,
     folder: "run",
-    checkpoint: { everySteps: 200, keepLast: 2 },
+    checkpoint: { everySteps: 100, keepLast: 2 },
     resume: "latest",
   });
   process.once("SIGINT", () => run.stop()); // ends after the current step, with a checkpoint
