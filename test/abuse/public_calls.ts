@@ -5,6 +5,7 @@ import * as eva from "./public_names";
 import { numberedDataset, png, tar, writeFiles } from "../data/sample_files";
 import { recordedCalls } from "./recorded_calls";
 import { tinyBatch, tinyConfig, tinyTokenizer, tinyTraining } from "../support/tiny_clip";
+import { searchCalls } from "./search_calls";
 import { recipe, training } from "./training_calls";
 
 /** What the calls work on; calls that use something up make their own. */
@@ -352,6 +353,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
   }),
   train: training,
   trainRecipe: recipe,
+  ...searchCalls,
 };
 
 /** Public names without a function of their own to call: constants, and classes whose instances others give. */
