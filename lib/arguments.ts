@@ -185,7 +185,8 @@ function requireFields(name: string, value: unknown, schema: z.ZodType, path: re
   throw invalidArgument(`${name} must be an object, found ${describeValue(value)}`, { field: name });
 }
 
-function argumentError(name: string, issue: z.core.$ZodIssue, schema: z.ZodType): EvaClipError {
+/** The error for an issue that a schema found in the argument `name`. */
+export function argumentError(name: string, issue: z.core.$ZodIssue, schema: z.ZodType): EvaClipError {
   const place = issue.path.reduce<string>(
     (outer, key) => (typeof key === "number" ? `${outer}[${key}]` : `${outer}.${String(key)}`),
     name,

@@ -1,10 +1,12 @@
 // eva-clip/data: data sets, the loader that turns them into batches, and what it uses: tokenizer, crops, random numbers.
 export type {
+  Annotations,
   Dataset,
   EpochRequest,
   IndexedSample,
   IndexedSource,
   Json,
+  Metadata,
   Sample,
   SampleContent,
 } from "./data/dataset";
@@ -16,6 +18,7 @@ export type { LeftOut, LeftOutReason } from "./data/sources/image_files";
 export {
   type ClassFolderOptions,
   type FolderDataset,
+  type ImageFolderOptions,
   openClassFolder,
   openImageFolder,
 } from "./data/sources/image_folder";

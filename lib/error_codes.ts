@@ -39,6 +39,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_NATIVE_NOT_FOUND"
   /**
+   * `eva-clip build` cannot compile the package: a tool or a library is missing, or the compiler failed.
+   * Install what the message lists, or correct what the compiler reports above it.
+   */
+  | "ERR_EVACLIP_BUILD"
+  /**
    * The device asked for does not exist or cannot be opened; the message says why.
    * Open `cpu`, or `auto`, which takes the CPU where CUDA is unavailable. `eva-clip doctor` shows what is missing.
    */
@@ -134,10 +139,20 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_RUN_EXISTS"
   /**
-   * Another process trains in the folder. `details.pid` is its process where it is known.
-   * Wait for it, stop it, or choose another folder.
+   * An index is continued or searched with another model than the one that embedded it, or holds another folder's images.
+   * Use the model that the message names, or build another index.
+   */
+  | "ERR_EVACLIP_INDEX_MISMATCH"
+  /**
+   * Another process trains in the folder or writes the index. `details.pid` is its process where it is known.
+   * Wait for it, stop it, or choose another path.
    */
   | "ERR_EVACLIP_RUN_ACTIVE"
+  /**
+   * A batcher has as many samples waiting as `maxQueue` allows, because calls arrive faster than the device computes.
+   * Try again later, or send fewer calls at a time.
+   */
+  | "ERR_EVACLIP_QUEUE_FULL"
   /**
    * `TrainingRun.stop()` was called: the reason that the signal given to `evaluate.run` is aborted with.
    * Return from the evaluation, or let it reject.
@@ -153,6 +168,21 @@ export type ErrorCode =
    * Free space, then resume.
    */
   | "ERR_EVACLIP_DISK_FULL"
+  /**
+   * An optional package that a feature needs is not installed. `details.package` names it.
+   * Install it with the command in the message.
+   */
+  | "ERR_EVACLIP_PACKAGE_MISSING"
+  /**
+   * A server cannot listen at its address: the port is in use or reserved, or the host is not of this machine.
+   * Choose another host or port; the message says which is at fault.
+   */
+  | "ERR_EVACLIP_LISTEN"
+  /**
+   * The target of an export cannot be reached, refuses the entries, or holds vectors of another length.
+   * Follow the message; then run the export again, which overwrites what is there by id.
+   */
+  | "ERR_EVACLIP_EXPORT"
   /**
    * A defect of this package.
    * Report it with the message.

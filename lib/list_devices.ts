@@ -1,5 +1,6 @@
 import { totalmem } from "node:os";
 import { Device } from "./device";
+import type { EvaClipError } from "./errors";
 import type { DeviceInfo, DeviceKind } from "./native";
 
 /** A device of this machine, or the reason why it cannot be used. */
@@ -15,7 +16,13 @@ export type ListedDevice = {
       readonly memoryBytes: number;
       readonly info: DeviceInfo;
     }
-  | { readonly available: false; readonly reason: string }
+  | {
+      readonly available: false;
+      readonly reason: string;
+      /** What the device needs that was not found, such as a driver for CUDA 13.0 or newer. */
+      readonly needed?: string;
+      readonly found?: string;
+    }
 );
 
 async function probe(kind: DeviceKind): Promise<ListedDevice> {
@@ -31,7 +38,10 @@ async function probe(kind: DeviceKind): Promise<ListedDevice> {
       info,
     };
   } catch (error) {
-    return { kind, index: 0, available: false, reason: (error as Error).message };
+    const { message, details } = error as EvaClipError;
+    const { needed, found } = (details ?? {}) as { needed?: string; found?: string };
+    const lack = { ...(needed !== undefined && { needed }), ...(found !== undefined && { found }) };
+    return { kind, index: 0, available: false, reason: message, ...lack };
   }
 }
 

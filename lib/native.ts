@@ -68,11 +68,38 @@ export interface NativeParameter {
   dispose(): void;
 }
 
+/** A search of the rows of a file for those with the largest product with each query. */
+export interface NativeRowSearch {
+  file: NativeMappedFile;
+  dtype: NativeStoredDtype;
+  /** The offset of row 0 in bytes, a multiple of the element's size. */
+  offset: number;
+  rows: number;
+  columns: number;
+  /** [queryCount, columns] */
+  queries: Float32Array;
+  queryCount: number;
+  /** Rows to find per query, at least 1. */
+  count: number;
+  /** One number in shared memory; setting it to 1 ends the search with `ERR_EVACLIP_ABORTED`. */
+  cancelled: Int32Array;
+  /** A bit per row, the lowest first; default: every row. */
+  allowed?: Uint8Array;
+}
+
+/** [queryCount, found] each, best first; ties in the order of rows. */
+export interface NativeFoundRows {
+  rows: Int32Array;
+  similarities: Float32Array;
+}
+
 export interface NativeDevice {
   info(): DeviceInfo;
   memory(): Promise<{ arenaBytes: number; workspaceBytes: number }>;
   /** Throws `ERR_EVACLIP_OUT_OF_MEMORY` when `bytes` more cannot be allocated. */
   expectFree(bytes: number): void;
+  /** Of a CPU device. */
+  nearestRows(search: NativeRowSearch): Promise<NativeFoundRows>;
   /** Elements are read and written without the padding of the stored shape. */
   createParameter(dtype: DType, shape: readonly number[], storedShape: readonly number[]): NativeParameter;
   /** Rejects new work immediately; settles when pending work has finished and all memory is freed. */

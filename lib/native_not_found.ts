@@ -19,6 +19,29 @@ function prebuiltPlatforms(folder: string): string[] {
   return existsSync(prebuilds) ? readdirSync(prebuilds) : [];
 }
 
+/** The oldest glibc whose symbols the prebuilt binaries use, and the oldest system that is supported. */
+const OLDEST =
+  "glibc 2.34 or newer and the libstdc++ of GCC 12, as Debian 12, Ubuntu 22.04 and newer have them";
+const COMPILE = "compile the addon with `npx eva-clip build`";
+
+/** Why the prebuilt binary of this very platform may not load; `glibc` is undefined where libc is another. */
+function unloadable(glibc: string | undefined): string {
+  if (process.platform === "linux" && glibc === undefined) {
+    return (
+      "this system has no glibc but another C library, such as the musl of Alpine, which the prebuilt binary cannot use: " +
+      "take an image with glibc, such as node:22-bookworm-slim"
+    );
+  }
+  const here = glibc === undefined ? "" : `; this system has glibc ${glibc}`;
+  return `the prebuilt binary for ${platform} does not load on this system: it needs ${OLDEST}${here}. Or ${COMPILE}`;
+}
+
+/** The version of glibc that this process runs with. */
+function runtimeGlibc(): string | undefined {
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  return report?.header?.glibcVersionRuntime;
+}
+
 /** Advice for where the code runs: a checkout, a bundle, or an installed package. */
 function remedy(folder: string): string {
   if (existsSync(join(folder, "scripts", "native.mjs"))) return "build it with `npm run build:native`";
@@ -26,9 +49,9 @@ function remedy(folder: string): string {
     return "this code runs outside its package, as in a bundle: mark eva-clip as external in the bundler's configuration";
   }
   const platforms = prebuiltPlatforms(folder);
-  if (platforms.includes(platform)) return `the prebuilt binary for ${platform} does not load on this system`;
+  if (platforms.includes(platform)) return unloadable(runtimeGlibc());
   const has = platforms.length > 0 ? `only for ${platforms.join(", ")}` : "for no platform";
-  return `the package has binaries ${has}; for ${platform}, build it in a checkout of its repository`;
+  return `the package has binaries ${has}; for ${platform}, ${COMPILE}`;
 }
 
 /** Why the addon of the package in `folder` did not load, and what can be done about it. */

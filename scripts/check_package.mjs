@@ -1,95 +1,83 @@
-// Packs the npm package, installs it in an empty folder as a user would, and uses it from there.
-// Needs prebuilds/ (npm run prebuild:all).
+// Packs the npm package and uses it as its users do: every way to install it, TypeScript, bundlers, test runners, the
+// commands, the code of the README and the guides. Needs prebuilds/ (npm run prebuild:all) and npm's registry or a warm cache.
+//   node scripts/check_package.mjs [--all] [NAME…]    --all: also what takes longer than CI has; NAME: only these checks
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { checkReadme } from "./check_readme.mjs";
-import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { checkDocs } from "./check_docs.mjs";
+import { root, userEnvironment } from "./package/consumer.mjs";
+import { checkContents, checkDeclarations, checkLibraries } from "./package/contents.mjs";
+import {
+  copiedModules,
+  newerNode,
+  npmInstall,
+  npmOffline,
+  npmWithoutScripts,
+  pnpm,
+  yarn1,
+  yarn4,
+} from "./package/installs.mjs";
+import { buildCommand } from "./package/commands.mjs";
+import { bundlers, installTools, testRunners, typeScript } from "./package/toolchains.mjs";
 
-const root = resolve(import.meta.dirname, "..");
-/** The registry refuses packages of about twice this size. */
-const MOST_BYTES = 100e6;
-const platform = `${process.platform}-${process.arch}`;
-const addonPath = `prebuilds/${platform}/eva-clip.node`;
-const REQUIRED = [
-  ...["index", "train", "graph", "data", "weights", "serve", "search"].flatMap((name) =>
-    [".js", ".mjs", ".d.ts", ".d.mts"].map((extension) => `dist/${name}${extension}`),
-  ),
-  "dist/cli/main.js",
-];
-/** npm compiles a package that has a binding.gyp, whatever its package.json says. */
-const UNWANTED = /^(binding\.gyp|test\/|build\/|runs\/|\.ci\/)/;
+/** What the other checks need, in this order. */
+const PREPARATION = {
+  pack: (context) => {
+    const args = ["pack", "--json", "--pack-destination", context.work];
+    const packed = execFileSync("npm", args, {
+      cwd: root,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    [context.report] = JSON.parse(packed);
+    context.tarball = join(context.work, context.report.filename);
+  },
+  install: (context) => {
+    context.installed = npmInstall(context);
+  },
+};
 
-function check(condition, message) {
-  if (!condition) throw new Error(message);
-}
+const QUICK = {
+  contents: ({ report }) => checkContents(report),
+  libraries: ({ installed }) => checkLibraries(installed.path("node_modules", "eva-clip")),
+  declarations: ({ tarball }) => checkDeclarations(tarball),
+  npmWithoutScripts,
+  npmOffline,
+  copiedModules,
+  tools: installTools,
+  typeScript,
+  bundlers,
+  testRunners,
+  docs: ({ installed }) => checkDocs(installed.folder, userEnvironment()),
+};
 
-function checkContents({ size, files }) {
-  check(size < MOST_BYTES, `the package has ${(size / 1e6).toFixed(1)} MB; at most ${MOST_BYTES / 1e6}`);
-  const paths = files.map((file) => file.path);
-  for (const path of [...REQUIRED, addonPath, "LICENSE", "THIRD_PARTY_NOTICES", "CMakeLists.txt"]) {
-    check(paths.includes(path), `the package lacks ${path}`);
-  }
-  const unwanted = paths.filter((path) => UNWANTED.test(path));
-  check(unwanted.length === 0, `the package holds ${unwanted.join(", ")}`);
-}
+const LONG = { pnpm, yarn1, yarn4, newerNode, buildCommand };
 
-/** Every library must come with the package or with Node: a user's machine may have no others. */
-function checkLibraries(folder) {
-  const addon = join(folder, addonPath);
-  for (const [name, path] of neededLibraries(addon)) {
-    if (PRESENT_WITH_NODE.test(name)) continue;
-    const own = join(folder, "prebuilds", platform);
-    check(path?.startsWith(own), `${name} is not beside the addon but at ${path ?? "no place"}`);
-  }
-  const symbols = execFileSync("objdump", ["-T", addon], { encoding: "utf8" });
-  const versions = [...symbols.matchAll(/GLIBC_([\d.]+)/g)].map(([, version]) => version);
-  const newest = versions.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
-  console.error(`needs glibc ${newest} or newer`);
-}
+/** Checks that others build on. */
+const NEEDS = { typeScript: ["tools"], bundlers: ["tools"], testRunners: ["tools"], docs: ["tools"] };
+
+const { values: options, positionals: names } = parseArgs({
+  options: { all: { type: "boolean", default: false } },
+  allowPositionals: true,
+});
+const known = { ...QUICK, ...LONG };
+const unknown = names.filter((name) => !(name in known));
+if (unknown.length > 0)
+  throw new Error(`no check ${unknown.join(", ")}; there are ${Object.keys(known).join(", ")}`);
+const given = names.length > 0 ? names : Object.keys(options.all ? known : QUICK);
+const wanted = new Set(given.flatMap((name) => [...(NEEDS[name] ?? []), name]));
 
 const work = mkdtempSync(join(tmpdir(), "eva-clip-package-"));
+const context = { work };
 try {
-  const packed = execFileSync("npm", ["pack", "--json", "--pack-destination", work], {
-    cwd: root,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const [report] = JSON.parse(packed);
-  console.error(`${report.filename}: ${(report.size / 1e6).toFixed(1)} MB, ${report.files.length} files`);
-  checkContents(report);
-
-  const consumer = join(work, "consumer");
-  cpSync(join(root, "scripts", "package_consumer"), consumer, { recursive: true });
-  writeFileSync(join(consumer, "package.json"), '{ "private": true }\n');
-  const run = (command, args) =>
-    execFileSync(command, args, { cwd: consumer, stdio: "inherit", env: { ...process.env, CI: "" } });
-  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", join(work, report.filename)]);
-  checkLibraries(join(consumer, "node_modules", "eva-clip"));
-  run(process.execPath, ["encode.cjs"]);
-  run(process.execPath, ["encode.mjs"]);
-  run(join(consumer, "node_modules", ".bin", "eva-clip"), ["--version"]);
-
-  const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-  const types = ["--typeRoots", join(root, "node_modules", "@types"), "--types", "node"];
-  const strictest = ["--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess"];
-  const target = [
-    "--noEmit",
-    "--module",
-    "node16",
-    "--target",
-    "es2022",
-    "--lib",
-    "es2023,esnext.disposable",
-  ];
-  run(process.execPath, [tsc, ...target, ...strictest, ...types, "encode.mts"]);
-
-  const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const tools = ["ts-node", "typescript", "@types/node"].map((name) => `${name}@${devDependencies[name]}`);
-  run("npm", ["install", "--save-dev", "--no-audit", "--no-fund", "--prefer-offline", ...tools]);
-  await checkReadme(consumer, { ...process.env, CI: "" });
+  for (const [name, run] of Object.entries({ ...PREPARATION, ...known })) {
+    if (!(name in PREPARATION) && !wanted.has(name)) continue;
+    const started = performance.now();
+    await run(context);
+    console.error(`package: ${name} in order, ${((performance.now() - started) / 1e3).toFixed(1)} s`);
+  }
   console.error("package: in order");
 } finally {
   rmSync(work, { recursive: true, force: true });

@@ -50,6 +50,8 @@ function carry(name, path) {
 }
 
 const addon = readdirSync(folder).find((name) => name.endsWith(".node"));
+// prebuildify also copies every library of build/Release, the emulated GPU of the tests among them.
+for (const name of readdirSync(folder)) if (name !== addon) rmSync(join(folder, name));
 for (const [name, path] of neededLibraries(join(folder, addon))) {
   if (PRESENT_WITH_NODE.test(name)) continue;
   if (path === undefined) throw new Error(`the addon needs ${name}, which is not on this machine`);

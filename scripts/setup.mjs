@@ -6,6 +6,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import requirements from "../cmake/requirements.cjs";
+
+const { missingRequirements } = requirements;
 
 // Not import.meta.dirname: versions of Node without it must reach the message about the version.
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -18,8 +21,8 @@ function run(command, args, failure) {
   if (error || status !== 0) throw new SetupError(failure);
 }
 
-function answers(command, args, input) {
-  return spawnSync(command, args, { input, stdio: ["pipe", "ignore", "ignore"] }).status === 0;
+function answers(command, args) {
+  return spawnSync(command, args, { stdio: "ignore" }).status === 0;
 }
 
 function checkNode() {
@@ -29,27 +32,8 @@ function checkNode() {
   }
 }
 
-/** Requirements of the native build, and the Debian packages that provide them. */
-const systemNeeds = [
-  { name: "a C++20 compiler", packages: ["g++"], present: () => answers("c++", ["--version"]) },
-  { name: "CMake 3.22 or newer", packages: ["cmake"], present: () => answers("cmake", ["--version"]) },
-  {
-    name: "make or ninja",
-    packages: ["ninja-build"],
-    present: () => answers("ninja", ["--version"]) || answers("make", ["--version"]),
-  },
-  { name: "oneDNN", packages: ["libdnnl-dev", "ocl-icd-opencl-dev"], present: hasOneDnn },
-];
-
-function hasOneDnn() {
-  // CMake finds a oneDNN in these places.
-  if (process.env.CMAKE_PREFIX_PATH || process.env.dnnl_DIR) return true;
-  const probe = "#if !__has_include(<dnnl.hpp>)\n#error\n#endif\n";
-  return answers("c++", ["-x", "c++", "-E", "-"], probe);
-}
-
 function installSystemPackages() {
-  const missing = systemNeeds.filter((need) => !need.present());
+  const missing = missingRequirements();
   if (missing.length === 0) return;
   const names = missing.map((need) => need.name).join(", ");
   const packages = missing.flatMap((need) => need.packages);
@@ -58,7 +42,7 @@ function installSystemPackages() {
   console.error(`Installing ${packages.join(" ")}`);
   run("apt-get", ["update", "-qq"], advice);
   run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], advice);
-  const still = missing.filter((need) => !need.present()).map((need) => need.name);
+  const still = missingRequirements().map((need) => need.name);
   if (still.length > 0) throw new SetupError(`Still missing after the installation: ${still.join(", ")}.`);
 }
 

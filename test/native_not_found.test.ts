@@ -25,7 +25,7 @@ test("in an installed package, no script is named that it does not have", async 
   await makePackage();
   await writeFile(join(folder, "CMakeLists.txt"), "");
   await mkdir(join(folder, "prebuilds", "plan9-mips"), { recursive: true });
-  expect(messageHere()).toContain(`only for plan9-mips; for ${platform}, build it in a checkout`);
+  expect(messageHere()).toContain(`only for plan9-mips; for ${platform}, compile`);
   expect(messageHere()).not.toContain("npm run");
 });
 
@@ -33,6 +33,15 @@ test("a binary that is there and does not load is told apart from none", async (
   await makePackage();
   await mkdir(join(folder, "prebuilds", platform), { recursive: true });
   expect(messageHere()).toContain(`the prebuilt binary for ${platform} does not load on this system`);
+  expect(messageHere()).toMatch(/needs glibc 2\.34 .*; this system has glibc \d/);
+});
+
+test("on a system without glibc, the kind of image that has it is named", async () => {
+  await makePackage();
+  await mkdir(join(folder, "prebuilds", platform), { recursive: true });
+  const noReport = jest.spyOn(process.report!, "getReport").mockReturnValue({ header: {} } as never);
+  expect(messageHere()).toMatch(/musl of Alpine.*bookworm-slim/);
+  noReport.mockRestore();
 });
 
 test("in a bundle, the bundler's remedy is named", async () => {

@@ -19,6 +19,11 @@ error io_error(const std::string& path, const std::string& problem) {
   return {"ERR_EVACLIP_IO", path + ": " + problem, {{"path", path}}};
 }
 
+/// In nanoseconds since 1970.
+int64_t modification_time(const struct stat& status) {
+  return int64_t(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
 }  // namespace
 
 mapped_file::mapped_file(std::string path) : path_(std::move(path)) {
@@ -33,6 +38,7 @@ mapped_file::mapped_file(std::string path) : path_(std::move(path)) {
   if (fstat(descriptor_, &status) != 0) throw fail(std::strerror(errno));
   if (!S_ISREG(status.st_mode)) throw fail("is not a regular file");
   size_ = status.st_size;
+  modified_ = modification_time(status);
   if (size_ == 0) return;  // an empty range cannot be mapped
   void* memory = mmap(nullptr, size_t(size_), PROT_READ, MAP_SHARED, descriptor_, 0);
   if (memory == MAP_FAILED) throw fail(std::string("cannot be mapped: ") + std::strerror(errno));
@@ -65,6 +71,14 @@ void mapped_file::check_size(int64_t end) const {
   struct stat status = {};
   if (fstat(descriptor_, &status) != 0) throw io_error(path_, std::strerror(errno));
   if (status.st_size < end) fail_truncated(end, status.st_size);
+}
+
+void mapped_file::check_unchanged() const {
+  struct stat status = {};
+  if (fstat(descriptor_, &status) != 0) throw io_error(path_, std::strerror(errno));
+  if (status.st_size < size_) fail_truncated(size_, status.st_size);
+  if (status.st_size > size_ || modification_time(status) != modified_)
+    throw io_error(path_, "was changed after it was opened");
 }
 
 void mapped_file::release(int64_t begin, int64_t end) const {

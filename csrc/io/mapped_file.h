@@ -30,6 +30,9 @@ class mapped_file {
   /// Throws ERR_EVACLIP_IO if the file has been truncated to fewer than `end` bytes.
   void check_size(int64_t end) const;
 
+  /// Throws ERR_EVACLIP_IO if the file has been written to or truncated since it was opened.
+  void check_unchanged() const;
+
   /// Drops the pages of a range from memory, partial pages at its ends included. Reading them again faults
   /// them back in.
   void release(int64_t begin, int64_t end) const;
@@ -40,6 +43,7 @@ class mapped_file {
   std::string path_;
   int descriptor_ = -1;
   int64_t size_ = 0;
+  int64_t modified_ = 0;  // in nanoseconds
   const std::byte* data_ = nullptr;
 };
 

@@ -8,6 +8,7 @@
 #include "cpu/dispatch/backend.h"
 #include "napi/convert.h"
 #include "napi/file_object.h"
+#include "napi/row_search.h"
 #include "ops/fingerprint.h"
 #include "runtime/backend_library.h"
 
@@ -81,6 +82,7 @@ Napi::Function device_object::define(Napi::Env env) {
       {InstanceMethod<&device_object::info>("info"), InstanceMethod<&device_object::memory>("memory"),
        InstanceMethod<&device_object::create_parameter>("createParameter"),
        InstanceMethod<&device_object::expect_free>("expectFree"),
+       InstanceMethod<&device_object::nearest_rows>("nearestRows"),
        InstanceMethod<&device_object::close>("close")});
 }
 
@@ -135,6 +137,18 @@ Napi::Value device_object::create_parameter(const Napi::CallbackInfo& info) {
     auto object = environment::of(info.Env()).parameter_class.New({});
     parameter_object::Unwrap(object)->take(std::move(storage), queue_);
     return object;
+  });
+}
+
+// ({ file, dtype, offset, rows, columns, queries, queryCount, count, cancelled, allowed? }) → a promise of
+// { rows, similarities }.
+Napi::Value device_object::nearest_rows(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    task work;
+    auto search = std::make_shared<row_search>(info[0], *device_, queue_->inputs(), work);
+    work.work = [search, on = device_] { search->run(on->thread()); };
+    work.result = [search](Napi::Env env) { return search->result(env); };
+    return queue_->run(info.Env(), std::move(work));
   });
 }
 

@@ -28,6 +28,7 @@ class device_object final : public Napi::ObjectWrap<device_object> {
   Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value create_parameter(const Napi::CallbackInfo& info);
   Napi::Value expect_free(const Napi::CallbackInfo& info);
+  Napi::Value nearest_rows(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<device> device_;

@@ -5,7 +5,6 @@
 #include "napi/environment.h"
 
 namespace eva::napi {
-namespace {
 
 stored_dtype stored_dtype_from(const Napi::Value& value) {
   const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
@@ -16,6 +15,8 @@ stored_dtype stored_dtype_from(const Napi::Value& value) {
   throw argument_error("a stored dtype must be F64, F32, F16 or BF16" +
                        (name.empty() ? "" : ", got " + name));
 }
+
+namespace {
 
 stored_dtype stored_dtype_of(dtype type) {
   if (type == dtype::f32) return stored_dtype::f32;

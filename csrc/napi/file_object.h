@@ -27,6 +27,9 @@ class file_object final : public Napi::ObjectWrap<file_object> {
   int64_t size_ = 0;
 };
 
+/// From a name: F64, F32, F16 or BF16.
+stored_dtype stored_dtype_from(const Napi::Value& value);
+
 /// A stored tensor and the part of a parameter that it fills.
 struct piece {
   io::stored_tensor from;

@@ -20,7 +20,7 @@ export function datasetOptions(flags: DatasetFlags, shards: WebDatasetOptions = 
 }
 
 /** Reports how many entries of a folder are not samples. */
-function noteLeftOut<D extends Dataset & Partial<FolderDataset>>(path: string, dataset: D): D {
+export function noteLeftOut<D extends Dataset & Partial<FolderDataset>>(path: string, dataset: D): D {
   const leftOut = describeLeftOut(dataset.leftOut ?? {});
   if (leftOut !== undefined) say(`${path}: ${leftOut}`);
   return dataset;

@@ -1,17 +1,20 @@
 import { Command, CommanderError } from "commander";
 import { invalidArgument } from "../arguments";
 import type { EvaClipError } from "../errors";
+import { addBuildCommand } from "./build/command";
 import { addConvertCommand } from "./convert/command";
 import { addDoctorCommand } from "./doctor/command";
 import { addEvaluateCommand } from "./evaluate/command";
 import { EXIT, type ExitCode, exitCodeOf, type Finish } from "./exit_code";
 import { asksForJson, expectValues, refuseAmbiguous, refuseEmpty, withOurNames } from "./given_words";
+import { addIndexCommand } from "./index/command";
 import { addInspectCommand } from "./inspect/command";
 import { addClassifyCommand } from "./classify/command";
 import { addEncodeCommand } from "./encode/command";
 import { addModelsCommand } from "./models/command";
 import { describeError, errorDocument, printDocument, say } from "./output";
 import { packageVersion } from "./package_version";
+import { addSearchCommand } from "./search/command";
 import { addTrainCommand } from "./train/command";
 import { ALIASES, AMBIGUOUS } from "./train/other_names";
 
@@ -32,10 +35,13 @@ function buildProgram(words: readonly string[], finish: Finish): Command {
   addEvaluateCommand(program);
   addEncodeCommand(program);
   addClassifyCommand(program);
+  addIndexCommand(program);
+  addSearchCommand(program);
   addInspectCommand(program);
   addConvertCommand(program);
   addModelsCommand(program);
   addDoctorCommand(program, finish);
+  addBuildCommand(program);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

@@ -66,6 +66,7 @@ export class Classifier implements AsyncDisposable {
   ): Promise<Classifier> {
     const { encoder, device } = of;
     const rows = await zeroShotWeights(encoder, labels, templates, signal);
+    throwIfAborted(signal);
     const weights = new Parameter("classifier.weights", [labels.length, encoder.embedDim]);
     weights.allocate(device);
     try {
@@ -107,7 +108,7 @@ export class Classifier implements AsyncDisposable {
     const { encoder } = this.#of;
     const ranked: Classification[][] = [];
     await encoder.decodeInParts(images, options, async (pixels, part) => {
-      const scores = await encoder.programs.classify(this.#program, pixels, part.size);
+      const scores = await encoder.programs.classify(this.#program, pixels, part.size, options.signal);
       this.#check(scores, part);
       await inTurns(part.size, LABELS_PER_SLICE / this.labels.length, (begin, end) => {
         for (let i = begin; i < end; i++) ranked.push(this.#best(scores, i, options.topK));

@@ -22,7 +22,7 @@ export interface Encoder {
   /** Unit-length embeddings [E], one per caption. */
   encodeText(captions: readonly string[], options?: { signal?: AbortSignal }): Promise<Float32Array[]>;
   /** a [N, E] times the transpose of b [M, E] → [N, M] */
-  products(a: Rows, b: Rows): Promise<Rows>;
+  products(a: Rows, b: Rows, options?: { signal?: AbortSignal }): Promise<Rows>;
 }
 
 /** Checks what an encoder returns. @throws EvaClipError `ERR_EVACLIP_SHAPE` */
@@ -42,10 +42,11 @@ export async function scoresOf(
   encoder: Pick<Encoder, "embedDim" | "products">,
   a: Rows,
   b: Rows,
+  signal?: AbortSignal,
 ): Promise<Rows> {
   const [n, m] = [a.length / encoder.embedDim, b.length / encoder.embedDim];
   if (n * m === 0) return new Float32Array(0);
-  const scores = await encoder.products(a, b);
+  const scores = await encoder.products(a, b, signal ? { signal } : {});
   checkRows(`the products of ${n} rows with ${m}`, scores, n * m);
   const bad = firstNotFinite(scores);
   if (bad < 0) return scores;

@@ -8,11 +8,15 @@ import { l2Normalize } from "../ops/l2_normalize";
 import { matmul } from "../ops/linear";
 import { softmax } from "../ops/reduce";
 import type { Parameter } from "../parameter";
+import { Semaphore } from "../semaphore";
 import type { Tensor } from "../tensor";
 
 /** Lengths of packed text that a batch size has programs for. */
 const TEXT_LENGTHS = 8;
 const TEXT_UNIT = 16;
+
+/** Runs given to the device at the same time: one that computes, and one that is ready when it ends. */
+const RUNS_AHEAD = 2;
 
 /** Both [batch, E]. */
 export interface Embeddings {
@@ -33,8 +37,12 @@ type ClassOutputs = Record<"features" | "unit" | "similarity" | "probability", T
 };
 export type ClassProgram = ShapedProgram<ClassOutputs>;
 
-/** The programs of a model for inference, each compiled when it is first needed. */
+/**
+ * The programs of a model for inference, each compiled when it is first needed. Few runs are on the device at a time; those
+ * whose signal is aborted before it is their turn never get there.
+ */
 export class EncoderPrograms {
+  readonly #runs = new Semaphore(RUNS_AHEAD);
   readonly #image: ReturnType<EncoderPrograms["imageProgram"]>;
   readonly #text: ReturnType<EncoderPrograms["textProgram"]>;
   readonly #products: ReturnType<EncoderPrograms["productProgram"]>;
@@ -49,29 +57,36 @@ export class EncoderPrograms {
   }
 
   /** Embeddings of images u8 [batch, S, S, 3] or normalized f32 [batch, 3, S, S], raw and of unit length. */
-  async image(pixels: Uint8Array | Float32Array, batch: number): Promise<Embeddings> {
-    return embeddingsOf(await this.#image({ images: this.#images(pixels, batch) }));
+  async image(pixels: Uint8Array | Float32Array, batch: number, signal?: AbortSignal): Promise<Embeddings> {
+    const images = this.#images(pixels, batch);
+    return embeddingsOf(await this.#runs.run(() => this.#image({ images }), signal));
   }
 
   /** Embeddings of captions, given as ids without padding: raw and of unit length. */
-  async text(rows: readonly ArrayLike<number>[]): Promise<Embeddings> {
+  async text(rows: readonly ArrayLike<number>[], signal?: AbortSignal): Promise<Embeddings> {
     const longest = rows.length * this.model.text.contextLength;
     const bucket = Math.ceil(longest / TEXT_LENGTHS / TEXT_UNIT) * TEXT_UNIT;
     const { tokens, cuSeqlens, textEnds } = packText(rows, bucket);
-    const results = await this.#text({
+    const inputs = {
       tokens: new HostTensor("i32", [tokens.length], tokens),
       cuSeqlens: new HostTensor("i32", [cuSeqlens.length], cuSeqlens),
       textEnds: new HostTensor("i32", [textEnds.length], textEnds),
-    });
-    return embeddingsOf(results);
+    };
+    return embeddingsOf(await this.#runs.run(() => this.#text(inputs), signal));
   }
 
   /** a [N, E] times the transpose of b [M, E] → [N, M] */
-  async products(a: Float32Array, b: Float32Array, columns: number): Promise<Float32Array> {
-    const { y } = await this.#products({
+  async products(
+    a: Float32Array,
+    b: Float32Array,
+    columns: number,
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
+    const inputs = {
       a: new HostTensor("f32", [a.length / columns, columns], a),
       b: new HostTensor("f32", [b.length / columns, columns], b),
-    });
+    };
+    const { y } = await this.#runs.run(() => this.#products(inputs), signal);
     return y.data as Float32Array;
   }
 
@@ -88,8 +103,14 @@ export class EncoderPrograms {
   }
 
   /** Runs a program of `classification` on images u8 [batch, S, S, 3]. */
-  async classify(program: ClassProgram, pixels: Uint8Array, batch: number): Promise<ClassScores> {
-    const results = await program({ images: this.#images(pixels, batch) });
+  async classify(
+    program: ClassProgram,
+    pixels: Uint8Array,
+    batch: number,
+    signal?: AbortSignal,
+  ): Promise<ClassScores> {
+    const images = this.#images(pixels, batch);
+    const results = await this.#runs.run(() => program({ images }), signal);
     return {
       ...embeddingsOf(results),
       similarity: results.similarity.data as Float32Array,

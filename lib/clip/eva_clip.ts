@@ -24,6 +24,7 @@ import {
   ownTokens,
   saveOptions,
 } from "./call_arguments";
+import { type BatchSettings, SampleBatches } from "./batching/sample_batches";
 import { Calls } from "./calls";
 import type { Preprocessing } from "../image/preprocessing";
 import type { Classification, ClassifierOptions, ClassifyOptions } from "./classification";
@@ -53,6 +54,7 @@ export class EvaClip implements AsyncDisposable {
   readonly #encoder: ModelEncoder;
   readonly #calls = new Calls("the model");
   readonly #classifiers = new Set<Classifier>();
+  readonly #batches = new Set<SampleBatches>();
   readonly #owns: NonNullable<WrapOptions["owns"]>;
   #disposed: Promise<void> | undefined;
 
@@ -199,7 +201,7 @@ export class EvaClip implements AsyncDisposable {
     const { signal } = ownArgument("similarity: options", options, callOptions);
     const rows = ownVectors("similarity: a", a, this.embedDim);
     const others = ownVectors("similarity: b", b, this.embedDim);
-    const products = await this.#calls.run(() => scoresOf(this.#encoder, rows, others), signal);
+    const products = await this.#calls.run(() => scoresOf(this.#encoder, rows, others, signal), signal);
     return !Array.isArray(a) && !Array.isArray(b)
       ? products[0]!
       : splitRows(products, rows.length / this.embedDim);
@@ -277,6 +279,17 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
+   * Batches of samples of concurrent calls; each sample is a call of the model.
+   * @internal
+   */
+  openBatches(settings: BatchSettings): SampleBatches {
+    const forget = (batches: SampleBatches) => this.#batches.delete(batches);
+    const batches = new SampleBatches({ encoder: this.#encoder, calls: this.#calls, forget }, settings);
+    this.#batches.add(batches);
+    return batches;
+  }
+
+  /**
    * Rejects new calls, waits for pending ones, and frees the classifiers and everything `create` or `load` allocated.
    * Idempotent: every call returns the same promise.
    */
@@ -301,6 +314,7 @@ export class EvaClip implements AsyncDisposable {
 
   async #release(): Promise<void> {
     await this.#calls.close();
+    await Promise.all([...this.#batches].map((batches) => batches.close()));
     await Promise.all([...this.#classifiers].map((classifier) => classifier.dispose()));
     this.#encoder.dispose();
     if (this.#owns.model) this.model.dispose();

@@ -1,17 +1,25 @@
+import { availableParallelism } from "node:os";
 import type { HeldImage } from "../image/image_input";
 import { prepareHeldImage } from "../image/prepare";
 import type { Tokenizer } from "../text/tokenizer";
 import type { Device } from "../device";
 import type { Encoder } from "./encoder";
 import { checkEmbeddings, type Describe, firstNotFinite } from "./finite";
-import { holds } from "../host_tensor";
+import { holds, sharedArray } from "../host_tensor";
 import type { ClipModel } from "../models/clip_model";
 import type { Preprocessing } from "../image/preprocessing";
+import { Semaphore } from "../semaphore";
 import { type Embeddings, EncoderPrograms } from "./encoder_programs";
 import type { EncodeOptions } from "./eva_clip_options";
 import { inParts, type Part, type PartOptions } from "./in_parts";
 import { checkTokenizer, checkTokenizerRow } from "./token_rows";
 import { splitRows } from "./vectors";
+
+/**
+ * Images of all models that are read or decoded at the same time. More would fill libuv's queue, in which other reads of the
+ * process wait as well, and could no longer be given up.
+ */
+const decoders = new Semaphore(Math.max(4, 2 * availableParallelism()));
 
 const imageName = (index: number) => `image ${index}`;
 const captionName = (index: number) => `caption ${index}`;
@@ -47,6 +55,23 @@ export class ModelEncoder implements Encoder {
     return `${this.model.image.precision} on ${this.device.info.kind}`;
   }
 
+  /** An image as the model takes it, u8 [S, S, 3]. @throws the signal's reason, when it is aborted before the decoding */
+  prepareImage(image: HeldImage, signal?: AbortSignal): Promise<Uint8Array> {
+    return decoders.run(() => prepareHeldImage(image, this.imageSize, this.preprocessing), signal);
+  }
+
+  /**
+   * The ids of a caption without padding.
+   * @param index of the caption, for an error
+   */
+  tokenIds(caption: string, index = 0): number[] {
+    const { contextLength, vocabulary } = this.model.text;
+    checkTokenizer(this.tokenizer, vocabulary);
+    const ids = this.tokenizer.encode(caption, contextLength);
+    checkTokenizerRow(ids, index, this.model.text);
+    return ids;
+  }
+
   /** Decodes images in parts, each u8 [size, S, S, 3], one part ahead of `run`. */
   async decodeInParts(
     images: readonly HeldImage[],
@@ -55,9 +80,9 @@ export class ModelEncoder implements Encoder {
   ): Promise<void> {
     const bytes = this.imageSize ** 2 * 3;
     const prepare = async ({ start, size }: Part) => {
-      const pixels = new Uint8Array(size * bytes);
+      const pixels = sharedArray("u8", size * bytes);
       const decode = async (image: HeldImage, i: number) =>
-        pixels.set(await prepareHeldImage(image, this.imageSize, this.preprocessing), i * bytes);
+        pixels.set(await this.prepareImage(image, options.signal), i * bytes);
       await Promise.all(images.slice(start, start + size).map(decode));
       return pixels;
     };
@@ -68,22 +93,16 @@ export class ModelEncoder implements Encoder {
   async images(images: readonly HeldImage[], options: EncodeOptions): Promise<Float32Array> {
     const rows = new EmbeddingRows(images.length, this.embedDim, options);
     await this.decodeInParts(images, options, async (pixels, part) =>
-      rows.add(await this.programs.image(pixels, part.size), part, imageName),
+      rows.add(await this.programs.image(pixels, part.size, options.signal), part, imageName),
     );
     return rows.data;
   }
 
   /** → [N, E] */
   async texts(captions: readonly string[], options: EncodeOptions): Promise<Float32Array> {
-    const { contextLength, vocabulary } = this.model.text;
-    checkTokenizer(this.tokenizer, vocabulary);
-    const tokenRows = ({ start, size }: Part) =>
-      captions.slice(start, start + size).map((caption, i) => {
-        const ids = this.tokenizer.encode(caption, contextLength);
-        checkTokenizerRow(ids, start + i, this.model.text);
-        return ids;
-      });
-    return this.#text(captions.length, options, tokenRows);
+    return this.#text(captions.length, options, ({ start, size }) =>
+      captions.slice(start, start + size).map((caption, i) => this.tokenIds(caption, start + i)),
+    );
   }
 
   /** [batch, S, S, 3] u8 or [batch, 3, S, S] f32 → [batch, E] */
@@ -101,7 +120,7 @@ export class ModelEncoder implements Encoder {
     const rows = new EmbeddingRows(batch, this.embedDim, options);
     const slice = ({ start, size }: Part) => pixels.subarray(start * each, (start + size) * each);
     await inParts(batch, options, slice, async (own, part) =>
-      rows.add(await this.programs.image(own, part.size), part, describe),
+      rows.add(await this.programs.image(own, part.size, options.signal), part, describe),
     );
     return rows.data;
   }
@@ -119,8 +138,12 @@ export class ModelEncoder implements Encoder {
     return splitRows(await this.texts(captions, options), captions.length);
   }
 
-  products(a: Float32Array, b: Float32Array): Promise<Float32Array> {
-    return this.programs.products(a, b, this.embedDim);
+  products(
+    a: Float32Array,
+    b: Float32Array,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<Float32Array> {
+    return this.programs.products(a, b, this.embedDim, signal);
   }
 
   dispose(): void {
@@ -134,7 +157,7 @@ export class ModelEncoder implements Encoder {
   ): Promise<Float32Array> {
     const rows = new EmbeddingRows(count, this.embedDim, options);
     await inParts(count, options, tokenRows, async (ids, part) =>
-      rows.add(await this.programs.text(ids), part, captionName),
+      rows.add(await this.programs.text(ids, options.signal), part, captionName),
     );
     return rows.data;
   }

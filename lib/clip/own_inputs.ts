@@ -66,3 +66,10 @@ export function holdImages(
   checkBytes(name, bytes, list.length);
   return { images: list.map((image, i) => holdImage(isList ? `${name}[${i}]` : name, image)), isList };
 }
+
+/** Bytes of memory that an image keeps until it is decoded. */
+export function heldBytes(image: HeldImage): number {
+  if (image.kind === "bytes") return image.bytes.length;
+  if (image.kind === "blob") return image.blob.size;
+  return image.kind === "pixels" ? image.image.data.length : 0;
+}

@@ -91,16 +91,27 @@ export async function* samplesOf(dataset: Dataset, request: EpochRequest): Async
 }
 
 const captionList = listOf(text, "a list of strings");
-const contentShape = z.looseObject({ captions: captionList }, { error: "an object with image and captions" });
-const imageShape = z.looseObject({ captions: captionList.optional() }, { error: "an object with an image" });
+const metadata = z
+  .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]), {
+    error: "an object of strings, numbers, booleans and null",
+  })
+  .optional();
+const contentShape = z.looseObject(
+  { captions: captionList, metadata },
+  { error: "an object with image and captions" },
+);
+const imageShape = z.looseObject(
+  { captions: captionList.optional(), metadata },
+  { error: "an object with an image" },
+);
 
 /** Checks the result of `Sample.read`. @param needsCaptions false if only images are read */
 export function checkContent(key: string, given: unknown, needsCaptions: boolean): SampleContent {
   const name = `the result of read() of the data set's sample ${describeValue(key)}`;
-  const { image, captions } = ownArgument(
+  const { image, captions, metadata } = ownArgument(
     name,
     given as SampleContent,
     needsCaptions ? contentShape : imageShape,
   );
-  return { image, captions: captions ?? [] };
+  return { image, captions: captions ?? [], ...(metadata && { metadata }) };
 }

@@ -8,7 +8,15 @@ export interface SampleContent {
   readonly image: ImageInput;
   /** Alternative captions; training takes one at random. */
   readonly captions: readonly string[];
+  /** Other facts of the sample, where the data set was opened with `annotations: "all"`. */
+  readonly metadata?: Metadata;
 }
+
+/** What a data set reads with each image: its captions, which it must have, or all that is known, which may be nothing. */
+export type Annotations = "captions" | "all";
+
+/** Values by name: the other columns of a manifest, or the fields of a shard's .json members. */
+export type Metadata = Readonly<Record<string, string | number | boolean | null>>;
 
 /** One sample of an epoch; `read` loads its content lazily, so that reads can overlap. */
 export interface Sample {

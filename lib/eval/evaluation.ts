@@ -53,7 +53,7 @@ export function evaluationLoader(
 /** Embeddings [batch, E] of a batch's images; an error names an image by its key in the data set. */
 export async function encodeBatch(
   encoder: Encoder,
-  { images, size, samples }: Batch,
+  { images, size, samples }: Pick<Batch, "images" | "size"> & { samples: readonly { key: string }[] },
   signal?: AbortSignal,
 ): Promise<Rows> {
   const { embedDim } = encoder;

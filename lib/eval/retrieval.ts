@@ -85,7 +85,7 @@ export async function bestRanks(
   for (let start = 0; start < queryCount; start += chunk) {
     throwIfAborted(signal);
     const some = queries.subarray(start * embedDim, Math.min(queryCount, start + chunk) * embedDim);
-    const scores = await scoresOf(encoder, some, answers);
+    const scores = await scoresOf(encoder, some, answers, signal);
     for (let n = 0; n < some.length / embedDim; n++) {
       const row = scores.subarray(n * answerCount, (n + 1) * answerCount);
       ranks.push(rankAmong(row, rightAnswers(start + n)));

@@ -95,7 +95,7 @@ async function zeroShot(
   await using loader = evaluationLoader(dataset, encoder, options);
   for await (const batch of loader) {
     const features = await encodeBatch(encoder, batch, signal);
-    const scores = await scoresOf(encoder, features, weights);
+    const scores = await scoresOf(encoder, features, weights, signal);
     throwIfAborted(signal);
     for (let b = 0; b < batch.size; b++) {
       const row = scores.subarray(b * classes.length, (b + 1) * classes.length);

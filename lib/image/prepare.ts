@@ -53,20 +53,38 @@ function padded(pixels: Uint8Array, { width, height }: Box, size: number, fill: 
   return square;
 }
 
+/** An image prepared for a model, and its own size. */
+export interface PreparedImage {
+  readonly pixels: Uint8Array; // RGB [size, size, 3]
+  readonly width: number;
+  readonly height: number;
+}
+
+/** `prepareImage` of an image checked by `holdImage`, with the size of that image. */
+export async function prepareWithSize(
+  image: HeldImage,
+  size: number,
+  preprocessing: Preprocessing,
+): Promise<PreparedImage> {
+  const planner = plannerOf(preprocessing);
+  let seen: { plan: CropPlan; width: number; height: number } | undefined;
+  const planned: CropPlanner = (width, height, side) => {
+    const plan = planner(width, height, side);
+    seen = { plan, width, height };
+    return plan;
+  };
+  const pixels = await decodeHeldImage(image, size, planned, preprocessing.interpolation);
+  const { plan, width, height } = seen!;
+  return { pixels: padded(pixels, plan.after, size, preprocessing.fill_color), width, height };
+}
+
 /** `prepareImage` of an image checked by `holdImage`. */
 export async function prepareHeldImage(
   image: HeldImage,
   size: number,
   preprocessing: Preprocessing,
 ): Promise<Uint8Array> {
-  const planner = plannerOf(preprocessing);
-  let plan: CropPlan | undefined;
-  const planned: CropPlanner = (...given) => {
-    plan = planner(...given);
-    return plan;
-  };
-  const pixels = await decodeHeldImage(image, size, planned, preprocessing.interpolation);
-  return padded(pixels, plan!.after, size, preprocessing.fill_color);
+  return (await prepareWithSize(image, size, preprocessing)).pixels;
 }
 
 /**

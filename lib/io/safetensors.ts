@@ -29,8 +29,13 @@ export type TensorArray = InstanceType<(typeof TENSOR_ARRAYS)[keyof typeof TENSO
 /** A tensor to write, stored as `dtype`. */
 export interface TensorToWrite extends TensorInfo {
   readonly name: string;
-  /** A function is called when the tensor is written, so that not all are in memory at once. */
-  readonly data: ArrayBufferView | (() => ArrayBufferView | Promise<ArrayBufferView>);
+  /**
+   * A function is called when the tensor is written, so that not all are in memory at once; it may give the elements part by
+   * part.
+   */
+  readonly data:
+    | ArrayBufferView
+    | (() => ArrayBufferView | Promise<ArrayBufferView> | AsyncIterable<ArrayBufferView>);
   /** The type of `data`, if not `dtype`; values are rounded to nearest, ties to even. */
   readonly from?: FloatDtype;
 }
@@ -124,24 +129,48 @@ export async function writeSafetensors(
   });
 }
 
+/** The parts of a tensor's data, in order. */
+async function* partsOf({ data }: TensorToWrite): AsyncGenerator<Uint8Array> {
+  const given = typeof data === "function" ? await data() : data;
+  const parts = ArrayBuffer.isView(given) ? [given] : given;
+  for await (const { buffer, byteOffset, byteLength } of parts) {
+    yield new Uint8Array(buffer, byteOffset, byteLength);
+  }
+}
+
 async function writeTensor(file: FileHandle, tensor: TensorToWrite): Promise<void> {
   const { name, dtype, shape, from = dtype } = tensor;
-  const view = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
-  const data = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  const elements = elementCount(shape);
-  const expected = elements * TENSOR_ARRAYS[from].BYTES_PER_ELEMENT;
   const fail = (problem: string) =>
     new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `tensor "${name}": ${problem}`, { tensor: name });
-  if (data.length !== expected) {
-    throw fail(`expected ${expected} bytes for ${from} [${shape}], found ${data.length}`);
+  const expected = elementCount(shape) * TENSOR_ARRAYS[from].BYTES_PER_ELEMENT;
+  const wrongSize = (found: number) =>
+    fail(`expected ${expected} bytes for ${from} [${shape}], found ${found}`);
+  let found = 0;
+  for await (const part of partsOf(tensor)) {
+    if (found + part.length > expected) throw wrongSize(found + part.length);
+    await writePart(file, tensor, part, found / TENSOR_ARRAYS[from].BYTES_PER_ELEMENT);
+    found += part.length;
   }
-  if (from === dtype) return writeFully(file, data);
-  if (!isFloatDtype(from) || !isFloatDtype(dtype)) throw fail(`${from} cannot be stored as ${dtype}`);
-  for (let first = 0; first < elements; first += CONVERTED_CHUNK) {
-    const count = Math.min(CONVERTED_CHUNK, elements - first);
-    const width = TENSOR_ARRAYS[from].BYTES_PER_ELEMENT;
-    const part = data.subarray(first * width, (first + count) * width);
-    const { buffer } = convertElements(`tensor "${name}"`, part, from, dtype, first);
+  if (found !== expected) throw wrongSize(found);
+}
+
+/** Writes elements of a tensor from index `first` on. */
+async function writePart(
+  file: FileHandle,
+  tensor: TensorToWrite,
+  part: Uint8Array,
+  first: number,
+): Promise<void> {
+  const { name, dtype, from = dtype } = tensor;
+  if (from === dtype) return writeFully(file, part);
+  if (!isFloatDtype(from) || !isFloatDtype(dtype)) {
+    const message = `tensor "${name}": ${from} cannot be stored as ${dtype}`;
+    throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", message, { tensor: name });
+  }
+  const bytes = CONVERTED_CHUNK * TENSOR_ARRAYS[from].BYTES_PER_ELEMENT;
+  for (let at = 0; at < part.length; at += bytes) {
+    const index = first + at / TENSOR_ARRAYS[from].BYTES_PER_ELEMENT;
+    const { buffer } = convertElements(`tensor "${name}"`, part.subarray(at, at + bytes), from, dtype, index);
     await writeFully(file, new Uint8Array(buffer));
   }
 }

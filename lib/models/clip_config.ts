@@ -56,6 +56,8 @@ const clipConfig = z.strictObject({
   text_cfg: textConfig,
   /** Image preprocessing; undefined if it is CLIP's. */
   preprocess_cfg: preprocessField,
+  /** Lengths to which embeddings may be cut, where the model is trained for it (Matryoshka representation learning). */
+  matryoshka_dimensions: z.array(size).min(1).optional(),
 });
 
 /** The fields of a published model configuration, with their defaults filled in. */

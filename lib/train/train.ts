@@ -7,7 +7,8 @@ import { type BatchAt, sourceOf } from "./batch_source";
 import { LearningRates } from "./learning_rates";
 import { MetricsFile } from "./metrics_file";
 import { RunCheckpoints } from "./run/run_checkpoints";
-import { RunLock } from "./run/run_lock";
+import type { LockFile } from "../io/lock_file";
+import { lockRun } from "./run/run_lock";
 import { recordStart } from "./run/run_record";
 import { openStart } from "./run/run_start";
 import { checkTraining, patchDropoutAt, type TrainConfig, type TrainOptions } from "./train_config";
@@ -100,10 +101,10 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
   async #runAlone(): Promise<EndReason> {
     const { checkpoint } = this.config;
     const release = this.#listenToSignal();
-    let lock: RunLock | undefined;
+    let lock: LockFile | undefined;
     let feed: BatchFeed | undefined;
     try {
-      if (checkpoint) lock = await RunLock.take(checkpoint.directory);
+      if (checkpoint) lock = await lockRun(checkpoint.directory);
       if (checkpoint) await recoverFolder(checkpoint.directory);
       feed = await this.#start();
       const reason = await this.#steps(feed);

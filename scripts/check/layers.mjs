@@ -36,6 +36,7 @@ const LAYERS = [
   ["io"],
   ["native.ts"],
   ["native_not_found.ts"],
+  ["semaphore.ts"],
   ["abortable.ts", "logger.ts", "random.ts", "sample_error.ts", "shape.ts"],
   ["arguments.ts"],
   ["errors.ts", "suggestion.ts"],

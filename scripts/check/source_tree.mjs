@@ -2,18 +2,18 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-const NOT_OURS = new Set(["node_modules", "build", "dist", "prebuilds", "runs", "fixtures", ".git"]);
+const NOT_OURS = new Set(["node_modules", "fixtures", ".git"]);
+/** Paths from the root. */
+const GENERATED = new Set(["build", "dist", "prebuilds", "runs"]);
 
 /** Every file below `folder`, as paths from `root`, sorted. */
 export function listFiles(root, folder) {
   if (!existsSync(join(root, folder))) return [];
   const entries = readdirSync(join(root, folder), { withFileTypes: true });
+  const pathOf = (entry) => (folder === "." ? entry.name : `${folder}/${entry.name}`);
   const paths = entries
-    .filter((entry) => !NOT_OURS.has(entry.name))
-    .flatMap((entry) => {
-      const path = folder === "." ? entry.name : `${folder}/${entry.name}`;
-      return entry.isDirectory() ? listFiles(root, path) : [path];
-    });
+    .filter((entry) => !NOT_OURS.has(entry.name) && !GENERATED.has(pathOf(entry)))
+    .flatMap((entry) => (entry.isDirectory() ? listFiles(root, pathOf(entry)) : [pathOf(entry)]));
   return paths.sort();
 }
 

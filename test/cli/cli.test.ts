@@ -39,15 +39,6 @@ const trainWords = (name: string, ...more: string[]) => [
   ...["--threads", "1", "--json", ...more],
 ];
 
-test("doctor says what there is and why CUDA is not", async () => {
-  const { code, out } = await run("doctor", "--json");
-  expect(code).toBe(0);
-  const report = JSON.parse(out) as Record<string, { available?: boolean; reason?: string }>;
-  expect(report.cpu).toMatchObject({ available: true, info: { kind: "cpu" } });
-  expect(report.cuda!.available === true || report.cuda!.reason).toBeTruthy();
-  expect((await run("doctor")).out).toMatch(/^package +eva-clip/);
-});
-
 test("trains, resumes, evaluates, classifies, encodes and inspects", async () => {
   const first = await run(...trainWords("all", "--steps", "4", "--val-data", path("data.csv")));
   expect(first).toMatchObject({ code: 0 });

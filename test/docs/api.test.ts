@@ -10,6 +10,8 @@ import smallModel from "../../scripts/package_consumer/small_model.json";
 const root = resolve(__dirname, "../..");
 const PAGES = ["eva-clip", "train", "graph", "data", "weights", "serve", "search"];
 const pageOf = (name: string) => readFileSync(join(root, "docs", "api", `${name}.md`), "utf8");
+/** Other pages with programs; those of docs/guides run in the packed package. */
+const OTHER_PAGES = ["architecture", "checkpoints", "data", "errors", "training"];
 
 /** The names that an entry point exports, types included. */
 function exportedNames(page: string): string[] {
@@ -22,9 +24,9 @@ function exportedNames(page: string): string[] {
   });
 }
 
-/** The code blocks of a page as one program, an async function. */
+/** The code blocks of a page's text as one program, an async function. */
 function programOf(page: string): () => Promise<void> {
-  const code = [...pageOf(page).matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block]) => block).join("\n");
+  const code = [...page.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block]) => block).join("\n");
   const imports = /^import [\s\S]*?;$/gm;
   const text = `${(code.match(imports) ?? []).join("\n")}\nexport async function main() {\n${code.replace(imports, "")}\n}`;
   const compilerOptions = {
@@ -100,6 +102,10 @@ describe.each(PAGES)("docs/api/%s.md", (page) => {
   });
 
   test("its code runs", async () => {
-    await programOf(page)();
+    await programOf(pageOf(page))();
   });
+});
+
+test.each(OTHER_PAGES)("the code of docs/%s.md runs", async (page) => {
+  await programOf(readFileSync(join(root, "docs", `${page}.md`), "utf8"))();
 });

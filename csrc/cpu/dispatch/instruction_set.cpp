@@ -11,19 +11,23 @@ namespace eva::cpu {
 namespace v2 {
 kernel_table kernels();
 convert_run conversion(stored_dtype from, stored_dtype to);
+std::vector<std::vector<neighbor>> nearest_rows(const nearest_args&, const context&);
 }  // namespace v2
 namespace v3 {
 kernel_table kernels();
 convert_run conversion(stored_dtype from, stored_dtype to);
+std::vector<std::vector<neighbor>> nearest_rows(const nearest_args&, const context&);
 }  // namespace v3
 namespace v4 {
 kernel_table kernels();
 convert_run conversion(stored_dtype from, stored_dtype to);
+std::vector<std::vector<neighbor>> nearest_rows(const nearest_args&, const context&);
 }  // namespace v4
 #else
 namespace generic {
 kernel_table kernels();
 convert_run conversion(stored_dtype from, stored_dtype to);
+std::vector<std::vector<neighbor>> nearest_rows(const nearest_args&, const context&);
 }  // namespace generic
 #endif
 
@@ -37,11 +41,11 @@ std::vector<instruction_set> instruction_sets() {
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                   __builtin_cpu_supports("avx512cd");
-  return {{"v2", bool(__builtin_cpu_supports("sse4.2")), v2::kernels, v2::conversion},
-          {"v3", v3, v3::kernels, v3::conversion},
-          {"v4", v4, v4::kernels, v4::conversion}};
+  return {{"v2", bool(__builtin_cpu_supports("sse4.2")), v2::kernels, v2::conversion, v2::nearest_rows},
+          {"v3", v3, v3::kernels, v3::conversion, v3::nearest_rows},
+          {"v4", v4, v4::kernels, v4::conversion, v4::nearest_rows}};
 #else
-  return {{"generic", true, generic::kernels, generic::conversion}};
+  return {{"generic", true, generic::kernels, generic::conversion, generic::nearest_rows}};
 #endif
 }
 
@@ -62,6 +66,10 @@ const instruction_set& choose(const std::string& name) {
 
 convert_run conversion(stored_dtype from, stored_dtype to, const std::string& instruction_set) {
   return choose(instruction_set).conversion(from, to);
+}
+
+nearest_rows_run nearest_rows(const std::string& instruction_set) {
+  return choose(instruction_set).nearest_rows;
 }
 
 }  // namespace eva::cpu

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cpu/dispatch/convert_elements.h"
+#include "cpu/dispatch/nearest_rows.h"
 #include "cpu/table.h"
 
 namespace eva::cpu {
@@ -13,6 +14,7 @@ struct instruction_set {
   bool available;
   kernel_table (*kernels)();
   convert_run (*conversion)(stored_dtype from, stored_dtype to);
+  nearest_rows_run nearest_rows;
 };
 
 /// The newest available one, or the one of this name; throws device_error if the processor does not support

@@ -1,48 +1,41 @@
-import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
 import { type ListedDevice, listDevices } from "../../list_devices";
 import { EXIT, type ExitCode } from "../exit_code";
 import { columns, printResult } from "../output";
-import { packageVersion } from "../package_version";
 import type { DoctorFlags } from "./flags";
+import { type SelfTest, selfTest } from "./self_test";
+import { examineSystem, gibibytes, type System } from "./system";
 
-interface Report {
-  package: string;
-  node: string;
-  os: string;
-  glibc: string;
-  processor: string;
-  cores: number;
-  memoryGiB: number;
-  freeMemoryGiB: number;
-  cpu: ListedDevice;
-  cuda: ListedDevice;
+/** A device and, if it is available, what its self-test found. */
+type Examined = ListedDevice & { selfTest?: SelfTest };
+
+interface Report extends System {
+  cpu: Examined;
+  cuda: Examined;
+  /** What the device choice `auto` takes here, and why. */
+  auto: { device: "cpu" | "cuda" | "none"; reason: string };
 }
 
-function glibcVersion(): string {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  return report?.header?.glibcVersionRuntime ?? "none";
+async function examined(device: ListedDevice): Promise<Examined> {
+  return device.available ? { ...device, selfTest: await selfTest(device.kind) } : device;
 }
 
-const gibibytes = (bytes: number) => Number((bytes / 2 ** 30).toFixed(1));
+function choiceOf(cpu: ListedDevice, cuda: ListedDevice): Report["auto"] {
+  if (cuda.available) return { device: "cuda", reason: "CUDA is available" };
+  return { device: cpu.available ? "cpu" : "none", reason: cuda.reason };
+}
 
 async function examine(): Promise<Report> {
   const [cpu, cuda] = await listDevices();
-  return {
-    package: `eva-clip ${packageVersion}`,
-    node: `${process.version} (Node-API ${process.versions.napi})`,
-    os: `${platform()} ${arch()} ${release()}`,
-    glibc: glibcVersion(),
-    processor: cpus()[0]?.model.trim() ?? "unknown",
-    cores: availableParallelism(),
-    memoryGiB: gibibytes(totalmem()),
-    freeMemoryGiB: gibibytes(freemem()),
-    cpu,
-    cuda,
-  };
+  // One after the other: each takes all processors.
+  const results = { cpu: await examined(cpu), cuda: await examined(cuda) };
+  return { ...examineSystem(), ...results, auto: choiceOf(cpu, cuda) };
 }
 
 function describeDevice(device: ListedDevice): string {
-  if (!device.available) return `not available: ${device.reason}`;
+  if (!device.available) {
+    const { reason, needed, found } = device;
+    return `not available: ${reason}${needed === undefined ? "" : ` (have: ${found}; need: ${needed})`}`;
+  }
   const { info } = device;
   if (info.kind === "cuda") {
     const memory = `${gibibytes(device.memoryBytes)} GiB`;
@@ -51,15 +44,37 @@ function describeDevice(device: ListedDevice): string {
   return `${info.name}, ${info.instructionSet} kernels, ${info.threads} threads, ${info.library}`;
 }
 
+function describeTest({ kind, selfTest }: Examined): [string, string][] {
+  if (selfTest === undefined) return [];
+  const result = selfTest.passed
+    ? `passed: a small model, and products of 512 × 512 matrices at ${selfTest.gflops} GFLOP/s for ${selfTest.seconds} s`
+    : `FAILED: ${selfTest.reason}`;
+  return [[`${kind} test`, result]];
+}
+
+function describeContainer({ container: { cpus, memoryBytes }, cores }: System): string {
+  const memory = memoryBytes === undefined ? "no memory limit" : `${gibibytes(memoryBytes)} GiB of memory`;
+  if (cpus === undefined) return `no CPU limit, ${memory}`;
+  const advice =
+    cpus < cores ? ` (fewer than the cores: pass --threads ${Math.max(1, Math.floor(cpus))})` : "";
+  return `${Number(cpus.toFixed(2))} CPUs${advice}, ${memory}`;
+}
+
 function describe(report: Report): string {
   return columns([
     ["package", report.package],
     ["Node.js", report.node],
-    ["system", `${report.os}, glibc ${report.glibc}`],
+    ["system", `${report.os}, kernel ${report.kernel}, glibc ${report.glibc}`],
     ["processor", `${report.processor}, ${report.cores} cores`],
+    ["features", report.cpuFeatures.join(" ") || "unknown"],
     ["memory", `${report.memoryGiB} GiB, ${report.freeMemoryGiB} GiB free`],
+    ["container", describeContainer(report)],
+    ...Object.entries(report.libraries),
     ["cpu", describeDevice(report.cpu)],
+    ...describeTest(report.cpu),
     ["cuda", describeDevice(report.cuda)],
+    ...describeTest(report.cuda),
+    ["auto", `${report.auto.device}: ${report.auto.reason}`],
   ]);
 }
 
@@ -67,5 +82,6 @@ function describe(report: Report): string {
 export async function diagnose({ json }: DoctorFlags): Promise<ExitCode> {
   const report = await examine();
   printResult(report, json, describe);
-  return report.cpu.available ? EXIT.ok : EXIT.failure;
+  const failed = [report.cpu, report.cuda].some(({ selfTest }) => selfTest?.passed === false);
+  return report.cpu.available && !failed ? EXIT.ok : EXIT.failure;
 }

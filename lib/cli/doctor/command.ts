@@ -5,7 +5,7 @@ import type { DoctorFlags } from "./flags";
 export function addDoctorCommand(program: Command, finish: Finish): void {
   program
     .command("doctor")
-    .description("show the devices of this machine, and why others are not available")
+    .description("examine this machine: system, limits, devices with a self-test, and which one auto chooses")
     .option("--json", "print one JSON document", false)
     .action(async (flags: DoctorFlags) => {
       const { diagnose } = require("./action") as typeof import("./action");

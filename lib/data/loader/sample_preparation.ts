@@ -81,7 +81,7 @@ function captionFor(
 }
 
 /** Runs the transform; an invalid image, such as an unsupported URL, becomes a SampleError. */
-async function transformed(key: string, transform: () => Promise<Uint8Array>): Promise<Uint8Array> {
+export async function transformed<T>(key: string, transform: () => T | Promise<T>): Promise<T> {
   try {
     return await transform();
   } catch (error) {
@@ -118,19 +118,28 @@ async function rowOf(sample: Sample, preparation: Preparation): Promise<Row> {
 
 /**
  * Reads, decodes and tokenizes one sample. An unusable sample becomes a skip; any other error is thrown. System errors
- * are thrown as ERR_EVACLIP_IO, because skipping would make the run depend on them.
+ * are thrown, because skipping would make the run depend on them.
  */
 export async function prepareSample(step: Step, preparation: Preparation): Promise<Prepared> {
   if (step.kind === "epochEnd") return step;
   const { key, next, epoch } = step.sample;
+  const row = await unlessUnusable(key, () => rowOf(step.sample, preparation));
+  if ("reason" in row) return { kind: "skipped", next, epoch, skip: row };
+  return { kind: "ready", next, epoch, row };
+}
+
+/** What `read` makes of a sample, or why it is unusable. Other errors are thrown, system errors as ERR_EVACLIP_IO. */
+export async function unlessUnusable<T extends object>(
+  key: string,
+  read: () => Promise<T>,
+): Promise<T | Skip> {
   try {
-    const row = await whenFilesAreFree(() => rowOf(step.sample, preparation));
-    return { kind: "ready", next, epoch, row };
+    return await whenFilesAreFree(read);
   } catch (error) {
     const trouble = systemTrouble(error);
     if (trouble !== undefined) throw troubleError(key, trouble);
     const reason = skipReasonOf(error);
     if (reason === undefined) throw error;
-    return { kind: "skipped", next, epoch, skip: { reason, key, message: (error as Error).message } };
+    return { reason, key, message: (error as Error).message };
   }
 }

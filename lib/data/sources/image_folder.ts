@@ -2,8 +2,9 @@ import { extname, join } from "node:path";
 import { z } from "zod";
 import { checkArgument, options as optionsSchema, ownArgument, pathText, text } from "../../arguments";
 import { EvaClipError } from "../../errors";
+import { annotationsOption } from "../annotations_option";
 import { readError, readRegularFile } from "../../io/regular_file";
-import type { Dataset } from "../dataset";
+import type { Annotations, Dataset } from "../dataset";
 import { type LeftOut, LeftOutCounts, listFolder, listImages } from "./image_files";
 import { indexedDataset } from "./indexed_dataset";
 import { decodeUtf8 } from "./parse_json";
@@ -19,7 +20,7 @@ function dataError(message: string, directory: string): EvaClipError {
   return new EvaClipError("ERR_EVACLIP_DATA", message, { directory });
 }
 
-async function readCaptions(image: string): Promise<string[]> {
+async function readCaptions(image: string, annotations: Annotations): Promise<string[]> {
   const path = `${image.slice(0, -extname(image).length)}.txt`;
   try {
     const captions = decodeUtf8(await readRegularFile(path));
@@ -27,11 +28,19 @@ async function readCaptions(image: string): Promise<string[]> {
   } catch (error) {
     const failure = readError(path, error);
     if (failure.code !== "ERR_EVACLIP_DATA") throw failure;
+    if (annotations === "all" && failure.details?.cause === "ENOENT") return [];
     const reason = failure.details?.cause === "ENOENT" ? "missing_caption" : "unreadable_file";
     throw new SampleError(reason, `the caption of ${image}: ${failure.message}`, { path }, error);
   }
   throw new SampleError("not_utf8", `the caption of ${image} is not UTF-8`, { path });
 }
+
+export interface ImageFolderOptions {
+  /** `captions` (the default): every image needs a caption file. `all`: images without one have no captions. */
+  readonly annotations?: Annotations;
+}
+
+const imageFolderOptions = optionsSchema({ annotations: annotationsOption });
 
 /**
  * Images in a folder and its subfolders, each with a caption file of the same name: `cat.jpg` and `cat.txt`. Every
@@ -41,8 +50,12 @@ async function readCaptions(image: string): Promise<string[]> {
  * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT`; `ERR_EVACLIP_DATA` if the folder is missing or contains no image;
  *   `ERR_EVACLIP_IO` if it cannot be read
  */
-export async function openImageFolder(directory: string): Promise<FolderDataset> {
+export async function openImageFolder(
+  directory: string,
+  given: ImageFolderOptions = {},
+): Promise<FolderDataset> {
   checkArgument("openImageFolder: directory", directory, pathText);
+  const { annotations = "captions" } = ownArgument("openImageFolder: options", given, imageFolderOptions);
   const leftOut = new LeftOutCounts();
   const paths = await listImages(directory, leftOut);
   if (paths.length === 0) throw dataError(`there is no image in the folder ${directory}`, directory);
@@ -51,7 +64,7 @@ export async function openImageFolder(directory: string): Promise<FolderDataset>
     at: (index) => {
       const key = paths[index]!;
       const image = join(directory, key);
-      return { key, read: async () => ({ image, captions: await readCaptions(image) }) };
+      return { key, read: async () => ({ image, captions: await readCaptions(image, annotations) }) };
     },
   });
   return { ...dataset, leftOut: leftOut.counts };

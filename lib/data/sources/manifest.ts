@@ -3,7 +3,8 @@ import { checkArgument, options as optionsOf, ownArgument, pathText, shortened, 
 import { EvaClipError } from "../../errors";
 import { shownPath } from "../../io/regular_file";
 import { entryAt, missingPathError, requireDataPath } from "./data_path";
-import type { Dataset } from "../dataset";
+import { annotationsOption, metadataIn, withNumbers } from "../annotations_option";
+import type { Annotations, Dataset, Metadata } from "../dataset";
 import { readData } from "./decompressed";
 import { schemeOf } from "../../image/image_input";
 import { indexedDataset } from "./indexed_dataset";
@@ -20,6 +21,8 @@ export interface ManifestOptions {
   readonly separator?: string;
   /** Folder that relative image paths are resolved against. Default: the manifest's folder. */
   readonly imageRoot?: string;
+  /** `captions` (the default), or `all`: captions are optional, and samples have the other columns as metadata. */
+  readonly annotations?: Annotations;
 }
 
 export const manifestOptions = optionsOf({
@@ -27,11 +30,13 @@ export const manifestOptions = optionsOf({
   captionKey: text.min(1).optional(),
   separator: text.min(1).optional(),
   imageRoot: pathText.optional(),
+  annotations: annotationsOption,
 }).optional();
 
 const BLOCK_ROWS = 4096;
 const IMAGE_KEYS = ["filepath", "image"];
 const CAPTION_KEYS = ["title", "caption"];
+const JSON_LINES = /\.(jsonl|ndjson|json)(\.(gz|zst))?$/i;
 
 function dataError(message: string, details: Record<string, unknown>): EvaClipError {
   return new EvaClipError("ERR_EVACLIP_DATA", message, details);
@@ -95,17 +100,20 @@ function keyIn(
 
 interface Keys {
   readonly image: string;
-  readonly caption: string;
+  /** Undefined if there is no such column and none is needed. */
+  readonly caption: string | undefined;
 }
 
 function keysIn(
   fields: Readonly<Record<string, unknown>>,
-  { imageKey, captionKey }: ManifestOptions,
+  { imageKey, captionKey, annotations }: ManifestOptions,
   place: string,
 ): Keys {
+  const needsCaption = annotations !== "all" || captionKey !== undefined;
+  const hasCaption = needsCaption || CAPTION_KEYS.some((key) => Object.hasOwn(fields, key));
   return {
     image: keyIn(fields, imageKey, IMAGE_KEYS, "image", place),
-    caption: keyIn(fields, captionKey, CAPTION_KEYS, "caption", place),
+    caption: hasCaption ? keyIn(fields, captionKey, CAPTION_KEYS, "caption", place) : undefined,
   };
 }
 
@@ -122,6 +130,7 @@ interface Entry {
   readonly line: number;
   readonly image: string;
   readonly captions: Captions | undefined;
+  readonly metadata?: Metadata;
 }
 
 /** Rows in blocks: growing one array of millions would block the event loop. */
@@ -140,6 +149,15 @@ class Entries {
   }
 }
 
+function otherColumns(
+  fields: Readonly<Record<string, unknown>>,
+  { image, caption }: Keys,
+  path: string,
+): Metadata {
+  const metadata = metadataIn(fields, caption === undefined ? [image] : [image, caption]);
+  return JSON_LINES.test(path) ? metadata : withNumbers(metadata);
+}
+
 async function readEntries(path: string, options: ManifestOptions): Promise<Entries> {
   const entries = new Entries();
   let keys: Keys | undefined;
@@ -151,8 +169,13 @@ async function readEntries(path: string, options: ManifestOptions): Promise<Entr
       }
       keys ??= keysIn(fields, options, `${shownPath(path)}, line ${line}`);
       const image = fields[keys.image];
-      const captions = captionsIn(fields[keys.caption]);
-      entries.add({ line, image: typeof image === "string" ? image : "", captions });
+      const captions = keys.caption === undefined ? [] : captionsIn(fields[keys.caption]);
+      entries.add({
+        line,
+        image: typeof image === "string" ? image : "",
+        captions,
+        ...(options.annotations === "all" && { metadata: otherColumns(fields, keys, path) }),
+      });
     }
   }
   return entries;
@@ -176,7 +199,7 @@ export async function openManifest(path: string, given: ManifestOptions = {}): P
   return indexedDataset({
     size: entries.size,
     at: (index) => {
-      const { line, image, captions } = entries.at(index);
+      const { line, image, captions, metadata } = entries.at(index);
       const place = `${shownPath(path)}, line ${line}`;
       return {
         key: `${path}:${line}`,
@@ -187,6 +210,7 @@ export async function openManifest(path: string, given: ManifestOptions = {}): P
           return {
             image: schemeOf(image) === undefined ? resolve(root, image) : image,
             captions: [captions].flat(),
+            ...(metadata && { metadata }),
           };
         },
       };

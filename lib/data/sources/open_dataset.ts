@@ -1,6 +1,7 @@
 import { oneOf, options as optionsOf, ownArgument, pathText } from "../../arguments";
 import { EvaClipError } from "../../errors";
-import type { Dataset } from "../dataset";
+import { annotationsOption } from "../annotations_option";
+import type { Annotations, Dataset } from "../dataset";
 import { entryAt, missingPathError, requireDataPath } from "./data_path";
 import { type FolderDataset, openClassFolder, openImageFolder } from "./image_folder";
 import { LeftOutCounts, listFolder } from "./image_files";
@@ -20,12 +21,15 @@ export interface OpenDatasetOptions {
   readonly manifest?: ManifestOptions;
   /** For shards; ignored by other types. */
   readonly webdataset?: WebDatasetOptions;
+  /** `captions` (the default), or `all`: captions are optional, and samples have the metadata that the source has. */
+  readonly annotations?: Annotations;
 }
 
 export const openDatasetOptions = optionsOf({
   type: oneOf("auto", ...TYPES).optional(),
   manifest: manifestOptions,
   webdataset: webDatasetOptions,
+  annotations: annotationsOption,
 }).optional();
 
 const MANIFEST = /\.(csv|tsv|jsonl|ndjson|json)(\.(gz|zst))?$/i;
@@ -79,14 +83,15 @@ export async function openDataset(
 ): Promise<Dataset & Partial<Pick<FolderDataset, "leftOut">>> {
   ownArgument("openDataset: path", path, pathText);
   const own = ownArgument("openDataset: options", options, openDatasetOptions) ?? {};
+  const annotations = own.annotations && { annotations: own.annotations };
   switch (await typeAt(path, own)) {
     case "csv":
-      return openManifest(path, own.manifest);
+      return openManifest(path, { ...own.manifest, ...annotations });
     case "folder":
-      return openImageFolder(path);
+      return openImageFolder(path, { ...annotations });
     case "class-folder":
       return openClassFolder(path);
     case "webdataset":
-      return openWebDataset(path, own.webdataset);
+      return openWebDataset(path, { ...own.webdataset, ...annotations });
   }
 }

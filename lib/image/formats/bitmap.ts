@@ -103,11 +103,17 @@ function directRows(bytes: Buffer, { width, bits, masks }: Header, pixels: Uint8
   };
 }
 
+/** @throws Error when the header is cut short or unknown */
+export function bitmapHeader(given: Uint8Array): Header {
+  const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+  if (bytes.length < FILE_HEADER_BYTES + OS2_HEADER_BYTES) throw new Error("the BMP is cut short");
+  return readHeader(bytes);
+}
+
 /** Decodes an uncompressed BMP of 1, 4, 8, 16, 24 or 32 bits per pixel to RGB; like Pillow, it ignores alpha. */
 export async function decodeBitmap(given: Uint8Array): Promise<RawImage> {
   const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
-  if (bytes.length < FILE_HEADER_BYTES + OS2_HEADER_BYTES) throw new Error("the BMP is cut short");
-  const header = readHeader(bytes);
+  const header = bitmapHeader(bytes);
   const { width, height, topDown, bits } = header;
   if (![1, 4, 8, 16, 24, 32].includes(bits)) throw new Error(`the BMP has ${bits} bits per pixel`);
   requirePixels(width, height);

@@ -67,6 +67,12 @@ function bitSamples(bytes: Uint8Array, start: number, width: number, height: num
   };
 }
 
+/** @throws Error when the header is cut short */
+export function netpbmSize(bytes: Uint8Array): { readonly width: number; readonly height: number } {
+  const reader = new NumberReader(bytes, 2);
+  return { width: reader.next(), height: reader.next() };
+}
+
 /** Decodes PBM, PGM and PPM, text or binary, with samples of 1 to 16 bits, to 8 bits per channel. */
 export async function decodeNetpbm(bytes: Uint8Array): Promise<RawImage> {
   const kind = bytes[1]! - ZERO;

@@ -1,4 +1,5 @@
-import type { SampleContent } from "../../dataset";
+import { metadataIn } from "../../annotations_option";
+import type { Annotations, Metadata, SampleContent } from "../../dataset";
 import { decodeUtf8, parsePythonJson } from "../parse_json";
 import { SampleError } from "../../../sample_error";
 import type { ShardSample } from "./tar_shard";
@@ -20,7 +21,12 @@ export class ShardContent {
   private readonly jsonTextKeys: readonly string[];
 
   /** Each key is a semicolon-separated list of alternatives; the first one present is used. */
-  constructor(imageKey: string, textKey: string, jsonTextKey: string) {
+  constructor(
+    imageKey: string,
+    textKey: string,
+    jsonTextKey: string,
+    private readonly annotations: Annotations = "captions",
+  ) {
     this.imageKeys = extensionsIn(imageKey);
     this.textKeys = extensionsIn(textKey);
     this.jsonTextKeys = jsonTextKey.split(";");
@@ -29,7 +35,24 @@ export class ShardContent {
 
   /** @throws SampleError for a sample without a usable image or caption, identified by `key` */
   contentOf(sample: ShardSample, key: string): SampleContent {
-    return { image: this.imageOf(sample, key), captions: this.captionsOf(sample, key) };
+    const image = this.imageOf(sample, key);
+    if (this.annotations === "captions") return { image, captions: this.captionsOf(sample, key) };
+    return { image, captions: this.captionsIfAny(sample, key), metadata: this.fieldsOf(sample, key) };
+  }
+
+  private captionsIfAny(sample: ShardSample, key: string): readonly string[] {
+    try {
+      return this.captionsOf(sample, key);
+    } catch (error) {
+      if ((error as Partial<SampleError>).reason === "missing_caption") return [];
+      throw error;
+    }
+  }
+
+  private fieldsOf({ members }: ShardSample, key: string): Metadata {
+    const json = members.get("json");
+    if (json === undefined) return {};
+    return metadataIn(fieldsIn(textOf(json, "json", key)) ?? {}, this.jsonTextKeys);
   }
 
   private imageOf({ members, problems }: ShardSample, key: string): Buffer {
@@ -57,14 +80,12 @@ export class ShardContent {
   }
 
   private captionsIn(json: string, key: string): string[] {
-    let fields: Record<string, unknown> | null;
-    try {
-      fields = parsePythonJson(json) as Record<string, unknown> | null;
-    } catch (error) {
-      throw new SampleError("missing_caption", `${key} has a json member that is not JSON`, { key }, error);
+    const fields = fieldsIn(json);
+    if (fields === undefined) {
+      throw new SampleError("missing_caption", `${key} has a json member that is not JSON`, { key });
     }
     for (const name of this.jsonTextKeys) {
-      const caption = fields?.[name];
+      const caption = fields[name];
       if (typeof caption === "string") return [caption];
       const alternatives = Array.isArray(caption) ? caption.filter((one) => typeof one === "string") : [];
       if (alternatives.length > 0) return alternatives;
@@ -73,6 +94,18 @@ export class ShardContent {
     throw new SampleError("missing_caption", `the json member of ${key} has no text in its field ${names}`, {
       key,
     });
+  }
+}
+
+/** The fields of a JSON object, none for another value; undefined for text that is not JSON. */
+function fieldsIn(json: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = parsePythonJson(json);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : {};
+  } catch {
+    return undefined;
   }
 }
 

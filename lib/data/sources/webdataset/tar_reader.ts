@@ -3,6 +3,8 @@ export interface TarMember {
   readonly name: string;
   /** Bytes of the content. */
   readonly size: number;
+  /** Where the content begins in the (decompressed) archive. */
+  readonly offset: number;
   /** The kind of a member that is not a plain file, such as "a hard link to a.jpg"; its content is unusable. */
   readonly problem?: string;
   /** Reads the content; call at most once, before requesting the next member. */
@@ -71,6 +73,8 @@ export function isTarHeader(block: Buffer): boolean {
 /** Reads exact byte counts from a stream of chunks. */
 class ByteQueue {
   private chunk: Buffer = Buffer.alloc(0);
+  /** Bytes taken or skipped so far. */
+  position = 0;
 
   constructor(private readonly source: AsyncIterator<Buffer>) {}
 
@@ -83,6 +87,7 @@ class ByteQueue {
     }
     const taken = this.chunk.subarray(0, most);
     this.chunk = this.chunk.subarray(taken.length);
+    this.position += taken.length;
     return taken;
   }
 
@@ -238,6 +243,7 @@ function memberOf(
   } else if (isSparse) problem = "a sparse file";
   else if (!REGULAR.has(type)) problem = `of the unknown type ${JSON.stringify(type)}`;
 
+  const offset = queue.position;
   // These have no content, regardless of the size in their header.
   const stored = link !== undefined || NO_FILES.has(type) ? 0 : size;
   let left = stored + paddingOf(stored);
@@ -250,5 +256,5 @@ function memberOf(
   const skipRest = async () => {
     if (!(await queue.skip(left))) throw new Error(`it ends inside ${name}`);
   };
-  return { member: { name, size, ...(problem !== undefined && { problem }), read }, skipRest };
+  return { member: { name, size, offset, ...(problem !== undefined && { problem }), read }, skipRest };
 }

@@ -14,7 +14,8 @@ import { isFaultOfFile } from "../../../io/file_error";
 import { shownPath } from "../../../io/regular_file";
 import { anotherRunError } from "../../loader/loader_cursor";
 import { missingPathError } from "../data_path";
-import type { Dataset, EpochRequest, Json, Sample, SampleContent } from "../../dataset";
+import { annotationsOption } from "../../annotations_option";
+import type { Annotations, Dataset, EpochRequest, Json, Sample, SampleContent } from "../../dataset";
 import { CounterRandom, permute } from "../../../random";
 import { SampleError } from "../../../sample_error";
 import { ShardContent } from "./shard_content";
@@ -38,6 +39,8 @@ export interface WebDatasetOptions {
   readonly samplesPerEpoch?: number;
   /** A missing, damaged or truncated shard is an error (the default), or a skip that the loader counts. */
   readonly damagedShards?: "error" | "skip";
+  /** `captions` (the default), or `all`: captions are optional, and samples have the fields of .json members as metadata. */
+  readonly annotations?: Annotations;
 }
 
 export const webDatasetOptions = optionsOf({
@@ -48,6 +51,7 @@ export const webDatasetOptions = optionsOf({
   resampled: flag.optional(),
   samplesPerEpoch: positiveInteger.optional(),
   damagedShards: oneOf("error", "skip").optional(),
+  annotations: annotationsOption,
 }).optional();
 const SHARDS = z.union([pathText, z.array(pathText)], {
   error: "a path, a pattern of paths, or a list of these",
@@ -108,7 +112,7 @@ class WebDataset implements Dataset {
   ) {
     if (options.samplesPerEpoch !== undefined) this.size = options.samplesPerEpoch;
     const { imageKey = "jpg;png;jpeg;webp", textKey = "txt", jsonTextKey = "caption" } = options;
-    this.content = new ShardContent(imageKey, textKey, jsonTextKey);
+    this.content = new ShardContent(imageKey, textKey, jsonTextKey, options.annotations);
   }
 
   open(request: EpochRequest): AsyncGenerator<Sample> {

@@ -1,0 +1,6 @@
+export interface BuildFlags {
+  cuda: boolean;
+  cudaArchitectures?: string;
+  fetchOnednn: boolean;
+  json: boolean;
+}

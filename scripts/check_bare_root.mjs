@@ -1,0 +1,54 @@
+// Installs the packed package into a Debian that has nothing but its minimal base and the Node binary, and runs a model
+// there: no compiler, no Python, no npm, no network. Needs root, debootstrap and prebuilds/ (npm run prebuild:all).
+//   node scripts/check_bare_root.mjs [SUITE]     default: bookworm
+import { execFileSync, spawnSync } from "node:child_process";
+import { copyFileSync, cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { check, Project, root, userEnvironment } from "./package/consumer.mjs";
+
+const suite = process.argv[2] ?? "bookworm";
+const work = mkdtempSync(join(tmpdir(), "eva-clip-bare-root-"));
+const bare = join(work, "root");
+const inherit = { stdio: ["ignore", 2, "inherit"] };
+
+/** Runs a command in the bare root, without the network if the kernel allows a namespace of its own. */
+function inside(...command) {
+  const isolated = spawnSync("unshare", ["--net", "true"]).status === 0 ? ["unshare", "--net"] : [];
+  const [program, ...args] = [...isolated, "chroot", bare, ...command];
+  const env = { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME: "/root", LANG: "C.UTF-8" };
+  return spawnSync(program, args, { encoding: "utf8", env });
+}
+
+function succeed(...command) {
+  const { status, stdout, stderr } = inside(...command);
+  check(status === 0, `${command.join(" ")} ended with ${status} in the bare root:\n${stdout}${stderr}`);
+  console.error(stdout.trim().replaceAll(/^/gm, "  "));
+}
+
+try {
+  check(process.getuid() === 0, "a bare root needs root, for debootstrap and chroot");
+  execFileSync("debootstrap", ["--variant=minbase", suite, bare], { stdio: "ignore" });
+  succeed("sh", "-c", ". /etc/os-release && echo $PRETTY_NAME");
+  for (const absent of ["gcc", "c++", "make", "cmake", "python3", "npm", "node"]) {
+    check(inside("sh", "-c", `command -v ${absent}`).status !== 0, `the bare root has ${absent}`);
+  }
+
+  const pack = ["pack", "--json", "--pack-destination", work];
+  const packed = execFileSync("npm", pack, { cwd: root, stdio: ["ignore", "pipe", 2], encoding: "utf8" });
+  const project = new Project(join(work, "app"));
+  execFileSync(
+    "npm",
+    ["install", "--ignore-scripts", "--prefer-offline", join(work, JSON.parse(packed)[0].filename)],
+    { cwd: project.folder, env: userEnvironment(), ...inherit },
+  );
+  cpSync(project.folder, join(bare, "app"), { recursive: true, verbatimSymlinks: true });
+  copyFileSync(process.execPath, join(bare, "usr", "local", "bin", "node"));
+  check(!existsSync(join(bare, "proc", "self")), "/proc is mounted in the bare root");
+
+  succeed("sh", "-c", "cd /app && node encode.cjs && node encode.mjs");
+  succeed("sh", "-c", "cd /app && node node_modules/.bin/eva-clip doctor");
+  console.error(`bare root: a model runs in ${suite} with nothing but Node`);
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}

@@ -1,0 +1,1 @@
+export default { test: { include: ["embed_vitest.mjs"], watch: false } };
