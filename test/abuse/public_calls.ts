@@ -6,6 +6,7 @@ import * as eva from "./public_names";
 import { numberedDataset, png, tar, writeFiles } from "../data/sample_files";
 import { recordedCalls } from "./recorded_calls";
 import { tinyBatch, tinyConfig, tinyTokenizer, tinyTraining } from "../support/tiny_clip";
+import { searchCalls } from "./search_calls";
 import { recipe, training } from "./training_calls";
 
 /** What the calls work on; calls that use something up make their own. */
@@ -354,6 +355,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
   train: training,
   trainRecipe: recipe,
   ...batchingCalls,
+  ...searchCalls,
 };
 
 /** Public names without a function of their own to call: constants, and classes whose instances others give. */
