@@ -106,6 +106,11 @@ async function load(
       met: share >= 0.9,
     },
     {
+      what: "CPU time of the server, of the model's own (other processes hardly change it)",
+      value: `${((100 * serverCpu) / rounds / ownCpu).toFixed(0)} %`,
+      goal: "",
+    },
+    {
       what: "clients' share of a core",
       value: `${((100 * cpuSeconds) / seen.seconds).toFixed(0)} %`,
       goal: "",
