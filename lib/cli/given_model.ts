@@ -1,9 +1,9 @@
 import { invalidArgument } from "../arguments";
-import type { ConfigStatement } from "../weights";
+import type { ConfigStatement, OpenWeightsOptions } from "../weights";
 import { Device, EvaClip } from "../index";
-import type { WeightsChoice } from "../io/moving_average";
 import { defaultPrecision } from "../models/precision";
-import { configFrom } from "./config_source";
+import { configFrom, preprocessingFrom } from "./config_source";
+import { downloadProgress } from "./download_progress";
 import type { ModelFlags, StatementFlags } from "./model_flags";
 import { say } from "./output";
 
@@ -22,12 +22,18 @@ export function modelAndRest(
 export async function statementFrom({
   config,
   quickGelu,
+  preprocessing,
+  pretrained,
   ema,
-}: StatementFlags): Promise<ConfigStatement & WeightsChoice> {
+}: StatementFlags): Promise<ConfigStatement & OpenWeightsOptions> {
   return {
     ...(config !== undefined && { config: await configFrom(config) }),
     ...(quickGelu !== undefined && { quickGelu }),
+    ...(preprocessing !== undefined && { preprocessing: await preprocessingFrom(preprocessing) }),
+    ...(pretrained !== undefined && { pretrained }),
     ema,
+    onDownload: downloadProgress(),
+    logger: { warn: say },
   };
 }
 

@@ -8,6 +8,7 @@ import { addEvaluateCommand } from "./evaluate/command";
 import { EXIT, type ExitCode, exitCodeOf, type Finish } from "./exit_code";
 import { asksForJson, expectValues, refuseAmbiguous, refuseEmpty, withOurNames } from "./given_words";
 import { addIndexCommand } from "./index/command";
+import { addInitCommand } from "./init/command";
 import { addInspectCommand } from "./inspect/command";
 import { addClassifyCommand } from "./classify/command";
 import { addEncodeCommand } from "./encode/command";
@@ -43,6 +44,7 @@ function buildProgram(words: readonly string[], finish: Finish): Command {
   addConvertCommand(program);
   addModelsCommand(program);
   addDoctorCommand(program, finish);
+  addInitCommand(program);
   addBuildCommand(program);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;

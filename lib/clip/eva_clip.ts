@@ -302,8 +302,15 @@ export class EvaClip implements AsyncDisposable {
     return this.#calls.run(() => writeWeights(directory, this.model, { ...how, values }), signal);
   }
 
+  /** The memory that the model takes, on its device and on the host, and what it shares with others on the device. */
   async memoryInfo(): Promise<MemoryInfo> {
-    return this.#calls.run(() => memoryInfo(this.model, this.processor));
+    const holdings = {
+      device: this.processor,
+      parameters: this.model.parameters(),
+      classifiers: this.#classifiers,
+      batches: this.#batches,
+    };
+    return this.#calls.run(() => memoryInfo(holdings));
   }
 
   /** Runs `work` with an encoder of this model as one call, which `dispose` waits for. */

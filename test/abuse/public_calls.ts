@@ -7,6 +7,7 @@ import { numberedDataset, png, tar, writeFiles } from "../data/sample_files";
 import { recordedCalls } from "./recorded_calls";
 import { tinyBatch, tinyConfig, tinyTokenizer, tinyTraining } from "../support/tiny_clip";
 import { servingCalls } from "./serving_calls";
+import { searchCalls } from "./search_calls";
 import { recipe, training } from "./training_calls";
 
 /** What the calls work on; calls that use something up make their own. */
@@ -356,6 +357,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
   trainRecipe: recipe,
   ...batchingCalls,
   ...servingCalls,
+  ...searchCalls,
 };
 
 /** Public names without a function of their own to call: constants, and classes whose instances others give. */
