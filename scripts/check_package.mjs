@@ -19,7 +19,7 @@ import {
   yarn1,
   yarn4,
 } from "./package/installs.mjs";
-import { buildCommand } from "./package/commands.mjs";
+import { buildCommand, initCommand } from "./package/commands.mjs";
 import { bundlers, installTools, testRunners, typeScript } from "./package/toolchains.mjs";
 
 /** What the other checks need, in this order. */
@@ -50,6 +50,7 @@ const QUICK = {
   typeScript,
   bundlers,
   testRunners,
+  initCommand,
   docs: ({ installed }) => checkDocs(installed.folder, userEnvironment()),
 };
 
