@@ -15,6 +15,7 @@ import { addEncodeCommand } from "./encode/command";
 import { addModelsCommand } from "./models/command";
 import { describeError, errorDocument, printDocument, say } from "./output";
 import { packageVersion } from "./package_version";
+import { addServeCommand } from "./serve/command";
 import { addSearchCommand } from "./search/command";
 import { addTrainCommand } from "./train/command";
 import { ALIASES, AMBIGUOUS } from "./train/other_names";
@@ -36,6 +37,7 @@ function buildProgram(words: readonly string[], finish: Finish): Command {
   addEvaluateCommand(program);
   addEncodeCommand(program);
   addClassifyCommand(program);
+  addServeCommand(program);
   addIndexCommand(program);
   addSearchCommand(program);
   addInspectCommand(program);

@@ -1,6 +1,7 @@
 // One correct call of every public function, for tests that then make mistakes in them.
 import { join } from "node:path";
 import { openTensors } from "../../lib/io/open_tensors";
+import { batchingCalls } from "./batching_calls";
 import * as eva from "./public_names";
 import { numberedDataset, png, tar, writeFiles } from "../data/sample_files";
 import { recordedCalls } from "./recorded_calls";
@@ -353,6 +354,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
   }),
   train: training,
   trainRecipe: recipe,
+  ...batchingCalls,
   ...searchCalls,
 };
 
