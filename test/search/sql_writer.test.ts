@@ -158,9 +158,9 @@ test("what cannot be indexed is named, and nothing of it is written", async () =
 });
 
 test.each([
-  ["model", { fingerprint: "f2" }, "was embedded by tiny (f1)"],
-  ["length", { dimensions: 64 }, "was embedded by tiny (f1)"],
-  ["root", { root: "/other" }, "holds images below /images"],
+  ["fingerprint", { fingerprint: "f2" }, "was embedded by"],
+  ["length", { dimensions: 64 }, "has vectors of 32 numbers, but these have 64"],
+  ["root", { root: "/other" }, "but these are below /other"],
 ])("an index of another %s is not continued", async (_, more, problem) => {
   const path = newPath();
   await writeRandomIndex(path, 3);

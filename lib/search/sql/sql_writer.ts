@@ -6,7 +6,7 @@ import { firstNotFinite, notFinite, squaredLength } from "../../clip/finite";
 import { EvaClipError, isEvaClipError } from "../../errors";
 import { failAbout } from "../../io/checkpoint_error";
 import { makeFolder } from "../../io/make_folder";
-import { indexMismatch } from "../index_mismatch";
+import { expectStatement } from "../index_mismatch";
 import type { IndexStatement, IndexWriter, NewEntry, Version } from "../index_writer";
 import { type RunSql, SqlConnection } from "./connection";
 import { createTables, entryValues, INSERT_ENTRY, isEmptyDatabase, PAGE_SIZE, readState } from "./schema";
@@ -37,7 +37,7 @@ export class SqlWriter implements IndexWriter {
 
   /**
    * Creates an index, or continues one.
-   * @throws EvaClipError `ERR_EVACLIP_INDEX_MISMATCH` for an index of another model or root;
+   * @throws EvaClipError `ERR_EVACLIP_INDEX_MISMATCH` for an index of another model, length or root;
    *   `ERR_EVACLIP_CHECKPOINT_UNSUPPORTED` for a file that is no index; `ERR_EVACLIP_IO`, `ERR_EVACLIP_DISK_FULL`
    */
   static async open(given: string, statement: IndexStatement): Promise<SqlWriter> {
@@ -57,7 +57,7 @@ export class SqlWriter implements IndexWriter {
       });
       await connection.transaction("immediate", async (run) => {
         if (await isEmptyDatabase(run)) await createTables(run, statement);
-        else checkStatement(path, await readState(path, run), statement);
+        else expectStatement(path, await readState(path, run), statement);
       });
       return new SqlWriter(connection, statement);
     } catch (error) {
@@ -170,12 +170,6 @@ export class SqlWriter implements IndexWriter {
       });
     });
     await this.connection.close();
-  }
-}
-
-function checkStatement(path: string, found: IndexStatement, wanted: IndexStatement): void {
-  for (const field of ["fingerprint", "dimensions", "root"] as const) {
-    if (found[field] !== wanted[field]) throw indexMismatch(path, field, found, wanted);
   }
 }
 

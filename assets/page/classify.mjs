@@ -1,10 +1,10 @@
 // The view that classifies pictures with the visitor's labels.
-import { byId, count, debounced, element } from "./elements.js";
-import { chooseWith } from "./intake.js";
-import { clearError, showError } from "./notices.js";
-import { PictureCard } from "./picture_card.js";
-import { CHOICES, fill } from "./templates.js";
-import { dot, meanDirection, softmax } from "./vectors.js";
+import { byId, count, debounced, element } from "./elements.mjs";
+import { chooseWith } from "./intake.mjs";
+import { clearError, showError } from "./notices.mjs";
+import { PictureCard } from "./picture_card.mjs";
+import { CHOICES, fill } from "./templates.mjs";
+import { dot, meanDirection, softmax } from "./vectors.mjs";
 
 const SAVED = "eva-clip-labels";
 const EXAMPLES = ["dog", "cat", "bird", "bicycle", "house"];
@@ -23,17 +23,23 @@ export class ClassifyView {
     const labels = byId("labels");
     labels.value = sessionStorage.getItem(SAVED) ?? EXAMPLES.join("\n");
     const later = debounced(TYPING_PAUSE_MS, () => this.update());
+    const soon = () => {
+      byId("cards").setAttribute("aria-busy", "true");
+      later();
+    };
     labels.addEventListener("input", () => {
       sessionStorage.setItem(SAVED, labels.value);
       this.#showCount();
-      later();
+      soon();
     });
-    byId("template").append(...CHOICES.map(({ value, name }) => element("option", { value, textContent: name })));
+    byId("template").append(
+      ...CHOICES.map(({ value, name }) => element("option", { value, textContent: name })),
+    );
     byId("template").addEventListener("change", () => {
       byId("own-template-field").hidden = byId("template").value !== "own";
       this.update();
     });
-    byId("own-template").addEventListener("input", later);
+    byId("own-template").addEventListener("input", soon);
     chooseWith(byId("classify-choose"), byId("classify-files"), (pictures) => this.add(pictures));
     byId("classify-more").addEventListener("click", () => byId("classify-files").click());
     byId("classify-clear").addEventListener("click", () => this.#clear());
@@ -61,6 +67,8 @@ export class ClassifyView {
       if (this.#embedder) this.#embed(card);
     }
     this.#arrange();
+    // On a narrow screen they are below the labels.
+    byId("classify-toolbar").scrollIntoView({ block: "nearest" });
   }
 
   /** Embeds the labels that are new, then shows every picture's probabilities. An earlier update is aborted. */
@@ -84,7 +92,9 @@ export class ClassifyView {
   }
 
   #labels() {
-    const lines = byId("labels").value.split("\n").map((line) => line.trim());
+    const lines = byId("labels")
+      .value.split("\n")
+      .map((line) => line.trim());
     return [...new Set(lines.filter((line) => line !== ""))];
   }
 
@@ -172,6 +182,8 @@ export class ClassifyView {
     const [first] = this.#cards;
     const alone = this.#cards.length === 1 && first.best ? `: ${first.best}` : "";
     byId("classify-status").textContent =
-      waiting > 0 ? `Reading ${count(waiting, "picture")}…` : `${count(this.#cards.length, "picture")}${alone}`;
+      waiting > 0
+        ? `Reading ${count(waiting, "picture")}…`
+        : `${count(this.#cards.length, "picture")}${alone}`;
   }
 }

@@ -1,13 +1,13 @@
 // The page: which view is shown, which model is in use, and where pictures go.
-import { RequestError, requestJson, setKeyPrompt } from "./api.js";
-import { setUpAppearance } from "./appearance.js";
-import { ClassifyView } from "./classify.js";
-import { byId, element } from "./elements.js";
-import { Embedder } from "./embedder.js";
-import { acceptPictures } from "./intake.js";
-import { askForKey } from "./key_dialog.js";
-import { clearError, showError } from "./notices.js";
-import { SearchView } from "./search.js";
+import { RequestError, requestJson, setKeyPrompt } from "./api.mjs";
+import { setUpAppearance } from "./appearance.mjs";
+import { ClassifyView } from "./classify.mjs";
+import { byId, element } from "./elements.mjs";
+import { Embedder } from "./embedder.mjs";
+import { acceptPictures } from "./intake.mjs";
+import { askForKey } from "./key_dialog.mjs";
+import { clearError, showError } from "./notices.mjs";
+import { SearchView } from "./search.mjs";
 
 const classify = new ClassifyView();
 const search = new SearchView();
@@ -27,8 +27,11 @@ function showView() {
 
 function take({ pictures, isFolder, target, others }) {
   if (pictures.length === 0) {
-    const detail = others > 0 ? "Drop JPEG, PNG, GIF, WebP, TIFF, AVIF, BMP or PNM files" : "The folder is empty";
-    showError(Object.assign(new RequestError(415), { message: "No pictures found", detail }), { topic: "drop" });
+    const detail =
+      others > 0 ? "Drop JPEG, PNG, GIF, WebP, TIFF, AVIF, BMP or PNM files" : "The folder is empty";
+    showError(Object.assign(new RequestError(415), { message: "No pictures found", detail }), {
+      topic: "drop",
+    });
     return;
   }
   clearError("drop");
@@ -82,7 +85,9 @@ setKeyPrompt(askForKey);
 acceptPictures({
   take,
   invitation: () =>
-    viewName() === "classify" ? "Drop to classify" : "One picture: search by it. Several, or a folder: search in them.",
+    viewName() === "classify"
+      ? "Drop to classify"
+      : "One picture: search by it. Several, or a folder: search in them.",
 });
 addEventListener("hashchange", showView);
 showView();

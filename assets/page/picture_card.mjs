@@ -1,7 +1,7 @@
 // A picture and its probabilities.
-import { isAbort } from "./api.js";
-import { count, element } from "./elements.js";
-import { describeError } from "./notices.js";
+import { isAbort } from "./api.mjs";
+import { count, element } from "./elements.mjs";
+import { describeError } from "./notices.mjs";
 
 const SHOWN = 6;
 
@@ -80,7 +80,12 @@ export class PictureCard {
     this.#message.classList.add("wrong");
     this.#bars.replaceChildren();
     this.#rows.clear();
-    const retry = element("button", { type: "button", className: "link", textContent: "Try again", onclick: this.#again });
+    const retry = element("button", {
+      type: "button",
+      className: "link",
+      textContent: "Try again",
+      onclick: this.#again,
+    });
     this.#message.replaceChildren(describeError(error), " ", retry);
   }
 
@@ -120,16 +125,29 @@ export class PictureCard {
     this.#bars.replaceChildren(...[...rows.values()].map(({ item }) => item));
     // The old lengths must have been laid out once, or the browser sees nothing to animate.
     void this.#bars.offsetWidth;
-    for (const { label, probability } of shown) rows.get(label).bar.style.setProperty("--share", probability.toFixed(4));
+    for (const { label, probability } of shown)
+      rows.get(label).bar.style.setProperty("--share", probability.toFixed(4));
     this.#all.hidden = this.#results.length <= SHOWN;
-    this.#all.textContent = this.#isWhole ? `Show the best ${SHOWN}` : `Show all ${count(this.#results.length, "label")}`;
+    this.#all.textContent = this.#isWhole
+      ? `Show the best ${SHOWN}`
+      : `Show all ${count(this.#results.length, "label")}`;
     this.#all.setAttribute("aria-expanded", String(this.#isWhole));
   }
 }
 
 function newRow(label) {
   const value = element("span", { className: "value" });
-  const bar = element("span", { className: "track", "aria-hidden": "true" }, element("span", { className: "fill" }));
-  const item = element("li", {}, element("span", { className: "name", textContent: label, title: label }), value, bar);
+  const bar = element(
+    "span",
+    { className: "track", "aria-hidden": "true" },
+    element("span", { className: "fill" }),
+  );
+  const item = element(
+    "li",
+    {},
+    element("span", { className: "name", textContent: label, title: label }),
+    value,
+    bar,
+  );
   return { item, value, bar };
 }

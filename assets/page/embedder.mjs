@@ -1,6 +1,6 @@
 // Embeddings of one model, from POST v1/embeddings.
-import { isAbort, requestJson } from "./api.js";
-import { decodeVector } from "./vectors.js";
+import { isAbort, requestJson } from "./api.mjs";
+import { decodeVector } from "./vectors.mjs";
 
 /** Pictures and bytes of one request, and requests at the same time: the server works while the page reads files. */
 const PICTURES_AT_ONCE = 8;

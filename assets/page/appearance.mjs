@@ -1,10 +1,11 @@
 // Light or dark: as the system says, unless the visitor chose.
-import { byId, element } from "./elements.js";
+import { byId, element } from "./elements.mjs";
 
 const CHOICE = "eva-clip-appearance";
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 
-const isDark = () => (document.documentElement.dataset.appearance ?? (prefersDark.matches ? "dark" : "light")) === "dark";
+const isDark = () =>
+  (document.documentElement.dataset.appearance ?? (prefersDark.matches ? "dark" : "light")) === "dark";
 
 function show() {
   const button = byId("appearance");

@@ -1,5 +1,5 @@
 // Pictures from the clipboard, from drag and drop, and from file dialogs.
-import { byId } from "./elements.js";
+import { byId } from "./elements.mjs";
 
 /** Endings of formats that the server reads, for files to which the system gives no type. */
 const IMAGE_NAME = /\.(jpe?g|jfif|png|gif|webp|tiff?|avif|bmp|p[bgpn]m)$/i;
@@ -49,7 +49,9 @@ export function chooseWith(button, input, take) {
  */
 export function acceptPictures({ take, invitation }) {
   document.addEventListener("paste", (event) => {
-    const pictures = [...event.clipboardData.files].filter(isImage).map((file) => ({ file, path: file.name }));
+    const pictures = [...(event.clipboardData?.files ?? [])]
+      .filter(isImage)
+      .map((file) => ({ file, path: file.name }));
     if (pictures.length === 0) return;
     event.preventDefault();
     take({ pictures, isFolder: false, target: event.target });

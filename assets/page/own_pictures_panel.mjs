@@ -1,6 +1,6 @@
 // Adding the visitor's pictures to those that can be searched, with progress.
-import { byId, count, element } from "./elements.js";
-import { chooseWith } from "./intake.js";
+import { byId, count, element } from "./elements.mjs";
+import { chooseWith } from "./intake.mjs";
 
 const MOST_PROBLEMS = 100;
 
@@ -40,7 +40,11 @@ export class OwnPicturesPanel {
     this.#showProblems([]);
     byId("own-progress").hidden = false;
     this.#progress(0, pictures.length);
-    const failed = await this.#own.add(pictures, (done) => this.#progress(done, pictures.length), stop.signal);
+    const failed = await this.#own.add(
+      pictures,
+      (done) => this.#progress(done, pictures.length),
+      stop.signal,
+    );
     if (this.#stop !== stop) return;
     const hadFocus = document.activeElement === byId("own-stop");
     byId("own-progress").hidden = true;
@@ -48,13 +52,12 @@ export class OwnPicturesPanel {
     this.#showProblems(failed);
     this.show();
     this.#changed();
-    if (byId("search-status").textContent === "")
-      byId("search-status").textContent = `${count(this.#own.size, "picture")} ready: describe one above.`;
   }
 
   #progress(done, total) {
     byId("own-bar").value = done / total;
-    byId("own-progress-text").textContent = `Embedding ${done.toLocaleString("en-US")} of ${count(total, "picture")}`;
+    byId("own-progress-text").textContent =
+      `Embedding ${done.toLocaleString("en-US")} of ${count(total, "picture")}`;
   }
 
   #showProblems(failed) {

@@ -1,10 +1,10 @@
 // The view that searches pictures by text, by picture, or for neighbors of a picture found.
-import { isAbort } from "./api.js";
-import { byId, count, debounced, element } from "./elements.js";
-import { chooseWith } from "./intake.js";
-import { clearError, showError } from "./notices.js";
-import { OwnPicturesPanel } from "./own_pictures_panel.js";
-import { OwnPictures, ServedIndex } from "./sources.js";
+import { isAbort } from "./api.mjs";
+import { byId, count, debounced, element } from "./elements.mjs";
+import { chooseWith } from "./intake.mjs";
+import { clearError, showError } from "./notices.mjs";
+import { OwnPicturesPanel } from "./own_pictures_panel.mjs";
+import { OwnPictures, ServedIndex } from "./sources.mjs";
 
 const TYPING_PAUSE_MS = 300;
 const AT_ONCE = 24;
@@ -32,8 +32,14 @@ export class SearchView {
       event.preventDefault();
       this.#askText(false);
     });
-    chooseWith(byId("query-choose"), byId("query-file"), ([picture]) => picture && this.askPicture(picture.file));
-    byId("sources").addEventListener("change", (event) => this.#go({ in: event.target.value, ...this.#portable() }));
+    chooseWith(
+      byId("query-choose"),
+      byId("query-file"),
+      ([picture]) => picture && this.askPicture(picture.file),
+    );
+    byId("sources").addEventListener("change", (event) =>
+      this.#go({ in: event.target.value, ...this.#portable() }),
+    );
     byId("use-own").addEventListener("click", () => this.#go({ in: "own", ...this.#portable() }));
     byId("asked-clear").addEventListener("click", () => {
       query.value = "";
@@ -60,7 +66,8 @@ export class SearchView {
   show(parameters) {
     this.#parameters = parameters;
     this.#howMany = AT_ONCE;
-    for (const radio of byId("sources").querySelectorAll("input")) radio.checked = radio.value === this.#source;
+    for (const radio of byId("sources").querySelectorAll("input"))
+      radio.checked = radio.value === this.#source;
     byId("own-panel").hidden = this.#source !== "own";
     byId("no-index").hidden = !this.#isConnected || this.#source !== "index" || this.#index !== undefined;
     const text = parameters.get("text");
@@ -137,7 +144,11 @@ export class SearchView {
     clearError("search");
     if (!question || !source || source.size === 0) {
       this.#showAsked(undefined);
-      this.#showMatches([], source, "");
+      this.#showMatches(
+        [],
+        source,
+        source?.size > 0 ? "Write what you look for, or drop or paste a picture like it." : "",
+      );
       return;
     }
     byId("matches").setAttribute("aria-busy", "true");
@@ -150,7 +161,11 @@ export class SearchView {
       if (pending.signal.aborted) return;
       const time = Math.round(performance.now() - begin);
       this.#showAsked(asked);
-      this.#showMatches(matches, source, `${matches.length} nearest of ${count(source.size, "picture")}, ${time} ms`);
+      this.#showMatches(
+        matches,
+        source,
+        `${matches.length} nearest of ${count(source.size, "picture")}, ${time} ms`,
+      );
     } catch (error) {
       if (!isAbort(error)) this.#showMatches([], source, "");
       showError(error, { topic: "search", again: () => this.#run() });
@@ -161,7 +176,8 @@ export class SearchView {
 
   async #describe(source, { text, file, like }) {
     if (text !== undefined) return undefined;
-    if (file) return { kind: "Pictures like", name: file.name || "your picture", url: URL.createObjectURL(file) };
+    if (file)
+      return { kind: "Pictures like", name: file.name || "your picture", url: URL.createObjectURL(file) };
     const found = await source.describe(like);
     return found && { kind: "Neighbors of", name: found.name, url: await found.picture() };
   }
@@ -201,10 +217,19 @@ export class SearchView {
       {},
       element(
         "a",
-        { className: "tile", href: this.#address({ in: this.#source, like: key }), title: `${title}: show its neighbors` },
+        {
+          className: "tile",
+          href: this.#address({ in: this.#source, like: key }),
+          title: `${title}: show its neighbors`,
+        },
         element("span", { className: "frame" }, image),
         element("span", { className: "caption", textContent: words }),
-        element("span", { className: "similarity" }, element("span", { className: "hidden", textContent: "similarity " }), similarity.toFixed(3)),
+        element(
+          "span",
+          { className: "similarity" },
+          element("span", { className: "hidden", textContent: "similarity " }),
+          similarity.toFixed(3),
+        ),
       ),
     );
   }

@@ -1,6 +1,6 @@
 // Messages about what failed, in the page's alert region.
-import { isAbort } from "./api.js";
-import { byId, element } from "./elements.js";
+import { isAbort } from "./api.mjs";
+import { byId, element } from "./elements.mjs";
 
 /** What failed and why, as one line. */
 export function describeError(error) {
@@ -17,6 +17,10 @@ export function showError(error, { topic = "page", again } = {}) {
   if (error.name !== "RequestError") console.error(error);
   const wait = error.retryAfter ? ` Try again in ${Math.ceil(error.retryAfter)} s.` : "";
   const close = () => notice.remove();
+  const retry = () => {
+    close();
+    again();
+  };
   const notice = element(
     "div",
     { className: "notice", data: { topic } },
@@ -26,7 +30,7 @@ export function showError(error, { topic = "page", again } = {}) {
       element("strong", { textContent: `${error.message}.` }),
       ` ${sentence(error.detail ?? "")}${wait}`,
     ),
-    ...(again ? [button("Try again", () => (close(), again()))] : []),
+    ...(again ? [button("Try again", retry)] : []),
     button("Dismiss", close),
   );
   clearError(topic);

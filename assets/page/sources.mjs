@@ -2,10 +2,10 @@
 //
 // A source finds the pictures nearest to a query, `{ text }`, `{ file }` or `{ like: key of a picture of the source }`,
 // as matches `{ key, name, caption, similarity, picture }`, where `picture()` resolves to the URL of an image.
-import { apiKey, isAbort, request, requestJson } from "./api.js";
-import { dataUrl } from "./embedder.js";
-import { describeError } from "./notices.js";
-import { dot } from "./vectors.js";
+import { apiKey, isAbort, request, requestJson } from "./api.mjs";
+import { dataUrl } from "./embedder.mjs";
+import { describeError } from "./notices.mjs";
+import { dot } from "./vectors.mjs";
 
 const lastPart = (path) => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("#")) + 1);
 
@@ -103,11 +103,9 @@ export class OwnPictures {
   async nearest(query, howMany, signal) {
     const vector = await this.#vectorOf(query, signal);
     if (vector === undefined) return [];
-    const scored = [...this.#pictures].map(([path, picture]) => ({
-      path,
-      picture,
-      similarity: dot(vector, picture.vector),
-    }));
+    const scored = [...this.#pictures]
+      .filter(([path]) => path !== query.like)
+      .map(([path, picture]) => ({ path, picture, similarity: dot(vector, picture.vector) }));
     scored.sort((a, b) => b.similarity - a.similarity);
     return scored.slice(0, howMany).map(({ path, picture, similarity }) => ({
       key: path,
