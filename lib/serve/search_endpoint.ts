@@ -19,7 +19,7 @@ const DEFAULT_SIZE = 320;
 const SIZES = ["160", "320", "640", "1280"] as const;
 
 /** What a search compares with: a caption, an image, or the entry of an id. */
-const searchBody = z.strictObject({
+export const searchBody = z.strictObject({
   model: text.optional(),
   text: text.optional(),
   image: imageValue.optional(),

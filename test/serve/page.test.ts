@@ -227,7 +227,7 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
     await page.locator("text=The server refused this key").waitFor();
     await page.fill("#key", "secret");
     await page.keyboard.press("Enter");
-    await page.locator("text=eva-clip index photos").waitFor();
+    await page.locator("text=eva-clip index MODEL photos").waitFor();
     await page.click("#use-own");
     writeFileSync(join(folder, "broken.png"), "no picture");
     await page.setInputFiles("#own-folder", folder);
