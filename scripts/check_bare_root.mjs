@@ -16,7 +16,7 @@ const inherit = { stdio: ["ignore", 2, "inherit"] };
 function inside(...command) {
   const isolated = spawnSync("unshare", ["--net", "true"]).status === 0 ? ["unshare", "--net"] : [];
   const [program, ...args] = [...isolated, "chroot", bare, ...command];
-  const env = { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: "/root", LANG: "C.UTF-8" };
+  const env = { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME: "/root", LANG: "C.UTF-8" };
   return spawnSync(program, args, { encoding: "utf8", env });
 }
 
@@ -29,6 +29,7 @@ function succeed(...command) {
 try {
   check(process.getuid() === 0, "a bare root needs root, for debootstrap and chroot");
   execFileSync("debootstrap", ["--variant=minbase", suite, bare], { stdio: "ignore" });
+  succeed("sh", "-c", ". /etc/os-release && echo $PRETTY_NAME");
   for (const absent of ["gcc", "c++", "make", "cmake", "python3", "npm", "node"]) {
     check(inside("sh", "-c", `command -v ${absent}`).status !== 0, `the bare root has ${absent}`);
   }
@@ -41,7 +42,7 @@ try {
     ["install", "--ignore-scripts", "--prefer-offline", join(work, JSON.parse(packed)[0].filename)],
     { cwd: project.folder, env: userEnvironment(), ...inherit },
   );
-  cpSync(project.folder, join(bare, "app"), { recursive: true });
+  cpSync(project.folder, join(bare, "app"), { recursive: true, verbatimSymlinks: true });
   copyFileSync(process.execPath, join(bare, "usr", "local", "bin", "node"));
   check(!existsSync(join(bare, "proc", "self")), "/proc is mounted in the bare root");
 

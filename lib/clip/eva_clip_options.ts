@@ -3,9 +3,8 @@ import type { Tokenizer } from "../text/tokenizer";
 import { Device, type DeviceChoice } from "../device";
 import type { Logger } from "../logger";
 import type { WriteWeightsOptions } from "../weights/write_weights";
-import type { DownloadProgress } from "../hub/repository";
+import type { OpenWeightsOptions } from "../weights/open_weights";
 import type { Precision } from "../models/precision";
-import type { WeightsChoice } from "../io/moving_average";
 import type { InitScheme } from "../nn/initialization";
 
 export interface OpenOptions {
@@ -19,6 +18,8 @@ export interface OpenOptions {
   readonly tokenizer?: Tokenizer;
   /** Receives decisions such as falling back to the CPU, or resized weights. Default none. */
   readonly logger?: Logger;
+  /** Ends the call: it rejects with the signal's reason, and what was opened is freed. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CreateOptions extends OpenOptions {
@@ -28,14 +29,7 @@ export interface CreateOptions extends OpenOptions {
   readonly init?: InitScheme;
 }
 
-export interface LoadOptions extends OpenOptions, ConfigStatement, WeightsChoice {
-  /**
-   * Which of a published model's weights, by open_clip's tag, such as `merged2b_s8b_b131k`. Default: those with the best
-   * result.
-   */
-  readonly pretrained?: string;
-  /** Called while files are downloaded from the hub. The load awaits it; if it throws or rejects, so does the load. */
-  readonly onDownload?: (progress: DownloadProgress) => unknown;
+export interface LoadOptions extends OpenOptions, ConfigStatement, OpenWeightsOptions {
   /** Initial weights where the file has none, such as for the rows of a longer context. Default `published`. */
   readonly init?: InitScheme;
   /**
@@ -43,8 +37,6 @@ export interface LoadOptions extends OpenOptions, ConfigStatement, WeightsChoice
    * does the load.
    */
   readonly onProgress?: (fraction: number) => unknown;
-  /** Ends the load: it rejects with the signal's reason. A download that it ends is continued by a later load. */
-  readonly signal?: AbortSignal;
 }
 
 export interface CallOptions {
@@ -62,13 +54,30 @@ export interface EncodeOptions extends CallOptions {
   readonly batchSize?: number;
 }
 
+/** Embeddings [E] in the order of the inputs, and undefined for those of which `onError` was told. */
+export type EmbeddingStream<Missing = never> = AsyncGenerator<Float32Array | Missing, void>;
+
+export interface StreamOptions extends EncodeOptions {
+  /**
+   * Called for an image or caption that cannot be used, with its error and its index; the stream awaits it, then yields
+   * undefined in the place of the embedding. If it throws or rejects, so does the stream. Without it, the stream rejects
+   * with the error.
+   */
+  readonly onError?: (error: unknown, index: number) => unknown;
+}
+
 /** The device of the options, and whether it was opened by this call. */
 export async function openDevice({
   device = "auto",
   threads,
   logger,
+  signal,
 }: OpenOptions): Promise<{ device: Device; owned: boolean }> {
   if (device instanceof Device) return { device, owned: false };
-  const options = { ...(threads !== undefined && { threads }), ...(logger && { logger }) };
+  const options = {
+    ...(threads !== undefined && { threads }),
+    ...(logger && { logger }),
+    ...(signal && { signal }),
+  };
   return { device: await Device.open(device, options), owned: true };
 }

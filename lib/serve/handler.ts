@@ -50,7 +50,7 @@ function contextOf(
   models: ReadonlyMap<string, EvaClip>,
   options: ReturnType<typeof readOptions>,
 ): ServiceContext {
-  const { limits, maxBatch, maxQueue, maxDelayMs, readyTimeoutMs, logger } = options;
+  const { limits, maxBatch, maxQueue, maxDelayMs, logger } = options;
   const batchers = new Map<string, Batcher>();
   const metrics = new Metrics(batchers);
   for (const [name, model] of models) {
@@ -65,7 +65,7 @@ function contextOf(
     ),
     index: options.index && new ServedIndex(options.index, limits.maxPixels),
     labels: new LabelEmbeddings(),
-    readiness: new Readiness(batchers, readyTimeoutMs === undefined ? {} : { timeoutMs: readyTimeoutMs }),
+    readiness: new Readiness(batchers, options.readiness),
   };
 }
 

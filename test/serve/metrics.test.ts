@@ -40,7 +40,7 @@ test("requests, batches, samples and refusals are counted, with bounded labels",
   expect(metrics).toMatchObject({
     [`eva_clip_request_count{method="POST",route="${route}",status="200"}`]: 1,
     [`eva_clip_request_count{method="POST",route="${route}",status="400"}`]: 1,
-    ['eva_clip_request_count{method="GET",route="unknown",status="404"}']: 2,
+    ['eva_clip_request_count{method="GET",route="none",status="404"}']: 2,
     [`eva_clip_request_duration_count{route="${route}"}`]: 3,
     ['eva_clip_texts_total{model="small"}']: 2,
     ['eva_clip_queue_size{model="small"}']: 0,

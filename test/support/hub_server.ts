@@ -105,7 +105,8 @@ export class HubServer implements AsyncDisposable {
     if (!repository || (repository.access === "private" && !hasToken))
       return void fail(noted.authorization ? 404 : 401, "RepoNotFound");
     const [, action = "", below = ""] = /^(revision|paths-info|resolve)\/(.*)$/.exec(rest) ?? [];
-    const revisions: Record<string, string> = { main: COMMIT, [COMMIT]: COMMIT, ...repository.revisions };
+    const revisions: Record<string, string> = { main: COMMIT, ...repository.revisions };
+    for (const commit of Object.values(revisions)) revisions[commit] = commit;
     const revision = Object.keys(revisions).find((each) => below === each || below.startsWith(`${each}/`));
     if (revision === undefined) return void fail(404, "RevisionNotFound");
     const commit = revisions[revision]!;

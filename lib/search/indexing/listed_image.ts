@@ -45,8 +45,8 @@ async function stateOf(image: HeldImage): Promise<{ state: string; facts: Record
       const reason = details?.cause === "ENOENT" ? "missing_file" : "unreadable_file";
       throw new SampleError(reason, message, { path }, error);
     });
-    const mtime = new Date(found.mtimeMs).toISOString();
-    return { state: `${found.size} ${found.mtimeMs}`, facts: { size: found.size, mtime } };
+    const { size, mtime, mtimeMs } = found;
+    return { state: `${size} ${mtimeMs}`, facts: { size, mtime: mtime.toISOString() } };
   }
   if (image.kind === "bytes") return { state: hashOf(image.bytes), facts: { size: image.bytes.length } };
   // Pixels and pipelines have no bytes to compare: they are embedded again.

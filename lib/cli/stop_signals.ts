@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import { performance } from "node:perf_hooks";
-import type { ExitCode } from "../exit_code";
+import type { ExitCode } from "./exit_code";
 
 /** Signals of Ctrl-C, of schedulers and containers, and of a terminal that closes. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
