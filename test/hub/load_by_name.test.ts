@@ -54,7 +54,14 @@ test("a model in open_clip's form is loaded by name, with the values of its fold
 });
 
 test("the command line", async () => {
-  const { out, err, code } = await captureCli("encode", "hf-hub:someone/small", "--text", "a cat", "--device", "cpu");
+  const { out, err, code } = await captureCli(
+    "encode",
+    "hf-hub:someone/small",
+    "--text",
+    "a cat",
+    "--device",
+    "cpu",
+  );
   expect([code, err]).toEqual([0, expect.stringContaining("hf-hub:someone/small")]);
   expect(out).toMatch(/^a cat\t/);
 });
