@@ -96,7 +96,15 @@ function handlerOptions(
     maxTexts: Math.min(maxTexts, maxQueue),
     ...{ maxPixels, timeoutMs },
   };
-  const more = { apiKey, allowImageHosts, page, basePath, readyTimeoutMs, index, logger };
+  const more = {
+    apiKey,
+    allowImageHosts,
+    page,
+    basePath,
+    readiness: { timeoutMs: readyTimeoutMs },
+    index,
+    logger,
+  };
   const batching = { maxBatch, maxDelayMs, maxQueue };
   return withoutUndefined({ ...batching, ...more, limits, cors: cors.includes("*") || cors });
 }
