@@ -1,7 +1,8 @@
 // Installs the packed package into a Debian that has nothing but its minimal base and the Node binary, and runs a model
 // there: no compiler, no Python, no npm, no network. Needs prebuilds/ (npm run prebuild:all); without root and debootstrap,
 // which fetches Debian's packages, it is reported as not run.
-//   node scripts/check_bare_root.mjs [--suite bookworm] [--tarball FILE]     --tarball: of `npm pack`, built before
+//   node scripts/check_bare_root.mjs [--suite jammy --mirror http://archive.ubuntu.com/ubuntu] [--tarball FILE]
+//     --suite, --mirror: another system than Debian 12; --tarball: of `npm pack`, built before
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +12,11 @@ import { check, Project, root, userEnvironment } from "./package/consumer.mjs";
 
 const isPossible = process.getuid?.() === 0 && spawnSync("debootstrap", ["--version"]).status === 0;
 const { values: options } = parseArgs({
-  options: { suite: { type: "string", default: "bookworm" }, tarball: { type: "string" } },
+  options: {
+    suite: { type: "string", default: "bookworm" },
+    mirror: { type: "string" },
+    tarball: { type: "string" },
+  },
 });
 const work = mkdtempSync(join(tmpdir(), "eva-clip-bare-root-"));
 const bare = join(work, "root");
@@ -33,7 +38,10 @@ function succeed(...command) {
 
 /** Makes the root, installs the package in it, and uses it. */
 function checkBareRoot() {
-  execFileSync("debootstrap", ["--variant=minbase", options.suite, bare], { stdio: "ignore" });
+  const mirror = options.mirror === undefined ? [] : [options.mirror];
+  const debootstrap = ["--variant=minbase", options.suite, bare, ...mirror];
+  const { status, stdout, stderr } = spawnSync("debootstrap", debootstrap, { encoding: "utf8" });
+  check(status === 0, `debootstrap ended with ${status}:\n${stdout}${stderr}`);
   succeed("sh", "-c", ". /etc/os-release && echo $PRETTY_NAME");
   for (const absent of ["gcc", "c++", "make", "cmake", "python3", "npm", "node"]) {
     check(inside("sh", "-c", `command -v ${absent}`).status !== 0, `the bare root has ${absent}`);
