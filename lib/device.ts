@@ -1,6 +1,15 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
-import { checkArgument, describeValue, oneOf, options, ownArgument, positiveInteger } from "./arguments";
+import { abortable, throwIfAborted } from "./abortable";
+import {
+  abortSignal,
+  checkArgument,
+  describeValue,
+  oneOf,
+  options,
+  ownArgument,
+  positiveInteger,
+} from "./arguments";
 import type { EvaClipError } from "./errors";
 import { type Logger, loggerArgument } from "./logger";
 import { type DeviceInfo, type DeviceKind, type InstructionSet, type NativeDevice, native } from "./native";
@@ -12,6 +21,8 @@ export interface DeviceOptions {
   readonly instructionSet?: InstructionSet;
   /** Receives the reason why `auto` chose the CPU. */
   readonly logger?: Logger;
+  /** Ends the call: it rejects with the signal's reason, and what is opened later is disposed. */
+  readonly signal?: AbortSignal;
 }
 
 const KINDS = ["cpu", "cuda"] as const satisfies readonly DeviceKind[];
@@ -24,6 +35,7 @@ const deviceOptions = options({
   threads: positiveInteger.optional(),
   instructionSet: oneOf("v2", "v3", "v4", "generic").optional(),
   logger: loggerArgument.optional(),
+  signal: abortSignal.optional(),
 });
 
 /** "Copy" as in two installed versions, or two module registries. */
@@ -65,6 +77,7 @@ export class Device implements AsyncDisposable {
     try {
       return await Device.#open("cuda", options);
     } catch (error) {
+      throwIfAborted(options.signal);
       reason = (error as Error).message;
     }
     const device = await Device.#open("cpu", options, reason);
@@ -74,14 +87,20 @@ export class Device implements AsyncDisposable {
 
   static async #open(
     kind: DeviceKind,
-    { threads, instructionSet }: DeviceOptions,
+    { threads, instructionSet, signal }: DeviceOptions,
     fallbackReason?: string,
   ): Promise<Device> {
-    const opened = await native().openDevice({
+    throwIfAborted(signal);
+    const opening = native().openDevice({
       kind,
       threads: threads ?? availableParallelism(),
       instructionSet: instructionSet ?? process.env.EVA_CLIP_INSTRUCTION_SET ?? "",
       cudaLibrary: process.env.EVA_CLIP_CUDA_LIBRARY ?? "",
+    });
+    const opened = await abortable(opening, signal).catch((error: unknown) => {
+      // The device has no caller any more. A failure to open it, too.
+      if (signal?.aborted) opening.then((late) => late.close()).catch(() => undefined);
+      throw error;
     });
     return new Device(opened, opened.info(), fallbackReason);
   }

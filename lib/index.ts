@@ -5,16 +5,19 @@ export type {
   ClassifyOptions,
   RankOptions,
 } from "./clip/classification";
+export type { Inputs } from "./clip/batching/encode_stream";
 export { Classifier } from "./clip/classifier";
 export type { Encoder, Rows } from "./clip/encoder";
 export { EvaClip } from "./clip/eva_clip";
 export type {
   CallOptions,
   CreateOptions,
+  EmbeddingStream,
   EncodeOptions,
   LoadOptions,
   OpenOptions,
   SaveOptions,
+  StreamOptions,
 } from "./clip/eva_clip_options";
 export type { MemoryInfo } from "./clip/memory_info";
 export type { WrapOptions } from "./clip/open_model";
@@ -36,7 +39,7 @@ export { decodeImage, type ImageInput, type RawImage } from "./image/decode";
 export type { Interpolation } from "./image/enlarge";
 export { preprocess } from "./image/prepare";
 export { CLIP_PREPROCESSING, type Preprocessing } from "./image/preprocessing";
-export { type ListedDevice, listDevices } from "./list_devices";
+export { type ListDevicesOptions, type ListedDevice, listDevices } from "./list_devices";
 export type { Logger } from "./logger";
 export {
   type ClipConfig,

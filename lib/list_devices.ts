@@ -1,4 +1,6 @@
 import { totalmem } from "node:os";
+import { throwIfAborted } from "./abortable";
+import { abortSignal, options as optionsOf, ownArgument } from "./arguments";
 import { Device } from "./device";
 import type { EvaClipError } from "./errors";
 import type { DeviceInfo, DeviceKind } from "./native";
@@ -25,9 +27,16 @@ export type ListedDevice = {
     }
 );
 
-async function probe(kind: DeviceKind): Promise<ListedDevice> {
+export interface ListDevicesOptions {
+  /** Ends the call: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+const listOptions = optionsOf({ signal: abortSignal.optional() });
+
+async function probe(kind: DeviceKind, { signal }: ListDevicesOptions): Promise<ListedDevice> {
   try {
-    await using device = await Device.open(kind);
+    await using device = await Device.open(kind, { ...(signal && { signal }) });
     const { info } = device;
     return {
       kind,
@@ -38,6 +47,7 @@ async function probe(kind: DeviceKind): Promise<ListedDevice> {
       info,
     };
   } catch (error) {
+    throwIfAborted(signal);
     const { message, details } = error as EvaClipError;
     const { needed, found } = (details ?? {}) as { needed?: string; found?: string };
     const lack = { ...(needed !== undefined && { needed }), ...(found !== undefined && { found }) };
@@ -46,9 +56,12 @@ async function probe(kind: DeviceKind): Promise<ListedDevice> {
 }
 
 /**
- * The devices that `Device.open` can open, each opened and closed once: the CPU, and the first GPU. Never rejects; a
- * device that cannot be used is listed with the reason, such as a missing driver or binary.
+ * The devices that `Device.open` can open, each opened and closed once: the CPU, and the first GPU. A device that cannot
+ * be used is listed with the reason, such as a missing driver or binary.
  */
-export async function listDevices(): Promise<[cpu: ListedDevice, cuda: ListedDevice]> {
-  return [await probe("cpu"), await probe("cuda")];
+export async function listDevices(
+  options: ListDevicesOptions = {},
+): Promise<[cpu: ListedDevice, cuda: ListedDevice]> {
+  const own = ownArgument("listDevices: options", options, listOptions);
+  return [await probe("cpu", own), await probe("cuda", own)];
 }

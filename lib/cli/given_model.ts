@@ -37,19 +37,37 @@ export async function statementFrom({
   };
 }
 
-/** Loads the model of a command, prints its precision and device, runs `use`, then frees model and device. */
-export async function withModel(
-  path: string,
+/** Loads the models of a command onto one device, prints their precision and device, runs `use`, then frees all. */
+export async function withModels(
+  paths: readonly string[],
   flags: ModelFlags,
-  use: (model: EvaClip) => Promise<void>,
+  use: (models: readonly EvaClip[]) => Promise<void>,
 ): Promise<void> {
   const { threads } = flags;
   await using device = await Device.open(flags.device, threads === undefined ? {} : { threads });
   const precision = flags.precision ?? defaultPrecision(device.info.kind);
-  await using model = await EvaClip.load(path, { device, precision, ...(await statementFrom(flags)) });
   const why = device.fallbackReason === undefined ? "" : ` (cuda: ${device.fallbackReason})`;
-  say(`${path}: ${settingOf(model)}${why}`);
-  await use(model);
+  const statement = await statementFrom(flags);
+  const models: EvaClip[] = [];
+  try {
+    for (const path of paths) {
+      const model = await EvaClip.load(path, { device, precision, ...statement });
+      models.push(model);
+      say(`${path}: ${settingOf(model)}${why}`);
+    }
+    await use(models);
+  } finally {
+    await Promise.all(models.map((model) => model.dispose()));
+  }
+}
+
+/** As `withModels`, for one. */
+export function withModel(
+  path: string,
+  flags: ModelFlags,
+  use: (model: EvaClip) => Promise<void>,
+): Promise<void> {
+  return withModels([path], flags, ([model]) => use(model!));
 }
 
 /** The precision and device of a model. */

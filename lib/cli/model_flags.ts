@@ -33,8 +33,12 @@ export function addStatementFlags(command: Command): Command {
 
 /** A command that takes a model, with --model or as its first argument, and the arguments that `others` names. */
 export function modelCommand(program: Command, name: string, description: string, others = ""): Command {
-  const command = program
-    .command(name)
+  return describeModelCommand(program.command(name), description, others);
+}
+
+/** Makes `command` one that takes a model. */
+export function describeModelCommand(command: Command, description: string, others = ""): Command {
+  command
     .description(description)
     .usage(`[options] <model>${others && ` ${others}`}`)
     .argument("[arguments...]", `the model, unless --model names it${others && `; then ${others}`}`)

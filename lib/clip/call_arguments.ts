@@ -1,6 +1,7 @@
 import { z } from "zod";
 import {
   abortSignal,
+  anyFunction,
   checkArgument,
   describeValue,
   flag,
@@ -28,11 +29,18 @@ export const saveOptions = options({
   layout: z.custom<LayoutName>().optional(),
   dtype: z.custom<WeightDType>().optional(),
 });
-export const encodeOptions = options({
-  signal,
-  normalize: flag.optional(),
-  batchSize: positiveInteger.optional(),
-});
+const encodeFields = { signal, normalize: flag.optional(), batchSize: positiveInteger.optional() };
+export const encodeOptions = options(encodeFields);
+export const streamOptions = options({ ...encodeFields, onError: anyFunction.optional() });
+/** A string or a typed array can be iterated, too, but is one input. */
+export const iterable = z.custom<Iterable<unknown> | AsyncIterable<unknown>>(
+  (value) => {
+    if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return false;
+    const { [Symbol.asyncIterator]: inTime, [Symbol.iterator]: atOnce } = value as Record<symbol, unknown>;
+    return typeof (inTime ?? atOnce) === "function";
+  },
+  { error: "an iterable or an async iterable, such as a list or a generator" },
+);
 const classifierFields = { signal, templates: promptTemplates.optional() };
 const rankFields = { signal, topK: positiveInteger.optional(), batchSize: positiveInteger.optional() };
 export const classifierOptions = options(classifierFields);

@@ -43,7 +43,11 @@ export interface ClassifierModel {
 export class Classifier implements AsyncDisposable {
   readonly labels: readonly string[];
   readonly #of: ClassifierModel;
-  readonly #weights: Parameter;
+  /**
+   * The label embeddings [C, E].
+   * @internal
+   */
+  readonly weights: Parameter;
   readonly #program: ClassProgram;
   readonly #calls = new Calls("the classifier");
   #disposed: Promise<void> | undefined;
@@ -51,7 +55,7 @@ export class Classifier implements AsyncDisposable {
   private constructor(of: ClassifierModel, labels: readonly string[], weights: Parameter) {
     this.labels = labels;
     this.#of = of;
-    this.#weights = weights;
+    this.weights = weights;
     this.#program = of.encoder.programs.classification(weights);
   }
 
@@ -130,7 +134,7 @@ export class Classifier implements AsyncDisposable {
   async #release(): Promise<void> {
     await this.#calls.close();
     this.#program.dispose();
-    this.#weights.dispose();
+    this.weights.dispose();
     this.#of.forget(this);
   }
 

@@ -1,9 +1,9 @@
 import { throwIfAborted } from "../abortable";
-import { anyFunction, checkArgument, ownArgument, pathText } from "../arguments";
+import { anyFunction, checkArgument, ownArgument, pathText, text } from "../arguments";
 import type { LoadReport } from "../weights/load_report";
 import type { ConfigSource } from "../weights/config/resolve_config";
 import { writeWeights } from "../weights/write_weights";
-import type { ImageInput } from "../image/image_input";
+import { holdImage, type ImageInput } from "../image/image_input";
 import { clipTokenizer, type Tokenizer } from "../text/tokenizer";
 import type { Device } from "../device";
 import type { DeviceKind } from "../native";
@@ -19,17 +19,28 @@ import {
   classifierOptions,
   classifyOptions,
   encodeOptions,
+  iterable,
   labelList,
   ownPixels,
   ownTokens,
   saveOptions,
+  streamOptions,
 } from "./call_arguments";
+import { type EncodeInput, encodeStream, type Inputs } from "./batching/encode_stream";
 import { type BatchSettings, SampleBatches } from "./batching/sample_batches";
 import { Calls } from "./calls";
 import type { Preprocessing } from "../image/preprocessing";
 import type { Classification, ClassifierOptions, ClassifyOptions } from "./classification";
 import { Classifier, type ClassifierModel } from "./classifier";
-import type { CallOptions, CreateOptions, EncodeOptions, LoadOptions, SaveOptions } from "./eva_clip_options";
+import type {
+  CallOptions,
+  CreateOptions,
+  EmbeddingStream,
+  EncodeOptions,
+  LoadOptions,
+  SaveOptions,
+  StreamOptions,
+} from "./eva_clip_options";
 import { type MemoryInfo, memoryInfo } from "./memory_info";
 import { ModelEncoder } from "./model_encoder";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
@@ -164,6 +175,29 @@ export class EvaClip implements AsyncDisposable {
   }
 
   /**
+   * The embeddings of a stream of images, in its order: the next images are read and decoded while the device computes.
+   * At most two batches of images are taken before the consumer takes their embeddings. → [E] each
+   * @throws EvaClipError as `encodeImage`, unless `onError` is given; what `source` throws
+   */
+  encodeImages(source: Inputs<ImageInput>, options?: EncodeOptions & { onError?: never }): EmbeddingStream;
+  encodeImages(source: Inputs<ImageInput>, options: StreamOptions): EmbeddingStream<undefined>;
+  encodeImages(source: Inputs<ImageInput>, options: StreamOptions = {}): EmbeddingStream<undefined> {
+    return this.#stream("encodeImages", source, options, (batches, image, index, given) =>
+      batches.image(holdImage(`encodeImages: image ${index}`, image), given),
+    );
+  }
+
+  /** The embeddings of a stream of captions, as `encodeImages`. → [E] each */
+  encodeTexts(source: Inputs<string>, options?: EncodeOptions & { onError?: never }): EmbeddingStream;
+  encodeTexts(source: Inputs<string>, options: StreamOptions): EmbeddingStream<undefined>;
+  encodeTexts(source: Inputs<string>, options: StreamOptions = {}): EmbeddingStream<undefined> {
+    return this.#stream("encodeTexts", source, options, (batches, caption, index, given) => {
+      checkArgument(`encodeTexts: caption ${index}`, caption, text);
+      return batches.caption(caption, given);
+    });
+  }
+
+  /**
    * Embeddings [batch, E] of prepared images.
    * @param pixels f32 [batch, 3, S, S], normalized as by `preprocess`, or u8 RGB [batch, S, S, 3]; copied at the call
    * @throws EvaClipError `ERR_EVACLIP_SHAPE` for another number of pixels
@@ -268,8 +302,15 @@ export class EvaClip implements AsyncDisposable {
     return this.#calls.run(() => writeWeights(directory, this.model, { ...how, values }), signal);
   }
 
+  /** The memory that the model takes, on its device and on the host, and what it shares with others on the device. */
   async memoryInfo(): Promise<MemoryInfo> {
-    return this.#calls.run(() => memoryInfo(this.model, this.processor));
+    const holdings = {
+      device: this.processor,
+      parameters: this.model.parameters(),
+      classifiers: this.#classifiers,
+      batches: this.#batches,
+    };
+    return this.#calls.run(() => memoryInfo(holdings));
   }
 
   /** Runs `work` with an encoder of this model as one call, which `dispose` waits for. */
@@ -300,6 +341,17 @@ export class EvaClip implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
+  }
+
+  #stream<Input>(
+    name: string,
+    source: Inputs<Input>,
+    options: StreamOptions,
+    encode: EncodeInput<Input>,
+  ): EmbeddingStream<undefined> {
+    checkArgument(`${name}: source`, source, iterable);
+    const own = ownArgument(`${name}: options`, options, streamOptions);
+    return encodeStream((settings) => this.openBatches(settings), source, own, encode);
   }
 
   get #classifierModel(): ClassifierModel {

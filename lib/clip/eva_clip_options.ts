@@ -18,6 +18,8 @@ export interface OpenOptions {
   readonly tokenizer?: Tokenizer;
   /** Receives decisions such as falling back to the CPU, or resized weights. Default none. */
   readonly logger?: Logger;
+  /** Ends the call: it rejects with the signal's reason, and what was opened is freed. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CreateOptions extends OpenOptions {
@@ -52,13 +54,30 @@ export interface EncodeOptions extends CallOptions {
   readonly batchSize?: number;
 }
 
+/** Embeddings [E] in the order of the inputs, and undefined for those of which `onError` was told. */
+export type EmbeddingStream<Missing = never> = AsyncGenerator<Float32Array | Missing, void>;
+
+export interface StreamOptions extends EncodeOptions {
+  /**
+   * Called for an image or caption that cannot be used, with its error and its index; the stream awaits it, then yields
+   * undefined in the place of the embedding. If it throws or rejects, so does the stream. Without it, the stream rejects
+   * with the error.
+   */
+  readonly onError?: (error: unknown, index: number) => unknown;
+}
+
 /** The device of the options, and whether it was opened by this call. */
 export async function openDevice({
   device = "auto",
   threads,
   logger,
+  signal,
 }: OpenOptions): Promise<{ device: Device; owned: boolean }> {
   if (device instanceof Device) return { device, owned: false };
-  const options = { ...(threads !== undefined && { threads }), ...(logger && { logger }) };
+  const options = {
+    ...(threads !== undefined && { threads }),
+    ...(logger && { logger }),
+    ...(signal && { signal }),
+  };
   return { device: await Device.open(device, options), owned: true };
 }

@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { abortable, throwIfAborted } from "../abortable";
 import {
+  abortSignal,
   anyFunction,
   checkArgument,
   oneOf,
@@ -45,7 +47,7 @@ export interface OpenedModel extends WrapOptions {
   readonly device: Device;
 }
 
-/** Makes a model whose parameters `fill` allocates and sets; on failure everything is freed. */
+/** Makes a model whose parameters `fill` allocates and sets; on failure, and when it is aborted, everything is freed. */
 async function open(
   config: ClipConfig,
   where: string,
@@ -57,7 +59,9 @@ async function open(
   const model = new ClipModel(config, { precision, ...(init && { init }) });
   const { device, owned } = await openDevice(given);
   try {
+    throwIfAborted(given.signal);
     const filled = await fill(model, device, precision);
+    throwIfAborted(given.signal);
     const owns = { model: true, device: owned };
     return { model, device, owns, ...filled, ...(tokenizer && { tokenizer }) };
   } catch (error) {
@@ -74,6 +78,7 @@ const openOptions = {
   tokenizer: tokenizerLike.optional(),
   logger: loggerArgument.optional(),
   init: oneOf("published", "fan_in").optional(),
+  signal: abortSignal.optional(),
 };
 const createOptions = options({ ...openOptions, seed: z.int({ error: "an integer" }).optional() });
 const loadOptions = options({
@@ -87,11 +92,13 @@ const loadOptions = options({
 export async function createModel(config: ConfigSource, options: CreateOptions): Promise<OpenedModel> {
   checkArgument("create: config", config, configSource);
   const given = ownArgument("create: options", options, createOptions);
-  const { seed = 0 } = given;
-  return open(configOf(config), "the configuration", given, async (model, device, precision) => {
+  const { seed = 0, signal } = given;
+  throwIfAborted(signal);
+  const opening = open(configOf(config), "the configuration", given, async (model, device, precision) => {
     await initializeModel(model, device, { dtype: precision, seed });
     return {};
   });
+  return abortable(opening, signal);
 }
 
 /** A model with the weights of a file, or of the hub. */
@@ -100,9 +107,12 @@ export async function loadModel(path: string, options: LoadOptions): Promise<Ope
   const given = ownArgument("load: options", options, loadOptions);
   const { onProgress, device: _, threads, precision: __, tokenizer, init, ...weights } = given;
   const { signal, logger } = given;
-  signal?.throwIfAborted();
-  await using file = await ModelFile.open(path, weights);
-  return await open(file.config, file.path, given, async (model, device, precision) => ({
-    loadReport: await file.fill(model, device, { precision, signal, logger, onProgress }),
-  }));
+  throwIfAborted(signal);
+  const load = async () => {
+    await using file = await ModelFile.open(path, weights);
+    return await open(file.config, file.path, given, async (model, device, precision) => ({
+      loadReport: await file.fill(model, device, { precision, signal, logger, onProgress }),
+    }));
+  };
+  return abortable(load(), signal);
 }

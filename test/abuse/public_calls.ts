@@ -1,10 +1,13 @@
 // One correct call of every public function, for tests that then make mistakes in them.
 import { join } from "node:path";
 import { openTensors } from "../../lib/io/open_tensors";
+import { batchingCalls } from "./batching_calls";
 import * as eva from "./public_names";
 import { numberedDataset, png, tar, writeFiles } from "../data/sample_files";
 import { recordedCalls } from "./recorded_calls";
 import { tinyBatch, tinyConfig, tinyTokenizer, tinyTraining } from "../support/tiny_clip";
+import { servingCalls } from "./serving_calls";
+import { searchCalls } from "./search_calls";
 import { recipe, training } from "./training_calls";
 
 /** What the calls work on; calls that use something up make their own. */
@@ -355,6 +358,9 @@ export const publicCalls: Readonly<Record<string, Make>> = {
   }),
   train: training,
   trainRecipe: recipe,
+  ...batchingCalls,
+  ...servingCalls,
+  ...searchCalls,
 };
 
 /** Public names without a function of their own to call: constants, and classes whose instances others give. */

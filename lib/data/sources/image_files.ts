@@ -1,5 +1,6 @@
 import { opendir, realpath, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
+import { throwIfAborted } from "../../abortable";
 import { EvaClipError } from "../../errors";
 import { readError } from "../../io/regular_file";
 
@@ -67,11 +68,16 @@ const withoutExtension = (name: string) => name.slice(0, name.length - extname(n
  *
  * @throws EvaClipError `ERR_EVACLIP_DATA` for a missing folder, `ERR_EVACLIP_IO` for one that cannot be read
  */
-export async function listFolder(path: string, leftOut: LeftOutCounts): Promise<FolderEntries> {
+export async function listFolder(
+  path: string,
+  leftOut: LeftOutCounts,
+  signal?: AbortSignal,
+): Promise<FolderEntries> {
   const entries: FolderEntries = { images: [], folders: [] };
   const others: string[] = [];
   try {
     for await (const entry of await opendir(path)) {
+      if (signal?.aborted) break;
       const kind = entry.isSymbolicLink() ? await stat(join(path, entry.name)).catch(() => entry) : entry;
       if (entry.name.startsWith(".")) leftOut.add("hidden");
       else if (kind.isDirectory()) entries.folders.push(entry.name);
@@ -87,6 +93,7 @@ export async function listFolder(path: string, leftOut: LeftOutCounts): Promise<
       { cause: error },
     );
   }
+  throwIfAborted(signal);
   const pictured = new Set(entries.images.map(withoutExtension));
   for (const name of others) {
     if (extname(name) !== ".txt") leftOut.add("not_an_image");
@@ -98,12 +105,16 @@ export async function listFolder(path: string, leftOut: LeftOutCounts): Promise<
 }
 
 /** Paths of all images under `root`, relative to it, in a fixed order. Links to a parent folder are not followed. */
-export async function listImages(root: string, leftOut: LeftOutCounts): Promise<string[]> {
+export async function listImages(
+  root: string,
+  leftOut: LeftOutCounts,
+  signal?: AbortSignal,
+): Promise<string[]> {
   const paths: string[] = [];
   async function visit(relative: string, above: ReadonlySet<string>): Promise<void> {
     const here = await realpath(join(root, relative)).catch(() => join(root, relative));
     if (above.has(here)) return leftOut.add("link_to_parent");
-    const { images, folders } = await listFolder(join(root, relative), leftOut);
+    const { images, folders } = await listFolder(join(root, relative), leftOut, signal);
     for (const name of images) paths.push(join(relative, name));
     for (const name of folders) await visit(join(relative, name), new Set([...above, here]));
   }

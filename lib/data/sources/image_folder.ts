@@ -1,6 +1,14 @@
 import { extname, join } from "node:path";
 import { z } from "zod";
-import { checkArgument, options as optionsSchema, ownArgument, pathText, text } from "../../arguments";
+import {
+  abortSignal,
+  checkArgument,
+  options as optionsSchema,
+  ownArgument,
+  pathText,
+  text,
+} from "../../arguments";
+import { throwIfAborted } from "../../abortable";
 import { EvaClipError } from "../../errors";
 import { annotationsOption } from "../annotations_option";
 import { readError, readRegularFile } from "../../io/regular_file";
@@ -38,9 +46,10 @@ async function readCaptions(image: string, annotations: Annotations): Promise<st
 export interface ImageFolderOptions {
   /** `captions` (the default): every image needs a caption file. `all`: images without one have no captions. */
   readonly annotations?: Annotations;
+  readonly signal?: AbortSignal;
 }
 
-const imageFolderOptions = optionsSchema({ annotations: annotationsOption });
+const imageFolderOptions = optionsSchema({ annotations: annotationsOption, signal: abortSignal.optional() });
 
 /**
  * Images in a folder and its subfolders, each with a caption file of the same name: `cat.jpg` and `cat.txt`. Every
@@ -55,9 +64,14 @@ export async function openImageFolder(
   given: ImageFolderOptions = {},
 ): Promise<FolderDataset> {
   checkArgument("openImageFolder: directory", directory, pathText);
-  const { annotations = "captions" } = ownArgument("openImageFolder: options", given, imageFolderOptions);
+  const { annotations = "captions", signal } = ownArgument(
+    "openImageFolder: options",
+    given,
+    imageFolderOptions,
+  );
+  throwIfAborted(signal);
   const leftOut = new LeftOutCounts();
-  const paths = await listImages(directory, leftOut);
+  const paths = await listImages(directory, leftOut, signal);
   if (paths.length === 0) throw dataError(`there is no image in the folder ${directory}`, directory);
   const dataset = indexedDataset({
     size: paths.length,
@@ -72,11 +86,13 @@ export async function openImageFolder(
 
 const classFolderOptions = optionsSchema({
   classNames: z.record(z.string(), text, { error: "an object of class names by folder" }).optional(),
+  signal: abortSignal.optional(),
 });
 
 export interface ClassFolderOptions {
   /** Class names by folder name, such as ImageNet's n01440764 → tench. Default: the folder name. */
   readonly classNames?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -92,15 +108,17 @@ export async function openClassFolder(
 ): Promise<FolderDataset> {
   checkArgument("openClassFolder: directory", directory, pathText);
   const options = ownArgument("openClassFolder: options", given, classFolderOptions);
+  const { signal } = options;
+  throwIfAborted(signal);
   const leftOut = new LeftOutCounts();
-  const { folders, images } = await listFolder(directory, leftOut);
+  const { folders, images } = await listFolder(directory, leftOut, signal);
   leftOut.add("outside_classes", images.length);
   const names = new Map(Object.entries(options.classNames ?? {}));
   const classes = folders.map((folder) => names.get(folder) ?? folder.replaceAll("_", " "));
   const paths: string[] = [];
   const labels: number[] = [];
   for (const [label, folder] of folders.entries()) {
-    for (const path of await listImages(join(directory, folder), leftOut)) {
+    for (const path of await listImages(join(directory, folder), leftOut, signal)) {
       paths.push(join(folder, path));
       labels.push(label);
     }

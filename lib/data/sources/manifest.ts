@@ -1,5 +1,14 @@
 import { dirname, extname, resolve } from "node:path";
-import { checkArgument, options as optionsOf, ownArgument, pathText, shortened, text } from "../../arguments";
+import {
+  abortSignal,
+  checkArgument,
+  options as optionsOf,
+  ownArgument,
+  pathText,
+  shortened,
+  text,
+} from "../../arguments";
+import { throwIfAborted } from "../../abortable";
 import { EvaClipError } from "../../errors";
 import { shownPath } from "../../io/regular_file";
 import { entryAt, missingPathError, requireDataPath } from "./data_path";
@@ -25,13 +34,15 @@ export interface ManifestOptions {
   readonly annotations?: Annotations;
 }
 
-export const manifestOptions = optionsOf({
+const manifestFields = {
   imageKey: text.min(1).optional(),
   captionKey: text.min(1).optional(),
   separator: text.min(1).optional(),
   imageRoot: pathText.optional(),
   annotations: annotationsOption,
-}).optional();
+};
+export const manifestOptions = optionsOf(manifestFields).optional();
+const openingOptions = optionsOf({ ...manifestFields, signal: abortSignal.optional() });
 
 const BLOCK_ROWS = 4096;
 const IMAGE_KEYS = ["filepath", "image"];
@@ -158,10 +169,11 @@ function otherColumns(
   return JSON_LINES.test(path) ? metadata : withNumbers(metadata);
 }
 
-async function readEntries(path: string, options: ManifestOptions): Promise<Entries> {
+async function readEntries(path: string, options: ManifestOptions, signal?: AbortSignal): Promise<Entries> {
   const entries = new Entries();
   let keys: Keys | undefined;
   for await (const rows of rowsOf(path, options.separator)) {
+    throwIfAborted(signal);
     for (const { line, fields } of rows) {
       if (fields === undefined) {
         entries.add({ line, image: "", captions: undefined });
@@ -189,12 +201,16 @@ async function readEntries(path: string, options: ManifestOptions): Promise<Entr
  * @throws EvaClipError `ERR_EVACLIP_DATA`, naming the line, for a missing column, a malformed line or an empty manifest;
  *   `ERR_EVACLIP_IO` for system errors
  */
-export async function openManifest(path: string, given: ManifestOptions = {}): Promise<Dataset> {
+export async function openManifest(
+  path: string,
+  given: ManifestOptions & { readonly signal?: AbortSignal } = {},
+): Promise<Dataset> {
   checkArgument("openManifest: path", path, pathText);
-  const options = ownArgument("openManifest: options", given, manifestOptions);
+  const { signal, ...options } = ownArgument("openManifest: options", given, openingOptions);
+  throwIfAborted(signal);
   requireDataPath(path);
   const root = options.imageRoot ?? dirname(path);
-  const entries = await readEntries(path, options);
+  const entries = await readEntries(path, options, signal);
   if (entries.size === 0) throw dataError(`the manifest ${shownPath(path)} has no rows`, { path });
   return indexedDataset({
     size: entries.size,

@@ -1,4 +1,5 @@
-import { oneOf, options as optionsOf, ownArgument, pathText } from "../../arguments";
+import { abortSignal, oneOf, options as optionsOf, ownArgument, pathText } from "../../arguments";
+import { throwIfAborted } from "../../abortable";
 import { EvaClipError } from "../../errors";
 import { annotationsOption } from "../annotations_option";
 import type { Annotations, Dataset } from "../dataset";
@@ -23,6 +24,7 @@ export interface OpenDatasetOptions {
   readonly webdataset?: WebDatasetOptions;
   /** `captions` (the default), or `all`: captions are optional, and samples have the metadata that the source has. */
   readonly annotations?: Annotations;
+  readonly signal?: AbortSignal;
 }
 
 export const openDatasetOptions = optionsOf({
@@ -30,6 +32,7 @@ export const openDatasetOptions = optionsOf({
   manifest: manifestOptions,
   webdataset: webDatasetOptions,
   annotations: annotationsOption,
+  signal: abortSignal.optional(),
 }).optional();
 
 const MANIFEST = /\.(csv|tsv|jsonl|ndjson|json)(\.(gz|zst))?$/i;
@@ -48,11 +51,12 @@ export async function datasetTypeOf(path: string, options: OpenDatasetOptions = 
 }
 
 async function typeAt(path: string, options: OpenDatasetOptions): Promise<DatasetType> {
-  const { type = "auto", manifest } = options;
+  const { type = "auto", manifest, signal } = options;
+  throwIfAborted(signal);
   if (type !== "auto") return type;
   requireDataPath(path);
   const entry = await entryAt(path);
-  if (entry === "directory") return folderType(path);
+  if (entry === "directory") return folderType(path, signal);
   if (entry === "missing" && !PATTERN.test(path)) throw await missingPathError(path);
   if (MANIFEST.test(path)) return "csv";
   if (IMAGE.test(path)) {
@@ -63,9 +67,9 @@ async function typeAt(path: string, options: OpenDatasetOptions): Promise<Datase
 }
 
 /** `webdataset` if the folder contains shards and neither images nor folders. */
-async function folderType(path: string): Promise<DatasetType> {
+async function folderType(path: string, signal: AbortSignal | undefined): Promise<DatasetType> {
   if ((await listShards(path)).length === 0) return "folder";
-  const { images, folders } = await listFolder(path, new LeftOutCounts());
+  const { images, folders } = await listFolder(path, new LeftOutCounts(), signal);
   return images.length === 0 && folders.length === 0 ? "webdataset" : "folder";
 }
 
@@ -83,15 +87,16 @@ export async function openDataset(
 ): Promise<Dataset & Partial<Pick<FolderDataset, "leftOut">>> {
   ownArgument("openDataset: path", path, pathText);
   const own = ownArgument("openDataset: options", options, openDatasetOptions) ?? {};
-  const annotations = own.annotations && { annotations: own.annotations };
+  const signal = own.signal && { signal: own.signal };
+  const all = { ...(own.annotations && { annotations: own.annotations }), ...signal };
   switch (await typeAt(path, own)) {
     case "csv":
-      return openManifest(path, { ...own.manifest, ...annotations });
+      return openManifest(path, { ...own.manifest, ...all });
     case "folder":
-      return openImageFolder(path, { ...annotations });
+      return openImageFolder(path, all);
     case "class-folder":
-      return openClassFolder(path);
+      return openClassFolder(path, { ...signal });
     case "webdataset":
-      return openWebDataset(path, { ...own.webdataset, ...annotations });
+      return openWebDataset(path, { ...own.webdataset, ...all });
   }
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import {
+  abortSignal,
   flag,
   invalidArgument,
   oneOf,
@@ -9,6 +10,7 @@ import {
   positiveInteger,
   text,
 } from "../../../arguments";
+import { abortable, throwIfAborted } from "../../../abortable";
 import { EvaClipError } from "../../../errors";
 import { isFaultOfFile } from "../../../io/file_error";
 import { shownPath } from "../../../io/regular_file";
@@ -43,7 +45,7 @@ export interface WebDatasetOptions {
   readonly annotations?: Annotations;
 }
 
-export const webDatasetOptions = optionsOf({
+const webDatasetFields = {
   imageKey: text.min(1).optional(),
   textKey: text.min(1).optional(),
   jsonTextKey: text.min(1).optional(),
@@ -52,7 +54,9 @@ export const webDatasetOptions = optionsOf({
   samplesPerEpoch: positiveInteger.optional(),
   damagedShards: oneOf("error", "skip").optional(),
   annotations: annotationsOption,
-}).optional();
+};
+export const webDatasetOptions = optionsOf(webDatasetFields).optional();
+const openingOptions = optionsOf({ ...webDatasetFields, signal: abortSignal.optional() });
 const SHARDS = z.union([pathText, z.array(pathText)], {
   error: "a path, a pattern of paths, or a list of these",
 });
@@ -223,17 +227,18 @@ async function damageOf(path: string, error: unknown, last: string, samples: num
  */
 export async function openWebDataset(
   given: string | readonly string[],
-  how: WebDatasetOptions = {},
+  how: WebDatasetOptions & { readonly signal?: AbortSignal } = {},
 ): Promise<Dataset> {
   const shards = ownArgument("openWebDataset: shards", given, SHARDS);
-  const options = ownArgument("openWebDataset: options", how, webDatasetOptions);
+  const { signal, ...options } = ownArgument("openWebDataset: options", how, openingOptions);
   if (options.resampled === true && options.samplesPerEpoch === undefined) {
     throw invalidArgument(
       "openWebDataset: options.resampled requires samplesPerEpoch, the length of an epoch",
     );
   }
   const patterns = (typeof shards === "string" ? [shards] : shards).flatMap((joined) => joined.split("::"));
-  const paths = (await Promise.all(patterns.map(shardsOf))).flat();
+  throwIfAborted(signal);
+  const paths = (await abortable(Promise.all(patterns.map(shardsOf)), signal)).flat();
   if (paths.length === 0) throw invalidArgument("openWebDataset: shards must name at least one shard");
   return new WebDataset(paths, options);
 }
