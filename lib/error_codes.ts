@@ -179,6 +179,11 @@ export type ErrorCode =
    */
   | "ERR_EVACLIP_LISTEN"
   /**
+   * The target of an export cannot be reached, refuses the entries, or holds vectors of another length.
+   * Follow the message; then run the export again, which overwrites what is there by id.
+   */
+  | "ERR_EVACLIP_EXPORT"
+  /**
    * A defect of this package.
    * Report it with the message.
    */

@@ -53,4 +53,6 @@ export type { Precision } from "./models/precision";
 export type { ModelName, PublishedAccuracy, PublishedModel } from "./models/published_models";
 export type { DeviceInfo, DeviceKind, InstructionSet } from "./native";
 export type { EvaTowerInput } from "./models/eva/eva_tower_config";
+export type { DownloadProgress } from "./hub/repository";
+export type { PublishedWeights } from "./models/published_weights";
 export type { InitScheme } from "./nn/initialization";

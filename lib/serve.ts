@@ -17,3 +17,4 @@ export {
   serve,
 } from "./serve/listen";
 export { type NodeHandler, toNodeHandler } from "./serve/node_handler";
+export type { ReadinessOptions } from "./serve/readiness";

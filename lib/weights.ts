@@ -1,5 +1,6 @@
 // eva-clip/weights: opens weight files, identifies their model, loads and writes them.
 export type { WeightsChoice } from "./io/moving_average";
+export type { DownloadProgress, HubOptions } from "./hub/repository";
 export { readFloat32, type StoredDtype, type StoredTensor, type TensorSource } from "./io/tensor_source";
 export type { TensorPiece } from "./io/tensor_view";
 export type { ConfigFields } from "./weights/config/config_fields";
@@ -12,7 +13,8 @@ export type { LayoutName, StoredLayout } from "./weights/layouts/layout";
 export type { LoadWeightsOptions } from "./weights/load_plan";
 export type { LoadReport, Origin, ParameterOrigin } from "./weights/load_report";
 export { loadWeights } from "./weights/load_weights";
-export { openWeights } from "./weights/open_weights";
+export type { LocateOptions } from "./weights/locate_weights";
+export { type OpenWeightsOptions, openWeights } from "./weights/open_weights";
 export {
   type Initialization,
   type InitializationSource,

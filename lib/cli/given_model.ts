@@ -1,9 +1,9 @@
 import { invalidArgument } from "../arguments";
-import type { ConfigStatement } from "../weights";
+import type { ConfigStatement, OpenWeightsOptions } from "../weights";
 import { Device, EvaClip } from "../index";
-import type { WeightsChoice } from "../io/moving_average";
 import { defaultPrecision } from "../models/precision";
-import { configFrom } from "./config_source";
+import { configFrom, preprocessingFrom } from "./config_source";
+import { downloadProgress } from "./download_progress";
 import type { ModelFlags, StatementFlags } from "./model_flags";
 import { say } from "./output";
 
@@ -22,28 +22,52 @@ export function modelAndRest(
 export async function statementFrom({
   config,
   quickGelu,
+  preprocessing,
+  pretrained,
   ema,
-}: StatementFlags): Promise<ConfigStatement & WeightsChoice> {
+}: StatementFlags): Promise<ConfigStatement & OpenWeightsOptions> {
   return {
     ...(config !== undefined && { config: await configFrom(config) }),
     ...(quickGelu !== undefined && { quickGelu }),
+    ...(preprocessing !== undefined && { preprocessing: await preprocessingFrom(preprocessing) }),
+    ...(pretrained !== undefined && { pretrained }),
     ema,
+    onDownload: downloadProgress(),
+    logger: { warn: say },
   };
 }
 
-/** Loads the model of a command, prints its precision and device, runs `use`, then frees model and device. */
-export async function withModel(
-  path: string,
+/** Loads the models of a command onto one device, prints their precision and device, runs `use`, then frees all. */
+export async function withModels(
+  paths: readonly string[],
   flags: ModelFlags,
-  use: (model: EvaClip) => Promise<void>,
+  use: (models: readonly EvaClip[]) => Promise<void>,
 ): Promise<void> {
   const { threads } = flags;
   await using device = await Device.open(flags.device, threads === undefined ? {} : { threads });
   const precision = flags.precision ?? defaultPrecision(device.info.kind);
-  await using model = await EvaClip.load(path, { device, precision, ...(await statementFrom(flags)) });
   const why = device.fallbackReason === undefined ? "" : ` (cuda: ${device.fallbackReason})`;
-  say(`${path}: ${settingOf(model)}${why}`);
-  await use(model);
+  const statement = await statementFrom(flags);
+  const models: EvaClip[] = [];
+  try {
+    for (const path of paths) {
+      const model = await EvaClip.load(path, { device, precision, ...statement });
+      models.push(model);
+      say(`${path}: ${settingOf(model)}${why}`);
+    }
+    await use(models);
+  } finally {
+    await Promise.all(models.map((model) => model.dispose()));
+  }
+}
+
+/** As `withModels`, for one. */
+export function withModel(
+  path: string,
+  flags: ModelFlags,
+  use: (model: EvaClip) => Promise<void>,
+): Promise<void> {
+  return withModels([path], flags, ([model]) => use(model!));
 }
 
 /** The precision and device of a model. */

@@ -43,6 +43,17 @@ export function count(number: number): string {
   return size === 1 ? String(number) : `${(number / size).toFixed(1)} ${unit}`;
 }
 
+/** 299568896 → "299.6 MB" */
+export function bytes(number: number): string {
+  const units = [
+    [1e9, "GB"],
+    [1e6, "MB"],
+    [1e3, "kB"],
+  ] as const;
+  const [size, unit] = units.find(([least]) => number >= least) ?? [1, "B"];
+  return size === 1 ? `${Math.round(number)} B` : `${(number / size).toFixed(1)} ${unit}`;
+}
+
 /** Names and values in two columns. */
 export function columns(rows: readonly (readonly [string, unknown])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));

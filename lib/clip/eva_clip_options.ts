@@ -3,9 +3,8 @@ import type { Tokenizer } from "../text/tokenizer";
 import { Device, type DeviceChoice } from "../device";
 import type { Logger } from "../logger";
 import type { WriteWeightsOptions } from "../weights/write_weights";
-import type { DownloadProgress } from "../hub/repository";
+import type { OpenWeightsOptions } from "../weights/open_weights";
 import type { Precision } from "../models/precision";
-import type { WeightsChoice } from "../io/moving_average";
 import type { InitScheme } from "../nn/initialization";
 
 export interface OpenOptions {
@@ -30,14 +29,7 @@ export interface CreateOptions extends OpenOptions {
   readonly init?: InitScheme;
 }
 
-export interface LoadOptions extends OpenOptions, ConfigStatement, WeightsChoice {
-  /**
-   * Which of a published model's weights, by open_clip's tag, such as `merged2b_s8b_b131k`. Default: those with the best
-   * result.
-   */
-  readonly pretrained?: string;
-  /** Called while files are downloaded from the hub. The load awaits it; if it throws or rejects, so does the load. */
-  readonly onDownload?: (progress: DownloadProgress) => unknown;
+export interface LoadOptions extends OpenOptions, ConfigStatement, OpenWeightsOptions {
   /** Initial weights where the file has none, such as for the rows of a longer context. Default `published`. */
   readonly init?: InitScheme;
   /**
@@ -45,8 +37,6 @@ export interface LoadOptions extends OpenOptions, ConfigStatement, WeightsChoice
    * does the load.
    */
   readonly onProgress?: (fraction: number) => unknown;
-  /** Ends the load: it rejects with the signal's reason. A download that it ends is continued by a later load. */
-  readonly signal?: AbortSignal;
 }
 
 export interface CallOptions {

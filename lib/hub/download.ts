@@ -1,8 +1,10 @@
 import { createHash, type Hash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { abortable } from "../abortable";
 import { EvaClipError, isEvaClipError } from "../errors";
 import { writeError } from "../io/file_error";
+import { inTurn } from "../io/in_turn";
 import { makeFolder } from "../io/make_folder";
 import { type HubRequest, hubFetch, pauseFor, RETRY_WAITS_MS, unreachable } from "./hub_fetch";
 import { hubName } from "./hub_reference";
@@ -137,6 +139,15 @@ export async function downloadTo(
   onBytes: OnBytes,
 ): Promise<void> {
   await makeFolder(dirname(blob));
+  // Calls of this process wait for each other; those of other processes are told by their partial files.
+  await abortable(
+    inTurn(blob, () => fill(blob, remote, request, onBytes)),
+    request.signal,
+  );
+  await onBytes(remote.size);
+}
+
+async function fill(blob: string, remote: RemoteFile, request: HubRequest, onBytes: OnBytes): Promise<void> {
   while (!(await isThere(blob, remote.size))) {
     try {
       await using partial = await PartialFile.claim(blob);
@@ -153,7 +164,6 @@ export async function downloadTo(
       throw failure;
     }
   }
-  await onBytes(remote.size);
 }
 
 function corrupt({ size, etag }: RemoteFile, { asked }: HubRequest): EvaClipError {

@@ -18,6 +18,7 @@ const own = new Set<string>();
 interface Found {
   readonly path: string;
   readonly size: number;
+  readonly born: number;
   readonly isAbandoned: boolean;
 }
 
@@ -36,7 +37,8 @@ async function inspect(path: string, owner: RegExpExecArray): Promise<Found | un
   const [, host, pid] = owner;
   const hasEnded =
     host === machine && (Number(pid) === process.pid ? !own.has(path) : !isRunning(Number(pid)));
-  return { path, size: found.size, isAbandoned: hasEnded || Date.now() - found.mtimeMs > ABANDONED_MS };
+  const { size, birthtimeMs: born } = found;
+  return { path, size, born, isAbandoned: hasEnded || Date.now() - found.mtimeMs > ABANDONED_MS };
 }
 
 /** The partial files of a blob, the longest first. */
@@ -88,10 +90,10 @@ export class PartialFile implements AsyncDisposable {
       }
       const file = await open(path, "a+");
       const isContinued = (await file.stat()).size > 0;
-      // Of processes that began at the same moment, all but the first by name give way.
-      const rivals = await partialsOf(blob);
-      if (!rivals.some((other) => !other.isAbandoned && other.path < path))
-        return new PartialFile(path, file, isContinued);
+      // Of processes that began at the same moment, all but the first give way.
+      const all = (await partialsOf(blob)).filter((each) => each.path === path || !each.isAbandoned);
+      const [first] = all.sort((a, b) => a.born - b.born || (a.path < b.path ? -1 : 1));
+      if (first === undefined || first.path === path) return new PartialFile(path, file, isContinued);
       await file.close();
       await unlink(path);
     } catch (error) {

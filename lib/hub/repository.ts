@@ -18,11 +18,11 @@ export interface DownloadProgress {
 }
 
 export interface HubOptions {
-  /** Ends a download; what was received of it is kept, and a later one continues it. */
-  readonly signal?: AbortSignal | undefined;
+  /** Ends the call: it rejects with the signal's reason. What was downloaded is kept, and a later call continues it. */
+  readonly signal?: AbortSignal;
   /** Called while a file is downloaded. The download awaits it; if it throws or rejects, so does the download. */
-  readonly onDownload?: ((progress: DownloadProgress) => unknown) | undefined;
-  readonly logger?: Logger | undefined;
+  readonly onDownload?: (progress: DownloadProgress) => unknown;
+  readonly logger?: Logger;
 }
 
 /** A commit of a repository on the hub, whose files are downloaded into the cache as they are needed. */

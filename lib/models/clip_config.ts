@@ -6,6 +6,7 @@ import {
   type Preprocessing,
   preprocessConfig,
   preprocessField,
+  preprocessingOf,
   samePreprocessing,
 } from "../image/preprocessing";
 import { ignored, layers, mlpRatioField, size } from "./config_schema";
@@ -114,6 +115,11 @@ export function parseClipConfig(json: unknown, where = "the model configuration"
 export function withPreprocessing(config: ClipConfig, preprocessing: Preprocessing): ClipConfig {
   const isClips = samePreprocessing(preprocessing, CLIP_PREPROCESSING);
   return { ...config, preprocess_cfg: isClips ? undefined : structuredClone(preprocessing as never) };
+}
+
+/** A configuration as files state it: with its preprocessing, even if that is CLIP's. */
+export function statedConfig(config: ClipConfig): ClipConfig {
+  return { ...config, preprocess_cfg: structuredClone(preprocessingOf(config) as never) };
 }
 
 /** The module below which the text tower's keys are: `text`, or `""` for the root. */

@@ -4,22 +4,26 @@ import type { IndexStatement } from "./index_writer";
 const modelText = ({ model, fingerprint }: Pick<IndexStatement, "model" | "fingerprint">) =>
   `${model === "" ? "a model" : model} (${fingerprint})`;
 
-/** The error for a build that would continue an index of another model or of another folder. */
-export function indexMismatch(
-  path: string,
-  field: "fingerprint" | "dimensions" | "root",
-  found: IndexStatement,
-  expected: IndexStatement,
-): EvaClipError {
-  const [theirs, ours] =
-    field === "root"
-      ? [`holds images below ${found.root}`, `these are below ${expected.root}`]
-      : [`was embedded by ${modelText(found)}`, `this is ${modelText(expected)}`];
-  const message = `${path} ${theirs}, but ${ours}: an index does not mix them; choose another path, or delete it`;
-  return new EvaClipError("ERR_EVACLIP_INDEX_MISMATCH", message, {
-    path,
-    field,
-    expected: found[field],
-    actual: expected[field],
-  });
+/** What differs between an index and a build, in words. */
+const DIFFERENCES: Readonly<
+  Record<"fingerprint" | "dimensions" | "root", (found: IndexStatement, expected: IndexStatement) => string>
+> = {
+  fingerprint: (found, expected) => `was embedded by ${modelText(found)}, but this is ${modelText(expected)}`,
+  dimensions: (found, expected) =>
+    `has vectors of ${found.dimensions} numbers, but these have ${expected.dimensions}`,
+  root: (found, expected) => `holds images below ${found.root}, but these are below ${expected.root}`,
+};
+
+/**
+ * Checks that a build continues an index of the same model and root.
+ * @throws EvaClipError `ERR_EVACLIP_INDEX_MISMATCH`
+ */
+export function expectStatement(path: string, found: IndexStatement, expected: IndexStatement): void {
+  for (const field of ["fingerprint", "dimensions", "root"] as const) {
+    if (found[field] === expected[field]) continue;
+    const difference = DIFFERENCES[field](found, expected);
+    const message = `${path} ${difference}: an index does not mix them; choose another path, or delete it`;
+    const details = { path, field, expected: expected[field], found: found[field] };
+    throw new EvaClipError("ERR_EVACLIP_INDEX_MISMATCH", message, details);
+  }
 }

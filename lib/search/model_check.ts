@@ -21,6 +21,6 @@ export async function checkIndexModel(index: VectorStore, model: EvaClip): Promi
     path: index.path,
     field: "fingerprint",
     expected: index.fingerprint,
-    actual: fingerprint,
+    found: fingerprint,
   });
 }

@@ -1,5 +1,7 @@
-import { openIndexArguments, type OpenIndexOptions } from "./search_arguments";
+import { statModelFile } from "../io/model_path";
 import { ExactIndex } from "./exact/exact_index";
+import { openIndexArguments, type OpenIndexOptions } from "./search_arguments";
+import { isSqlIndex, SqlStore } from "./sql/sql_store";
 import type { VectorStore } from "./vector_store";
 
 /**
@@ -9,5 +11,7 @@ import type { VectorStore } from "./vector_store";
  */
 export async function openIndex(path: string, options: OpenIndexOptions = {}): Promise<VectorStore> {
   const own = openIndexArguments(path, options);
-  return ExactIndex.open(path, own);
+  // Opening a named pipe would block.
+  await statModelFile(path);
+  return (await isSqlIndex(path)) ? SqlStore.open(path) : ExactIndex.open(path, own);
 }

@@ -10,12 +10,14 @@ import {
   ownArgument,
   positiveInteger,
   text,
+  wholeNumber,
 } from "../arguments";
 import { EvaClip } from "../clip/eva_clip";
 import { type Logger, loggerArgument } from "../logger";
 import type { VectorStore } from "../search/vector_store";
 import type { BatchOptions } from "./batcher";
 import type { Limits } from "./context";
+import type { ReadinessOptions } from "./readiness";
 
 export interface HandlerOptions extends BatchOptions {
   /** Samples that wait for a batch, per model; requests beyond are answered with status 429. Default 4096. */
@@ -33,8 +35,8 @@ export interface HandlerOptions extends BatchOptions {
   readonly index?: VectorStore;
   /** Serve the page for people at `/`. Default false. */
   readonly page?: boolean;
-  /** How long a device may take for the tiny batch of `/readyz`, in milliseconds. Default 10,000. */
-  readonly readyTimeoutMs?: number;
+  /** The tiny batch of `/readyz`. */
+  readonly readiness?: ReadinessOptions;
   /** Told of errors that clients are not told. */
   readonly logger?: Logger;
 }
@@ -86,7 +88,7 @@ const handlerOptions = options({
     .optional(),
   index: vectorStore.optional(),
   page: flag.optional(),
-  readyTimeoutMs: milliseconds.optional(),
+  readiness: options({ timeoutMs: milliseconds.optional(), cacheMs: wholeNumber.optional() }).optional(),
   logger: loggerArgument.optional(),
 });
 

@@ -8,7 +8,7 @@ import type { CohereBody, ContentValue, EmbeddingsBody } from "./request_schemas
 export type Input = { readonly param: string } & ({ readonly text: string } | { readonly image: ImageValue });
 
 const DATA_IMAGE = /^data:image\//i;
-const IMAGE_FIELDS = /^(images?|files?)$/;
+export const IMAGE_FIELDS = /^(images?|files?)$/;
 const TEXT_FIELDS = /^(input|texts?)$/;
 
 function invalid(param: string, message: string): HttpError {
@@ -58,11 +58,11 @@ export function cohereInputs({ texts, images, inputs }: CohereBody): Input[] {
   ];
 }
 
-const NUMBERS = new Set(["dimensions", "top_k"]);
+const NUMBERS = new Set(["dimensions", "top_k", "count", "id"]);
 const FLAGS = new Set(["normalized", "truncate"]);
 
 /** The value of a form's field that holds one. A number or flag that is none stays text, which the schema refuses. */
-function scalar([name, value]: FormEntry): [string, unknown] {
+export function scalar([name, value]: FormEntry): [string, unknown] {
   if (NUMBERS.has(name) && /^\d+$/.test(String(value))) return [name, Number(value)];
   if (FLAGS.has(name) && /^(true|false)$/.test(String(value))) return [name, value === "true"];
   return [name, value];

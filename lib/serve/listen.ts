@@ -36,7 +36,7 @@ export async function serve(handler: ServedHandler, options: ServeOptions = {}):
   const { host = "127.0.0.1", port = 8080 } = own;
   const app = createApp(handler, own);
   try {
-    await app.listen({ host: host === "localhost" ? "127.0.0.1" : host, port, listenTextResolver: () => "" });
+    await app.listen({ host: host === "localhost" ? "127.0.0.1" : host, port });
   } catch (error) {
     await app.close();
     throw listenError(host, port, error as NodeJS.ErrnoException);

@@ -2,11 +2,14 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { oneOf, positiveInteger, text, wholeNumber } from "../arguments";
 import type { Entry } from "../search/vector_store";
+import { entryAnswer, indexAnswer, searchAnswer } from "./answer_schemas";
 import type { Batcher } from "./batcher";
 import type { ServiceContext } from "./context";
 import { HttpError } from "./http_error";
 import { imageBytes } from "./image_value";
-import { checkFields, readFields } from "./request_fields";
+import { IMAGE_FIELDS, scalar } from "./inputs";
+import { checkFields, type FormEntry, readFields } from "./request_fields";
+import { imageValue } from "./request_schemas";
 import type { Call, Route } from "./route";
 import type { ServedIndex } from "./served_index";
 import { servedModel } from "./served_model";
@@ -20,12 +23,19 @@ const SIZES = ["160", "320", "640", "1280"] as const;
 const searchBody = z.strictObject({
   model: text.optional(),
   text: text.optional(),
-  image: text.optional(),
+  image: imageValue.optional(),
   id: wholeNumber.optional(),
   count: positiveInteger.max(MOST_MATCHES, { error: `at most ${MOST_MATCHES}` }).optional(),
   where: text.optional(),
 });
 type SearchBody = z.output<typeof searchBody>;
+
+/** A file is the image, whatever its name. */
+function searchFromForm(entries: readonly FormEntry[]): unknown {
+  const field = ([name, value]: FormEntry) =>
+    typeof value !== "string" || IMAGE_FIELDS.test(name) ? ["image", value] : scalar([name, value]);
+  return Object.fromEntries(entries.map(field));
+}
 
 const imageQuery = z.strictObject({ size: oneOf(...SIZES).optional() });
 
@@ -50,15 +60,21 @@ function answerOf({ id, source, caption, metadata }: Entry) {
   return { object: "entry", id, source, caption: caption ?? null, metadata, image: `/v1/index/${id}/image` };
 }
 
-/** The model that embeds queries. @throws HttpError 400 where it cannot be the model of the index */
-function queryModel(context: ServiceContext, { store }: ServedIndex, name: string | undefined): Batcher {
-  const fits = ({ model }: Batcher) => model.embedDim === store.dimensions;
-  const only = [...context.models].filter(([, batcher]) => fits(batcher));
-  const served = servedModel(context, name ?? only[0]?.[0]);
-  if (fits(served.batcher)) return served.batcher;
-  const { embedDim } = served.batcher.model;
-  const message = `the index holds vectors of ${store.dimensions} numbers, of ${store.model}; ${served.name} makes ${embedDim}`;
-  throw new HttpError(400, message, { code: "wrong_model", param: "model" });
+/** The model of the index as requests name it; the index may know it by a path of another machine. */
+const nameOf = async (index: ServedIndex, { models }: ServiceContext) =>
+  (await index.modelAmong(models)) ?? null;
+
+/** The model that embeds queries. @throws HttpError 400 for one that did not embed the index, or where there is none */
+async function queryModel(
+  context: ServiceContext,
+  index: ServedIndex,
+  name: string | undefined,
+): Promise<Batcher> {
+  const given = name === undefined ? undefined : servedModel(context, name);
+  const found = await index.modelAmong(given ? [[given.name, given.batcher]] : context.models);
+  if (found !== undefined) return context.models.get(found)!;
+  const which = given ? `the model ${given.name}` : "any model of this service";
+  throw new HttpError(400, `the index was not embedded by ${which}`, { code: "wrong_model", param: "model" });
 }
 
 async function queryVector(body: SearchBody, index: ServedIndex, call: Call, context: ServiceContext) {
@@ -68,14 +84,14 @@ async function queryVector(body: SearchBody, index: ServedIndex, call: Call, con
     if (!vector) throw noEntry(body.id);
     return vector;
   }
-  const batcher = queryModel(context, index, body.model);
+  const batcher = await queryModel(context, index, body.model);
   if (body.text !== undefined) return batcher.encodeText(body.text, { signal });
   return batcher.encodeImage(await imageBytes(body.image!, "image", call, context), { signal });
 }
 
 async function search(call: Call, context: ServiceContext): Promise<Response> {
   const index = servedIndex(context);
-  const body = await readFields(call, context, searchBody);
+  const body = await readFields(call, context, searchBody, searchFromForm);
   const given = (["text", "image", "id"] as const).filter((field) => body[field] !== undefined);
   if (given.length !== 1) {
     const found = given.length === 0 ? "none of them" : given.join(" and ");
@@ -89,12 +105,13 @@ async function search(call: Call, context: ServiceContext): Promise<Response> {
   const [matches] = await index.store.nearest([vector], options);
   const others = matches!.filter((match) => match.id !== id).slice(0, count);
   const data = others.map((match) => ({ ...answerOf(match), object: "match", similarity: match.similarity }));
-  return Response.json({ object: "list", data, model: index.store.model });
+  return Response.json({ object: "list", data, model: await nameOf(index, context) });
 }
 
 async function describeIndex(_call: Call, context: ServiceContext): Promise<Response> {
-  const { size, dimensions, model } = servedIndex(context).store;
-  return Response.json({ object: "index", size, dimensions, model });
+  const index = servedIndex(context);
+  const { size, dimensions } = index.store;
+  return Response.json({ object: "index", size, dimensions, model: await nameOf(index, context) });
 }
 
 async function describeEntry({ params }: Call, context: ServiceContext): Promise<Response> {
@@ -127,8 +144,34 @@ async function entryImage({ params, url, request }: Call, context: ServiceContex
 }
 
 export const searchRoutes: readonly Route[] = [
-  { method: "POST", path: "/v1/search", handle: search },
-  { method: "GET", path: "/v1/index", handle: describeIndex },
-  { method: "GET", path: "/v1/index/:id", handle: describeEntry },
-  { method: "GET", path: "/v1/index/:id/image", handle: entryImage },
+  {
+    method: "POST",
+    path: "/v1/search",
+    summary: "The entries of the index nearest to a text, an image or another entry, best first",
+    body: searchBody,
+    forms: true,
+    answer: searchAnswer,
+    handle: search,
+  },
+  {
+    method: "GET",
+    path: "/v1/index",
+    summary: "What the index is",
+    answer: indexAnswer,
+    handle: describeIndex,
+  },
+  {
+    method: "GET",
+    path: "/v1/index/:id",
+    summary: "An entry of the index",
+    answer: entryAnswer,
+    handle: describeEntry,
+  },
+  {
+    method: "GET",
+    path: "/v1/index/:id/image",
+    summary:
+      "A small copy of the image of an entry, as WebP of at most `size` pixels a side: 160, 320, 640 or 1280",
+    handle: entryImage,
+  },
 ];

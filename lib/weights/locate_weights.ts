@@ -9,7 +9,7 @@ import { checkStatedModel } from "./config/stated_model";
 
 export interface LocateOptions extends HubOptions {
   /** Which of a published model's weights, by open_clip's tag. Default: those with the best result. */
-  readonly pretrained?: string | undefined;
+  readonly pretrained?: string;
 }
 
 /** Names of models and repositories have at most one slash and none of these extensions. */

@@ -17,7 +17,7 @@ import { inTurn } from "../io/in_turn";
 import { writeJson } from "../io/json_file";
 import { makeFolder } from "../io/make_folder";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors";
-import type { ClipConfig } from "../models/clip_config";
+import { type ClipConfig, statedConfig } from "../models/clip_config";
 import { ClipModel } from "../models/clip_model";
 import { preprocessingOf } from "../image/preprocessing";
 import type { DerivedTensor } from "../models/image_tower_descriptor";
@@ -123,8 +123,8 @@ function tensorsToWrite(model: ClipModel, layout: Layout, options: WriteWeightsO
 
 /** The files to write next to the weights: [file, content]. The preprocessing is always stated, CLIP's as well. */
 function configFiles(layout: LayoutName, config: ClipConfig): [string, unknown][] {
-  const preprocessing = preprocessingOf(config);
   if (layout === "hugging_face") {
+    const preprocessing = preprocessingOf(config);
     const written = toPreprocessorConfig(preprocessing, config.vision_cfg.image_size);
     if (written === undefined) {
       const message = `the layout hugging_face cannot state preprocess_cfg.resize_mode ${preprocessing.resize_mode}: write another layout`;
@@ -137,7 +137,7 @@ function configFiles(layout: LayoutName, config: ClipConfig): [string, unknown][
   }
   const openClip = layout === "open_clip" ? toOpenClipConfig(config) : undefined;
   if (openClip) return [[OPEN_CLIP_CONFIG_FILE, openClip]];
-  return [[CONFIG_FILE, { ...config, preprocess_cfg: preprocessing }]];
+  return [[CONFIG_FILE, statedConfig(config)]];
 }
 
 /**

@@ -38,7 +38,10 @@ export function npmOffline({ work, tarball }) {
 /** A project whose node_modules was copied from another machine. */
 export function copiedModules({ work, installed }) {
   const project = new Project(join(work, "copied"));
-  cpSync(installed.path("node_modules"), project.path("node_modules"), { recursive: true });
+  cpSync(installed.path("node_modules"), project.path("node_modules"), {
+    recursive: true,
+    verbatimSymlinks: true,
+  });
   project.useModel();
   project.remove();
 }

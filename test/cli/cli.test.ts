@@ -126,7 +126,13 @@ describe("errors", () => {
     ["a model and more to evaluate", ["evaluate", "m", "n"], 2, "evaluate takes one model; unexpected: n"],
     ["nothing to evaluate on", ["evaluate", "m"], 2, "nothing to evaluate on"],
     ["an unknown model", ["inspect", "EVA-99"], 2, "unknown model EVA-99"],
-    ["a missing model", ["encode", "nowhere", "--text", "x"], 1, "cannot open nowhere"],
+    ["a missing model", ["encode", "./nowhere", "--text", "x"], 1, "cannot open ./nowhere"],
+    [
+      "neither a file nor a model",
+      ["encode", "EVA02-B-61", "--text", "x"],
+      2,
+      "EVA02-B-61 is neither a file nor a published model: unknown model EVA02-B-61; did you mean EVA02-CLIP-B-16",
+    ],
   ])("%s", async (_, words, code, message) => {
     const found = await run(...words);
     expect(found.code).toBe(code);

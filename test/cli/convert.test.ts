@@ -33,7 +33,7 @@ test("a plain model goes to transformers' layout and back, bit for bit", async (
   expect(JSON.parse(there.out)).toMatchObject({
     fromLayout: "openai",
     dtype: "f32",
-    files: [path("hf", "model.safetensors"), path("hf", "config.json")],
+    files: ["model.safetensors", "config.json", "preprocessor_config.json"].map((name) => path("hf", name)),
   });
   expect(await readFile(path("hf", "config.json"), "utf8")).toContain('"hidden_act": "quick_gelu"');
   expect(await captureCli("convert", path("hf"), path("back"))).toMatchObject({ code: 0 });
@@ -63,7 +63,7 @@ test("a layout that cannot hold the model is refused, and nothing written", asyn
 
 test.each([
   ["a type that is none", ["a", "b", "--dtype", "fp8"], 2, /It must be one of f32, fp32/],
-  ["a file that is not there", ["nowhere", "b"], 1, /cannot open nowhere/],
+  ["a file that is not there", ["./nowhere", "b"], 1, /cannot open \.\/nowhere/],
 ])("%s", async (_, words, code, message) => {
   const found = await captureCli("convert", ...words);
   expect(found.code).toBe(code);

@@ -159,7 +159,7 @@ test("what a file of weights does not tell is not stated of a published model", 
     const { code, err } = await captureCli("inspect", "ViT-B-16", ...flags);
     expect(code).toBe(2);
     expect(err).toContain(
-      "--config, --quick-gelu and --ema are for files of weights: ViT-B-16 is a published model",
+      "--config, --quick-gelu, --preprocessing and --ema are for weights: ViT-B-16 is a published model",
     );
   }
 });

@@ -1,4 +1,4 @@
-import { StopSignals } from "../../lib/cli/train/stop_signals";
+import { StopSignals } from "../../lib/cli/stop_signals";
 
 let exit: jest.SpyInstance;
 beforeEach(() => {

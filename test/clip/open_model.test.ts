@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EvaClip } from "eva-clip";
+import { CLIP_PREPROCESSING, EvaClip } from "eva-clip";
 import { type ConfigStatement, type LayoutName, writeWeights } from "eva-clip/weights";
 import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors";
 import { tinyTokenizer } from "../support/tiny_clip";
@@ -88,7 +88,14 @@ test("a bare file needs what its shapes do not tell", async () => {
   const sizes = { vision_cfg: { head_width: 16 }, text_cfg: { heads: 2 } };
   await expect(load({ config: sizes })).rejects.toThrow(/state quick_gelu/);
   await expect(load({ quickGelu: true })).rejects.toThrow(/state vision_cfg\.head_width, text_cfg\.heads/);
-  await using model = await load({ config: sizes, quickGelu: true });
+  const enough = { config: sizes, quickGelu: true };
+  await expect(load(enough)).rejects.toThrow(
+    /cannot tell the preprocessing of .*bare.*: no file states it.*pass preprocessing with mean, std, interp.*, resize_mode/,
+  );
+  await expect(load({ ...enough, preprocessing: { mean: [0, 0, 0] } })).rejects.toThrow(
+    /with std, interpolation,/,
+  );
+  await using model = await load({ ...enough, preprocessing: CLIP_PREPROCESSING });
   expect(await embeddings(model)).toEqual(expected);
 });
 

@@ -1,9 +1,10 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import * as clip from "eva-clip";
 import sharp from "sharp";
 import ts from "typescript";
+import { HubServer } from "../support/hub_server";
 import smallModel from "../../scripts/package_consumer/small_model.json";
 
 const root = resolve(__dirname, "../..");
@@ -56,6 +57,7 @@ function tarOf(files: Readonly<Record<string, Buffer>>): Buffer {
 
 const home = process.cwd();
 let folder: string;
+let hub: HubServer;
 let log: jest.SpyInstance;
 
 beforeAll(async () => {
@@ -76,10 +78,15 @@ beforeAll(async () => {
   const model = await clip.EvaClip.create(smallModel, { device: "cpu", threads: 1, init: "fan_in" });
   await model.save("model");
   await model.dispose();
+  hub = await HubServer.start();
+  const files = Object.fromEntries(readdirSync("model").map((name) => [name, readFileSync(`model/${name}`)]));
+  hub.repositories.set("someone/small-clip", { files });
+  Object.assign(process.env, { HF_ENDPOINT: hub.url, HF_HOME: join(folder, "hub") });
   log = jest.spyOn(console, "log").mockImplementation(() => undefined);
 });
 
-afterAll(() => {
+afterAll(async () => {
+  await hub[Symbol.asyncDispose]();
   log.mockRestore();
   process.chdir(home);
   rmSync(folder, { recursive: true, force: true });

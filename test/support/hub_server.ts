@@ -62,7 +62,8 @@ export class HubServer implements AsyncDisposable {
   static async start(): Promise<HubServer> {
     const server = new HubServer();
     server.url = await listen(server.hub);
-    server.storage = await listen(server.store);
+    // Another host, so that clients do not follow the redirect as one of the hub.
+    server.storage = (await listen(server.store)).replace("127.0.0.1", "localhost");
     return server;
   }
 
@@ -105,7 +106,8 @@ export class HubServer implements AsyncDisposable {
     if (!repository || (repository.access === "private" && !hasToken))
       return void fail(noted.authorization ? 404 : 401, "RepoNotFound");
     const [, action = "", below = ""] = /^(revision|paths-info|resolve)\/(.*)$/.exec(rest) ?? [];
-    const revisions: Record<string, string> = { main: COMMIT, [COMMIT]: COMMIT, ...repository.revisions };
+    const revisions: Record<string, string> = { main: COMMIT, ...repository.revisions };
+    for (const commit of Object.values(revisions)) revisions[commit] = commit;
     const revision = Object.keys(revisions).find((each) => below === each || below.startsWith(`${each}/`));
     if (revision === undefined) return void fail(404, "RevisionNotFound");
     const commit = revisions[revision]!;

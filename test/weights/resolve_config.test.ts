@@ -6,6 +6,7 @@ import type { LayoutName } from "../../lib/weights/layouts/layout";
 import { toOpenClipConfig } from "../../lib/weights/config/open_clip_config";
 import { detectLayout } from "../../lib/weights/layouts/detect_layout";
 import { type ConfigStatement, resolveConfig } from "../../lib/weights/config/resolve_config";
+import { CLIP_PREPROCESSING } from "../../lib/image/preprocessing";
 import type { TensorSource } from "../../lib/io/tensor_source";
 import { type ClipConfig, parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
@@ -34,7 +35,10 @@ async function found(
     await writeFile(join(folder, name), JSON.stringify(json));
   const tensors = storedShapesOf(new ClipModel(config), layout);
   const source = { path: join(folder, "model.safetensors"), metadata, tensors } as unknown as TensorSource;
-  return resolveConfig(source, detectLayout(tensors.keys()), statement);
+  return resolveConfig(source, detectLayout(tensors.keys()), {
+    preprocessing: CLIP_PREPROCESSING,
+    ...statement,
+  });
 }
 
 const eva = parseClipConfig(tinyConfigs.eva02);

@@ -7,6 +7,7 @@ import { writeWeights } from "../../lib/weights/write_weights";
 import { Device } from "../../lib/device";
 import { openTensors } from "../../lib/io/open_tensors";
 import { readFloat32 } from "../../lib/io/tensor_source";
+import { CLIP_PREPROCESSING } from "../../lib/image/preprocessing";
 import { ClipModel } from "../../lib/models/clip_model";
 import { modelConfig } from "../../lib/models/known_models";
 import { allocateModel, initializeModel } from "../../lib/weights/initialize";
@@ -80,7 +81,7 @@ test("a folder has the file names that the layout's programs expect", async () =
   const at = (name: string) => join(folder, name);
   const json = async (path: string | undefined) => JSON.parse(await readFile(path!, "utf8"));
   expect(await writeWeights(at("own"), eva)).toEqual([at("own/model.safetensors"), at("own/config.json")]);
-  expect(await json(at("own/config.json"))).toEqual(eva.config);
+  expect(await json(at("own/config.json"))).toEqual({ ...eva.config, preprocess_cfg: CLIP_PREPROCESSING });
   const openClip = await writeWeights(at("open-clip"), plain, { layout: "open_clip" });
   expect(openClip).toEqual([
     at("open-clip/open_clip_model.safetensors"),
@@ -90,7 +91,9 @@ test("a folder has the file names that the layout's programs expect", async () =
     model_cfg: { quick_gelu: true, vision_cfg: { layers: 2 } },
   });
   const file = await writeWeights(at("named/plain.safetensors"), plain, { layout: "hugging_face" });
-  expect(file).toEqual([at("named/plain.safetensors"), at("named/config.json")]);
+  expect(file).toEqual(
+    ["plain.safetensors", "config.json", "preprocessor_config.json"].map((name) => at(`named/${name}`)),
+  );
   expect(await json(file[1])).toMatchObject({
     model_type: "clip",
     vision_config: { hidden_act: "quick_gelu" },

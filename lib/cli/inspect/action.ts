@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import { invalidArgument, shortened } from "../../arguments";
+import { invalidArgument } from "../../arguments";
 import { publishedImageTowersOf, publishedNamesOf } from "../../weights/config/infer_config";
 import { isDerived } from "../../weights/layouts/layout";
 import { type ClipConfig, EvaClipError, modelConfig } from "../../index";
@@ -13,6 +13,7 @@ import {
   resolveConfig,
 } from "../../weights";
 import { exists } from "../../io/model_path";
+import { isPublishedName } from "../../weights/locate_weights";
 import type { TensorSource } from "../../io/tensor_source";
 import { parameterCounts } from "../../models/model_cost";
 import { readTrainerState, STATE_FILE } from "../../train/checkpoint";
@@ -111,8 +112,13 @@ async function identify(source: TensorSource, statement: ConfigStatement): Promi
 
 /** A file of weights, or a folder that holds one. */
 async function inspectFile(path: string, flags: InspectFlags): Promise<Inspection> {
-  const { ema, ...statement } = await statementFrom(flags);
-  await using source = await openWeights(path, { ema });
+  const { config, quickGelu, preprocessing, ...how } = await statementFrom(flags);
+  const statement = {
+    ...(config && { config }),
+    ...(quickGelu !== undefined && { quickGelu }),
+    ...(preprocessing && { preprocessing }),
+  };
+  await using source = await openWeights(path, how);
   const tensors = [...source.tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
   const folder = dirname(source.path);
   const isCheckpoint = await exists(join(folder, STATE_FILE));
@@ -136,23 +142,15 @@ function inspectModel(name: string): Inspection {
   return { name, ...withConfig(config), parameters: sizeOf(tensors), dtypes: countTypes(tensors), tensors };
 }
 
-/** Names of models have at most one slash and none of these extensions. */
-const LOOKS_LIKE_FILE = /\.(safetensors|json|pt|pth|bin|ckpt)$|^[.~]?\/|^\.\.|\/.*\/|\/$/;
-
+/** A published model's name is described without its weights, unless the flags ask for some of them. */
 async function inspectAny(target: string, flags: InspectFlags): Promise<Inspection> {
-  if ((await exists(target)) || LOOKS_LIKE_FILE.test(target)) return inspectFile(target, flags);
-  try {
-    const found = inspectModel(target);
-    const { config, quickGelu, ema } = flags;
-    if ([config, quickGelu, ema].every((given) => given === undefined)) return found;
-    throw invalidArgument(
-      `--config, --quick-gelu and --ema are for files of weights: ${target} is a published model`,
-    );
-  } catch (error) {
-    if (!isCode(error, "ERR_EVACLIP_UNKNOWN_MODEL")) throw error;
-    const message = `${shortened(target)} is neither a file nor a published model: ${error.message}`;
-    throw new EvaClipError(error.code, message, error.details);
-  }
+  const { config, quickGelu, preprocessing, ema, pretrained } = flags;
+  if (pretrained !== undefined || !(await isPublishedName(target))) return inspectFile(target, flags);
+  if ([config, quickGelu, preprocessing, ema].every((given) => given === undefined))
+    return inspectModel(target);
+  throw invalidArgument(
+    `--config, --quick-gelu, --preprocessing and --ema are for weights: ${target} is a published model; add --pretrained`,
+  );
 }
 
 function describe(inspection: Inspection): string {

@@ -9,7 +9,7 @@ import { initializationRows } from "./initialization_rows";
 import { TrainingProgress } from "./progress";
 import { inFlags, recipeFrom } from "./recipe_from_flags";
 import { runFolder } from "./run_folder";
-import { StopSignals } from "./stop_signals";
+import { StopSignals } from "../stop_signals";
 
 function describeInitialization({ sources, parameters }: Initialization): string {
   const files = sources.map(

@@ -1,9 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 import type { NativeStoredDtype } from "../../native";
 import { MappedFile } from "../../io/mapped_file";
+import { expectStatement } from "../index_mismatch";
 import type { IndexStatement, Version } from "../index_writer";
 import { openIndexFile, parseLine, type Place, readLine } from "./index_file";
-import { expectStatement, readJournal } from "./journal";
+import { readJournal } from "./journal";
 
 /** Entries read between two turns of the event loop. */
 const ENTRIES_AT_ONCE = 256;

@@ -1,13 +1,12 @@
-import { invalidArgument } from "../../arguments";
 import { Calls } from "../../clip/calls";
 import { ownVectors } from "../../clip/vectors";
 import { Device } from "../../device";
 import type { OpenIndexOptions } from "../search_arguments";
-import type { EvaClipError } from "../../errors";
 import type { FloatDtype } from "../../io/tensor_source";
 import { corrupt } from "../../io/checkpoint_error";
 import { firstNotFinite } from "../../clip/finite";
 import { nearestArguments } from "../search_arguments";
+import { EntryTable } from "../sql/entry_table";
 import type { Entry, Match, NearestOptions, VectorStore } from "../vector_store";
 import { type IndexFile, openIndexFile, readEntry } from "./index_file";
 import { scan } from "./scan";
@@ -19,6 +18,8 @@ const ROWS_AT_ONCE = 256;
 export class ExactIndex implements VectorStore {
   readonly #calls = new Calls("the index");
   #device: Promise<Device> | undefined;
+  /** Conditions are evaluated by SQL, as those of an index in a database. */
+  readonly #table = new EntryTable(() => this.#entries());
   #disposed: Promise<void> | undefined;
 
   private constructor(
@@ -58,10 +59,11 @@ export class ExactIndex implements VectorStore {
   async nearest(queries: readonly Float32Array[], options: NearestOptions = {}): Promise<Match[][]> {
     const { count, where, signal } = nearestArguments(options);
     const rows = ownVectors("nearest: queries", queries, this.dimensions);
-    if (where !== undefined) throw withoutConditions(this.path);
     return this.#calls.run(async () => {
       this.#device ??= Device.open("cpu", this.options);
-      const found = await scan(await this.#device, this.index.vectors, rows, { count, signal });
+      const allowed = where === undefined ? undefined : await this.#allowed(where, signal);
+      const device = await this.#device;
+      const found = await scan(device, this.index.vectors, rows, { count, allowed, signal });
       return found.map((best) => best.map(({ id, similarity }) => ({ ...this.#entry(id), similarity })));
     }, signal);
   }
@@ -97,12 +99,25 @@ export class ExactIndex implements VectorStore {
 
   async #release(): Promise<void> {
     await this.#calls.close();
+    await this.#table.dispose();
     await this.index.file.close();
     await (await this.#device?.catch(() => undefined))?.dispose();
   }
 
+  /** A bit per entry that a condition is true of, the lowest first. */
+  async #allowed(where: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const ids = await this.#table.matching(where, signal);
+    const bits = new Uint8Array(Math.ceil(this.size / 8));
+    for (const id of ids) bits[id >> 3]! |= 1 << (id & 7);
+    return bits;
+  }
+
   #has(id: number): boolean {
     return Number.isInteger(id) && id >= 0 && id < this.size;
+  }
+
+  *#entries(): Generator<Entry> {
+    for (let id = 0; id < this.size; id++) yield this.#entry(id);
   }
 
   #entry(id: number): Entry {
@@ -121,9 +136,4 @@ export class ExactIndex implements VectorStore {
     const row = first + Math.floor(bad / this.dimensions);
     throw corrupt(this.path, `is a broken index: vector ${row} holds ${rows[bad]}`, { row });
   }
-}
-
-function withoutConditions(path: string): EvaClipError {
-  const message = `nearest: options.where needs an index with a database: build one named .db, or export ${path} to one`;
-  return invalidArgument(message, { field: "where" });
 }

@@ -8,7 +8,7 @@ import { statIfThere } from "../../io/model_path";
 import { writeError } from "../../io/file_error";
 import { MappedFile } from "../../io/mapped_file";
 import type { IndexStatement, NewEntry } from "../index_writer";
-import { indexMismatch } from "../index_mismatch";
+import { expectStatement } from "../index_mismatch";
 import { parseLine, type Place, statementShape } from "./index_file";
 
 const FRAME_BYTES = 8;
@@ -140,11 +140,4 @@ export class Journal {
 /** An entry as one line of JSON, without what is derived from its place. */
 export function lineOf({ source, version, caption, metadata }: NewEntry): string {
   return JSON.stringify({ source, version, ...(caption !== undefined && { caption }), metadata });
-}
-
-/** @throws EvaClipError `ERR_EVACLIP_INDEX_MISMATCH` */
-export function expectStatement(path: string, found: IndexStatement, expected: IndexStatement): void {
-  const fields = ["fingerprint", "dimensions", "root"] as const;
-  const field = fields.find((name) => found[name] !== expected[name]);
-  if (field !== undefined) throw indexMismatch(path, field, found, expected);
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { abortable } from "../../abortable";
-import { checkArgument, instanceOf, ownArgument, pathText } from "../../arguments";
+import { checkArgument, instanceOf, invalidArgument, ownArgument, pathText } from "../../arguments";
 import type { Encoder } from "../../clip/encoder";
 import { EvaClip } from "../../clip/eva_clip";
 import { modelFingerprint } from "../../clip/model_fingerprint";
@@ -11,6 +11,7 @@ import { isEvaClipError } from "../../errors";
 import { makeFolder } from "../../io/make_folder";
 import { ExactWriter } from "../exact/exact_writer";
 import type { IndexStatement, IndexWriter, Version } from "../index_writer";
+import { SqlWriter } from "../sql/sql_writer";
 import { type BuildIndexOptions, buildOptions } from "./build_options";
 import { embedImages, type PlacedImage } from "./embed_images";
 import { type BuildPart, joinParts, missingParts, partPath, partsOf, removeParts } from "./parts";
@@ -62,6 +63,7 @@ export async function buildIndex(
   checkArgument("buildIndex: dataset", dataset, datasetArgument);
   checkArgument("buildIndex: path", path, pathText);
   const own = ownArgument("buildIndex: options", options, buildOptions);
+  if (isDatabase(path)) refuseForDatabase(own);
   const building = model.asOneCall(async (encoder) => {
     const statement: IndexStatement = {
       model: own.modelPath ?? "",
@@ -93,14 +95,18 @@ class Build {
   }
 
   async #whole(): Promise<BuildIndexResult> {
-    const { storage = "f32" } = this.options;
-    const more = await partsOf(this.path);
-    await using writer = await ExactWriter.open(this.path, this.statement, { storage, more });
+    await using writer = await this.#openWriter();
     const found = await this.#embed(writer, () => true);
     const kept = await imagesIn(writer, found.images);
     const removed = await writer.commit(kept);
     await removeParts(this.path);
     return this.#result(found, kept.length, { removed, size: kept.length, missingParts: [] });
+  }
+
+  async #openWriter(): Promise<IndexWriter> {
+    if (isDatabase(this.path)) return SqlWriter.open(this.path, this.statement);
+    const { storage = "f32" } = this.options;
+    return ExactWriter.open(this.path, this.statement, { storage, more: await partsOf(this.path) });
   }
 
   async #part(part: BuildPart): Promise<BuildIndexResult> {
@@ -163,6 +169,17 @@ class Build {
     return { path: this.path, embedded, unchanged: kept - embedded, repeated, skips: this.#skips, ...rest };
   }
 }
+
+function refuseForDatabase({ storage = "f32", part }: BuildIndexOptions): void {
+  const advice = "build a .safetensors index, and export it";
+  if (storage !== "f32")
+    throw invalidArgument(`buildIndex: options.storage: a database stores f32; ${advice}`);
+  if (part === undefined || part.size === 1) return;
+  throw invalidArgument(`buildIndex: options.part: a database is written by one process; ${advice}`);
+}
+
+/** Whether an index at a path is a database. */
+const isDatabase = (path: string) => /\.(db|sqlite3?)$/i.test(path);
 
 /** The images that the index has: without those that could not be used. */
 async function imagesIn(writer: IndexWriter, images: readonly PlacedImage[]): Promise<Version[]> {

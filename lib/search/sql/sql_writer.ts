@@ -6,6 +6,7 @@ import { firstNotFinite, notFinite, squaredLength } from "../../clip/finite";
 import { EvaClipError, isEvaClipError } from "../../errors";
 import { failAbout } from "../../io/checkpoint_error";
 import { makeFolder } from "../../io/make_folder";
+import { expectStatement } from "../index_mismatch";
 import type { IndexStatement, IndexWriter, NewEntry, Version } from "../index_writer";
 import { type RunSql, SqlConnection } from "./connection";
 import { createTables, entryValues, INSERT_ENTRY, isEmptyDatabase, PAGE_SIZE, readState } from "./schema";
@@ -36,7 +37,7 @@ export class SqlWriter implements IndexWriter {
 
   /**
    * Creates an index, or continues one.
-   * @throws EvaClipError `ERR_EVACLIP_INVALID_ARGUMENT` for an index of another model, length or root;
+   * @throws EvaClipError `ERR_EVACLIP_INDEX_MISMATCH` for an index of another model, length or root;
    *   `ERR_EVACLIP_CHECKPOINT_UNSUPPORTED` for a file that is no index; `ERR_EVACLIP_IO`, `ERR_EVACLIP_DISK_FULL`
    */
   static async open(given: string, statement: IndexStatement): Promise<SqlWriter> {
@@ -56,7 +57,7 @@ export class SqlWriter implements IndexWriter {
       });
       await connection.transaction("immediate", async (run) => {
         if (await isEmptyDatabase(run)) await createTables(run, statement);
-        else checkStatement(path, await readState(path, run), statement);
+        else expectStatement(path, await readState(path, run), statement);
       });
       return new SqlWriter(connection, statement);
     } catch (error) {
@@ -98,10 +99,10 @@ export class SqlWriter implements IndexWriter {
     );
   }
 
-  async commit(images: readonly Version[]): Promise<void> {
+  async commit(images: readonly Version[]): Promise<number> {
     const repeated = firstRepeated(images);
     if (repeated !== undefined) throw invalidArgument(`commit: images lists ${shortened(repeated)} twice`);
-    await this.#calls.run(() =>
+    return this.#calls.run(() =>
       this.connection.transaction("immediate", async (run) => {
         await run("create temp table wanted (source text primary key, version text not null) without rowid");
         for (let i = 0; i < images.length; i += VERSIONS_AT_ONCE) {
@@ -112,6 +113,8 @@ export class SqlWriter implements IndexWriter {
           );
         }
         await this.#checkHas(run);
+        const [[removed] = []] = await run(`select count(*) from entries e, state where e.id <= committed
+          and not exists (select 1 from wanted w where w.source = e.source)`);
         await this.#replaceEntries(run);
         await run(
           `update state set model = ?, committed = (select coalesce(max(id), 0) from entries),
@@ -119,6 +122,7 @@ export class SqlWriter implements IndexWriter {
           [this.statement.model],
         );
         await run("drop table wanted");
+        return Number(removed);
       }),
     );
   }
@@ -166,19 +170,6 @@ export class SqlWriter implements IndexWriter {
       });
     });
     await this.connection.close();
-  }
-}
-
-function checkStatement(path: string, found: IndexStatement, wanted: IndexStatement): void {
-  for (const field of ["fingerprint", "dimensions", "root"] as const) {
-    if (found[field] === wanted[field]) continue;
-    const what = {
-      fingerprint: "another model",
-      dimensions: "vectors of another length",
-      root: "another folder",
-    }[field];
-    const message = `${path} is an index of ${what}: its ${field} is ${found[field]}, not ${wanted[field]}; choose another file, or remove it`;
-    throw invalidArgument(message, { path, field, expected: wanted[field], found: found[field] });
   }
 }
 

@@ -1,6 +1,7 @@
 import { EvaClipError } from "../../errors";
 import type { TrainerState } from "../../weights/checkpoint/trainer_state";
 import { writeCheckpoint } from "../checkpoint";
+import { statedConfig } from "../../models/clip_config";
 import { groupsOf, type TrainConfig } from "../train_config";
 import type { TrainEvent } from "../train_events";
 
@@ -68,7 +69,7 @@ export class RunCheckpoints {
     const { directory, keepLast } = checkpoint!;
     const requests = this.#requests.splice(0);
     try {
-      const content = { config: model.config, groups: groupsOf(this.config), state };
+      const content = { config: statedConfig(model.config), groups: groupsOf(this.config), state };
       const path = await writeCheckpoint(directory, content, keepLast === undefined ? {} : { keepLast });
       this.#last = { path, step: state.step };
       for (const request of requests) request.resolve(path);

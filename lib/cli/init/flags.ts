@@ -1,0 +1,3 @@
+export interface InitFlags {
+  json: boolean;
+}
