@@ -227,7 +227,7 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
     await page.locator("text=The server refused this key").waitFor();
     await page.fill("#key", "secret");
     await page.keyboard.press("Enter");
-    await page.locator("text=eva-clip index photos").waitFor();
+    await page.locator("text=eva-clip index MODEL photos").waitFor();
     await page.click("#use-own");
     writeFileSync(join(folder, "broken.png"), "no picture");
     await page.setInputFiles("#own-folder", folder);
@@ -358,6 +358,11 @@ describe("the page's files", () => {
     for (const link of links) expect((await ask(`/${link}`)).status).toBe(200);
     for (const path of ["/page/index.html", "/page/..%2f..%2fpackage.json", "/page/none.css", "/page/"])
       expect((await ask(path)).status).toBe(404);
+    await using below = createHandler(only, { page: true, basePath: "/clip" });
+    const mounted = (path: string) => below(new Request(`http://localhost${path}`));
+    expect((await mounted("/clip")).headers.get("location")).toBe("/clip/");
+    expect((await mounted("/clip/")).status).toBe(200);
+    expect((await mounted("/clip/page/main.mjs")).status).toBe(200);
     await using bare = createHandler(only);
     expect((await bare(new Request("http://localhost/"))).status).toBe(404);
   });
