@@ -38,7 +38,8 @@ const NEEDS = {
 };
 
 function answers(command, args, input) {
-  return spawnSync(command, args, { input, stdio: ["pipe", "ignore", "ignore"] }).status === 0;
+  const options = { input, env: process.env, stdio: ["pipe", "ignore", "ignore"] };
+  return spawnSync(command, args, options).status === 0;
 }
 
 function isPresent({ commands = [], header, environment = [] }) {
