@@ -107,7 +107,10 @@ function print(form: string, runs: readonly Run[], own: number, count: number, j
       latencyP99Ms: percentile(latencies, 0.99),
     }),
   };
-  if (json) return console.log(JSON.stringify(row));
+  if (json) {
+    console.log(JSON.stringify(row));
+    return;
+  }
   const latency =
     latencies.length === 0
       ? ""
