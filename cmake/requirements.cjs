@@ -55,4 +55,9 @@ function missingRequirements({ cuda = false, fetchOnednn = false } = {}) {
   return wanted.map((name) => NEEDS[name]).filter((need) => !isPresent(need));
 }
 
-module.exports = { missingRequirements };
+/** CMake's own default is make, even where only ninja is installed. */
+function generator() {
+  return answers("ninja", ["--version"]) ? ["-G", "Ninja"] : [];
+}
+
+module.exports = { generator, missingRequirements };

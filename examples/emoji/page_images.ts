@@ -8,8 +8,8 @@ import { openBrowser } from "../../test/support/browser";
 import { serveDemo } from "./serve";
 
 const OUT = resolve(__dirname, "../../docs/images");
-const LABELS = ["dog", "cat", "bird", "fruit", "flower", "car"];
-const PICTURES = ["dog", "owl", "strawberry", "tulip", "cat", "automobile"];
+const LABELS = ["owl", "tulip", "strawberry", "bicycle", "rocket", "octopus"];
+const PICTURES = ["owl", "tulip", "strawberry", "bicycle", "rocket", "octopus"];
 
 /** Fewer colors: the page has few, and the files stay small. */
 async function save(page: Page, name: string): Promise<void> {
