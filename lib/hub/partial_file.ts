@@ -12,9 +12,6 @@ const OWNER = /^\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.incomplete$/;
 
 const machine = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 
-/** Partial files that this process is writing. */
-const own = new Set<string>();
-
 interface Found {
   readonly path: string;
   readonly size: number;
@@ -34,11 +31,14 @@ function isRunning(pid: number): boolean {
 async function inspect(path: string, owner: RegExpExecArray): Promise<Found | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return undefined;
-  const [, host, pid] = owner;
+  const [, host, id] = owner;
+  const pid = Number(id);
+  const age = Date.now() - found.mtimeMs;
+  // In a container a process often has the same id as the previous one; another thread has this id, too.
   const hasEnded =
-    host === machine && (Number(pid) === process.pid ? !own.has(path) : !isRunning(Number(pid)));
+    host === machine && (pid === process.pid ? age > process.uptime() * 1000 : !isRunning(pid));
   const { size, birthtimeMs: born } = found;
-  return { path, size, born, isAbandoned: hasEnded || Date.now() - found.mtimeMs > ABANDONED_MS };
+  return { path, size, born, isAbandoned: hasEnded || age > ABANDONED_MS };
 }
 
 /** The partial files of a blob, the longest first. */
@@ -60,6 +60,7 @@ async function partialsOf(blob: string): Promise<Found[]> {
  */
 export class PartialFile implements AsyncDisposable {
   readonly #refresh: NodeJS.Timeout;
+  #isFinished = false;
 
   private constructor(
     readonly path: string,
@@ -82,25 +83,23 @@ export class PartialFile implements AsyncDisposable {
     const path = `${blob}.${machine}-${process.pid}-${randomBytes(4).toString("hex")}${SUFFIX}`;
     const others = await partialsOf(blob);
     if (others.some(({ isAbandoned }) => !isAbandoned)) return undefined;
-    own.add(path);
-    try {
-      for (const [i, { path: other }] of others.entries()) {
-        if (i > 0) await unlink(other).catch(() => undefined);
-        else if (await moved(other, path)) await utimes(path, new Date(), new Date());
-      }
-      const file = await open(path, "a+");
-      const isContinued = (await file.stat()).size > 0;
-      // Of processes that began at the same moment, all but the first give way.
-      const all = (await partialsOf(blob)).filter((each) => each.path === path || !each.isAbandoned);
-      const [first] = all.sort((a, b) => a.born - b.born || (a.path < b.path ? -1 : 1));
-      if (first === undefined || first.path === path) return new PartialFile(path, file, isContinued);
-      await file.close();
-      await unlink(path);
-    } catch (error) {
-      own.delete(path);
-      throw error;
+    for (const [i, { path: other }] of others.entries()) {
+      // Only the longest is continued, and it counts as in use from here on.
+      if (i > 0) await unlink(other).catch(() => undefined);
+      else
+        await utimes(other, new Date(), new Date()).then(
+          () => moved(other, path),
+          () => false,
+        );
     }
-    own.delete(path);
+    const file = await open(path, "a+");
+    const isContinued = (await file.stat()).size > 0;
+    // Of processes that began at the same moment, all but the first give way.
+    const all = (await partialsOf(blob)).filter((each) => each.path === path || !each.isAbandoned);
+    const [first] = all.sort((a, b) => a.born - b.born || (a.path < b.path ? -1 : 1));
+    if (first === undefined || first.path === path) return new PartialFile(path, file, isContinued);
+    await file.close();
+    await unlink(path);
     return undefined;
   }
 
@@ -119,12 +118,14 @@ export class PartialFile implements AsyncDisposable {
   /** Makes the file the blob. @returns false if another process has taken it over */
   async finish(blob: string): Promise<boolean> {
     await this.file.sync();
-    return moved(this.path, blob);
+    this.#isFinished = await moved(this.path, blob);
+    return this.#isFinished;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#refresh);
-    own.delete(this.path);
+    // An old file is free for the next download to continue, also of this process.
+    if (!this.#isFinished) await this.file.utimes(0, 0).catch(() => undefined);
     await this.file.close();
   }
 }

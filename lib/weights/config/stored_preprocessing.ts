@@ -12,9 +12,9 @@ const withPreprocessing = z.object({ preprocess_cfg: record });
 const withTimm = z.object({
   pretrained_cfg: z.object({
     input_size: z.array(z.number()).optional(),
-    mean: z.unknown(),
-    std: z.unknown(),
-    interpolation: z.unknown(),
+    mean: z.array(z.number()),
+    std: z.array(z.number()),
+    interpolation: z.string(),
     crop_pct: z.number().optional(),
     crop_mode: z.string().optional(),
   }),
