@@ -1,4 +1,4 @@
-import { type Agent } from "node:http";
+import type { Agent } from "node:http";
 import { connect } from "node:net";
 import sharp from "sharp";
 import { connections, type Sent, send } from "./http_client";

@@ -3,6 +3,9 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
+/** Per second, of Linux. */
+const CLOCK_TICKS = 100;
+
 /** `eva-clip serve` in a process of its own, and its resident memory. */
 export class ServerProcess {
   readonly #child: ChildProcess;
@@ -46,13 +49,20 @@ export class ServerProcess {
     ];
     child.stderr.off("data", collect);
     if (!Buffer.isBuffer(line)) throw new Error(`the server ended with ${line}: ${errors}`);
-    const { url } = JSON.parse(line.toString()) as { url: string };
+    const { url, error } = JSON.parse(line.toString()) as { url: string; error?: { message: string } };
+    if (error) throw new Error(`the server ended: ${error.message}`);
     return new ServerProcess(child, url);
   }
 
   /** The end of what it has logged. */
   get log(): string {
     return this.#log;
+  }
+
+  /** Seconds of all cores that it has used. */
+  cpuSeconds(): number {
+    const fields = readFileSync(`/proc/${this.#child.pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
   }
 
   /** A metric by its name without labels. */

@@ -1,5 +1,7 @@
 import { performance } from "node:perf_hooks";
+import { z } from "zod";
 import { abortable, onAbort } from "../abortable";
+import { checkArgument } from "../arguments";
 import { Calls } from "../clip/calls";
 import type { EvaClip } from "../clip/eva_clip";
 import { parseAllowedHosts } from "./allowed_hosts";
@@ -20,13 +22,22 @@ import { ServedIndex } from "./served_index";
 
 /** Answers HTTP requests with models. */
 export interface RequestHandler extends AsyncDisposable {
-  /** Never rejects: errors are answers. */
+  /** Never rejects for a Request: errors are answers. */
   (request: Request): Promise<Response>;
   /** Answers `/readyz` with status 503 from here on, so that no further requests are sent here. */
   drain(): void;
   /** Answers further requests with status 503 and waits for those under way. The models stay open. Idempotent. */
   dispose(): Promise<void>;
 }
+
+/** Duck-typed, so that the requests of another realm or of a framework are accepted. */
+const standardRequest = z.custom<Request>(
+  (value) =>
+    typeof (value as Request | null)?.url === "string" &&
+    typeof (value as Request).method === "string" &&
+    typeof (value as Request).headers?.get === "function",
+  { error: "a Request" },
+);
 
 /** Routes that no request has, for metrics. */
 const NO_ROUTE = "none";
@@ -92,14 +103,16 @@ export function createHandler(
   /** The answer to a request within its time, and the route that it took. */
   async function answer(request: Request, taken: { route: string }): Promise<Response> {
     const url = new URL(request.url);
-    const path = url.pathname.startsWith(`${basePath}/`) ? url.pathname.slice(basePath.length) : url.pathname;
+    const { pathname } = url;
+    const isBelow = pathname === basePath || pathname.startsWith(`${basePath}/`);
+    const path = isBelow ? pathname.slice(basePath.length) || "/" : pathname;
     const { route, params } = requireRoute(find(request.method, path), path);
     taken.route = route.path;
     if (!route.isPublic) checkKey(request);
     const given = new AbortController();
     const { signal } = given;
     const removeListener = onAbort(request.signal, () => given.abort(request.signal.reason));
-    if (request.signal.aborted) given.abort(request.signal.reason);
+    if (request.signal?.aborted) given.abort(request.signal.reason);
     const arrival = { isUnderWay: false };
     const timer = setTimeout(() => given.abort(late(arrival.isUnderWay, limits.timeoutMs)), limits.timeoutMs);
     const held = pending.share();
@@ -121,7 +134,7 @@ export function createHandler(
   }
 
   function errorAnswer(error: unknown, request: Request, route: string): Response {
-    const known = request.signal.aborted ? new HttpError(499, "the client is gone") : httpErrorOf(error);
+    const known = request.signal?.aborted ? new HttpError(499, "the client is gone") : httpErrorOf(error);
     if (known.status >= 500 && known.cause !== undefined) {
       const { stack = String(error) } = error as Error;
       logger?.warn?.(`${request.method} ${route} failed with status ${known.status}: ${stack}`);
@@ -131,6 +144,7 @@ export function createHandler(
   }
 
   async function handle(request: Request): Promise<Response> {
+    checkArgument("handler: request", request, standardRequest);
     const begin = performance.now();
     const taken = { route: NO_ROUTE };
     const response =

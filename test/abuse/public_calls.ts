@@ -6,6 +6,7 @@ import * as eva from "./public_names";
 import { numberedDataset, png, tar, writeFiles } from "../data/sample_files";
 import { recordedCalls } from "./recorded_calls";
 import { tinyBatch, tinyConfig, tinyTokenizer, tinyTraining } from "../support/tiny_clip";
+import { servingCalls } from "./serving_calls";
 import { searchCalls } from "./search_calls";
 import { recipe, training } from "./training_calls";
 
@@ -265,7 +266,10 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     target: eva.EvaClip.load.bind(eva.EvaClip) as never,
     given: [
       join(w.folder, "model"),
-      { device: w.device, dtype: "f32", tokenizer: tinyTokenizer, quickGelu: false },
+      {
+        ...{ device: w.device, dtype: "f32", tokenizer: tinyTokenizer, quickGelu: false },
+        ...{ preprocessing: { ...eva.CLIP_PREPROCESSING }, onDownload: () => undefined },
+      },
     ],
     after: dispose as never,
   }),
@@ -355,6 +359,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
   train: training,
   trainRecipe: recipe,
   ...batchingCalls,
+  ...servingCalls,
   ...searchCalls,
 };
 

@@ -40,12 +40,12 @@ test("requests, batches, samples and refusals are counted, with bounded labels",
   expect(metrics).toMatchObject({
     [`eva_clip_request_count{method="POST",route="${route}",status="200"}`]: 1,
     [`eva_clip_request_count{method="POST",route="${route}",status="400"}`]: 1,
-    ['eva_clip_request_count{method="GET",route="none",status="404"}']: 2,
+    'eva_clip_request_count{method="GET",route="none",status="404"}': 2,
     [`eva_clip_request_duration_count{route="${route}"}`]: 3,
-    ['eva_clip_texts_total{model="small"}']: 2,
-    ['eva_clip_queue_size{model="small"}']: 0,
-    ['eva_clip_rejected_total{reason="not_found"}']: 2,
-    ['eva_clip_rejected_total{reason="model_not_found"}']: 1,
+    'eva_clip_texts_total{model="small"}': 2,
+    'eva_clip_queue_size{model="small"}': 0,
+    'eva_clip_rejected_total{reason="not_found"}': 2,
+    'eva_clip_rejected_total{reason="model_not_found"}': 1,
   });
   const labels = 'model="small",kind="text"';
   expect(metrics[`eva_clip_batch_size_sum{${labels}}`]).toBe(2);

@@ -86,7 +86,7 @@ describe("/readyz", () => {
 
   test("tells the state, and /healthz that the process lives", async () => {
     const { goOn } = hangingDevice();
-    await using handler = createHandler({ small: model }, { readyTimeoutMs: 100 });
+    await using handler = createHandler({ small: model }, { readiness: { timeoutMs: 100 } });
     expect(await probe(handler)).toEqual(red("the device has not finished a batch within 100 ms"));
     expect(await probe(handler, "/healthz")).toEqual([200, { status: "ok" }]);
     goOn();
