@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -201,7 +201,7 @@ test("searches go on, each in one state, while a build appends and commits", asy
   while (!isDone) {
     const [matches] = await store.nearest([unitRows(1, 32, 99)], { count: 500 });
     expect(matches).toHaveLength(200);
-    expect(new Set(matches!.map(({ metadata }) => metadata["round"])).size).toBe(1);
+    expect(new Set(matches!.map(({ metadata }) => metadata.round)).size).toBe(1);
     searches++;
   }
   await building;
@@ -233,4 +233,15 @@ test("a build that is killed at any moment loses nothing that it appended, and l
     await expect(everything(path)).resolves.toHaveLength(batches * BATCH);
     expect(readdirSync(join(path, ".."))).toEqual(["index.db"]);
   }
+});
+
+test("worker threads are terminated, and the process exits, during a search", async () => {
+  const path = newPath();
+  await writeRandomIndex(path, 2000);
+  const script = library.script("search_forever.js");
+  const { status, stderr } = spawnSync(process.execPath, [script, path, "6"], {
+    env: library.env,
+    encoding: "utf8",
+  });
+  expect({ status, stderr }).toEqual({ status: 7, stderr: "" });
 });

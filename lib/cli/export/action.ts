@@ -27,7 +27,7 @@ const SPELLED: Partial<Record<keyof ExportFlags, string>> = { apiKey: "api-key" 
 function checkFlags(flags: ExportFlags): void {
   const special = new Set(Object.values(TAKES).flat());
   for (const name of special) {
-    const isFromEnvironment = name === "apiKey" && flags.apiKey === process.env["QDRANT_API_KEY"];
+    const isFromEnvironment = name === "apiKey" && flags.apiKey === process.env.QDRANT_API_KEY;
     if (flags[name] === undefined || TAKES[flags.to].includes(name) || isFromEnvironment) continue;
     throw invalidArgument(`--${SPELLED[name] ?? name} is not for --to ${flags.to}`, { field: name });
   }

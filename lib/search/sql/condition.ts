@@ -48,8 +48,8 @@ function* tokensOf(where: string): Generator<Token> {
     const { groups } = tokens.exec(where) ?? {};
     if (!groups) throw unexpected(where, where.slice(at).split(/\s/, 1)[0]!, at);
     // `--` begins a comment in SQL.
-    if (groups["operator"] === "-" && where[at + 1] === "-") throw unexpected(where, "--", at);
-    if (groups["space"] === undefined) yield groups;
+    if (groups.operator === "-" && where[at + 1] === "-") throw unexpected(where, "--", at);
+    if (groups.space === undefined) yield groups;
   }
 }
 
@@ -66,7 +66,7 @@ function unexpected(where: string, found: string, at: number): EvaClipError {
 
 /** The error for a condition that SQLite cannot evaluate. */
 export function conditionError(where: string, { details, message }: EvaClipError): EvaClipError {
-  return failure(where, `cannot be evaluated: ${details?.["problem"] ?? message}`);
+  return failure(where, `cannot be evaluated: ${details?.problem ?? message}`);
 }
 
 /**

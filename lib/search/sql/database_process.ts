@@ -22,6 +22,8 @@ function serveDatabase(libsql: string, path: string, busyMs: number): void {
   // A signal to the whole process group lets the parent finish its calls first; then the channel closes.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => undefined);
   process.on("disconnect", () => process.exit(0));
+  // An answer that the parent has not waited for.
+  process.on("error", () => process.exit(0));
   const state: { database?: import("libsql").Database } = {};
   process.on("message", ({ id, sql, values }: SqlRequest) => {
     try {

@@ -77,7 +77,7 @@ test("encoding holds the event loop only briefly", async () => {
   expect(held).toBeLessThan(20);
 });
 
-const python = process.env["EVA_CLIP_PEER_PYTHON"];
+const python = process.env.EVA_CLIP_PEER_PYTHON;
 const hasPyarrow = python !== undefined && spawnSync(python, ["-c", "import pyarrow"]).status === 0;
 (hasPyarrow ? test : test.skip)("pyarrow reads it", async () => {
   const path = join(folder, "peer.parquet");

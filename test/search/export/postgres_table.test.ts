@@ -107,7 +107,7 @@ test("an unreachable server is named", async () => {
 });
 
 /** A database with the extension pgvector, in which a table is created and dropped. */
-const url = process.env["EVA_CLIP_TEST_POSTGRES"];
+const url = process.env.EVA_CLIP_TEST_POSTGRES;
 
 (url === undefined ? describe.skip : describe)("with the server of EVA_CLIP_TEST_POSTGRES", () => {
   const client = new Client({ connectionString: url });
