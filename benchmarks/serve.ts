@@ -203,8 +203,9 @@ async function main(): Promise<void> {
       goal: "above 1e-3",
       met: distance > 1e-3,
     });
-    if (server.log !== "") console.error(server.log);
-    process.exitCode = printVerdicts(verdicts, json) ? 0 : 1;
+    const isMet = printVerdicts(verdicts, json);
+    if (!isMet) console.error(`the end of the server's log:\n${server.log}`);
+    process.exitCode = isMet ? 0 : 1;
   } finally {
     await server?.stop();
     await rm(folder, { recursive: true, force: true });

@@ -38,7 +38,8 @@ const NEEDS = {
 };
 
 function answers(command, args, input) {
-  return spawnSync(command, args, { input, stdio: ["pipe", "ignore", "ignore"] }).status === 0;
+  const options = { input, env: process.env, stdio: ["pipe", "ignore", "ignore"] };
+  return spawnSync(command, args, options).status === 0;
 }
 
 function isPresent({ commands = [], header, environment = [] }) {
@@ -54,4 +55,9 @@ function missingRequirements({ cuda = false, fetchOnednn = false } = {}) {
   return wanted.map((name) => NEEDS[name]).filter((need) => !isPresent(need));
 }
 
-module.exports = { missingRequirements };
+/** CMake's own default is make, even where only ninja is installed. */
+function generator() {
+  return answers("ninja", ["--version"]) ? ["-G", "Ninja"] : [];
+}
+
+module.exports = { generator, missingRequirements };

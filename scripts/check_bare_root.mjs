@@ -1,13 +1,23 @@
 // Installs the packed package into a Debian that has nothing but its minimal base and the Node binary, and runs a model
-// there: no compiler, no Python, no npm, no network. Needs root, debootstrap and prebuilds/ (npm run prebuild:all).
-//   node scripts/check_bare_root.mjs [SUITE]     default: bookworm
+// there: no compiler, no Python, no npm, no network. Needs prebuilds/ (npm run prebuild:all); without root and debootstrap,
+// which fetches Debian's packages, it is reported as not run.
+//   node scripts/check_bare_root.mjs [--suite jammy --mirror http://archive.ubuntu.com/ubuntu] [--tarball FILE]
+//     --suite, --mirror: another system than Debian 12; --tarball: of `npm pack`, built before
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { check, Project, root, userEnvironment } from "./package/consumer.mjs";
 
-const suite = process.argv[2] ?? "bookworm";
+const isPossible = process.getuid?.() === 0 && spawnSync("debootstrap", ["--version"]).status === 0;
+const { values: options } = parseArgs({
+  options: {
+    suite: { type: "string", default: "bookworm" },
+    mirror: { type: "string" },
+    tarball: { type: "string" },
+  },
+});
 const work = mkdtempSync(join(tmpdir(), "eva-clip-bare-root-"));
 const bare = join(work, "root");
 const inherit = { stdio: ["ignore", 2, "inherit"] };
@@ -26,15 +36,19 @@ function succeed(...command) {
   console.error(stdout.trim().replaceAll(/^/gm, "  "));
 }
 
-try {
-  check(process.getuid() === 0, "a bare root needs root, for debootstrap and chroot");
-  execFileSync("debootstrap", ["--variant=minbase", suite, bare], { stdio: "ignore" });
+/** Makes the root, installs the package in it, and uses it. */
+function checkBareRoot() {
+  const mirror = options.mirror === undefined ? [] : [options.mirror];
+  const debootstrap = ["--variant=minbase", options.suite, bare, ...mirror];
+  const { status, stdout, stderr } = spawnSync("debootstrap", debootstrap, { encoding: "utf8" });
+  check(status === 0, `debootstrap ended with ${status}:\n${stdout}${stderr}`);
   succeed("sh", "-c", ". /etc/os-release && echo $PRETTY_NAME");
   for (const absent of ["gcc", "c++", "make", "cmake", "python3", "npm", "node"]) {
     check(inside("sh", "-c", `command -v ${absent}`).status !== 0, `the bare root has ${absent}`);
   }
 
-  const pack = ["pack", "--json", "--pack-destination", work];
+  const given = options.tarball === undefined ? [] : [resolve(options.tarball)];
+  const pack = ["pack", ...given, "--json", "--pack-destination", work];
   const packed = execFileSync("npm", pack, { cwd: root, stdio: ["ignore", "pipe", 2], encoding: "utf8" });
   const project = new Project(join(work, "app"));
   execFileSync(
@@ -48,7 +62,12 @@ try {
 
   succeed("sh", "-c", "cd /app && node encode.cjs && node encode.mjs");
   succeed("sh", "-c", "cd /app && node node_modules/.bin/eva-clip doctor");
-  console.error(`bare root: a model runs in ${suite} with nothing but Node`);
+  console.error(`bare root: a model runs in ${options.suite} with nothing but Node`);
+}
+
+try {
+  if (isPossible) checkBareRoot();
+  else console.error("bare root: not run; it needs root and debootstrap");
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

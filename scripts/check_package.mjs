@@ -1,10 +1,11 @@
 // Packs the npm package and uses it as its users do: every way to install it, TypeScript, bundlers, test runners, the
 // commands, the code of the README and the guides. Needs prebuilds/ (npm run prebuild:all) and npm's registry or a warm cache.
-//   node scripts/check_package.mjs [--all] [NAME…]    --all: also what takes longer than CI has; NAME: only these checks
+//   node scripts/check_package.mjs [--all] [--tarball FILE] [NAME…]
+//     --all: also what takes longer than CI has; --tarball: checks this file, built before; NAME: only these checks
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkDocs } from "./check_docs.mjs";
 import { root, userEnvironment } from "./package/consumer.mjs";
@@ -19,13 +20,14 @@ import {
   yarn1,
   yarn4,
 } from "./package/installs.mjs";
-import { buildCommand } from "./package/commands.mjs";
+import { buildCommand, initCommand } from "./package/commands.mjs";
 import { bundlers, installTools, testRunners, typeScript } from "./package/toolchains.mjs";
 
 /** What the other checks need, in this order. */
 const PREPARATION = {
   pack: (context) => {
-    const args = ["pack", "--json", "--pack-destination", context.work];
+    const given = options.tarball === undefined ? [] : [resolve(options.tarball)];
+    const args = ["pack", ...given, "--json", "--pack-destination", context.work];
     const packed = execFileSync("npm", args, {
       cwd: root,
       encoding: "utf8",
@@ -50,6 +52,7 @@ const QUICK = {
   typeScript,
   bundlers,
   testRunners,
+  initCommand,
   docs: ({ installed }) => checkDocs(installed.folder, userEnvironment()),
 };
 
@@ -59,7 +62,7 @@ const LONG = { pnpm, yarn1, yarn4, newerNode, buildCommand };
 const NEEDS = { typeScript: ["tools"], bundlers: ["tools"], testRunners: ["tools"], docs: ["tools"] };
 
 const { values: options, positionals: names } = parseArgs({
-  options: { all: { type: "boolean", default: false } },
+  options: { all: { type: "boolean", default: false }, tarball: { type: "string" } },
   allowPositionals: true,
 });
 const known = { ...QUICK, ...LONG };

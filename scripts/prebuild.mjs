@@ -49,14 +49,26 @@ function carry(name, path) {
   console.error(`bundled ${name}`);
 }
 
+/** The terms of a library that comes from a Debian package, beside it: the package's copyright file. */
+function carryLicense(path) {
+  const owner = execFileSync("dpkg-query", ["--search", realpathSync(path)], { encoding: "utf8" });
+  const name = owner.split(":")[0];
+  copyFileSync(join("/usr/share/doc", name, "copyright"), join(licenses, `${name}.txt`));
+}
+
+const licenses = join(folder, "licenses");
+mkdirSync(licenses);
 const addon = readdirSync(folder).find((name) => name.endsWith(".node"));
 // prebuildify also copies every library of build/Release, the emulated GPU of the tests among them.
-for (const name of readdirSync(folder)) if (name !== addon) rmSync(join(folder, name));
+for (const name of readdirSync(folder).filter((name) => name.includes(".so"))) rmSync(join(folder, name));
 for (const [name, path] of neededLibraries(join(folder, addon))) {
   if (PRESENT_WITH_NODE.test(name)) continue;
   if (path === undefined) throw new Error(`the addon needs ${name}, which is not on this machine`);
   carry(name, path);
+  carryLicense(path);
 }
+// To which the copyright file of GCC's libraries refers.
+copyFileSync("/usr/share/common-licenses/GPL-3", join(licenses, "GPL-3.txt"));
 const cuda = "libeva_clip_cuda.so";
 if (existsSync(join(root, "build", "Release", cuda))) carry(cuda, join(root, "build", "Release", cuda));
 writeFileSync(join(folder, DIGEST_FILE), `${digest}\n`);

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import sharp from "sharp";
 
 export const COLORS = ["red", "green", "blue", "yellow", "purple", "orange", "black", "white"];
-export const SHAPES = {
+const OUTLINES = {
   circle: '<circle r="40"/>',
   square: '<rect x="-36" y="-36" width="72" height="72"/>',
   triangle: '<polygon points="0,-42 40,34 -40,34"/>',
@@ -12,16 +12,19 @@ export const SHAPES = {
   cross: '<path d="M-12,-42h24v30h30v24h-30v30h-24v-30h-30v-24h30z"/>',
 };
 
-export const captionOf = (color: string, shape: string): string => `a ${color} ${shape}`;
+export type Shape = keyof typeof OUTLINES;
+export const SHAPES = Object.keys(OUTLINES) as Shape[];
+
+export const captionOf = (color: string, shape: Shape): string => `a ${color} ${shape}`;
 
 /** A PNG of 96 × 96 pixels: the shape at a random place, in a random size and rotation, on a gray of random brightness. */
-export async function drawing(color: string, shape: keyof typeof SHAPES): Promise<Buffer> {
+export async function drawing(color: string, shape: Shape): Promise<Buffer> {
   const between = (least: number, most: number) => least + Math.random() * (most - least);
   const gray = Math.round(between(90, 190));
-  const place = `translate(${between(34, 62)} ${between(34, 62)}) rotate(${between(-25, 25)}) scale(${between(0.45, 0.75)})`;
+  const place = `translate(${between(40, 56)} ${between(40, 56)}) rotate(${between(-15, 15)}) scale(${between(0.65, 0.95)})`;
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="96" height="96">
     <rect width="96" height="96" fill="rgb(${gray},${gray},${gray})"/>
-    <g fill="${color}" transform="${place}">${SHAPES[shape]}</g>
+    <g fill="${color}" transform="${place}">${OUTLINES[shape]}</g>
   </svg>`;
   return sharp(Buffer.from(svg)).png().toBuffer();
 }
@@ -32,7 +35,7 @@ async function writeSampleData(folder: string, repeats: number): Promise<number>
   const rows = ["filepath,title"];
   for (let i = 0; i < repeats; i++) {
     for (const color of COLORS) {
-      for (const shape of Object.keys(SHAPES) as (keyof typeof SHAPES)[]) {
+      for (const shape of SHAPES) {
         const name = `${color}-${shape}-${i}.png`;
         await writeFile(`${folder}/${name}`, await drawing(color, shape));
         rows.push(`${name},${captionOf(color, shape)}`);

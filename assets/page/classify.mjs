@@ -24,6 +24,8 @@ export class ClassifyView {
     labels.value = sessionStorage.getItem(SAVED) ?? EXAMPLES.join("\n");
     const later = debounced(TYPING_PAUSE_MS, () => this.update());
     const soon = () => {
+      this.#pending?.abort();
+      this.#pending = undefined;
       byId("cards").setAttribute("aria-busy", "true");
       later();
     };

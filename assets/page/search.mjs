@@ -153,19 +153,13 @@ export class SearchView {
     }
     byId("matches").setAttribute("aria-busy", "true");
     try {
-      const begin = performance.now();
       const [asked, matches] = await Promise.all([
         this.#describe(source, question),
         source.nearest(question, this.#howMany, pending.signal),
       ]);
       if (pending.signal.aborted) return;
-      const time = Math.round(performance.now() - begin);
       this.#showAsked(asked);
-      this.#showMatches(
-        matches,
-        source,
-        `${matches.length} nearest of ${count(source.size, "picture")}, ${time} ms`,
-      );
+      this.#showMatches(matches, source, `${matches.length} nearest of ${count(source.size, "picture")}`);
     } catch (error) {
       if (!isAbort(error)) this.#showMatches([], source, "");
       showError(error, { topic: "search", again: () => this.#run() });

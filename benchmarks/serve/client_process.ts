@@ -15,9 +15,15 @@ export interface Report {
 /** Handle of the process that the clients run in. */
 export class ClientProcess {
   readonly #child: ChildProcess;
+  /** Rejects when the process ends. */
+  readonly #ended: Promise<never>;
 
   constructor(url: string, workload: Workload, clients: number) {
     this.#child = fork(__filename, ["--clients"], { execArgv: process.execArgv, serialization: "advanced" });
+    this.#ended = once(this.#child, "exit").then(([code]) => {
+      throw new Error(`the clients ended with ${code}`);
+    });
+    this.#ended.catch(() => undefined);
     this.#tell({ start: { url, workload, clients } });
   }
 
@@ -28,7 +34,7 @@ export class ClientProcess {
 
   async look(): Promise<Report> {
     this.#tell("look");
-    const [report] = (await once(this.#child, "message")) as [Report];
+    const [report] = (await Promise.race([once(this.#child, "message"), this.#ended])) as [Report];
     return report;
   }
 
@@ -45,6 +51,8 @@ export class ClientProcess {
 function serveOrders(): void {
   let clients: Clients;
   let usage = process.cpuUsage();
+  // Without the benchmark there is nobody to report to.
+  process.on("disconnect", () => process.exit());
   process.on("message", (order: Order) => {
     if (order === "look") {
       const { user, system } = process.cpuUsage(usage);

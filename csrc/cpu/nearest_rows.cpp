@@ -89,15 +89,22 @@ class best_rows {
 template <int R, int Q, class T>
 void products(const T* rows, const float* queries, int64_t columns, float (&out)[R][Q]) {
   vec sums[R][Q]{};
-  sweep(columns, [&](int64_t i, auto width) {
+  // Unrolled before the compiler decides what stays in registers.
+  const auto add = [&](int64_t i, auto width) __attribute__((always_inline)) {
     vec own[Q];
+#pragma GCC unroll 8
     for (int b = 0; b < Q; ++b) own[b] = load(queries + b * columns + i, width);
+#pragma GCC unroll 8
     for (int a = 0; a < R; ++a) {
       const vec row = load(rows + a * columns + i, width);
+#pragma GCC unroll 8
       for (int b = 0; b < Q; ++b) sums[a][b] += row * own[b];
     }
-  });
+  };
+  sweep(columns, add);
+#pragma GCC unroll 8
   for (int a = 0; a < R; ++a)
+#pragma GCC unroll 8
     for (int b = 0; b < Q; ++b) out[a][b] = reduce_add(sums[a][b]);
 }
 

@@ -8,6 +8,7 @@ import { addEvaluateCommand } from "./evaluate/command";
 import { EXIT, type ExitCode, exitCodeOf, type Finish } from "./exit_code";
 import { asksForJson, expectValues, refuseAmbiguous, refuseEmpty, withOurNames } from "./given_words";
 import { addIndexCommand } from "./index/command";
+import { addExportCommand } from "./export/command";
 import { addInitCommand } from "./init/command";
 import { addInspectCommand } from "./inspect/command";
 import { addClassifyCommand } from "./classify/command";
@@ -40,6 +41,7 @@ function buildProgram(words: readonly string[], finish: Finish): Command {
   addServeCommand(program);
   addIndexCommand(program);
   addSearchCommand(program);
+  addExportCommand(program);
   addInspectCommand(program);
   addConvertCommand(program);
   addModelsCommand(program);

@@ -23,7 +23,10 @@ export class CountBar {
   }
 
   show(done: number, total: number | undefined): void {
-    if (total === undefined || !process.stderr.isTTY) return this.#lines(done, total);
+    if (total === undefined || !process.stderr.isTTY) {
+      this.#lines(done, total);
+      return;
+    }
     this.#bar ??= this.#start(total);
     this.#bar.update(done);
   }

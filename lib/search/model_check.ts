@@ -2,6 +2,7 @@ import { checkArgument, instanceOf } from "../arguments";
 import { EvaClip } from "../clip/eva_clip";
 import { modelFingerprint } from "../clip/model_fingerprint";
 import { EvaClipError } from "../errors";
+import { vectorStore } from "./export/export_arguments";
 import type { VectorStore } from "./vector_store";
 
 /**
@@ -10,6 +11,7 @@ import type { VectorStore } from "./vector_store";
  * @throws EvaClipError `ERR_EVACLIP_INDEX_MISMATCH` when its weights or its preprocessing are others
  */
 export async function checkIndexModel(index: VectorStore, model: EvaClip): Promise<void> {
+  checkArgument("checkIndexModel: index", index, vectorStore);
   checkArgument("checkIndexModel: model", model, instanceOf(EvaClip));
   const fingerprint = await model.asOneCall(() => modelFingerprint(model.model));
   if (fingerprint === index.fingerprint) return;

@@ -92,3 +92,27 @@ export const modelAnswer = z.object({
 export const modelsAnswer = z.object({ object: z.literal("list"), data: z.array(modelAnswer) });
 
 export const statusAnswer = z.object({ status: z.string() });
+
+const entry = z.object({
+  id: z.int(),
+  source: z.string().describe("Path of the image in the index's folder, or shard.tar#key."),
+  caption: z.string().nullable(),
+  metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  image: z.string().describe("Path of a small copy of the image."),
+});
+const indexModel = z.string().nullable().describe("The served model that embedded the index.");
+
+export const entryAnswer = entry.extend({ object: z.literal("entry") });
+
+export const searchAnswer = z.object({
+  object: z.literal("list"),
+  data: z.array(entry.extend({ object: z.literal("match"), similarity: z.number() })),
+  model: indexModel,
+});
+
+export const indexAnswer = z.object({
+  object: z.literal("index"),
+  size: z.int().describe("Number of entries."),
+  dimensions: z.int().describe("Length of the vectors."),
+  model: indexModel,
+});

@@ -103,7 +103,9 @@ export function createHandler(
   /** The answer to a request within its time, and the route that it took. */
   async function answer(request: Request, taken: { route: string }): Promise<Response> {
     const url = new URL(request.url);
-    const path = url.pathname.startsWith(`${basePath}/`) ? url.pathname.slice(basePath.length) : url.pathname;
+    const { pathname } = url;
+    const isBelow = pathname === basePath || pathname.startsWith(`${basePath}/`);
+    const path = isBelow ? pathname.slice(basePath.length) || "/" : pathname;
     const { route, params } = requireRoute(find(request.method, path), path);
     taken.route = route.path;
     if (!route.isPublic) checkKey(request);

@@ -91,7 +91,11 @@ export async function pageResponse(path: string, headers?: Headers): Promise<Res
 }
 
 async function answer({ url, request, params }: Call): Promise<Response> {
-  const path = params.name === undefined ? "/" : `/page/${params.name}`;
+  const isIndex = params.name === undefined;
+  // Where it is mounted below a path, its links are relative to that path.
+  if (isIndex && !url.pathname.endsWith("/"))
+    return new Response(null, { status: 308, headers: { location: `${url.pathname}/` } });
+  const path = isIndex ? "/" : `/page/${params.name}`;
   const response = await pageResponse(path, request.headers);
   if (response) return response;
   throw new HttpError(404, `there is no ${url.pathname}`, { code: "not_found" });

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { oneOf, positiveInteger, text, wholeNumber } from "../arguments";
 import type { Entry } from "../search/vector_store";
+import { entryAnswer, indexAnswer, searchAnswer } from "./answer_schemas";
 import type { Batcher } from "./batcher";
 import type { ServiceContext } from "./context";
 import { HttpError } from "./http_error";
@@ -143,8 +144,34 @@ async function entryImage({ params, url, request }: Call, context: ServiceContex
 }
 
 export const searchRoutes: readonly Route[] = [
-  { method: "POST", path: "/v1/search", handle: search },
-  { method: "GET", path: "/v1/index", handle: describeIndex },
-  { method: "GET", path: "/v1/index/:id", handle: describeEntry },
-  { method: "GET", path: "/v1/index/:id/image", handle: entryImage },
+  {
+    method: "POST",
+    path: "/v1/search",
+    summary: "The entries of the index nearest to a text, an image or another entry, best first",
+    body: searchBody,
+    forms: true,
+    answer: searchAnswer,
+    handle: search,
+  },
+  {
+    method: "GET",
+    path: "/v1/index",
+    summary: "What the index is",
+    answer: indexAnswer,
+    handle: describeIndex,
+  },
+  {
+    method: "GET",
+    path: "/v1/index/:id",
+    summary: "An entry of the index",
+    answer: entryAnswer,
+    handle: describeEntry,
+  },
+  {
+    method: "GET",
+    path: "/v1/index/:id/image",
+    summary:
+      "A small copy of the image of an entry, as WebP of at most `size` pixels a side: 160, 320, 640 or 1280",
+    handle: entryImage,
+  },
 ];

@@ -19,13 +19,16 @@ import { type LocateOptions, locateWeights } from "./locate_weights";
 
 export interface OpenWeightsOptions extends WeightsChoice, LocateOptions {}
 
-/** Options of everything that opens weights. */
-export const weightsFields = {
-  ema: flag.optional(),
-  pretrained: text.min(1).optional(),
+export const hubFields = {
   signal: abortSignal.optional(),
   onDownload: anyFunction.optional(),
   logger: loggerArgument.optional(),
+};
+/** Options of everything that opens weights. */
+export const weightsFields = {
+  ...hubFields,
+  ema: flag.optional(),
+  pretrained: text.min(1).optional(),
 };
 const openOptions = options(weightsFields).optional();
 

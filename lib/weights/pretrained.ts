@@ -1,5 +1,4 @@
 import {
-  abortSignal,
   checkArgument,
   flag,
   instanceOf,
@@ -19,6 +18,7 @@ import { detectLayout } from "./layouts/detect_layout";
 import { findConfig } from "./config/resolve_config";
 import { storedActivation } from "./config/stored_activation";
 import { storedPreprocessing } from "./config/stored_preprocessing";
+import type { HubOptions } from "../hub/repository";
 import { withStoredTokenizer } from "./config/stored_tokenizer";
 import type { WeightsChoice } from "../io/moving_average";
 import type { TensorSource } from "../io/tensor_source";
@@ -27,12 +27,12 @@ import { imageTowerOf } from "../models/image_towers";
 import { sameNormalization } from "../image/preprocessing";
 import { tokenizerProblem } from "../models/stated_tokenizer";
 import type { Initializer } from "../parameter";
-import { openWeights } from "./open_weights";
+import { hubFields, openWeights } from "./open_weights";
 import { TOWER_SKIP_LIST } from "./tower_skip_list";
 
 /** Pretrained weights to start training from. */
 export interface PretrainedWeights extends WeightsChoice {
-  /** A file in any known layout, an index of shards, or a folder that holds one. */
+  /** A file in any known layout, an index of shards, a folder that holds one, a published model, or `hf-hub:OWNER/NAME`. */
   readonly path: string;
   /**
    * Parameters and tensors not to load: whole names, or ends of names after a dot. Default `TOWER_SKIP_LIST` for a tower,
@@ -50,6 +50,7 @@ export interface Pretrained {
   readonly text?: PretrainedWeights | undefined;
 }
 
+const hubOptions = options(hubFields);
 const weightsArgument = options({
   path: pathText,
   skip: listOf(text, "a list of names").optional(),
@@ -165,13 +166,13 @@ async function checkInputs(model: ClipModel, source: TensorSource, stored: Store
 export async function loadPretrained(
   model: ClipModel,
   pretrained: Pretrained,
-  given: { signal?: AbortSignal } = {},
+  given: HubOptions = {},
 ): Promise<Initialization> {
   checkArgument("loadPretrained: model", model, instanceOf(ClipModel));
   const own = ownArgument("loadPretrained: pretrained", pretrained, pretrainedArgument);
   const { model: whole, image, text: captions } = own;
-  const loadOptions = options({ signal: abortSignal.optional() });
-  const { signal } = ownArgument("loadPretrained: options", given, loadOptions);
+  const how = ownArgument("loadPretrained: options", given, hubOptions);
+  const { signal } = how;
   const starts = new Map<string, ParameterStart>(
     model.parameters().map(({ name, initial, role }) => {
       const block = typeof role?.layer === "number" ? { block: role.layer } : {};
@@ -187,7 +188,8 @@ export async function loadPretrained(
   for (const [towers, weights] of plans) {
     if (weights === undefined) continue;
     const skip = weights.skip ?? (towers === "both" ? [] : TOWER_SKIP_LIST);
-    await using source = await openWeights(weights.path, { ema: weights.ema });
+    const { path: name, ema } = weights;
+    await using source = await openWeights(name, { ...how, ...(ema !== undefined && { ema }) });
     const stored = detectLayout(source.tensors.keys(), source.path);
     await checkInputs(model, source, stored, towers);
     if (readsActivation(model, towers)) await checkActivation(model, source, stored, weights.activation);

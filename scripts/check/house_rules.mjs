@@ -20,6 +20,10 @@ const FORBIDDEN = [
   [/\bT[O]DO\b|\bF[I]XME\b|\bX[X]X\b/, "unfinished work"],
   [/\bp[l]aceholder\b|\bnot [i]mplemented\b/i, "unfinished work"],
   [/(^|[\s"'`(=:])\/(w[o]rk|r[o]ot|h[o]me|t[m]p)\/\w/, "a path of one machine"],
+  [
+    /napi_create_e[x]ternal_(array)?buffer|\b(Array)?Buffer(<\w+>)?::N[e]w\([^,()]+,[^,()]+,/,
+    "a buffer of memory that V8 did not allocate, which Electron refuses",
+  ],
   [/registry\.n[p]mjs|deb\.d[e]bian\.org|p[y]pi\.org/, "the host of a registry"],
 ];
 

@@ -19,6 +19,7 @@ const BINARIES = new Set([
   ...["eva-clip.node", CUDA_LIBRARY],
   ...["libdnnl.so.2", "libdnnl.so.3", "libgomp.so.1", "libOpenCL.so.1", "sources.sha256"],
 ]);
+const LICENSE = /^prebuilds\/[^/]+\/licenses\/[\w-]+\.txt$/;
 /** npm compiles a package that has a binding.gyp, whatever its package.json says. */
 const UNWANTED =
   /^(binding\.gyp$|test\/|build\/|runs\/|benchmarks\/|\.ci\/|lib\/|scripts\/(?!cuda\/))|\.tsbuildinfo$/;
@@ -47,8 +48,17 @@ export function checkContents({ filename, size, unpackedSize, files }) {
   for (const path of [...promised(), ...needed, `prebuilds/${platform}/eva-clip.node`]) {
     check(paths.includes(path), `the package lacks ${path}`);
   }
+  const foreign = paths.filter((path) => /^prebuilds\/.*\/lib(?!eva_clip_cuda)[^/]*\.so/.test(path));
+  const licenses = paths.filter((path) => LICENSE.test(path) && !path.endsWith("GPL-3.txt"));
+  check(
+    licenses.length === foreign.length,
+    `${foreign.length} libraries of others, ${licenses.length} licenses`,
+  );
   const unknown = paths.filter(
-    (path) => path.startsWith("prebuilds/") && !BINARIES.has(path.split("/").slice(2).join("/")),
+    (path) =>
+      path.startsWith("prebuilds/") &&
+      !BINARIES.has(path.split("/").slice(2).join("/")) &&
+      !LICENSE.test(path),
   );
   const unwanted = [...paths.filter((path) => UNWANTED.test(path)), ...unknown];
   check(unwanted.length === 0, `the package holds ${unwanted.join(", ")}`);

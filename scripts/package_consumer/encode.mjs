@@ -5,6 +5,8 @@ import * as everything from "eva-clip";
 import { EvaClip, EvaClipError } from "eva-clip";
 import * as data from "eva-clip/data";
 import * as graph from "eva-clip/graph";
+import * as search from "eva-clip/search";
+import * as serve from "eva-clip/serve";
 import * as train from "eva-clip/train";
 import * as weights from "eva-clip/weights";
 
@@ -12,6 +14,8 @@ const entryPoints = {
   "eva-clip": everything,
   "eva-clip/data": data,
   "eva-clip/graph": graph,
+  "eva-clip/search": search,
+  "eva-clip/serve": serve,
   "eva-clip/train": train,
   "eva-clip/weights": weights,
 };

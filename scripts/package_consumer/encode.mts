@@ -2,6 +2,8 @@
 import { type ErrorCode, EvaClip, isEvaClipError } from "eva-clip";
 import { type Dataset, SampleError } from "eva-clip/data";
 import { grad, Module, type Parameter, type Tensor } from "eva-clip/graph";
+import { type Match, openIndex, type VectorStore } from "eva-clip/search";
+import { Batcher, createHandler, type RequestHandler, serve } from "eva-clip/serve";
 import { type TrainEvent, train } from "eva-clip/train";
 import { openWeights, type TensorSource } from "eva-clip/weights";
 
@@ -30,3 +32,13 @@ export type Samples = ReturnType<Dataset["open"]>;
 
 export type Event = TrainEvent;
 export const start = train;
+
+export const answer = (model: EvaClip): RequestHandler => createHandler({ small: model }, { page: true });
+export const listen = (model: EvaClip): ReturnType<typeof serve> => serve(answer(model), { port: 0 });
+export const batched = (model: EvaClip): Promise<Float32Array> => new Batcher(model).encodeText("a cat");
+
+export async function find(path: string, query: Float32Array): Promise<Match | undefined> {
+  await using index: VectorStore = await openIndex(path);
+  const [matches] = await index.nearest([query], { count: 1 });
+  return matches?.[0];
+}

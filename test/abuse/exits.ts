@@ -5,14 +5,14 @@ import { loggedSteps, makeTrainingData, trainWords } from "./training_files";
 
 /** Ways to end, and what the device is busy with then (test/support/end_while_busy.ts). */
 const WAYS = ["exit", "throw", "reject", "signal", "worker-exit", "worker-main", "worker-terminate"];
-const MOMENTS = ["run", "compile", "parameters", "encode", "load", "save", "dispose"];
+const MOMENTS = ["run", "compile", "parameters", "encode", "batch", "train", "load", "save", "dispose"];
 const LIMIT_MS = 60_000;
 const ASKED = 7;
 
 export const exitsWhileBusy: Scenario = {
   name: "exits while busy",
   async run(amount) {
-    const times = amount === "full" ? 100 : 5;
+    const times = amount === "full" ? 100 : 6;
     const library = new TranspiledLibrary();
     const wrong: string[] = [];
     try {

@@ -8,10 +8,12 @@ import { closedPipe, closedTerminal, fullDisk } from "./lost_outputs";
 import { memoryLimit } from "./memory_limit";
 import { NotPossible, type Scenario } from "./scenario";
 import { clients } from "./soak";
+import { terminatedWorkers } from "./workers";
 
 const scenarios: readonly Scenario[] = [
   exitsWhileBusy,
   secondInterrupt,
+  terminatedWorkers,
   killAndResume,
   closedPipe,
   closedTerminal,

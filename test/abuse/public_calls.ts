@@ -266,7 +266,10 @@ export const publicCalls: Readonly<Record<string, Make>> = {
     target: eva.EvaClip.load.bind(eva.EvaClip) as never,
     given: [
       join(w.folder, "model"),
-      { device: w.device, dtype: "f32", tokenizer: tinyTokenizer, quickGelu: false },
+      {
+        ...{ device: w.device, dtype: "f32", tokenizer: tinyTokenizer, quickGelu: false },
+        ...{ preprocessing: { ...eva.CLIP_PREPROCESSING }, onDownload: () => undefined },
+      },
     ],
     after: dispose as never,
   }),

@@ -40,6 +40,27 @@ export const searchCalls: Readonly<Record<string, (world: World) => Promise<Publ
     target: eva.checkIndexModel,
     given: [await indexOf(world), world.model],
   }),
+  exportIndex: async (world) => ({
+    target: eva.exportIndex,
+    given: [
+      await indexOf(world),
+      eva.parquetFile(join(world.folder, "images.parquet")),
+      { batchSize: 1, onProgress: () => undefined, signal: signal() },
+    ],
+  }),
+  parquetFile: async () => ({ target: eva.parquetFile, given: ["images.parquet"] }),
+  qdrantCollection: async () => ({
+    target: eva.qdrantCollection,
+    given: [{ url: "http://localhost:6333", collection: "images", apiKey: "key", prune: true }],
+  }),
+  postgresTable: async () => ({
+    target: eva.postgresTable,
+    given: [{ url: "postgres://me@localhost/db", table: "images", hnsw: true, prune: true }],
+  }),
+  lanceTable: async () => ({
+    target: eva.lanceTable,
+    given: [{ uri: "vectors", table: "images", prune: true }],
+  }),
   "VectorStore.nearest": async (world) => {
     const index = await indexOf(world);
     const given = [[vector()], { count: 2, where: "width > 1", signal: signal() }];

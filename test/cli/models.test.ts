@@ -6,6 +6,8 @@ test("models lists sizes, cost and accuracy", async () => {
   const line = out.split("\n").find((text) => text.startsWith("EVA02-CLIP-bigE-14-plus"));
   expect(line).toMatch(/ 4\.4 G +694\.3 M +5\.0 G +2362\.19 +224 +82\.0 +laion2b_s9b_b144k$/);
   expect(out).toContain("open_clip docs/openclip_results.csv; EVA-CLIP-18B");
+  expect(out).toMatch(/^EVA02-CLIP-L-14-336 +merged2b_s6b_b61k, eva_clip, eva02_clip, eva_clip_224to336$/m);
+  expect(out).toMatch(/^ViT-B-32 +datacomp_xl_s13b_b90k, laion2b_e16, laion2b_s34b_b79k, /m);
 });
 
 test("models --json gives exact counts, other names and sources", async () => {
@@ -17,6 +19,10 @@ test("models --json gives exact counts, other names and sources", async () => {
     imageSize: 224,
     zeroShot: { top1: 74.72, weights: "merged2b_s8b_b131k", source: "open_clip docs/openclip_results.csv" },
     config: { embed_dim: 512 },
+    weights: expect.arrayContaining([
+      { tag: "merged2b_s8b_b131k", source: "timm/eva02_base_patch16_clip_224.merged2b_s8b_b131k" },
+      { tag: "eva_clip", source: "QuanSun/EVA-CLIP/EVA02_CLIP_B_psz16_s8B.pt" },
+    ]),
   });
 });
 

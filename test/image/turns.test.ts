@@ -21,3 +21,16 @@ test("what is under way at a time does not hold the event loop together", async 
   );
   expect(held).toBeLessThan(20);
 });
+
+test("many that have little to do share a turn", async () => {
+  let turns = 0;
+  let isDone = false;
+  const count = () => {
+    turns++;
+    if (!isDone) setImmediate(count);
+  };
+  setImmediate(count);
+  await Promise.all(Array.from({ length: 500 }, () => inTurns(1, 1, () => undefined)));
+  isDone = true;
+  expect(turns).toBeLessThan(50);
+});

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { TranspiledLibrary } from "../support/transpiled_library";
 
@@ -56,6 +57,9 @@ test.each([
   ["worker-main", "compile"],
   ["worker-terminate", "run"],
   ["worker-terminate", "compile"],
+  ["exit", "train"],
+  ["exit", "batch"],
+  ["worker-terminate", "batch"],
 ])(
   "%s while the device is busy with %s ends the process with its own status",
   async (way, moment) => {
@@ -68,11 +72,36 @@ test("process.exit during training ends the process at once, with its status", a
   expect(await runScript("train_forever")).toMatchObject({ code: 7, signal: null, err: "" });
 }, 180_000);
 
-test("the process survives the repeated termination of workers that train", async () => {
-  expect(await runScript("worker_host")).toMatchObject({
-    code: 0,
-    signal: null,
-    out: "all ended\n",
-    err: "",
+test.each(["train_forever", "batch_forever"])(
+  "the process survives the repeated termination of workers that run %s",
+  async (script) => {
+    expect(await runScript("worker_host", script)).toMatchObject({
+      code: 0,
+      signal: null,
+      out: "all ended\n",
+      err: "",
+    });
+  },
+  180_000,
+);
+
+test("two models compute in two workers with the bits that each has alone", async () => {
+  const ended = await runScript("models_in_workers");
+  expect(ended).toMatchObject({ code: 0, signal: null, out: "the same bits\n" });
+}, 180_000);
+
+test("two copies of the package compute in one process, and know each other's errors by their code", async () => {
+  const other = new TranspiledLibrary();
+  const addon = join(other.folder, "another.node");
+  copyFileSync(library.env.EVA_CLIP_NATIVE_PATH!, addon);
+  const { code, out, err } = await runScript("two_copies", other.folder, addon);
+  other.remove();
+  expect([code, err]).toEqual([0, ""]);
+  expect(JSON.parse(out)).toEqual({
+    sameClass: false,
+    sameEmbeddings: true,
+    isInstance: false,
+    isRecognized: true,
+    refused: expect.stringContaining("this one is another copy's"),
   });
 }, 180_000);

@@ -114,6 +114,11 @@ test.each<[string, Record<string, string>, string]>([
     "nothing: test/native/cuda/scale_test.cpp does not exist",
   ],
   ["a file too long", { "lib/nn/a.ts": "\n".repeat(401) }, "401 lines, 400 at most"],
+  [
+    "a buffer that Electron refuses",
+    { "csrc/napi/a.cpp": `Napi::ArrayBuffer::${"New"}(env, data, bytes);\n` },
+    "which Electron refuses",
+  ],
   ["unfinished work", { "lib/nn/a.ts": `// TO${"DO"}: later\n` }, "unfinished work"],
   ["a machine's path", { "docs/a.md": `see /ho${"me"}/someone/x\n` }, "a path of one machine"],
   ["a vague name", { "lib/nn/utils.ts": "" }, "a name that says nothing"],

@@ -95,8 +95,8 @@ async function matchesOf(page: Page, count = COLORS.length): Promise<string[][]>
   const tiles = await page.locator(".tile").all();
   return Promise.all(
     tiles.map(async (tile) => [
-      await tile.locator(".caption").innerText(),
-      (await tile.locator(".similarity").innerText()).replace(/^similarity\s*/, ""),
+      (await tile.locator(".caption").textContent())!,
+      (await tile.locator(".similarity").textContent())!.replace(/^similarity\s*/, ""),
     ]),
   );
 }
@@ -197,7 +197,7 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
     const sizes = await page
       .locator(".tile img")
       .evaluateAll((images) =>
-        Promise.all(images.map(async (image) => (await image.decode(), image.naturalWidth))),
+        Promise.all(images.map((image) => image.decode().then(() => image.naturalWidth))),
       );
     expect([...sizes].sort()).toEqual(COLORS.map((_, i) => 40 + i));
 
@@ -227,7 +227,7 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
     await page.locator("text=The server refused this key").waitFor();
     await page.fill("#key", "secret");
     await page.keyboard.press("Enter");
-    await page.locator("text=eva-clip index photos").waitFor();
+    await page.locator("text=eva-clip index MODEL photos").waitFor();
     await page.click("#use-own");
     writeFileSync(join(folder, "broken.png"), "no picture");
     await page.setInputFiles("#own-folder", folder);
@@ -256,7 +256,7 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
     await refuse(413, "the body is larger than the limit of 8 bytes");
     await give(page, "drop", "body", pathOf("red"));
     await page.locator(".card-message.wrong").waitFor();
-    expect(await page.locator(".card-message.wrong").innerText()).toContain(
+    expect(await page.locator(".card-message.wrong").textContent()).toContain(
       "This is larger than the server accepts: the body is larger than the limit of 8 bytes",
     );
     await page.unroute("**/v1/embeddings");
@@ -267,7 +267,7 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
     await page.fill("#labels", "something new");
     const notice = page.getByRole("alert").locator(".notice");
     await notice.waitFor();
-    expect(await notice.innerText()).toContain("The server is busy. The queue is full. Try again in 3 s.");
+    expect(await notice.textContent()).toContain("The server is busy. The queue is full. Try again in 3 s.");
     await page.unroute("**/v1/embeddings");
     await notice.getByRole("button", { name: "Try again" }).click();
     await page.locator('.bars .name:text-is("something new")').waitFor();
@@ -358,6 +358,11 @@ describe("the page's files", () => {
     for (const link of links) expect((await ask(`/${link}`)).status).toBe(200);
     for (const path of ["/page/index.html", "/page/..%2f..%2fpackage.json", "/page/none.css", "/page/"])
       expect((await ask(path)).status).toBe(404);
+    await using below = createHandler(only, { page: true, basePath: "/clip" });
+    const mounted = (path: string) => below(new Request(`http://localhost${path}`));
+    expect((await mounted("/clip")).headers.get("location")).toBe("/clip/");
+    expect((await mounted("/clip/")).status).toBe(200);
+    expect((await mounted("/clip/page/main.mjs")).status).toBe(200);
     await using bare = createHandler(only);
     expect((await bare(new Request("http://localhost/"))).status).toBe(404);
   });

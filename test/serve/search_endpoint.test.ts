@@ -158,6 +158,13 @@ describe("POST /v1/search", () => {
     expect(json.data.map(({ id }) => id)).toEqual(others);
   });
 
+  test("is described in /openapi.json", async () => {
+    const { paths } = (await (await get("/openapi.json")).json()) as { paths: object };
+    expect(Object.keys(paths)).toEqual(
+      expect.arrayContaining(["/v1/search", "/v1/index", "/v1/index/{id}", "/v1/index/{id}/image"]),
+    );
+  });
+
   test("passes a condition on", async () => {
     await search({ text: "x", where: "i > 3" });
     expect(store.conditions.at(-1)).toBe("i > 3");

@@ -11,8 +11,11 @@ import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
 import { Parameter } from "../../lib/parameter";
 import { EvaClip } from "../../lib/clip/eva_clip";
+import { Batcher } from "../../lib/serve/batcher";
+import { batchesByStep } from "../../lib/train/batch_source";
+import { train } from "../../lib/train/train";
 import { initializeModel } from "../../lib/weights/initialize";
-import { tinyConfig, tinyTokenizer } from "./tiny_clip";
+import { tinyBatch, tinyConfig, tinyTokenizer, tinyTraining } from "./tiny_clip";
 
 const [way = "exit", moment = "run", after = "60"]: string[] = workerData ?? process.argv.slice(2);
 const IMAGE = 64;
@@ -76,6 +79,24 @@ const work: Record<string, (device: Device) => Promise<{ goesOn: Promise<unknown
     return {
       goesOn: forever(() => Promise.all([model.encodeText(["abc", "bcd"]), model.encodePixels(pixels(), 8)])),
     };
+  },
+  async batch(device) {
+    const { model } = await savedModel(device);
+    const batcher = new Batcher(model, { maxBatch: 4 });
+    const image = { data: new Uint8Array(80 * 80 * 3), width: 80, height: 80, channels: 3 } as const;
+    const caller = () => forever(() => Promise.all([batcher.encodeText("abc"), batcher.encodeImage(image)]));
+    return { goesOn: Promise.all(Array.from({ length: 20 }, caller)) };
+  },
+  async train(device) {
+    const { model, optimizer } = await tinyTraining(device);
+    const data = batchesByStep((step) => tinyBatch(step));
+    const run = train({ device, model, optimizer, data, steps: 1_000_000 });
+    const events = run[Symbol.asyncIterator]();
+    await events.next();
+    const rest = async () => {
+      while (!(await events.next()).done);
+    };
+    return { goesOn: rest() };
   },
   async save(device) {
     const { model, folder } = await savedModel(device);

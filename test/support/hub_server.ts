@@ -62,7 +62,8 @@ export class HubServer implements AsyncDisposable {
   static async start(): Promise<HubServer> {
     const server = new HubServer();
     server.url = await listen(server.hub);
-    server.storage = await listen(server.store);
+    // Another host, so that clients do not follow the redirect as one of the hub.
+    server.storage = (await listen(server.store)).replace("127.0.0.1", "localhost");
     return server;
   }
 

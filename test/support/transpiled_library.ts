@@ -14,7 +14,7 @@ const root = resolve(__dirname, "../..");
 
 /** lib/ and test/support/ as JavaScript, so that child processes start quickly. */
 export class TranspiledLibrary {
-  private readonly folder: string;
+  readonly folder: string;
 
   constructor() {
     mkdirSync(join(root, "build"), { recursive: true });

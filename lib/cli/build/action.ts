@@ -25,11 +25,13 @@ const packageFolder = dirname(require.resolve("../../../package.json"));
 const output = join(packageFolder, "build", "Release");
 const CUDA_LIBRARY = "libeva_clip_cuda.so";
 
+interface Requirements {
+  missingRequirements(options: { cuda: boolean; fetchOnednn: boolean }): Requirement[];
+  generator(): string[];
+}
+
 /** @throws EvaClipError `ERR_EVACLIP_BUILD` that lists everything that is missing */
-function checkRequirements(flags: BuildFlags): void {
-  const { missingRequirements } = require(join(packageFolder, "cmake", "requirements.cjs")) as {
-    missingRequirements(options: { cuda: boolean; fetchOnednn: boolean }): Requirement[];
-  };
+function checkRequirements({ missingRequirements }: Requirements, flags: BuildFlags): void {
   const missing = missingRequirements(flags);
   if (missing.length === 0) return;
   const packages = missing.flatMap((need) => need.packages);
@@ -66,7 +68,8 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function compile({ cuda, cudaArchitectures, fetchOnednn }: BuildFlags): Promise<void> {
+async function compile(generator: string[], flags: BuildFlags): Promise<void> {
+  const { cuda, cudaArchitectures, fetchOnednn } = flags;
   const folder = join(packageFolder, "build", "cmake");
   const headers = [require("node-api-headers").include_dir, dirname(require.resolve("node-addon-api"))];
   const definitions = {
@@ -83,7 +86,7 @@ async function compile({ cuda, cudaArchitectures, fetchOnednn }: BuildFlags): Pr
   await rm(folder, { recursive: true, force: true });
   await mkdir(output, { recursive: true });
   const defined = Object.entries(definitions).map(([name, value]) => `-D${name}=${value}`);
-  await run("cmake", ["-S", packageFolder, "-B", folder, ...defined]);
+  await run("cmake", ["-S", packageFolder, "-B", folder, ...generator, ...defined]);
   const parallel = ["--parallel", String(availableParallelism())];
   for (const target of ["eva_clip", ...(cuda ? ["eva_clip_cuda"] : [])]) {
     await run("cmake", ["--build", folder, "--target", target, ...parallel]);
@@ -121,10 +124,11 @@ function describe({ folder, cuda, seconds }: Built): string {
 
 /** Compiles the addon into the package's folder, where it takes precedence over the prebuilt one, and loads it. */
 export async function build(flags: BuildFlags): Promise<void> {
-  checkRequirements(flags);
+  const requirements = require(join(packageFolder, "cmake", "requirements.cjs")) as Requirements;
+  checkRequirements(requirements, flags);
   await checkWritable();
   const started = performance.now();
-  await compile(flags);
+  await compile(requirements.generator(), flags);
   const cuda = flags.cuda ? "compiled" : await keepCuda();
   await tryOut();
   const seconds = Math.round((performance.now() - started) / 1e3);

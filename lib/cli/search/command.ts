@@ -11,7 +11,7 @@ export function addSearchCommand(program: Command): void {
     .argument("<index>", "what `eva-clip index` wrote")
     .argument("[texts...]", "descriptions of images")
     .option("--image <files...>", "images to find similar ones of", [])
-    .option("--model <path>", "the model of the index (default: where it was when the index was built)")
+    .option("--model <path|name>", "the model of the index (default: where it was when the index was built)")
     .option("--count <n>", "images per query", positive, 10)
     .option(
       "--where <condition>",

@@ -15,6 +15,9 @@ import { servedNames } from "./served_names";
 /** Bytes of the MiB of --max-body-mb. */
 const MEBIBYTE = 2 ** 20;
 
+/** A body may take as long as its request, and at least this long: the handler tells a slow client more than the server. */
+const LEAST_BODY_MS = 60_000;
+
 /** How much longer than --drain-ms the process lives when a device does not let go. */
 const GRACE_MS = 2000;
 
@@ -72,9 +75,12 @@ async function serveUntil(
   const logger = { warn: (message: string) => (running ? running.log.warn(message) : say(message)) };
   await using handler: RequestHandler = createHandler(models, handlerOptions(flags, index, logger));
   const { host, port, maxConnections, logLevel, drainMs, timeoutMs } = flags;
-  // A connection that waits for its answer has no traffic.
-  const idleTimeoutMs = timeoutMs + 60_000;
-  await using server = await serve(handler, { host, port, maxConnections, logLevel, idleTimeoutMs });
+  const times = {
+    bodyTimeoutMs: Math.max(timeoutMs, LEAST_BODY_MS),
+    // A connection that waits for its answer has no traffic.
+    idleTimeoutMs: timeoutMs + 60_000,
+  };
+  await using server = await serve(handler, { host, port, maxConnections, logLevel, ...times });
   running = server;
   const started = { url: server.url, models: Object.keys(models), pid: process.pid };
   printResult(started, flags.json, () => `serving ${started.models.join(", ")} at ${server.url}`);

@@ -85,7 +85,10 @@ function addModel(command: Command): void {
 
 function addPretrained(command: Command): void {
   command
-    .option("--pretrained <path>", "start from a model's weights, in any known layout")
+    .option(
+      "--pretrained <path|name>",
+      "start from a model's weights: a path, a published model, or hf-hub:OWNER/NAME",
+    )
     .option("--pretrained-image-path <path>", "start the image tower from these weights")
     .option("--pretrained-text-path <path>", "start the text tower from these weights")
     .addOption(

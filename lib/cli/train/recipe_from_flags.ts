@@ -1,5 +1,6 @@
 import { EvaClipError } from "../../errors";
 import type { RecipeOptions } from "../../train/recipe/recipe_options";
+import { downloadProgress } from "../download_progress";
 import type { Pretrained, PretrainedWeights } from "../../weights/pretrained";
 import { configFrom } from "../config_source";
 import { withoutUndefined } from "../flag_values";
@@ -104,6 +105,7 @@ export async function recipeFrom(flags: TrainFlags, folder: string): Promise<Rec
     dataset: datasetOptions(flags),
     pretrained: pretrainedFrom(flags),
     logger: { info: say, warn: say },
+    onDownload: downloadProgress(),
   };
   for (const [name, option] of Object.entries(OPTION_OF)) {
     const value = flags[name as keyof typeof OPTION_OF];

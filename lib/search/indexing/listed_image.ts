@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { basename, dirname, relative, resolve, sep } from "node:path";
 import { checkContent } from "../../data/checked_dataset";
@@ -49,8 +49,13 @@ async function stateOf(image: HeldImage): Promise<{ state: string; facts: Record
     return { state: `${size} ${mtimeMs}`, facts: { size, mtime: mtime.toISOString() } };
   }
   if (image.kind === "bytes") return { state: hashOf(image.bytes), facts: { size: image.bytes.length } };
-  // Pixels and pipelines have no bytes to compare: they are embedded again.
-  return { state: `${Date.now()} ${Math.random()}`, facts: {} };
+  if (image.kind === "blob") {
+    const bytes = new Uint8Array(await image.blob.arrayBuffer());
+    return { state: hashOf(bytes), facts: { size: bytes.length } };
+  }
+  if (image.kind === "pixels") return { state: hashOf(image.image.data as Uint8Array), facts: {} };
+  // What a pipeline makes is not known before it runs: it is embedded again.
+  return { state: randomUUID(), facts: {} };
 }
 
 /** The class of a sample: that of a folder of classes, or the folder that holds the image. */

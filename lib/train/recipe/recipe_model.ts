@@ -61,9 +61,10 @@ export async function startModel(
   options: RecipeOptions,
   device: Device,
 ): Promise<Initialization | undefined> {
-  const { pretrained = {}, seed = 0, signal } = options;
+  const { pretrained = {}, seed = 0, signal, logger, onDownload } = options;
   await initializeModel(model, device, { seed });
   const isPretrained = Object.values(pretrained).some((weights) => weights !== undefined);
   if (!isPretrained || (await willResume(options))) return undefined;
-  return loadPretrained(model, pretrained, signal ? { signal } : {});
+  const how = { ...(signal && { signal }), ...(logger && { logger }), ...(onDownload && { onDownload }) };
+  return loadPretrained(model, pretrained, how);
 }

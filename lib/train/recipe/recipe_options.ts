@@ -22,6 +22,7 @@ import { openDatasetOptions, type OpenDatasetOptions } from "../../data/sources/
 import { type Device, type DeviceChoice, deviceOrChoice } from "../../device";
 import { imageSize } from "../../image/decode";
 import type { Preprocessing } from "../../image/preprocessing";
+import type { DownloadProgress } from "../../hub/repository";
 import { type Logger, loggerArgument } from "../../logger";
 import { type Precision, precisionArgument } from "../../models/precision";
 import type { InitScheme } from "../../nn/initialization";
@@ -161,6 +162,8 @@ export interface RecipeOptions {
   readonly signal?: AbortSignal;
   /** Told of skipped samples, ignored files, evaluation protocols, and of the CPU in place of a GPU. */
   readonly logger?: Logger;
+  /** Called while pretrained weights are downloaded from the hub; if it throws or rejects, the run does not start. */
+  readonly onDownload?: (progress: DownloadProgress) => unknown;
 }
 
 const rate = finiteNumber.min(0);
@@ -242,6 +245,7 @@ const recipeOptions = optionsOf({
   threads: positiveInteger.optional(),
   signal: abortSignal.optional(),
   logger: loggerArgument.optional(),
+  onDownload: anyFunction.optional(),
 });
 
 /** An error that names an option. */
