@@ -42,23 +42,31 @@ const visionConfig = z.record(z.string(), z.unknown()).transform((fields, contex
   return z.NEVER;
 });
 
-const clipConfig = z.strictObject({
-  embed_dim: size,
-  /** QuickGELU, x σ(1.702 x), as OpenAI's weights need, in the text tower and in a plain image tower. */
-  quick_gelu: z.boolean().default(false),
-  /** The initial value of `logit_scale`, the logarithm of the scale. Default log(1 / 0.07), CLIP's. */
-  init_logit_scale: z.number().optional(),
-  /** The initial value of `logit_bias`, which SigLIP's loss adds to the logits; without it there is no such parameter. */
-  init_logit_bias: z.number().optional(),
-  /** Whether the text tower's keys begin with `text.`; the default depends on the image tower. */
-  custom_text: z.boolean().optional(),
-  vision_cfg: visionConfig,
-  text_cfg: textConfig,
-  /** Image preprocessing; undefined if it is CLIP's. */
-  preprocess_cfg: preprocessField,
-  /** Lengths to which embeddings may be cut, where the model is trained for it (Matryoshka representation learning). */
-  matryoshka_dimensions: z.array(size).min(1).optional(),
-});
+const clipConfig = z
+  .strictObject({
+    embed_dim: size,
+    /** QuickGELU, x σ(1.702 x), as OpenAI's weights need, in the text tower and in a plain image tower. */
+    quick_gelu: z.boolean().default(false),
+    /** The initial value of `logit_scale`, the logarithm of the scale. Default log(1 / 0.07), CLIP's. */
+    init_logit_scale: z.number().optional(),
+    /** The initial value of `logit_bias`, which SigLIP's loss adds to the logits; without it there is no such parameter. */
+    init_logit_bias: z.number().optional(),
+    /** Whether the text tower's keys begin with `text.`; the default depends on the image tower. */
+    custom_text: z.boolean().optional(),
+    vision_cfg: visionConfig,
+    text_cfg: textConfig,
+    /** Image preprocessing; undefined if it is CLIP's. */
+    preprocess_cfg: preprocessField,
+    /** Lengths to which embeddings may be cut, where the model is trained for it (Matryoshka representation learning). */
+    matryoshka_dimensions: z.array(size).min(1).optional(),
+  })
+  .refine(
+    ({ embed_dim, matryoshka_dimensions = [] }) => matryoshka_dimensions.every((some) => some <= embed_dim),
+    {
+      path: ["matryoshka_dimensions"],
+      error: "must be at most embed_dim",
+    },
+  );
 
 /** The fields of a published model configuration, with their defaults filled in. */
 export type ClipConfig = z.output<typeof clipConfig>;

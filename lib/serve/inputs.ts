@@ -91,10 +91,8 @@ export function classifyFromForm(entries: readonly FormEntry[]): unknown {
     const isImage = typeof value !== "string" || IMAGE_FIELDS.test(name);
     const list = isImage ? "images" : (LISTS[name] ?? (/^(labels|templates)$/.test(name) ? name : undefined));
     if (list === undefined) rest.push(scalar([name, value]));
-    else {
-      lists[list] ??= [];
-      lists[list].push(value);
-    }
+    else if (lists[list]) lists[list].push(value);
+    else lists[list] = [value];
   }
   return { ...Object.fromEntries(rest), ...lists };
 }

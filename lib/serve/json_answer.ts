@@ -4,11 +4,11 @@ import { inTurns } from "../image/turns";
 const PER_SLICE = 8;
 
 /** A JSON array of `count` values, in parts; the event loop turns in between. */
-export async function jsonArray(count: number, elementAt: (index: number) => unknown): Promise<Buffer[]> {
+export async function jsonArray(count: number, itemAt: (index: number) => unknown): Promise<Buffer[]> {
   const parts: Buffer[] = [Buffer.from("[")];
   await inTurns(count, PER_SLICE, (begin, end) => {
     for (let i = begin; i < end; i++)
-      parts.push(Buffer.from(`${i > 0 ? "," : ""}${JSON.stringify(elementAt(i))}`));
+      parts.push(Buffer.from(`${i > 0 ? "," : ""}${JSON.stringify(itemAt(i))}`));
   });
   parts.push(Buffer.from("]"));
   return parts;

@@ -221,3 +221,10 @@ describe("a poisoned request", () => {
     for (const answer of await Promise.all(good)) expectRows(rowsOf(answer), [image!, text]);
   });
 });
+
+test("a configuration may not allow dimensions that its embeddings do not have", async () => {
+  await expect(makeModel({ matryoshka_dimensions: [64] })).rejects.toMatchObject({
+    code: "ERR_EVACLIP_INVALID_CONFIG",
+    message: expect.stringContaining("matryoshka_dimensions"),
+  });
+});

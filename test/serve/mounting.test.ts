@@ -9,7 +9,7 @@ import { createHandler, type RequestHandler, toNodeHandler } from "eva-clip/serv
 import { makeApp as expressApp } from "../../examples/service/express";
 import { makeApp as fastifyApp } from "../../examples/service/fastify";
 import { makeApp as honoApp } from "../../examples/service/hono";
-import * as nextRoute from "../../examples/service/nextjs/app/v1/[...path]/route";
+import { GET, POST } from "../../examples/service/nextjs/app/v1/[...path]/route";
 import { dataUri, expectRows, makeModel, picture } from "./service";
 
 let model: EvaClip;
@@ -88,9 +88,8 @@ describe("a handler answers", () => {
     await model.save(folder);
     process.env.CLIP_MODEL = folder;
     await expectAnswers(async (path, init) => {
-      const { GET, POST } = nextRoute;
-      const answer = init?.method === "POST" ? POST : GET;
-      return answer(new Request(`http://localhost${path}`, init));
+      const route = init?.method === "POST" ? POST : GET;
+      return route(new Request(`http://localhost${path}`, init));
     });
     rmSync(folder, { recursive: true });
   });
