@@ -1,7 +1,7 @@
 import type { Encoding } from "./encodings";
 import { HttpError } from "./http_error";
 import type { ImageValue } from "./image_value";
-import type { FormEntry } from "./request_fields";
+import type { FormEntry } from "./form";
 import type { CohereBody, ContentValue, EmbeddingsBody } from "./request_schemas";
 
 /** A sample to embed, and where it is in the request. */

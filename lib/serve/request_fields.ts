@@ -2,12 +2,10 @@ import type { z } from "zod";
 import { argumentError } from "../arguments";
 import { readBody } from "./body";
 import type { ServiceContext } from "./context";
+import { type FormEntry, readForm } from "./form";
 import { HttpError } from "./http_error";
 import { parseJson } from "./json_text";
 import type { Call } from "./route";
-
-/** A field of a form, or a parameter of the query; a file is its bytes. */
-export type FormEntry = readonly [name: string, value: string | Uint8Array];
 
 /** Makes of a form what the endpoint's JSON would be. */
 export type FromForm = (entries: readonly FormEntry[]) => unknown;
@@ -48,26 +46,13 @@ export function checkFields<T extends z.ZodType>(given: unknown, schema: T): z.o
   throw new HttpError(400, message, { code: "invalid_request", ...(param && { param }) });
 }
 
-async function formEntries(body: Buffer, contentType: string): Promise<FormEntry[]> {
-  let form: FormData;
-  try {
-    form = await new Response(body, { headers: { "content-type": contentType } }).formData();
-  } catch (cause) {
-    throw new HttpError(400, "the body is not multipart/form-data", { code: "invalid_form", cause });
-  }
-  const read = [...form].map(async ([name, value]): Promise<FormEntry> => {
-    return [name, typeof value === "string" ? value : new Uint8Array(await value.arrayBuffer())];
-  });
-  return Promise.all(read);
-}
-
 /** What a body holds, in the shape of JSON. @throws HttpError 400, 413, 415 */
 async function readValue(call: Call, context: ServiceContext, fromForm: FromForm | undefined) {
   const contentType = call.request.headers.get("content-type") ?? "application/json";
   const type = contentType.split(";", 1)[0]!.trim().toLowerCase();
   if (type === "application/json") return parseJson(await readBody(call, context));
   if (fromForm && type === "multipart/form-data") {
-    return fromForm(await formEntries(await readBody(call, context), contentType));
+    return fromForm(await readForm(call, context, contentType));
   }
   if (fromForm && (type.startsWith("image/") || type === "application/octet-stream")) {
     return fromForm([...call.url.searchParams, ["image", await readBody(call, context)]]);
