@@ -15,6 +15,6 @@ export {
   type ServedHandler,
   type ServeOptions,
   serve,
-} from "./serve/listen";
-export { type NodeHandler, toNodeHandler } from "./serve/node_handler";
+} from "./serve/server/listen";
+export { type NodeHandler, toNodeHandler } from "./serve/server/node_handler";
 export type { ReadinessOptions } from "./serve/readiness";

@@ -2,8 +2,8 @@ import { isEvaClipError } from "../errors";
 import { checkIndexModel } from "../search/model_check";
 import type { VectorStore } from "../search/vector_store";
 import type { Batcher } from "./batcher";
-import { EntryImages } from "./entry_image";
-import { Thumbnails } from "./thumbnails";
+import { EntryImages } from "./page/entry_image";
+import { Thumbnails } from "./page/thumbnails";
 
 /** An index in service: its vectors, and the pictures of its entries. It does not own the store. */
 export class ServedIndex {

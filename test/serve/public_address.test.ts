@@ -1,4 +1,4 @@
-import { isPublicAddress } from "../../lib/serve/public_address";
+import { isPublicAddress } from "../../lib/serve/remote/public_address";
 
 test.each([
   ...["93.184.216.34", "8.8.8.8", "2606:2800:220:1::1"],
