@@ -2,7 +2,7 @@
 // files that they refer to are generated. By the language of a block:
 //   ts          a program, run with ts-node; one that listens is stopped at the end of its page
 //   sh          shell commands; `eva-clip train` is stopped after a step, `eva-clip serve` at the end of its page
-//   json        the tsconfig.json of the programs that follow
+//   json        the tsconfig.json of all programs
 //   dockerfile, ini, yaml   must be the content of a file in deploy/
 // Blocks of other languages (console) need what a test does not have, such as Docker.
 import { execFileSync, spawn } from "node:child_process";
@@ -72,6 +72,22 @@ async function makeStandIns(folder) {
     mkdirSync(join(folder, "classes", name), { recursive: true });
     writeFileSync(join(folder, "classes", name, "0.jpg"), await picture(name === "dog" ? "brown" : "silver"));
   }
+  for (const folderName of ["pairs", "photos"]) {
+    mkdirSync(join(folder, folderName));
+    for (const [i, color] of [
+      "red",
+      "green",
+      "blue",
+      "white",
+      "black",
+      "gold",
+      "brown",
+      "silver",
+    ].entries()) {
+      writeFileSync(join(folder, folderName, `${i}.jpg`), await picture(color));
+      writeFileSync(join(folder, folderName, `${i}.txt`), `a ${color} ${i % 2 === 0 ? "dog" : "bicycle"}`);
+    }
+  }
   const { EvaClip } = require("eva-clip");
   const model = await EvaClip.create("EVA02-CLIP-B-16", { device: "cpu" });
   await model.save(join(folder, "random"));
@@ -91,11 +107,15 @@ function stepsDone(folder) {
 /** A page's training would take days: one step of it, then the signal that ends it with a checkpoint. */
 async function trainOneStep(folder, command) {
   const before = stepsDone(folder);
-  const child = spawn("bash", ["-c", `exec ${command.replace(/^npx /, "node_modules/.bin/")}`], {
-    cwd: folder,
-  });
+  const child = spawn(
+    "bash",
+    ["-c", `exec ${command.replace(/^npx (--no-install )?/, "node_modules/.bin/")}`],
+    {
+      cwd: folder,
+    },
+  );
   let output = "";
-  child.stderr.on("data", (text) => (output += text));
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (output += text));
   const ended = new Promise((resolve) => child.on("close", resolve));
   const watch = setInterval(() => {
     if (stepsDone(folder) <= before) return;
@@ -105,12 +125,13 @@ async function trainOneStep(folder, command) {
   }, 500);
   const code = await ended;
   clearInterval(watch);
-  if (code !== 143 || stepsDone(folder) <= before || !output.includes("checkpoint"))
+  // The command ends with the status of the signal, a program that handles it with its own.
+  if (![0, 143].includes(code) || stepsDone(folder) <= before || !output.includes("checkpoint"))
     throw new Error(`${command}\nended with ${code} after ${stepsDone(folder) - before} steps:\n${output}`);
 }
 
-/** Starts a command that listens, and waits until its port answers. */
-async function startService(folder, command, environment) {
+/** Starts a command that listens on a port, and waits until it answers. */
+async function startService(folder, command, port, environment) {
   const child = spawn("bash", ["-c", command], {
     cwd: folder,
     stdio: ["ignore", "ignore", "inherit"],
@@ -119,11 +140,11 @@ async function startService(folder, command, environment) {
   });
   const ended = new Promise((resolve) => child.on("close", resolve));
   const answers = () =>
-    fetch("http://127.0.0.1:8080/healthz").then(
+    fetch(`http://127.0.0.1:${port}/healthz`).then(
       () => true,
       () => false,
     );
-  if (await answers()) throw new Error("port 8080 is in use");
+  if (await answers()) throw new Error(`port ${port} is in use`);
   while (!(await answers())) {
     if (child.exitCode !== null) throw new Error(`${command}\nended with ${child.exitCode}`);
     await setTimeout(300);
@@ -145,15 +166,19 @@ async function runPage(folder, blocks, environment) {
       stdio: ["ignore", "ignore", "inherit"],
       env: environment,
     });
-  const start = async (command) => services.push(await startService(folder, command, environment));
+  const start = async (command, code = command) => {
+    const [, port] = /(?:--port |port: )(\d+)/.exec(code);
+    services.push(await startService(folder, command, port, environment));
+  };
   const runners = {
-    json: (code) => writeFileSync(join(folder, "tsconfig.json"), code),
     ts: async (code, i) => {
       const file = nameOf(code, i);
       mkdirSync(dirname(join(folder, file)), { recursive: true });
       writeFileSync(join(folder, file), code);
       const command = `npx --no-install ts-node ${file}`;
-      await (/\.listen\(|\bserve\(/.test(code) ? start(command) : run(command));
+      if (/\bserve\(/.test(code)) await start(command, code);
+      else if (code.includes("trainRecipe(")) await trainOneStep(folder, command);
+      else run(command);
     },
     sh: async (code) => {
       for (const command of commandsOf(code)) {
@@ -184,8 +209,13 @@ function requireDeployed(code) {
 export async function checkDocs(folder, environment) {
   await makeStandIns(folder);
   const guides = readdirSync(join(root, "docs", "guides")).map((name) => join("docs", "guides", name));
-  for (const page of ["README.md", ...guides]) {
-    const blocks = codeBlocks(readFileSync(join(root, page), "utf8"));
+  const pages = ["README.md", ...guides].map((page) => ({
+    page,
+    blocks: codeBlocks(readFileSync(join(root, page), "utf8")),
+  }));
+  const [tsconfig] = pages.flatMap(({ blocks }) => blocks.filter(({ language }) => language === "json"));
+  writeFileSync(join(folder, "tsconfig.json"), tsconfig.code);
+  for (const { page, blocks } of pages) {
     if (blocks.length === 0) throw new Error(`${page} has no code block`);
     console.error(page);
     await runPage(folder, blocks, environment);

@@ -7,7 +7,7 @@ const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), 
 
 /** Adds tools to an installed project. */
 export function installTools({ installed }) {
-  const ours = ["ts-node", "typescript", "@types/node", "esbuild", "jest"];
+  const ours = ["ts-node", "typescript", "@types/node", "esbuild", "jest", "openai"];
   installed.npm(
     "install",
     "--save-dev",
