@@ -20,14 +20,6 @@ function hasTime(): boolean {
   return now - sharedSince < TURN_MS;
 }
 
-let latestTurn: Promise<void> = Promise.resolve();
-
-/** A turn of the event loop shared with no other work, which together would hold it for long. */
-function turnOfItsOwn(): Promise<void> {
-  latestTurn = latestTurn.then(() => setImmediate());
-  return latestTurn;
-}
-
 /** Does `count` units of work in slices of `perSlice`; the event loop turns every few milliseconds. */
 export async function inTurns(
   count: number,
@@ -35,12 +27,8 @@ export async function inTurns(
   work: (begin: number, end: number) => void,
 ): Promise<void> {
   const slice = Math.max(1, Math.floor(perSlice));
-  let turnEnds = 0;
   for (let begin = 0; begin < count; begin += slice) {
-    if (performance.now() >= turnEnds && !hasTime()) {
-      await turnOfItsOwn();
-      turnEnds = performance.now() + TURN_MS;
-    }
+    while (!hasTime()) await setImmediate();
     work(begin, Math.min(count, begin + slice));
   }
 }

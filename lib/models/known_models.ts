@@ -107,19 +107,25 @@ function findPublished(name: string): PublishedModel {
   const alike = withName((known) => known.toLowerCase() === name.toLowerCase());
   if (alike.length === 1) return alike[0]!;
   const near = alike.length > 1 ? alike.map((model) => model.name) : nearestModels(name);
-  const message = `unknown model ${shortened(name)}; did you mean ${near.join(", ")}?`;
+  const message = `unknown model ${shortened(name)}; ${adviceOf(near)}`;
   throw new EvaClipError("ERR_EVACLIP_UNKNOWN_MODEL", message, { name: shortened(name), near });
 }
 
-/** The published models whose names are closest to one, the closest first. */
+/** What to do about an unknown name that could have been one of these. */
+export function adviceOf(meant: readonly string[]): string {
+  return meant.length > 0 ? `did you mean ${meant.join(", ")}?` : "`eva-clip models` lists the names";
+}
+
+/** The published models whose names are closest to one, the closest first; none if more than half of the name differs. */
 export function nearestModels(name: string): string[] {
   // Edit distance takes time proportional to the length, and a long input is not a typo.
   const wanted = name.slice(0, LONGEST_NAME).toLowerCase();
-  const distanceOf = (model: PublishedModel) =>
-    Math.min(...namesOf(model).map((known) => editDistance(wanted, known.toLowerCase())));
+  const share = (known: string) =>
+    editDistance(wanted, known.toLowerCase()) / Math.max(wanted.length, known.length);
   return publishedModels
-    .map((model) => ({ name: model.name, distance: distanceOf(model) }))
-    .sort((a, b) => a.distance - b.distance)
+    .map((model) => ({ name: model.name, differs: Math.min(...namesOf(model).map(share)) }))
+    .filter(({ differs }) => differs <= 0.5)
+    .sort((a, b) => a.differs - b.differs)
     .slice(0, SUGGESTIONS)
     .map((model) => model.name);
 }

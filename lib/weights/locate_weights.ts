@@ -4,7 +4,7 @@ import { fetchModel } from "../hub/fetch_model";
 import { HUB_PREFIX, parseHubReference } from "../hub/hub_reference";
 import type { HubOptions } from "../hub/repository";
 import { statIfThere, statModelPath } from "../io/model_path";
-import { modelNamed, nearestModels, weightsNamed } from "../models/known_models";
+import { adviceOf, modelNamed, nearestModels, weightsNamed } from "../models/known_models";
 import { checkStatedModel } from "./config/stated_model";
 
 export interface LocateOptions extends HubOptions {
@@ -24,10 +24,10 @@ async function unknownModel(name: string): Promise<EvaClipError> {
     );
   }
   const near = nearestModels(name);
-  const onHub = name.includes("/") ? `, or ${HUB_PREFIX}${shortened(name)} for a repository of the hub` : "";
+  const onHub = name.includes("/") ? [`${HUB_PREFIX}${shortened(name)} for a repository of the hub`] : [];
   const message =
     `${shortened(name)} is neither a file nor a published model: unknown model ${shortened(name)}; ` +
-    `did you mean ${near.join(", ")}${onHub}?`;
+    adviceOf([...near, ...onHub]);
   return new EvaClipError("ERR_EVACLIP_UNKNOWN_MODEL", message, { name: shortened(name), near });
 }
 

@@ -12,7 +12,7 @@ describe("an empty value", () => {
     ["--logs <folder>", [...TRAIN, "--logs="]],
     ["--train-data <path>", ["train", "--model", "m", "--train-data", ""]],
     ["--name <name>", [...TRAIN, "--name", ""]],
-    ["--model <path>", ["encode", "--model", "", "--text", "a"]],
+    ["--model <path|name>", ["encode", "--model", "", "--text", "a"]],
     ["--text <captions...>", ["encode", "m", "--text", "a", ""]],
     ["--val-data <path>", ["evaluate", "m", "--val-data", ""]],
     ["--csv-separator <text>", ["evaluate", "m", "--val-data", "d", "--csv-separator", ""]],
@@ -73,7 +73,7 @@ describe("a flag in the place of a value", () => {
     ["that the command does not know", ["encode", "nowhere", "--text", "--epochs"]],
     ["after --", ["encode", "nowhere", "--text", "a", "--", "--text", "--json"]],
   ])("is a value %s", async (_, words) => {
-    expect((await run(...words)).err).toContain("cannot open nowhere");
+    expect((await run(...words)).err).toContain("nowhere is neither a file nor a published model");
   });
 });
 

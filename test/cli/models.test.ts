@@ -31,3 +31,10 @@ test("a name that no model has leads to those near to it", async () => {
   expect(code).not.toBe(0);
   expect(err).toMatch(/unknown model EVA02-CLIP-B-61; did you mean EVA02-CLIP-B-16.*UNKNOWN_MODEL/);
 });
+
+test("a name that is like no model's leads to the list of models", async () => {
+  const { err } = await captureCli("encode", "nowhere", "--text", "a");
+  expect(err).toMatch(
+    /nowhere is neither a file nor a published model: .*; `eva-clip models` lists the names/,
+  );
+});

@@ -65,7 +65,7 @@ test.each<[string, string | undefined, string, RegExp]>([
     "UNKNOWN_MODEL",
     /neither a file nor a published model.*did you mean EVA02-CLIP-B-16/,
   ],
-  ["some/repo", undefined, "UNKNOWN_MODEL", /or hf-hub:some\/repo for a repository of the hub\?/],
+  ["some/repo", undefined, "UNKNOWN_MODEL", /did you mean hf-hub:some\/repo for a repository of the hub\?/],
   ["./none.safetensors", undefined, "IO", /cannot open \.\/none\.safetensors: it does not exist/],
   ["hf-hub:a/b", "openai", "INVALID_ARGUMENT", /hf-hub:a\/b is a repository/],
   [

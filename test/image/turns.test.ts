@@ -22,7 +22,8 @@ test("what is under way at a time does not hold the event loop together", async 
   expect(held).toBeLessThan(20);
 });
 
-test("many that have little to do share a turn", async () => {
+test("many that have little to do share a turn, also after one whose time is used up", async () => {
+  await inTurns(1, 1, () => compute(5));
   let turns = 0;
   let isDone = false;
   const count = () => {

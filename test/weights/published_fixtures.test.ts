@@ -1,7 +1,14 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ClipConfigInput, Device, EvaClip, type LoadOptions, parseClipConfig } from "eva-clip";
+import {
+  CLIP_PREPROCESSING,
+  type ClipConfigInput,
+  Device,
+  EvaClip,
+  type LoadOptions,
+  parseClipConfig,
+} from "eva-clip";
 import { writeSafetensors } from "../../lib/io/safetensors";
 import { type Fixture, readFixture, tensorOf, tensorsBelow } from "../parity/fixture";
 import { relativeError } from "../parity/relative_error";
@@ -76,7 +83,11 @@ describe("checkpoints of the published code reproduce its features", () => {
     const { vision_cfg, text_cfg } = parseClipConfig(fixture.config);
     const head_width = vision_cfg.head_width as number;
     const heads = { vision_cfg: { head_width }, text_cfg: { heads: text_cfg.heads } };
-    const error = await errorOf(path, fixture, { config: heads, quickGelu: true });
+    const error = await errorOf(path, fixture, {
+      config: heads,
+      quickGelu: true,
+      preprocessing: CLIP_PREPROCESSING,
+    });
     expect(error).toBeLessThan(2e-5);
   });
 });

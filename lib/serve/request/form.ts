@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
+import { abortable } from "../../abortable";
 import { bodyChunks } from "./body";
 import type { ServiceContext } from "../context";
 import { HttpError } from "../http_error";
@@ -65,9 +66,10 @@ export async function readForm(
   }
   parser.end();
   try {
-    await finished;
-  } catch {
+    await abortable(finished, call.signal);
+  } catch (error) {
     failed.signal.throwIfAborted();
+    throw error;
   }
   return entries;
 }
