@@ -47,7 +47,7 @@ test("readers see entries after commit; a build without it is continued", async 
   await writer.commit(entries);
   const found = await everything(path);
   expect(sourcesOf(found.map(({ entry }) => entry))).toEqual(sourcesOf(entries as never));
-  expect(found.map(({ vector }) => [...vector]).flat()).toEqual([...rows]);
+  expect(found.flatMap(({ vector }) => [...vector])).toEqual([...rows]);
   await using store = await SqlStore.open(path);
   expect(store.model).toBe("renamed");
 });
