@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type ClipConfigInput, type Device, EvaClip } from "eva-clip";
+import { CLIP_PREPROCESSING, type ClipConfigInput, type Device, EvaClip } from "eva-clip";
 import { loadPretrained } from "eva-clip/weights";
 import { openSafetensors } from "../../lib/io/safetensors";
 import { relativeError } from "../parity/relative_error";
@@ -51,7 +51,13 @@ export async function readCases(folder: string): Promise<readonly PeerCase[]> {
 export async function loadCase(peer: PeerCase, device: Device): Promise<EvaClip> {
   const { path, config, quickGelu, tower } = peer;
   if (tower !== undefined) return startFrom(peer, tower, device);
-  const statement = { ...(config && { config }), ...(quickGelu !== undefined && { quickGelu }) };
+  // Features are compared of pixels, and some files do not state how images are prepared.
+  const preprocessing = CLIP_PREPROCESSING;
+  const statement = {
+    preprocessing,
+    ...(config && { config }),
+    ...(quickGelu !== undefined && { quickGelu }),
+  };
   return EvaClip.load(path, { device, ...statement });
 }
 

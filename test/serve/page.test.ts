@@ -294,6 +294,8 @@ inBrowser(hasBrowser ? "the page" : `the page (not tested: ${HOW_TO_GET_ONE})`, 
 
     await page.locator('nav a[data-view="search"]').focus();
     await page.keyboard.press("Enter");
+    // What is not visible yet cannot take the focus.
+    await page.locator("#query").waitFor();
     await page.locator("#query").focus();
     await page.keyboard.type("a dog");
     await page.keyboard.press("Enter");
