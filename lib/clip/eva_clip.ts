@@ -99,10 +99,11 @@ export class EvaClip implements AsyncDisposable {
 
   /**
    * Loads a model from a checkpoint folder, a folder of checkpoints (the latest one), or weights in any known layout: a
-   * file, a shard index, or a folder that contains one under its usual name.
-   * @throws EvaClipError as `create`, and `ERR_EVACLIP_IO`, `ERR_EVACLIP_CHECKPOINT_CORRUPT`,
+   * file, a shard index, or a folder that contains one under its usual name. A published name and `hf-hub:OWNER/NAME` are
+   * downloaded from the Hugging Face Hub, unless a path has that name.
+   * @throws EvaClipError as `create`, and `ERR_EVACLIP_IO`, `ERR_EVACLIP_HUB_…`, `ERR_EVACLIP_CHECKPOINT_CORRUPT`,
    *   `ERR_EVACLIP_CHECKPOINT_MISMATCH` naming the tensors; `ERR_EVACLIP_INVALID_CONFIG` naming the fields to pass as
-   *   `config` or `quickGelu`
+   *   `config`, `quickGelu` or `preprocessing`
    */
   static async load(path: string, options: LoadOptions = {}): Promise<EvaClip> {
     const { model, device, ...rest } = await loadModel(path, options);

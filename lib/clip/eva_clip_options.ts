@@ -59,7 +59,7 @@ export type EmbeddingStream<Missing = never> = AsyncGenerator<Float32Array | Mis
 
 export interface StreamOptions extends EncodeOptions {
   /**
-   * Called for an image or caption that cannot be used, with its error and its index; the stream awaits it, then yields
+   * Called for an unusable image or caption, with its error and its index; the stream awaits it, then yields
    * undefined in the place of the embedding. If it throws or rejects, so does the stream. Without it, the stream rejects
    * with the error.
    */

@@ -90,7 +90,7 @@ export class Repository {
   /** Notes in the cache that the revision is this commit; call it when the files of a model are there. */
   async remember(): Promise<void> {
     if (!this.isOnline) return;
-    // A cache that cannot be written to serves what it has.
+    // A read-only cache serves what it has.
     await this.cached.remember(this.commit, this.asked.revision).catch(() => undefined);
   }
 
