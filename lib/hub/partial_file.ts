@@ -1,53 +1,36 @@
-import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, open, readdir, rename, stat, unlink, utimes } from "node:fs/promises";
-import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { hasEnded, isOwnWriter, isWriter, newWriter } from "../io/file_writer";
 
 /** A download writes to its partial file, or sets its time, more often than this; one that does not is abandoned. */
 const ABANDONED_MS = 30_000;
 const REFRESH_MS = 5_000;
 
 const SUFFIX = ".incomplete";
-const OWNER = /^\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.incomplete$/;
-
-const machine = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
-
 interface Found {
   readonly path: string;
+  readonly writer: string;
   readonly size: number;
   readonly born: number;
   readonly isAbandoned: boolean;
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
-  }
-}
-
-async function inspect(path: string, owner: RegExpExecArray): Promise<Found | undefined> {
+async function inspect(path: string, writer: string): Promise<Found | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return undefined;
-  const [, host, id] = owner;
-  const pid = Number(id);
   const age = Date.now() - found.mtimeMs;
-  // In a container a process often has the same id as the previous one; another thread has this id, too.
-  const hasEnded =
-    host === machine && (pid === process.pid ? age > process.uptime() * 1000 : !isRunning(pid));
   const { size, birthtimeMs: born } = found;
-  return { path, size, born, isAbandoned: hasEnded || age > ABANDONED_MS };
+  return { path, writer, size, born, isAbandoned: hasEnded(writer, age) || age > ABANDONED_MS };
 }
 
 /** The partial files of a blob, the longest first. */
 async function partialsOf(blob: string): Promise<Found[]> {
-  const folder = dirname(blob);
+  const [folder, front] = [dirname(blob), `${basename(blob)}.`];
   const found: Found[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
-    const owner = name.startsWith(basename(blob)) ? OWNER.exec(name.slice(basename(blob).length)) : null;
-    const partial = owner && (await inspect(join(folder, name), owner));
+    if (!name.startsWith(front) || !name.endsWith(SUFFIX)) continue;
+    const writer = name.slice(front.length, -SUFFIX.length);
+    const partial = isWriter(writer) && (await inspect(join(folder, name), writer));
     if (partial) found.push(partial);
   }
   return found.sort((a, b) => b.size - a.size);
@@ -80,7 +63,7 @@ export class PartialFile implements AsyncDisposable {
    * @returns undefined while another process downloads it
    */
   static async claim(blob: string): Promise<PartialFile | undefined> {
-    const path = `${blob}.${machine}-${process.pid}-${randomBytes(4).toString("hex")}${SUFFIX}`;
+    const path = `${blob}.${newWriter()}${SUFFIX}`;
     const others = await partialsOf(blob);
     if (others.some(({ isAbandoned }) => !isAbandoned)) return undefined;
     for (const [i, { path: other }] of others.entries()) {
@@ -105,9 +88,8 @@ export class PartialFile implements AsyncDisposable {
 
   /** Deletes what this process has of a blob, such as when the disk is full. */
   static async discardOwn(blob: string): Promise<void> {
-    const paths = (await partialsOf(blob)).map(({ path }) => path);
-    const ours = paths.filter((path) => path.startsWith(`${blob}.${machine}-${process.pid}-`));
-    await Promise.all(ours.map((path) => unlink(path).catch(() => undefined)));
+    const ours = (await partialsOf(blob)).filter(({ writer }) => isOwnWriter(writer));
+    await Promise.all(ours.map(({ path }) => unlink(path).catch(() => undefined)));
   }
 
   /** Deletes the file. */

@@ -6,6 +6,7 @@ import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { EvaClipError } from "../errors";
 import { writeError } from "./file_error";
+import { isRunning } from "./file_writer";
 import { makeFolder } from "./make_folder";
 
 const REFRESH_MS = 10_000;
@@ -46,12 +47,8 @@ function thisHost(): string {
   return hostname() + namespace;
 }
 
-function isRunning({ pid, started }: LockOwner): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
-  }
+function mayRun({ pid, started }: LockOwner): boolean {
+  if (!isRunning(pid)) return false;
   const found = startOf(pid);
   return started === null || found === null || found === started;
 }
@@ -67,7 +64,7 @@ async function readOwner(path: string): Promise<LockOwner | undefined> {
 /** Whether its owner may still hold the lock. */
 async function isOwned(path: string, owner: LockOwner | undefined): Promise<boolean> {
   if (owner?.host === thisHost()) {
-    if (!isRunning(owner)) return false;
+    if (!mayRun(owner)) return false;
     // A terminated worker thread of this process does not remove its lock.
     if (owner.pid !== process.pid || held.has(owner.token)) return true;
   }

@@ -1,37 +1,19 @@
-import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, open, readdir, rename, stat, unlink } from "node:fs/promises";
-import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { writeError } from "./file_error";
+import { hasEnded, newWriter } from "./file_writer";
 
 /** A pending write keeps modifying its file; for a writer on another machine that is the only sign of life. */
 const STALE_MS = 24 * 60 * 60 * 1000;
 
-/** Identifies this machine among those that share a folder, in `<file>.<machine>-<process>-<random>.tmp`. */
-const machine = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
-
 function temporaryName(path: string): string {
-  return `${path}.${machine}-${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
-  }
+  return `${path}.${newWriter()}.tmp`;
 }
 
 /** Whether a temporary file is abandoned: its process has ended, or it has not been modified for a day. */
-function isStale(suffix: string, modified: number): boolean {
+function isStale(writer: string, modified: number): boolean {
   const age = Date.now() - modified;
-  if (age > STALE_MS) return true;
-  const [, host, process_] = /^([0-9a-f]{8})-(\d+)-[0-9a-f]{8}$/.exec(suffix) ?? [];
-  if (host !== machine) return false;
-  const pid = Number(process_);
-  // In a container a process often has the same id as the previous one.
-  return pid === process.pid ? age > process.uptime() * 1000 : !isRunning(pid);
+  return age > STALE_MS || hasEnded(writer, age);
 }
 
 /** Removes temporary files of killed writes to `path`. */

@@ -1,6 +1,6 @@
 import type { EvaClip } from "eva-clip";
 import type { HandlerOptions } from "../../lib/serve/handler_options";
-import { makeModel, type Service, serviceOf } from "./service";
+import { makeModel, type Service, serviceOf, useService } from "./service";
 
 let model: EvaClip;
 
@@ -10,14 +10,8 @@ beforeAll(async () => {
 
 afterAll(() => model.dispose());
 
-async function withService(options: HandlerOptions, use: (service: Service) => Promise<void>): Promise<void> {
-  const service = serviceOf(model, options);
-  try {
-    await use(service);
-  } finally {
-    await service.handler.dispose();
-  }
-}
+const withService = (options: HandlerOptions, use: (service: Service) => Promise<void>) =>
+  useService(model, options, use);
 
 describe("API keys", () => {
   const authorization = (value: string) => ({ headers: { authorization: value } });

@@ -2,7 +2,7 @@ import type { EvaClip } from "eva-clip";
 import sharp from "sharp";
 import { Batcher } from "../../lib/serve/batcher";
 import { eventLoopHeldMs } from "../support/event_loop";
-import { dataUri, makeModel, picture, type Service, serviceOf } from "./service";
+import { dataUri, makeModel, picture, type Service, serviceOf, useService } from "./service";
 import type { HandlerOptions } from "../../lib/serve/handler_options";
 
 let model: EvaClip;
@@ -14,14 +14,8 @@ beforeAll(async () => {
 afterAll(() => model.dispose());
 afterEach(() => jest.restoreAllMocks());
 
-async function withService(options: HandlerOptions, use: (service: Service) => Promise<void>): Promise<void> {
-  const service = serviceOf(model, options);
-  try {
-    await use(service);
-  } finally {
-    await service.handler.dispose();
-  }
-}
+const withService = (options: HandlerOptions, use: (service: Service) => Promise<void>) =>
+  useService(model, options, use);
 
 const small = { limits: { maxBodyBytes: 1000, maxImages: 2, maxTexts: 3, maxPixels: 10_000 } };
 const json = { "content-type": "application/json" };

@@ -78,3 +78,17 @@ export function expectRows(rows: readonly ArrayLike<number>[], expected: readonl
     expect(difference(row, expected[i]!)).toBeLessThanOrEqual(1e-6);
   });
 }
+
+/** Runs `use` with a service, and ends it. */
+export async function useService(
+  model: EvaClip,
+  options: HandlerOptions,
+  use: (service: Service) => Promise<void>,
+): Promise<void> {
+  const service = serviceOf(model, options);
+  try {
+    await use(service);
+  } finally {
+    await service.handler.dispose();
+  }
+}
