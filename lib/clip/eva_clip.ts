@@ -27,11 +27,11 @@ import {
   streamOptions,
 } from "./call_arguments";
 import { type EncodeInput, encodeStream, type Inputs } from "./batching/encode_stream";
-import { type BatchSettings, SampleBatches } from "./batching/sample_batches";
-import { Calls } from "./calls";
+import type { BatchSettings, SampleBatches } from "./batching/sample_batches";
+import type { Calls } from "./calls";
 import type { Preprocessing } from "../image/preprocessing";
 import type { Classification, ClassifierOptions, ClassifyOptions } from "./classification";
-import { Classifier, type ClassifierModel } from "./classifier";
+import type { Classifier } from "./classifier";
 import type {
   CallOptions,
   CreateOptions,
@@ -41,8 +41,9 @@ import type {
   SaveOptions,
   StreamOptions,
 } from "./eva_clip_options";
-import { type MemoryInfo, memoryInfo } from "./memory_info";
-import { ModelEncoder } from "./model_encoder";
+import type { MemoryInfo } from "./memory_info";
+import type { ModelEncoder } from "./model_encoder";
+import { ModelResources } from "./model_resources";
 import { createModel, loadModel, type WrapOptions } from "./open_model";
 import { holdImages } from "./own_inputs";
 import { tokenRows } from "./token_rows";
@@ -62,12 +63,7 @@ export class EvaClip implements AsyncDisposable {
   readonly tokenizer: Tokenizer;
   /** How `load` filled the parameters. */
   readonly loadReport: LoadReport | undefined;
-  readonly #encoder: ModelEncoder;
-  readonly #calls = new Calls("the model");
-  readonly #classifiers = new Set<Classifier>();
-  readonly #batches = new Set<SampleBatches>();
-  readonly #owns: NonNullable<WrapOptions["owns"]>;
-  #disposed: Promise<void> | undefined;
+  readonly #resources: ModelResources;
 
   /**
    * Wraps a model whose parameters are allocated on a device, for example one that is being trained; by default `dispose`
@@ -82,8 +78,7 @@ export class EvaClip implements AsyncDisposable {
     this.config = model.config;
     this.tokenizer = options.tokenizer ?? clipTokenizer();
     this.loadReport = options.loadReport;
-    this.#owns = { ...options.owns };
-    this.#encoder = new ModelEncoder(processor, model, this.tokenizer);
+    this.#resources = new ModelResources(model, processor, this.tokenizer, { ...options.owns });
   }
 
   /**
@@ -251,11 +246,7 @@ export class EvaClip implements AsyncDisposable {
   async classifier(labels: readonly string[], options: ClassifierOptions = {}): Promise<Classifier> {
     const names = ownArgument("classifier: labels", labels, labelList);
     const own = ownArgument("classifier: options", options, classifierOptions);
-    return this.#calls.run(async () => {
-      const made = await Classifier.create(this.#classifierModel, names, own);
-      this.#classifiers.add(made);
-      return made;
-    }, own.signal);
+    return this.#calls.run(() => this.#resources.classifier(names, own), own.signal);
   }
 
   /**
@@ -282,7 +273,7 @@ export class EvaClip implements AsyncDisposable {
     const own = ownArgument("classify: options", options, classifyOptions);
     const { images, isList } = holdImages("classify: images", input);
     const ranked = await this.#calls.run(async () => {
-      await using classifier = await Classifier.create(this.#classifierModel, names, own);
+      await using classifier = await this.#resources.classifier(names, own);
       return await classifier.rank(images, own);
     }, own.signal);
     return isList ? ranked : ranked[0]!;
@@ -305,13 +296,7 @@ export class EvaClip implements AsyncDisposable {
 
   /** The memory that the model takes, on its device and on the host, and what it shares with others on the device. */
   async memoryInfo(): Promise<MemoryInfo> {
-    const holdings = {
-      device: this.processor,
-      parameters: this.model.parameters(),
-      classifiers: this.#classifiers,
-      batches: this.#batches,
-    };
-    return this.#calls.run(() => memoryInfo(holdings));
+    return this.#calls.run(() => this.#resources.memoryInfo());
   }
 
   /** Runs `work` with an encoder of this model as one call, which `dispose` waits for. */
@@ -325,10 +310,7 @@ export class EvaClip implements AsyncDisposable {
    * @internal
    */
   openBatches(settings: BatchSettings): SampleBatches {
-    const forget = (batches: SampleBatches) => this.#batches.delete(batches);
-    const batches = new SampleBatches({ encoder: this.#encoder, calls: this.#calls, forget }, settings);
-    this.#batches.add(batches);
-    return batches;
+    return this.#resources.batches(settings);
   }
 
   /**
@@ -336,8 +318,7 @@ export class EvaClip implements AsyncDisposable {
    * Idempotent: every call returns the same promise.
    */
   dispose(): Promise<void> {
-    this.#disposed ??= this.#release();
-    return this.#disposed;
+    return this.#resources.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -355,22 +336,11 @@ export class EvaClip implements AsyncDisposable {
     return encodeStream((settings) => this.openBatches(settings), source, own, encode);
   }
 
-  get #classifierModel(): ClassifierModel {
-    return {
-      model: this.model,
-      device: this.processor,
-      encoder: this.#encoder,
-      calls: this.#calls,
-      forget: (classifier) => this.#classifiers.delete(classifier),
-    };
+  get #calls(): Calls {
+    return this.#resources.calls;
   }
 
-  async #release(): Promise<void> {
-    await this.#calls.close();
-    await Promise.all([...this.#batches].map((batches) => batches.close()));
-    await Promise.all([...this.#classifiers].map((classifier) => classifier.dispose()));
-    this.#encoder.dispose();
-    if (this.#owns.model) this.model.dispose();
-    if (this.#owns.device) await this.processor.dispose();
+  get #encoder(): ModelEncoder {
+    return this.#resources.encoder;
   }
 }
