@@ -14,8 +14,8 @@
 #include <immintrin.h>
 #endif
 
-#include "check.h"
 #include "core/error.h"
+#include "instruction_sets.h"
 
 namespace eva::test {
 namespace {
@@ -231,34 +231,21 @@ void nothing_becomes_a_double() {
   }
 }
 
-/// Those that this processor supports.
-std::vector<std::string> levels() {
-  std::vector<std::string> found;
-  for (const char* name : {"generic", "v2", "v3", "v4"}) try {
-      cpu::conversion(stored_dtype::f32, stored_dtype::f32, name);
-      found.push_back(name);
-    } catch (const device_error&) {
-    }
-  return found;
-}
-
 }  // namespace
 }  // namespace eva::test
 
 int main() {
+  using namespace eva;
   using namespace eva::test;
-  const auto found = levels();
-  check(!found.empty(), "no instruction set");
-  for (const std::string& name : found) {
-    level = name;
-    const int before = failures;
-    every_half_and_bf16_becomes_its_single();
-    every_half_and_bf16_becomes_the_nearest_other();
-    rounding_is_to_the_nearest();
-    a_nan_stays_one();
-    any_count_and_distance();
-    nothing_becomes_a_double();
-    check(failures == before, "instruction set " + name);
-  }
-  return status();
+  return for_each_instruction_set(
+      [](const char* name) { cpu::conversion(stored_dtype::f32, stored_dtype::f32, name); },
+      [](const char* name) {
+        level = name;
+        every_half_and_bf16_becomes_its_single();
+        every_half_and_bf16_becomes_the_nearest_other();
+        rounding_is_to_the_nearest();
+        a_nan_stays_one();
+        any_count_and_distance();
+        nothing_becomes_a_double();
+      });
 }

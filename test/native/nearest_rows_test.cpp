@@ -8,9 +8,9 @@
 #include <random>
 #include <vector>
 
-#include "check.h"
 #include "core/error.h"
 #include "cpu/dispatch/convert_elements.h"
+#include "instruction_sets.h"
 
 namespace eva::test {
 namespace {
@@ -165,32 +165,18 @@ void ends_when_it_is_told_to() {
   }
 }
 
-/// Those that this processor supports.
-std::vector<std::string> levels() {
-  std::vector<std::string> found;
-  for (const char* name : {"generic", "v2", "v3", "v4"}) try {
-      cpu::nearest_rows(name);
-      found.push_back(name);
-    } catch (const device_error&) {
-    }
-  return found;
-}
-
 }  // namespace
 }  // namespace eva::test
 
 int main() {
+  using namespace eva;
   using namespace eva::test;
-  const auto found = levels();
-  check(!found.empty(), "no instruction set");
-  for (const std::string& name : found) {
-    level = name;
-    const int before = failures;
-    finds_what_brute_force_finds();
-    bits_do_not_depend_on_the_number_of_queries();
-    refuses_what_is_not_finite();
-    ends_when_it_is_told_to();
-    check(failures == before, "instruction set " + name);
-  }
-  return status();
+  return for_each_instruction_set([](const char* name) { cpu::nearest_rows(name); },
+                                  [](const char* name) {
+                                    level = name;
+                                    finds_what_brute_force_finds();
+                                    bits_do_not_depend_on_the_number_of_queries();
+                                    refuses_what_is_not_finite();
+                                    ends_when_it_is_told_to();
+                                  });
 }
