@@ -84,6 +84,15 @@ export class Batcher implements AsyncDisposable {
     return this.#calls.run(() => this.#batches.image(held, own));
   }
 
+  /**
+   * `encodeImage` of a file's bytes that nobody changes meanwhile: they are not copied, which takes long for many.
+   * @internal
+   */
+  encodeOwnBytes(bytes: Uint8Array, options: BatchedCallOptions): Promise<Float32Array> {
+    const held = { kind: "bytes", bytes, name: `${bytes.byteLength} bytes` } as const;
+    return this.#calls.run(() => this.#batches.image(held, options));
+  }
+
   /** The embedding of a caption, which is cut to the context length. → [E] */
   async encodeText(caption: string, options: BatchedCallOptions = {}): Promise<Float32Array> {
     checkArgument("encodeText: caption", caption, text);

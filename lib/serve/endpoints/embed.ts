@@ -91,7 +91,7 @@ async function encodeEach(
   const encoding: Promise<Float32Array>[] = [];
   const encode = (input: Input, file: Uint8Array | undefined) =>
     file
-      ? naming(input.param, batcher.encodeImage(file, options))
+      ? naming(input.param, batcher.encodeOwnBytes(file, options))
       : batcher.encodeText((input as { text: string }).text, options);
   await inTurns(inputs.length, PER_SLICE, (begin, end) => {
     for (let i = begin; i < end; i++) {

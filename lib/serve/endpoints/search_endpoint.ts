@@ -87,7 +87,7 @@ async function queryVector(body: SearchBody, index: ServedIndex, call: Call, con
   }
   const batcher = await queryModel(context, index, body.model);
   if (body.text !== undefined) return batcher.encodeText(body.text, { signal });
-  return batcher.encodeImage(await imageBytes(body.image!, "image", call, context), { signal });
+  return batcher.encodeOwnBytes(await imageBytes(body.image!, "image", call, context), { signal });
 }
 
 async function search(call: Call, context: ServiceContext): Promise<Response> {

@@ -6,8 +6,9 @@ import type { LookupAddress } from "node:dns";
 import { abortable } from "../../abortable";
 import { formatOf } from "../../image/formats/image_format";
 import { SampleError } from "../../sample_error";
-import { type AllowedHost, isAllowedHost } from "./allowed_hosts";
+import { type AllowedHost, isAllowedHost } from "../allowed_hosts";
 import { HttpError } from "../http_error";
+import { joined } from "../joined";
 import { isPublicAddress } from "./public_address";
 
 export interface FetchImageOptions {
@@ -148,5 +149,5 @@ async function bodyOf(response: IncomingMessage, { maxBytes, param }: Hop): Prom
     if (bytes > maxBytes) throw tooLarge();
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks);
+  return joined(chunks);
 }

@@ -1,6 +1,7 @@
 import { abortable } from "../../abortable";
 import type { ServiceContext } from "../context";
 import { HttpError } from "../http_error";
+import { joined } from "../joined";
 import type { Call } from "../route";
 
 function tooLarge(maxBodyBytes: number): HttpError {
@@ -45,8 +46,8 @@ export async function* bodyChunks({ request, signal, hold, arrival }: Call, { li
 }
 
 /** The whole body. @throws as `bodyChunks` */
-export async function readBody(call: Call, context: ServiceContext): Promise<Buffer> {
+export async function readBody(call: Call, context: ServiceContext): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of bodyChunks(call, context)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return joined(chunks);
 }

@@ -5,6 +5,7 @@ import { abortable } from "../../abortable";
 import { bodyChunks } from "./body";
 import type { ServiceContext } from "../context";
 import { HttpError } from "../http_error";
+import { joined } from "../joined";
 import type { Call } from "../route";
 
 /** A field of a form, or a parameter of the query; a file is its bytes. */
@@ -35,19 +36,17 @@ export async function readForm(
   contentType: string,
 ): Promise<FormEntry[]> {
   const parser = parserFor(contentType, context);
-  const entries: FormEntry[] = [];
+  /** A file is its chunks. */
+  const entries: [name: string, value: string | Buffer[]][] = [];
   const failed = new AbortController();
   const fail = (cause: Error) => failed.abort(invalidForm(cause));
   parser.on("error", fail);
   parser.on("field", (name, value) => entries.push([name, value]));
   parser.on("file", (name, file) => {
-    const index = entries.push([name, new Uint8Array()]) - 1;
     const chunks: Buffer[] = [];
+    entries.push([name, chunks]);
     file.on("data", (chunk: Buffer) => chunks.push(chunk));
     file.on("error", fail);
-    file.on("end", () => {
-      entries[index] = [name, Buffer.concat(chunks)];
-    });
   });
   const finished = once(parser, "finish", { signal: failed.signal });
   finished.catch(() => undefined);
@@ -71,5 +70,9 @@ export async function readForm(
     failed.signal.throwIfAborted();
     throw error;
   }
-  return entries;
+  return Promise.all(
+    entries.map(async ([name, value]): Promise<FormEntry> => {
+      return [name, typeof value === "string" ? value : await joined(value)];
+    }),
+  );
 }

@@ -95,7 +95,8 @@ function stringAt(bytes: Buffer, [begin, end]: readonly [number, number]): unkno
  * The value of a JSON text. The event loop turns between long strings, so that images in base64 do not block it.
  * @throws HttpError 400 for what is not JSON, 413 for very many elements
  */
-export async function parseJson(bytes: Buffer): Promise<unknown> {
+export async function parseJson(body: Uint8Array): Promise<unknown> {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   if (!isUtf8(bytes)) throw notJson("it is not UTF-8");
   const { text, strings } = await outlineOf(bytes);
   const root = { value: parsed(text) };
