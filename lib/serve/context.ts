@@ -1,5 +1,5 @@
 import type { Logger } from "../logger";
-import type { AllowedHost } from "./remote/allowed_hosts";
+import type { AllowedHost } from "./allowed_hosts";
 import type { Batcher } from "./batcher";
 import type { LabelEmbeddings } from "./endpoints/label_embeddings";
 import type { Metrics } from "./metrics";

@@ -4,7 +4,7 @@ import { abortable, onAbort } from "../abortable";
 import { checkArgument } from "../arguments";
 import { Calls } from "../clip/calls";
 import type { EvaClip } from "../clip/eva_clip";
-import { parseAllowedHosts } from "./remote/allowed_hosts";
+import { parseAllowedHosts } from "./allowed_hosts";
 import { keyCheck } from "./request/api_key";
 import { Batcher } from "./batcher";
 import type { ServiceContext } from "./context";

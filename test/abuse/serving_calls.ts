@@ -26,7 +26,7 @@ export const servingCalls: Readonly<Record<string, (w: World) => PublicCall>> = 
     target: serve,
     given: [
       async () => new Response(),
-      { host: "127.0.0.1", port: 0, maxConnections: 4, logLevel: "silent" },
+      { host: "127.0.0.1", port: 0, allowHosts: ["localhost"], maxConnections: 4, logLevel: "silent" },
     ],
     after: ((server: RunningServer) => server.close(100)) as never,
   }),

@@ -1,4 +1,4 @@
-import { parseAllowedHosts } from "../../lib/serve/remote/allowed_hosts";
+import { parseAllowedHosts } from "../../lib/serve/allowed_hosts";
 
 test("hosts may be stated with ports, in any case, and by the names of other alphabets", () => {
   expect(

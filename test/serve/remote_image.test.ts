@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, LookupFunction } from "node:net";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { parseAllowedHosts } from "../../lib/serve/remote/allowed_hosts";
+import { parseAllowedHosts } from "../../lib/serve/allowed_hosts";
 import { fetchImage, type FetchImageOptions, type Network } from "../../lib/serve/remote/remote_image";
 
 const fixture = (...names: string[]) => readFileSync(join(__dirname, "../fixtures", ...names));

@@ -1,9 +1,8 @@
-import { isIP } from "node:net";
-import ipaddr from "ipaddr.js";
 import type { EvaClip } from "../../index";
 import { openIndex, type VectorStore } from "../../search";
 import { type RunningServer, serve } from "../../serve";
 import { createHandler, type RequestHandler } from "../../serve/handler";
+import { isLoopback } from "../../serve/server/requested_host";
 import { EXIT } from "../exit_code";
 import { withoutUndefined } from "../flag_values";
 import { withModels } from "../given_model";
@@ -20,12 +19,6 @@ const LEAST_BODY_MS = 60_000;
 
 /** How much longer than --drain-ms the process lives when a device does not let go. */
 const GRACE_MS = 2000;
-
-/** Other machines reach any other address. */
-function isLoopback(host: string): boolean {
-  if (isIP(host) === 0) return host === "localhost";
-  return ipaddr.process(host).range() === "loopback";
-}
 
 /** Ends the process when stopping takes longer, as it does when a device hangs. */
 class Deadline implements Disposable {
@@ -74,13 +67,14 @@ async function serveUntil(
   // Errors that clients are not told go where the requests are logged.
   const logger = { warn: (message: string) => (running ? running.log.warn(message) : say(message)) };
   await using handler: RequestHandler = createHandler(models, handlerOptions(flags, index, logger));
-  const { host, port, maxConnections, logLevel, drainMs, timeoutMs } = flags;
+  const { host, port, allowHosts, maxConnections, logLevel, drainMs, timeoutMs } = flags;
+  const listening = withoutUndefined({ host, port, allowHosts, maxConnections, logLevel });
   const times = {
     bodyTimeoutMs: Math.max(timeoutMs, LEAST_BODY_MS),
     // A connection that waits for its answer has no traffic.
     idleTimeoutMs: timeoutMs + 60_000,
   };
-  await using server = await serve(handler, { host, port, maxConnections, logLevel, ...times });
+  await using server = await serve(handler, { ...listening, ...times });
   running = server;
   const started = { url: server.url, models: Object.keys(models), pid: process.pid };
   printResult(started, flags.json, () => `serving ${started.models.join(", ")} at ${server.url}`);

@@ -44,6 +44,11 @@ export function addServeCommand(program: Command): void {
     .option("--name <name=path>", "a model under a name of its own; may be repeated", namedPaths)
     .option("--host <address>", "address to listen at; 0.0.0.0 is reached from other machines", "127.0.0.1")
     .option("--port <n>", "port to listen at; 0 is any free one", integer(0, 65_535), 8080)
+    .option(
+      "--allow-hosts <hosts>",
+      "host names by which clients may call, *.example.com or * (default: all; on loopback localhost)",
+      list,
+    )
     .option("--api-key <key>", "require this key as Authorization: Bearer KEY")
     .option(
       "--cors <origins>",

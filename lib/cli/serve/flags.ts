@@ -6,6 +6,7 @@ export interface ServeFlags extends ModelFlags {
   name?: [string, string][];
   host: string;
   port: number;
+  allowHosts?: string[];
   apiKey?: string;
   cors?: string[];
   allowImageHosts?: string[];

@@ -2,7 +2,8 @@ import type { Socket } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { HttpError } from "../http_error";
 import { requestLog } from "./request_log";
-import type { ServeOptions } from "./serve_options";
+import { hostCheck } from "./requested_host";
+import { DEFAULT_HOST, type ServeOptions } from "./serve_options";
 import { discardRest, webRequest } from "./web_request";
 
 /** A function from requests to responses, such as `createHandler` returns. */
@@ -37,9 +38,11 @@ export function createApp(handler: ServedHandler, options: ServeOptions): Fastif
   // The handler reads the body itself, so that it can stop at its limits.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _body, done) => done(null));
-  const handle = async (request: FastifyRequest, reply: FastifyReply) => {
-    const response = await handler(webRequest(request.raw, reply.raw));
-    return answer(reply, response);
+  const checkHost = hostCheck(options.host ?? DEFAULT_HOST, options.allowHosts);
+  const handle = async ({ raw }: FastifyRequest, reply: FastifyReply) => {
+    const request = webRequest(raw, reply.raw);
+    checkHost(request.url);
+    return answer(reply, await handler(request));
   };
   app.setErrorHandler((error, _, reply) => {
     const { statusCode = 500 } = error as { statusCode?: number };
@@ -52,9 +55,10 @@ export function createApp(handler: ServedHandler, options: ServeOptions): Fastif
   return app;
 }
 
-/** Sends a response as one piece. */
+/** Sends a response, as one piece if it does not state its length, so that the log can. */
 async function answer(reply: FastifyReply, response: Response): Promise<FastifyReply> {
-  const body = Buffer.from(await response.arrayBuffer());
+  const isStreamed = response.body === null || response.headers.has("content-length");
+  const body = isStreamed ? response.body : Buffer.from(await response.arrayBuffer());
   const isWhole = await discardRest(reply.request.raw);
   // A server that closes would otherwise wait for the connection to be idle for long enough.
   if (!isWhole || !reply.server.server.listening) reply.header("connection", "close");
@@ -62,7 +66,7 @@ async function answer(reply: FastifyReply, response: Response): Promise<FastifyR
   return reply
     .code(response.status)
     .header("x-request-id", reply.request.id)
-    .send(response.body === null ? undefined : body);
+    .send(body ?? undefined);
 }
 
 /** Errors of connections whose request cannot be read; most clients that cause them are gone. */

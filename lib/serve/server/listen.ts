@@ -4,7 +4,7 @@ import { anyFunction, checkArgument, ownArgument, wholeNumber } from "../../argu
 import { EvaClipError } from "../../errors";
 import type { Logger } from "../../logger";
 import { createApp, type ServedHandler } from "./http_server";
-import { type ServeOptions, serveOptions } from "./serve_options";
+import { DEFAULT_HOST, type ServeOptions, serveOptions } from "./serve_options";
 
 export type { ServedHandler } from "./http_server";
 export type { LogLevel, ServeOptions } from "./serve_options";
@@ -33,7 +33,7 @@ const DRAIN_MS = 10_000;
 export async function serve(handler: ServedHandler, options: ServeOptions = {}): Promise<RunningServer> {
   checkArgument("serve: handler", handler, anyFunction);
   const own = ownArgument("serve: options", options, serveOptions);
-  const { host = "127.0.0.1", port = 8080 } = own;
+  const { host = DEFAULT_HOST, port = 8080 } = own;
   const app = createApp(handler, own);
   try {
     await app.listen({ host: host === "localhost" ? "127.0.0.1" : host, port });

@@ -1,13 +1,22 @@
 import { z } from "zod";
-import { oneOf, options, positiveInteger, text, wholeNumber } from "../../arguments";
+import { listOf, oneOf, options, positiveInteger, text, wholeNumber } from "../../arguments";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+
+/** Which other machines cannot reach. */
+export const DEFAULT_HOST = "127.0.0.1";
 
 export interface ServeOptions {
   /** Address or name to listen at. Default 127.0.0.1, which other machines cannot reach. */
   readonly host?: string;
   /** Default 8080; 0 is any free one. */
   readonly port?: number;
+  /**
+   * Host names by which clients may call the server: `clip.example.com`, `*.example.com`, `*`; others get status 421.
+   * Addresses and localhost are always allowed. Default on loopback: no further name, so that web pages cannot use the
+   * server through a name of theirs; elsewhere: all.
+   */
+  readonly allowHosts?: readonly string[];
   /** Connections at a time; further ones are closed. Default 1024. */
   readonly maxConnections?: number;
   /** Milliseconds for the headers of a request to arrive. Default 10,000. */
@@ -28,6 +37,7 @@ const milliseconds = positiveInteger.max(2 ** 31 - 1).optional();
 export const serveOptions = options({
   host: text.min(1).optional(),
   port: wholeNumber.max(65_535).optional(),
+  allowHosts: listOf(text, "a list of hosts").optional(),
   maxConnections: positiveInteger.optional(),
   headersTimeoutMs: milliseconds,
   bodyTimeoutMs: milliseconds,

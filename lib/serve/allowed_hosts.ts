@@ -1,6 +1,6 @@
-import { describeValue, invalidArgument } from "../../arguments";
+import { describeValue, invalidArgument } from "../arguments";
 
-/** A host of which images may be fetched. */
+/** A host that users name. */
 export interface AllowedHost {
   /** In lower case and ASCII; with `wildcard`, only what lies below it, and everything if it is empty. */
   readonly name: string;
@@ -39,12 +39,14 @@ function canonicalHost(host: string): string | undefined {
 /** A host name may end with the dot of the root. */
 const withoutDot = (name: string) => name.replace(/\.$/, "");
 
+/** Whether a host name, as URLs hold it, is the allowed one or below it. */
+export function isNameOf({ name, wildcard }: AllowedHost, hostname: string): boolean {
+  const host = withoutDot(hostname);
+  if (!wildcard) return host === name;
+  return name === "" || host.endsWith(`.${name}`);
+}
+
 /** Whether the host and port of a URL are among those allowed. */
 export function isAllowedHost({ hostname, port }: URL, allowed: readonly AllowedHost[]): boolean {
-  const host = withoutDot(hostname);
-  return allowed.some(({ name, wildcard, port: allowedPort }) => {
-    if (Number(port || HTTPS_PORT) !== allowedPort) return false;
-    if (!wildcard) return host === name;
-    return name === "" || host.endsWith(`.${name}`);
-  });
+  return allowed.some((host) => host.port === Number(port || HTTPS_PORT) && isNameOf(host, hostname));
 }
