@@ -84,7 +84,7 @@ const over = (
 });
 
 const head = (length: number, type = "application/json") =>
-  `POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`;
+  `POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`;
 
 /** Requests whose body is wrong as JSON. */
 function wrongJson(model: string): Malformed[] {
@@ -153,7 +153,7 @@ function wrongHttp({ model, images }: Workload): Malformed[] {
       headers: { "content-type": "application/json", "content-encoding": "br" },
     }),
     over("no HTTP", [400], "hello\r\n\r\n"),
-    over("headers of 100 kB", [431], `GET / HTTP/1.1\r\nHost: x\r\nX: ${"a".repeat(100_000)}\r\n\r\n`),
+    over("headers of 100 kB", [431], `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(100_000)}\r\n\r\n`),
     over("a vanished client, in its body", [0], Buffer.concat([Buffer.from(head(1000)), text]), 20),
     over("a vanished client, before its answer", [0], image, 5),
   ];
@@ -161,7 +161,7 @@ function wrongHttp({ model, images }: Workload): Malformed[] {
 
 /** Clients that send nothing more, which take as long as the service waits: few of them are sent. */
 const slow: readonly Malformed[] = [
-  over("a slow client, in its headers", [408], "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\n"),
+  over("a slow client, in its headers", [408], "POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\n"),
   over("a slow client, in its body", [408], `${head(1000)}{"input":`),
 ];
 

@@ -73,7 +73,7 @@ test("the handler learns that the client is gone", async () => {
     return gone.then(() => new Response());
   };
   await using server = await serve(wait, { port: 0 });
-  await exchange(server.url, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 50);
+  await exchange(server.url, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 50);
   expect(await gone).toBe(true);
 });
 
@@ -85,10 +85,10 @@ test("errors of the handler and of HTTP have OpenAI's shape", async () => {
   expect(await response.json()).toMatchObject({ error: { message: "internal error", type: "server_error" } });
   const malformed = await exchange(server.url, "no HTTP\r\n\r\n");
   expect(malformed).toMatch(/^HTTP\/1\.1 400 .*"type":"invalid_request_error"/s);
-  expect(await exchange(server.url, "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).toMatch(
+  expect(await exchange(server.url, "GET /%zz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).toMatch(
     /^HTTP\/1\.1 (400|500)/,
   );
-  expect(await exchange(server.url, "TRACE / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).toMatch(
+  expect(await exchange(server.url, "TRACE / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).toMatch(
     /^HTTP\/1\.1 405/,
   );
 });
@@ -97,8 +97,8 @@ test("slow clients are cut off", async () => {
   await using server = await serve(echo, { port: 0, headersTimeoutMs: 300, bodyTimeoutMs: 600 });
   const begin = Date.now();
   const [headers, body] = await Promise.all([
-    exchange(server.url, "GET / HTTP/1.1\r\nHost: x\r\n"),
-    exchange(server.url, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"),
+    exchange(server.url, "GET / HTTP/1.1\r\nHost: localhost\r\n"),
+    exchange(server.url, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc"),
   ]);
   expect(headers).toMatch(/^HTTP\/1\.1 408/);
   expect(body).toMatch(/^HTTP\/1\.1 408/);
