@@ -22,7 +22,8 @@ set(warnings
 target_compile_options(eva_compile_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>")
 
 if(EVA_CLIP_SANITIZE)
-  target_compile_options(eva_compile_options INTERFACE
+  # Line numbers are all that reports need; the locations of variables take as long to compute as the rest.
+  target_compile_options(eva_compile_options INTERFACE -g1
     -fsanitize=${EVA_CLIP_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(eva_compile_options INTERFACE -fsanitize=${EVA_CLIP_SANITIZE})
 endif()
