@@ -153,7 +153,11 @@ function wrongHttp({ model, images }: Workload): Malformed[] {
       headers: { "content-type": "application/json", "content-encoding": "br" },
     }),
     over("no HTTP", [400], "hello\r\n\r\n"),
-    over("headers of 100 kB", [431], `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(100_000)}\r\n\r\n`),
+    over(
+      "headers of 100 kB",
+      [431],
+      `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(100_000)}\r\n\r\n`,
+    ),
     over("a vanished client, in its body", [0], Buffer.concat([Buffer.from(head(1000)), text]), 20),
     over("a vanished client, before its answer", [0], image, 5),
   ];

@@ -85,12 +85,12 @@ test("errors of the handler and of HTTP have OpenAI's shape", async () => {
   expect(await response.json()).toMatchObject({ error: { message: "internal error", type: "server_error" } });
   const malformed = await exchange(server.url, "no HTTP\r\n\r\n");
   expect(malformed).toMatch(/^HTTP\/1\.1 400 .*"type":"invalid_request_error"/s);
-  expect(await exchange(server.url, "GET /%zz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).toMatch(
-    /^HTTP\/1\.1 (400|500)/,
-  );
-  expect(await exchange(server.url, "TRACE / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).toMatch(
-    /^HTTP\/1\.1 405/,
-  );
+  expect(
+    await exchange(server.url, "GET /%zz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+  ).toMatch(/^HTTP\/1\.1 (400|500)/);
+  expect(
+    await exchange(server.url, "TRACE / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+  ).toMatch(/^HTTP\/1\.1 405/);
 });
 
 test("slow clients are cut off", async () => {
