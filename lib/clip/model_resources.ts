@@ -9,7 +9,7 @@ import { type MemoryInfo, memoryInfo } from "./memory_info";
 import { ModelEncoder } from "./model_encoder";
 import type { WrapOptions } from "./open_model";
 
-/** What an `EvaClip` has besides its model and device, from its pending calls to its release. */
+/** What an `EvaClip` holds in addition to its model and device, from its pending calls to its release. */
 export class ModelResources {
   readonly calls = new Calls("the model");
   readonly encoder: ModelEncoder;

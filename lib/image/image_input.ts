@@ -109,6 +109,11 @@ function copyOf(input: Uint8Array | ArrayBufferLike): Uint8Array {
   return new Uint8Array(types.isUint8Array(input) ? input : new Uint8Array(input));
 }
 
+/** The bytes of an image file, not copied: nobody may change them meanwhile. */
+export function heldBytesOf(bytes: Uint8Array): HeldImage {
+  return { kind: "bytes", bytes, name: `${bytes.byteLength} bytes` };
+}
+
 /**
  * Checks an image argument of a public function and copies what the caller could change.
  *
@@ -123,7 +128,7 @@ function hold(name: string, input: unknown): HeldImage {
   if (typeof input === "string") return holdText(name, input);
   if (typeof input !== "object" || input === null) throw wrongKind(name, input);
   if (types.isUint8Array(input) || types.isAnyArrayBuffer(input)) {
-    return { kind: "bytes", bytes: copyOf(input), name: `${input.byteLength} bytes` };
+    return heldBytesOf(copyOf(input));
   }
   if (ArrayBuffer.isView(input)) throw wrongKind(name, input);
   if (isUrl(input)) return holdText(name, input.href);

@@ -1,6 +1,6 @@
 import { describeValue, invalidArgument } from "../arguments";
 
-/** A host that users name. */
+/** A host that a user allows: to fetch images from, or to be called by. */
 export interface AllowedHost {
   /** In lower case and ASCII; with `wildcard`, only what lies below it, and everything if it is empty. */
   readonly name: string;

@@ -14,7 +14,7 @@ import type { BatchReport, SampleBatches } from "../clip/batching/sample_batches
 import { Calls } from "../clip/calls";
 import { EvaClip } from "../clip/eva_clip";
 import { LARGEST_BATCH } from "../clip/in_parts";
-import { holdImage, type ImageInput } from "../image/image_input";
+import { heldBytesOf, holdImage, type ImageInput } from "../image/image_input";
 
 export type { BatchReport } from "../clip/batching/sample_batches";
 
@@ -85,12 +85,11 @@ export class Batcher implements AsyncDisposable {
   }
 
   /**
-   * `encodeImage` of a file's bytes that nobody changes meanwhile: they are not copied, which takes long for many.
+   * `encodeImage` for the bytes of an image file that the service itself has read: copying them would hold the event loop.
    * @internal
    */
-  encodeOwnBytes(bytes: Uint8Array, options: BatchedCallOptions): Promise<Float32Array> {
-    const held = { kind: "bytes", bytes, name: `${bytes.byteLength} bytes` } as const;
-    return this.#calls.run(() => this.#batches.image(held, options));
+  async encodeOwnBytes(bytes: Uint8Array, options: BatchedCallOptions): Promise<Float32Array> {
+    return this.#calls.run(() => this.#batches.image(heldBytesOf(bytes), options));
   }
 
   /** The embedding of a caption, which is cut to the context length. → [E] */

@@ -1,6 +1,6 @@
 import { inTurns } from "../image/turns";
 
-/** Bytes copied before the event loop may turn: memory that is new to the process takes much longer than a copy. */
+/** Bytes copied before the event loop may turn: the first write to new memory takes longer than the copy. */
 const BYTES_PER_SLICE = 2 ** 19;
 
 /** Parts one after another, as `Buffer.concat`; the event loop turns in between. */

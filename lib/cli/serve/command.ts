@@ -46,7 +46,7 @@ export function addServeCommand(program: Command): void {
     .option("--port <n>", "port to listen at; 0 is any free one", integer(0, 65_535), 8080)
     .option(
       "--allow-hosts <hosts>",
-      "host names by which clients may call, *.example.com or * (default: all; on loopback localhost)",
+      "host names that clients may use, *.example.com or * (default: any; on loopback, localhost)",
       list,
     )
     .option("--api-key <key>", "require this key as Authorization: Bearer KEY")

@@ -9,16 +9,16 @@ export function isLoopback(host: string): boolean {
   return ipaddr.process(host).range() === "loopback";
 }
 
-/** Addresses are always allowed: a web page that misuses its own name for this server has a name. */
+/** IP addresses are always allowed: a web page that points its name to this server cannot ask for an address. */
 const isOwnName = (hostname: string) =>
   hostname === "localhost" || hostname.endsWith(".localhost") || isIP(hostname.replace(/^\[|\]$/g, "")) !== 0;
 
 /**
- * A check of the host that a request names. A web page can let its own name lead to a loopback address and would then read
- * what this server tells nobody but its machine (DNS rebinding); the requests of such a page name the page's host.
+ * A check of the Host header, against DNS rebinding: a web page whose name resolves to a loopback address could read what
+ * the server tells only its own machine, but its requests have the page's name in their Host header.
  * @param address where the server listens
- * @param allowHosts names that requests may give; undefined: all of them, on loopback none but localhost
- * @returns throws HttpError 421 for another host
+ * @param allowHosts names that requests may have in it; undefined: any, on loopback only localhost
+ * @returns a function of a request's URL, which throws HttpError 421 for another host
  */
 export function hostCheck(address: string, allowHosts: readonly string[] | undefined): (url: string) => void {
   const names = allowHosts ?? (isLoopback(address) ? [] : ["*"]);

@@ -3,7 +3,7 @@ import { listOf, oneOf, options, positiveInteger, text, wholeNumber } from "../.
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
-/** Which other machines cannot reach. */
+/** Other machines cannot reach it. */
 export const DEFAULT_HOST = "127.0.0.1";
 
 export interface ServeOptions {
@@ -12,9 +12,8 @@ export interface ServeOptions {
   /** Default 8080; 0 is any free one. */
   readonly port?: number;
   /**
-   * Host names by which clients may call the server: `clip.example.com`, `*.example.com`, `*`; others get status 421.
-   * Addresses and localhost are always allowed. Default on loopback: no further name, so that web pages cannot use the
-   * server through a name of theirs; elsewhere: all.
+   * Host names that clients may use: `clip.example.com`, `*.example.com`, `*`; others get status 421. Localhost and IP
+   * addresses are always allowed. Default: any name, but on loopback none, which protects from DNS rebinding.
    */
   readonly allowHosts?: readonly string[];
   /** Connections at a time; further ones are closed. Default 1024. */
