@@ -3,9 +3,10 @@
 //   npm run bench -- demo_training [--precision f32,bf16] [--rounds 5] [--steps 40] [--json]
 // The peer needs PyTorch, timm and a C++ compiler; its Python is EVA_CLIP_PEER_PYTHON, by default `python3`.
 import { mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { availableProcessors } from "../lib/container_limits";
 import { trainingBatch } from "../examples/emoji/batches";
 import { type DataSet, loadDataSet } from "../examples/emoji/data_set";
 import { CONTEXT_LENGTH, modelConfig, type Recipe, recipeFor } from "../examples/emoji/recipe";
@@ -69,7 +70,7 @@ async function measure(precision: "f32" | "bf16", rounds: number, steps: number,
   const { cuSeqlens } = trainingBatch(work.sampler, work.vocabulary, 0);
   const lengths = Array.from({ length: batch }, (_, b) => cuSeqlens[b + 1]! - cuSeqlens[b]!);
   const forms = peerForms[precision];
-  const training = { model: "demo", optimizer: "flat", lengths, forms, threads };
+  const training = { precision, model: "demo", optimizer: "flat", lengths, threads };
   const { drawings, recipe } = work;
   const started = await startTrainingPeer("demo_training.py", training, [
     ...["--drawings", String(drawings), "--augment", String(recipe.augment)],
@@ -97,7 +98,7 @@ async function main(): Promise<void> {
       precision: { type: "string", default: "f32,bf16" },
       rounds: { type: "string", default: "5" },
       steps: { type: "string", default: "40" },
-      threads: { type: "string", default: String(availableParallelism()) },
+      threads: { type: "string", default: String(availableProcessors()) },
       json: { type: "boolean", default: false },
     },
   });

@@ -1,11 +1,12 @@
 // Whole models on a GPU: the training step (forward, backward, LAMB; 50 % patch dropout, packed text) over batch sizes,
-// embedding throughput, and latency at batch 1. Times are of whole calls, including copies to and from the device.
-//   npm run bench -- gpu_models [--model EVA02-CLIP-B-16,EVA02-CLIP-L-14] [--batches 512,1024,1536,2048] [--json]
+// embedding throughput, and latency at batch 1. `ms` is of the program on the device, between events around its graph;
+// `ms_call` of a whole call by the clock, with the upload of the pixels as bytes.
+//   npm run bench -- gpu_models [--part train,embed] [--model EVA02-CLIP-B-16,…] [--batches 512,1024,…] [--json]
 import { parseArgs } from "node:util";
 import { modelConfig as demoConfig } from "../examples/emoji/recipe";
 import { type ClipConfig, Device, modelConfig, parseClipConfig } from "eva-clip";
 import { packText } from "eva-clip/data";
-import { compile, spec } from "eva-clip/graph";
+import { compile, type Program, spec } from "eva-clip/graph";
 import { ClipModel, Lamb, parameterRules } from "eva-clip/train";
 import { CounterRandom } from "../lib/random";
 import { initializeModel } from "../lib/weights/initialize";
@@ -15,6 +16,7 @@ import { median } from "./comparison";
 
 const options = parseArgs({
   options: {
+    part: { type: "string", default: "train,embed" },
     model: { type: "string", default: "EVA02-CLIP-B-16,EVA02-CLIP-L-14" },
     batches: { type: "string", default: "256,512,1024,1536,2048" },
     device: { type: "string", default: "cuda" },
@@ -24,6 +26,7 @@ const options = parseArgs({
   },
 }).values;
 const batches = options.smoke ? [4] : options.batches.split(",").map(Number);
+type Timed = Pick<Program, "startProfile" | "profile">;
 const [WARM_UPS, RUNS] = options.smoke ? [3, 2] : [5, 15];
 
 function report(row: Record<string, string | number | undefined>): void {
@@ -31,16 +34,37 @@ function report(row: Record<string, string | number | undefined>): void {
   console.log(options.json ? JSON.stringify(line) : Object.values(line).join("  "));
 }
 
-/** Median milliseconds per call. */
-async function time(call: () => Promise<unknown>): Promise<number> {
+interface Times {
+  ms: number;
+  ms_call: number;
+}
+
+/** Median milliseconds of a call by the clock, and the mean of its programs between device events. */
+async function time(
+  call: () => Promise<unknown>,
+  programs: () => Promise<readonly Timed[]> | readonly Timed[],
+): Promise<Times> {
   const taken: number[] = [];
   for (let i = 0; i < WARM_UPS + RUNS; i++) {
     const start = performance.now();
     await call();
     if (i >= WARM_UPS) taken.push(performance.now() - start);
   }
-  return median(taken);
+  const all = await programs();
+  for (const program of all) await program.startProfile("program");
+  for (let i = 0; i < RUNS; i++) await call();
+  const timings = (await Promise.all(all.map((program) => program.profile()))).flat();
+  const seconds = timings.reduce((sum, timing) => sum + timing.seconds, 0);
+  return { ms: (1e3 * seconds) / RUNS, ms_call: median(taken) };
 }
+
+/** A latency is that of the whole call. */
+const rates = (times: Times, batch: number) => ({
+  ...times,
+  ...(batch === 1
+    ? { latency_ms: times.ms_call }
+    : { samples_per_s: (1e3 * batch) / times.ms, samples_per_s_call: (1e3 * batch) / times.ms_call }),
+});
 
 function captions(count: number, { text_cfg: text }: ClipConfig): Int32Array[] {
   const random = new CounterRandom(1);
@@ -70,8 +94,9 @@ async function training(device: Device, name: string, model: ClipModel, batch: n
   const learningRates = optimizer.learningRatesAt(1);
   let count = 0;
   try {
-    const ms = await time(() => step.run(data, { step: count++, learningRates, seed: 0, patchDropout: 0.5 }));
-    report({ part: "train", model: name, prec: "bf16", B: batch, ms, samples_per_s: (1e3 * batch) / ms });
+    const run = () => step.run(data, { step: count++, learningRates, seed: 0, patchDropout: 0.5 });
+    const times = await time(run, () => step.programs());
+    report({ part: "train", model: name, prec: "bf16", B: batch, ...rates(times, batch) });
   } finally {
     step.dispose();
     optimizer.dispose();
@@ -83,11 +108,12 @@ async function embedding(device: Device, name: string, model: ClipModel, batch: 
   const images = spec("u8", [batch, side, side, 3]);
   const image = await compile(device, { images }, (x) => ({ embedding: model.image.encode(x.images) }));
   const data = { images: pixels(batch, side) };
-  const imageMs = await time(() => image(data));
+  const imageTimes = await time(
+    () => image(data),
+    () => [image],
+  );
   image.dispose();
-  const throughput = (ms: number) =>
-    batch === 1 ? { latency_ms: ms } : { samples_per_s: (1e3 * batch) / ms };
-  report({ part: "embed", name: "image", model: name, B: batch, ms: imageMs, ...throughput(imageMs) });
+  report({ part: "embed", name: "image", model: name, B: batch, ...rates(imageTimes, batch) });
 
   const packed = packText(captions(batch, model.config), batch === 1 ? 16 : 1024);
   const lengths = Object.entries(packed).map(([key, values]) => [key, spec("i32", [values.length])] as const);
@@ -96,9 +122,12 @@ async function embedding(device: Device, name: string, model: ClipModel, batch: 
     ReturnType<typeof spec<"i32">>
   >;
   const text = await compile(device, specs, (x) => ({ embedding: model.text.encode(x) }));
-  const textMs = await time(() => text({ ...packed }));
+  const textTimes = await time(
+    () => text({ ...packed }),
+    () => [text],
+  );
   text.dispose();
-  report({ part: "embed", name: "text", model: name, B: batch, ms: textMs, ...throughput(textMs) });
+  report({ part: "embed", name: "text", model: name, B: batch, ...rates(textTimes, batch) });
 }
 
 async function main(): Promise<void> {
@@ -114,6 +143,7 @@ async function main(): Promise<void> {
     ]);
     attempts.push({ part: "embed", batch: 1, run: () => embedding(device, name, model, 1) });
     for (const { part, batch, run } of attempts) {
+      if (!options.part.split(",").includes(part)) continue;
       try {
         await run();
       } catch (error) {

@@ -2,6 +2,7 @@
 import { modelConfig } from "eva-clip";
 import { grad, ops, type Tensor } from "eva-clip/graph";
 import { ClipModel, clipLoss } from "eva-clip/train";
+import { storedColumns } from "../lib/nn/padding";
 import { constant, type Operand } from "../lib/tensor";
 import { captionLengths } from "./captions";
 
@@ -117,24 +118,26 @@ function swigluCase(rows: number, hidden: number): Case {
 }
 
 interface PatchShape {
+  name: string;
   side: number;
   patchSize: number;
   width: number;
 }
 
 /** From normalized pixels to tokens: patch dropout, reading the kept patches, projection, class token and positions. */
-function patchCase(batch: number, { side, patchSize, width }: PatchShape, drop: number): Case {
+function patchCase(batch: number, { name, side, patchSize, width }: PatchShape, drop: number): Case {
   const patches = (side / patchSize) ** 2;
   const tokens = Math.round(patches * (1 - drop));
   const columns = 3 * patchSize ** 2;
+  const stored = storedColumns(columns);
   const moved = 2 * batch * (tokens * columns + (tokens + 1) * width);
   return {
     part: "layers",
-    name: `patch embed + pos, drop ${drop.toFixed(1)}`,
+    name: `${name}, drop ${drop.toFixed(1)}`,
     facts: { B: batch },
     data: {
       images: { shape: [batch, 3, side, side] },
-      weight: { shape: [width, columns], deviation: columns ** -0.5 },
+      weight: { shape: [width, stored], deviation: columns ** -0.5 },
       bias: { shape: [width] },
       classToken: { shape: [width] },
       positions: { shape: [1 + patches, width] },
@@ -142,7 +145,7 @@ function patchCase(batch: number, { side, patchSize, width }: PatchShape, drop: 
     body({ images, weight, bias, classToken, positions }) {
       const seed = constant(Int32Array.of(1, 1), [2]);
       const kept = drop > 0 ? ops.keepTokens(seed, batch, patches, tokens) : undefined;
-      const rows = ops.patchRows(images!, { patchSize, kept, dtype: "bf16" });
+      const rows = ops.patchRows(images!, { patchSize, kept, dtype: "bf16", padding: stored - columns });
       const y = ops.addPositions(ops.linear(rows, [weight!], [bias!]), classToken!, positions!, kept);
       return withGradients(y, [weight!, bias!, classToken!, positions!]);
     },
@@ -218,7 +221,9 @@ const imageShapes: readonly AttentionShape[] = [
   { shape: "g14", tokens: 257, heads: 16, headDim: 88, batch: 384 },
   { shape: "E14", tokens: 257, heads: 16, headDim: 112, batch: 384 },
 ];
-const B16: PatchShape = { side: 224, patchSize: 16, width: 768 };
+const B16: PatchShape = { name: "patch embed + pos", side: 224, patchSize: 16, width: 768 };
+const L14: PatchShape = { name: "patch embed + pos L14", side: 224, patchSize: 14, width: 1024 };
+const tinyPatches: PatchShape = { name: B16.name, side: 32, patchSize: 8, width: 64 };
 const dtypes = ["bf16", "f32"] as const;
 
 export const gpuCases: readonly Case[] = [
@@ -231,6 +236,7 @@ export const gpuCases: readonly Case[] = [
   swigluCase(129 * 512, 2730),
   patchCase(1024, B16, 0.5),
   patchCase(1024, B16, 0),
+  patchCase(384, L14, 0),
   ...[4096, 32768].flatMap((batch) => dtypes.map((dtype) => lossCase(batch, 512, dtype))),
   lambCase("B16", sizesOf("EVA02-CLIP-B-16")),
   lambCase("L14", sizesOf("EVA02-CLIP-L-14")),
@@ -246,8 +252,9 @@ export const smokeCases: readonly Case[] = [
   packedCase(captionLengths(16), 2),
   layerNormCase(64, 768),
   swigluCase(64, 2048),
-  patchCase(4, { side: 32, patchSize: 8, width: 64 }, 0.5),
-  patchCase(4, { side: 32, patchSize: 8, width: 64 }, 0),
+  patchCase(4, tinyPatches, 0.5),
+  patchCase(4, tinyPatches, 0),
+  patchCase(2, { ...L14, side: 28, width: 64 }, 0),
   ...dtypes.map((dtype) => lossCase(32, 64, dtype)),
   lambCase("B16", [1000, 24]),
 ];

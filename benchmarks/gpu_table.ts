@@ -25,10 +25,11 @@ const CASES: Readonly<Record<string, (result: Result) => string | undefined>> = 
   loss: ({ B, dtype }) => `contrastive loss B=${B} ${dtype}`,
   // Not comparable: AdamW is another rule, and bf16 weights move fewer bytes.
   optim: ({ name, model }) => (/adamw|bf16/.test(String(name)) ? undefined : `LAMB ${model}`),
-  train: ({ model }) => (model === undefined ? undefined : `train step ${shortName(model)}`),
-  embed({ name, model, B }) {
+  train: ({ model, clock }) =>
+    model === undefined ? undefined : `train step ${shortName(model)}${clock ?? ""}`,
+  embed({ name, model, B, clock }) {
     const tower = String(name).split(" ")[0];
-    return `embed ${tower} ${shortName(model)}${B === 1 ? " latency" : ""}`;
+    return `embed ${tower} ${shortName(model)}${B === 1 ? " latency" : (clock ?? "")}`;
   },
 };
 
@@ -102,9 +103,17 @@ function ratios({ ours, peers }: Comparison, chosen: RegExp): [number | undefine
   ];
 }
 
+/** A result whose whole calls were timed as well is two results: on the device, and by the clock with the upload. */
+function byClock(result: Result): Result[] {
+  const { ms_call: ms, samples_per_s_call: samples_per_s } = result;
+  return samples_per_s === undefined
+    ? [result]
+    : [result, { ...result, ms, samples_per_s, clock: ", uploaded" }];
+}
+
 function compare(results: readonly Result[]): Comparison[] {
   const byCase = new Map<string, Result[]>();
-  for (const result of results.filter(({ error }) => error === undefined)) {
+  for (const result of results.flatMap(byClock).filter(({ error }) => error === undefined)) {
     const name = CASES[String(result.part)]?.(result);
     if (name !== undefined) byCase.set(name, [...(byCase.get(name) ?? []), result]);
   }

@@ -4,10 +4,10 @@
 // EVA02-CLIP-bigE-14-plus needs 10 GB on the disk and, as bf16, 12 GB of memory.
 import { fork } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { availableProcessors } from "../lib/container_limits";
 import { CounterRandom } from "../lib/random";
 import { type TensorToWrite, writeSafetensors } from "../lib/io/safetensors";
 import type { FloatDtype } from "../lib/io/tensor_source";
@@ -16,6 +16,7 @@ import { modelConfig } from "../lib/models/known_models";
 import type { Parameter } from "../lib/parameter";
 import { EvaClip } from "../lib/clip/eva_clip";
 import type { Precision } from "../lib/models/precision";
+import { peakBytes, resetPeakBytes } from "./resident_memory";
 
 interface Measurement {
   loadSeconds: number;
@@ -57,12 +58,6 @@ async function writeModel(path: string, model: string, stored: FloatDtype): Prom
   await writeSafetensors(path, tensors);
 }
 
-/** A field of /proc/self/status, in bytes. */
-async function statusBytes(field: "VmRSS" | "VmHWM"): Promise<number> {
-  const status = await readFile("/proc/self/status", "utf8");
-  return Number(new RegExp(`${field}:\\s*(\\d+) kB`).exec(status)![1]) * 1024;
-}
-
 async function seconds<T>(work: () => Promise<T>): Promise<[T, number]> {
   const start = performance.now();
   return [await work(), (performance.now() - start) / 1e3];
@@ -70,12 +65,10 @@ async function seconds<T>(work: () => Promise<T>): Promise<[T, number]> {
 
 /** The measurement, in the child process. */
 async function measure(path: string, model: string, dtype: Precision, threads: number): Promise<Measurement> {
-  // Resets the peak, which is the TypeScript compiler's so far.
-  await writeFile("/proc/self/clear_refs", "5");
-  const bytesBefore = await statusBytes("VmRSS");
+  const bytesBefore = resetPeakBytes();
   const options = { config: model, dtype, threads, device: "cpu" } as const;
   const [clip, loadSeconds] = await seconds(() => EvaClip.load(path, options));
-  const peakBytesOfLoad = await statusBytes("VmHWM");
+  const peakBytesOfLoad = peakBytes();
   const side = clip.imageSize;
   const pixels = Uint8Array.from({ length: side * side * 3 }, (_, i) => (i * 31) % 256);
   const [image, imageSeconds] = await seconds(() => clip.encodePixels(pixels, 1));
@@ -83,7 +76,7 @@ async function measure(path: string, model: string, dtype: Precision, threads: n
   for (const value of [...image, ...text])
     if (!Number.isFinite(value)) throw new Error("an embedding is not finite");
   const { parameterBytes: modelBytes } = await clip.memoryInfo();
-  const peakBytes = await statusBytes("VmHWM");
+  const peakBytesOfAll = peakBytes();
   await clip.dispose();
   const [second, againSeconds] = await seconds(() => EvaClip.load(path, options));
   await second.dispose();
@@ -95,7 +88,7 @@ async function measure(path: string, model: string, dtype: Precision, threads: n
     modelBytes,
     bytesBefore,
     peakBytesOfLoad,
-    peakBytes,
+    peakBytes: peakBytesOfAll,
   };
 }
 
@@ -131,7 +124,7 @@ async function main(): Promise<void> {
       stored: { type: "string", default: "BF16" },
       dtype: { type: "string", default: "f32,bf16" },
       folder: { type: "string", default: tmpdir() },
-      threads: { type: "string", default: String(availableParallelism()) },
+      threads: { type: "string", default: String(availableProcessors()) },
       json: { type: "boolean", default: false },
     },
   });

@@ -8,17 +8,22 @@ interface OpTime {
   flops: number;
 }
 
+/** A rate of multiply-adds that the processor has for a precision, of all threads together. */
+export interface Peak {
+  readonly gflops: number;
+  readonly instructions: string;
+}
+
 /**
- * Profiles one more step and prints for each op: calls, time, share of the step, GFLOP/s and the share of the measured
- * multiply-add peak.
- * @param peak GFLOP/s of all threads together, measured on this machine.
+ * Profiles one step, after one that is not counted, in which the kernel returns memory that it had reclaimed.
+ * @returns the ops of the step, those that take longest first
  */
-export async function printProfile(
+export async function profileStep(
   programs: Promise<Program[]>,
   step: () => Promise<unknown>,
-  peak: number | undefined,
-): Promise<void> {
+): Promise<OpTime[]> {
   const all = await programs;
+  await step();
   for (const program of all) await program.startProfile();
   await step();
   const byOp = new Map<string, OpTime>();
@@ -29,7 +34,11 @@ export async function printProfile(
     sum.flops += timing.flops;
     byOp.set(timing.op, sum);
   }
-  const rows = [...byOp.values()].filter(({ calls }) => calls > 0).sort((a, b) => b.seconds - a.seconds);
+  return [...byOp.values()].filter(({ calls }) => calls > 0).sort((a, b) => b.seconds - a.seconds);
+}
+
+/** Prints for each op: calls, time, share of the step, GFLOP/s and the share of the peak. */
+export function printProfile(rows: readonly OpTime[], peak: Peak | undefined): void {
   const total = rows.reduce((sum, { seconds }) => sum + seconds, 0);
   console.log(
     `${"op".padEnd(26)} ${"calls".padStart(6)} ${"ms".padStart(9)} ${"share".padStart(6)} ${"GFLOP/s".padStart(8)} of peak`,
@@ -37,7 +46,7 @@ export async function printProfile(
   for (const { op, calls, seconds, flops } of rows) {
     const rate = flops / seconds / 1e9;
     const speed = flops > 0 ? rate.toFixed(0).padStart(8) : "       -";
-    const share = flops > 0 && peak ? `${((100 * rate) / peak).toFixed(0).padStart(5)} %` : "      -";
+    const share = flops > 0 && peak ? `${((100 * rate) / peak.gflops).toFixed(0).padStart(5)} %` : "      -";
     const time = (seconds * 1e3).toFixed(2).padStart(9);
     console.log(
       `${op.padEnd(26)} ${String(calls).padStart(6)} ${time} ${((100 * seconds) / total).toFixed(1).padStart(5)}% ${speed} ${share}`,
@@ -46,15 +55,23 @@ export async function printProfile(
   console.log(`${"all".padEnd(26)} ${"".padStart(6)} ${(total * 1e3).toFixed(2).padStart(9)}`);
 }
 
-/** The f32 multiply-add peak of `threads` cores in GFLOP/s, by a small C program; undefined without a compiler. */
-export function measurePeak(threads: number): number | undefined {
+/** Measures the peaks of `threads` cores by a small C program; undefined without a compiler. */
+export function peakMeter(precision: "f32" | "bf16", threads: number): (() => readonly Peak[]) | undefined {
   const folder = `${__dirname}/native`;
   const binary = `${__dirname}/../build/peak`;
-  const built = spawnSync("cc", ["-O3", "-march=native", "-fopenmp", `${folder}/peak.c`, "-o", binary]);
+  const sources = [`${folder}/peak.c`, `${folder}/peak_windows.c`];
+  const built = spawnSync("cc", ["-O3", "-march=native", "-fopenmp", ...sources, "-o", binary]);
   if (built.status !== 0) return undefined;
-  const run = spawnSync(binary, [], {
-    encoding: "utf8",
-    env: { ...process.env, OMP_NUM_THREADS: String(threads) },
-  });
-  return run.status === 0 ? Number(run.stdout) : undefined;
+  return () => {
+    const env = { ...process.env, OMP_NUM_THREADS: String(threads) };
+    const { stdout } = spawnSync(binary, [], { encoding: "utf8", env });
+    const { f32, ...bf16 } = JSON.parse(stdout) as Record<string, number>;
+    const f32Peak = { gflops: f32!, instructions: "f32 multiply-adds" };
+    const bf16Peaks = Object.entries(bf16).map(([instructions, gflops]) => ({ instructions, gflops }));
+    return precision === "bf16" && bf16Peaks.length > 0 ? bf16Peaks : [f32Peak];
+  };
+}
+
+export function highest(peaks: readonly Peak[]): Peak {
+  return peaks.reduce((best, each) => (each.gflops > best.gflops ? each : best));
 }

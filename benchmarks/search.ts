@@ -4,9 +4,10 @@
 // The peer is PyTorch's product and topk over the same vectors in memory (EVA_CLIP_PEER_PYTHON).
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { availableProcessors } from "../lib/container_limits";
 import type { FloatDtype } from "../lib/io/tensor_source";
 import { writeSafetensors } from "../lib/io/safetensors";
 import { openIndex, type VectorStore } from "../lib/search";
@@ -165,7 +166,7 @@ async function main(): Promise<void> {
       dimensions: { type: "string", default: "512" },
       storage: { type: "string", default: "f32,f16" },
       rounds: { type: "string", default: "15" },
-      threads: { type: "string", default: String(availableParallelism()) },
+      threads: { type: "string", default: String(availableProcessors()) },
       folder: { type: "string", default: tmpdir() },
       json: { type: "boolean", default: false },
     },

@@ -3,11 +3,12 @@
 //   npm run bench -- serve [--minutes 10] [--warm-up 60] [--clients 64] [--malformed [1000]] [--model EVA02-CLIP-B-16] [--json]
 // The clients, the server and this program are three processes. The model has random weights, in a temporary folder.
 import { mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { availableProcessors } from "../lib/container_limits";
 import { EvaClip } from "eva-clip";
 import { configFrom } from "../lib/cli/config_source";
 import { ClientProcess } from "./serve/client_process";
@@ -153,7 +154,7 @@ function readOptions() {
       clients: { type: "string", default: "64" },
       malformed: { type: "boolean", default: false },
       model: { type: "string", default: "EVA02-CLIP-B-16" },
-      threads: { type: "string", default: String(availableParallelism()) },
+      threads: { type: "string", default: String(availableProcessors()) },
       json: { type: "boolean", default: false },
     },
   });

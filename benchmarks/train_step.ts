@@ -1,113 +1,22 @@
 // One training step (forward, backward, LAMB) of EVA02-CLIP-B/16 and of the demo's model, against PyTorch on the same
 // cores: the two alternate, so that other load on the machine affects both alike, and medians are compared.
 //   npm run bench -- train_step [--model b16,demo] [--precision f32,bf16] [--rounds 7] [--profile] [--json]
+// It also prints which share of the processor's peaks the whole step reaches with its useful FLOPs: GEMMs, attention (of the
+// real captions' lengths) and loss. The peaks are measured after every step, because the speed of a shared machine changes.
 // The peer needs PyTorch, timm and a C++ compiler; its Python is EVA_CLIP_PEER_PYTHON, by default `python3`.
-import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { modelConfig as emojiConfig } from "../examples/emoji/recipe";
-import { packText } from "../lib/text/pack_text";
-import { CounterRandom } from "../lib/random";
+import { availableProcessors } from "../lib/container_limits";
 import { Device } from "../lib/device";
-import { sharedArray } from "../lib/host_tensor";
-import { type ClipConfig, parseClipConfig } from "../lib/models/clip_config";
-import { ClipModel } from "../lib/models/clip_model";
-import { modelConfig } from "../lib/models/known_models";
-import { AdamW } from "../lib/optim/adamw";
-import { Lamb } from "../lib/optim/lamb";
-import { parameterRules } from "../lib/optim/parameter_groups";
-import type { TrainingBatch } from "../lib/train/batch_source";
-import { initializeModel } from "../lib/weights/initialize";
-import { TrainingStep } from "../lib/train/training_step";
-import { compare, printRows } from "./comparison";
+import type { ClipConfig } from "../lib/models/clip_config";
+import { compare, median, printRows } from "./comparison";
 import { peerForms, startTrainingPeer } from "./peer";
-import { measurePeak, printProfile } from "./profile";
+import { highest, type Peak, peakMeter, printProfile, profileStep } from "./profile";
+import { captionLengths, prepareTraining, type TrainingCase, trainingCases } from "./training_case";
 
-interface Case {
-  name: string;
-  peerModel: string;
-  peerOptimizer: string;
-  config: ClipConfig;
-  batch: number;
-  meanLength: number;
-  lamb: boolean;
-}
-
-const cases: Record<string, Case> = {
-  b16: {
-    name: "EVA02-CLIP-B/16, batch 16, 50 % patch dropout, LAMB",
-    peerModel: "B16",
-    peerOptimizer: "flat",
-    config: modelConfig("EVA02-CLIP-B-16"),
-    batch: 16,
-    meanLength: 18,
-    lamb: true,
-  },
-  demo: {
-    name: "the demo's model, batch 128, 50 % patch dropout, AdamW",
-    peerModel: "demo",
-    peerOptimizer: "adamw",
-    config: parseClipConfig(emojiConfig(4096)),
-    batch: 128,
-    meanLength: 6,
-    lamb: false,
-  },
-};
-
-/** Realistic caption lengths: log-normal around the mean, including start and end of text. */
-function captionLengths({ batch, meanLength }: Case, longest: number): number[] {
-  const random = new CounterRandom(1);
-  return Array.from({ length: batch }, () => {
-    const normal = Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
-    return Math.min(longest, Math.max(3, Math.round(meanLength * Math.exp(0.45 * normal - 0.1))));
-  });
-}
-
-function syntheticBatch(chosen: Case, model: ClipModel, lengths: readonly number[]): TrainingBatch {
-  const { vocab_size: vocabulary } = model.config.text_cfg;
-  const random = new CounterRandom(2);
-  const captions = lengths.map((length) =>
-    Int32Array.from({ length }, (_, i) => (i === length - 1 ? vocabulary - 1 : random.below(vocabulary - 2))),
-  );
-  const images = sharedArray("u8", chosen.batch * model.image.imageSize ** 2 * 3); // as from the loader
-  for (let i = 0; i < images.length; i++) images[i] = random.below(256);
-  return { images, size: chosen.batch, ...packText(captions, 64) };
-}
-
-interface Ours {
-  form: string;
-  step(): Promise<number>;
-  training: TrainingStep;
-  dispose(): void;
-}
-
-async function prepare(device: Device, chosen: Case, type: "f32" | "bf16", lengths: number[]): Promise<Ours> {
-  const model = new ClipModel(chosen.config, { precision: type });
-  await initializeModel(model, device, { seed: 1 });
-  const group = { learningRate: 1e-4, weightDecay: 0.05 };
-  const rules = parameterRules(model.parameters(), { image: group, text: group, other: group });
-  const options = { clipNorm: 1 };
-  const optimizer = chosen.lamb ? new Lamb(rules, options) : new AdamW(rules, options);
-  await optimizer.allocate(device);
-  const training = new TrainingStep({ device, model, optimizer });
-  const batch = syntheticBatch(chosen, model, lengths);
-  const learningRates = optimizer.learningRatesAt(1);
-  let count = 0;
-  const step = async () => {
-    const start = performance.now();
-    await training.run(batch, { step: count++, learningRates, seed: 0, patchDropout: 0.5 });
-    return (performance.now() - start) / 1e3;
-  };
-  for (let i = 0; i < 2; i++) await step();
-  const dispose = () => {
-    training.dispose();
-    optimizer.dispose();
-    model.dispose();
-  };
-  return { form: `eva-clip ${type}`, step, training, dispose };
-}
+const WARM_UPS = 2;
 
 async function measure(
-  chosen: Case,
+  chosen: TrainingCase,
   precision: "f32" | "bf16",
   rounds: number,
   threads: number,
@@ -118,23 +27,80 @@ async function measure(
   const lengths = captionLengths(chosen, longest);
   const forms = peerForms[precision];
   const started = await startTrainingPeer("train_step.py", {
+    precision,
     model: chosen.peerModel,
     optimizer: chosen.peerOptimizer,
     lengths,
-    forms,
     threads,
   });
-  const ours = await prepare(device, chosen, precision, lengths);
-  const seconds = new Map<string, number[]>([ours.form, ...forms].map((form) => [form, []]));
+  const ours = await prepareTraining(device, chosen, { precision, lengths });
+  const form = `eva-clip ${precision}`;
+  for (let i = 0; i < WARM_UPS; i++) await ours.step();
+  const seconds = new Map<string, number[]>([form, ...forms].map((each) => [each, []]));
+  const measurePeaks = peakMeter(precision, threads);
+  const peaks: (readonly Peak[])[] = [];
   for (let round = 0; round < rounds; round++) {
-    seconds.get(ours.form)!.push(await ours.step());
-    if (started) for (const form of forms) seconds.get(form)!.push(await started.peer.step(form));
+    seconds.get(form)!.push(await ours.step());
+    if (measurePeaks) peaks.push(measurePeaks());
+    if (started) for (const peerForm of forms) seconds.get(peerForm)!.push(await started.peer.step(peerForm));
   }
   started?.peer.stop();
-  if (profile) await printProfile(ours.training.programs(), ours.step, measurePeak(threads));
+  const ops = await profileStep(ours.training.programs(), ours.step);
+  if (profile) printProfile(ops, measurePeaks && highest(measurePeaks()));
   ours.dispose();
   await device.dispose();
-  return compare(seconds, { case: chosen.name, torch: started?.version, threads, batch: chosen.batch });
+  const flops = ops.reduce((sum, op) => sum + op.flops, 0) + packedAttentionFlops(chosen.config, lengths);
+  const rates = seconds.get(form)!.map((each) => flops / 1e9 / each);
+  const facts = { case: chosen.name, torch: started?.version, threads, batch: chosen.batch };
+  const rows = compare(seconds, facts);
+  const whole = { case: chosen.name, form, gflop: flops / 1e9, gflops: median(rates) };
+  return { rows, whole: { ...whole, peaks: sharesOf(rates, peaks) } };
+}
+
+/** Median shares of the peaks that were measured beside each of the `rates`. */
+function sharesOf(rates: readonly number[], peaks: readonly (readonly Peak[])[]): PeakShare[] {
+  return (peaks[0] ?? []).map(({ instructions }, i) => ({
+    instructions,
+    gflops: median(peaks.map((each) => each[i]!.gflops)),
+    share: median(rates.map((rate, round) => rate / peaks[round]![i]!.gflops)),
+  }));
+}
+
+/**
+ * Forward and backward FLOPs of the captions' attention as ops count those of images: 4 N² D per head, half of that because
+ * it is causal, and 2.5 times that backward. The ops count none, because lengths are known only at run time.
+ */
+function packedAttentionFlops({ text_cfg: text }: ClipConfig, lengths: readonly number[]): number {
+  const squares = lengths.reduce((sum, length) => sum + length ** 2, 0);
+  return 3.5 * 2 * squares * text.width * text.layers;
+}
+
+interface PeakShare extends Peak {
+  readonly share: number;
+}
+
+interface WholeStep {
+  readonly case: string;
+  readonly form: string;
+  readonly gflop: number;
+  readonly gflops: number;
+  readonly peaks: readonly PeakShare[];
+}
+
+function printWhole(whole: WholeStep, json: boolean): void {
+  const { form, gflop, gflops, peaks } = whole;
+  if (json) {
+    console.log(JSON.stringify(whole));
+    return;
+  }
+  console.log(`${form}: ${gflop.toFixed(1)} GFLOP per step, ${gflops.toFixed(0)} GFLOP/s`);
+  if (peaks.length === 0) console.log("  no C compiler to measure the peak with");
+  for (const peak of peaks) {
+    const share = (100 * peak.share).toFixed(1);
+    console.log(
+      `  ${share} % of ${peak.instructions} (${peak.gflops.toFixed(0)} GFLOP/s, measured beside it)`,
+    );
+  }
 }
 
 async function main(): Promise<void> {
@@ -143,16 +109,16 @@ async function main(): Promise<void> {
       model: { type: "string", default: "b16,demo" },
       precision: { type: "string", default: "f32,bf16" },
       rounds: { type: "string", default: "7" },
-      threads: { type: "string", default: String(availableParallelism()) },
+      threads: { type: "string", default: String(availableProcessors()) },
       profile: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
     },
   });
   for (const model of options.model.split(",")) {
     for (const precision of options.precision.split(",") as ("f32" | "bf16")[]) {
-      const chosen = cases[model];
+      const chosen = trainingCases[model];
       if (!chosen || !(precision in peerForms)) throw new Error(`no case ${model} ${precision}`);
-      const rows = await measure(
+      const { rows, whole } = await measure(
         chosen,
         precision,
         Number(options.rounds),
@@ -160,6 +126,7 @@ async function main(): Promise<void> {
         options.profile,
       );
       printRows(rows, options.json);
+      printWhole(whole, options.json);
     }
   }
 }

@@ -6,7 +6,11 @@
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 
 if(EVA_CLIP_BASELINE)
-  set(kernel_variants v2 v3 v4)
+  set(kernel_variants v2 v3 v4 v4_bf16)
+  foreach(level v2 v3 v4)
+    set(${level}_options -march=x86-64-${level})
+  endforeach()
+  set(v4_bf16_options -march=x86-64-v4 -mavx512bf16)
 else()
   set(kernel_variants generic)
 endif()
@@ -24,8 +28,7 @@ if(kernel_sources)
     target_link_libraries(eva_cpu_${variant} PRIVATE eva_compile_options OpenMP::OpenMP_CXX DNNL::dnnl)
     target_compile_definitions(eva_cpu_${variant} PRIVATE EVA_CLIP_ISA=${variant})
     target_compile_options(eva_cpu_${variant} PRIVATE
-      $<$<CONFIG:Release>:-O3> -ffp-contract=fast -fno-math-errno
-      $<$<BOOL:${EVA_CLIP_BASELINE}>:-march=x86-64-${variant}>)
+      $<$<CONFIG:Release>:-O3> -ffp-contract=fast -fno-math-errno ${${variant}_options})
     list(APPEND EVA_CLIP_KERNELS eva_cpu_${variant})
   endforeach()
 endif()

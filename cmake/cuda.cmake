@@ -1,16 +1,24 @@
 # The CUDA backend: a library of its own that the addon opens at run time, so that neither the addon nor its build needs
 # anything of CUDA. Asked for with EVA_CLIP_CUDA (`npm run build:cuda`).
-option(EVA_CLIP_CUDA "Build libeva_clip_cuda.so, which needs nvcc 12.8 or newer" OFF)
-# SASS for each of them, and PTX of the last for cards that are newer.
-set(EVA_CLIP_CUDA_ARCHITECTURES "80;86;89;90a;100;120" CACHE STRING "GPU architectures to build for")
+option(EVA_CLIP_CUDA "Build libeva_clip_cuda.so, which needs nvcc 12.4 or newer" OFF)
+set(EVA_CLIP_CUDA_ARCHITECTURES "" CACHE STRING "GPU architectures to build for; empty: all that nvcc knows")
 if(NOT EVA_CLIP_CUDA)
   return()
 endif()
 
 set(CMAKE_CUDA_ARCHITECTURES OFF)
 enable_language(CUDA)
-if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
-  message(FATAL_ERROR "nvcc 12.8 or newer is needed (sm_100, sm_120); this is ${CMAKE_CUDA_COMPILER_VERSION}.")
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.4)
+  message(FATAL_ERROR "nvcc 12.4 or newer is needed; this is ${CMAKE_CUDA_COMPILER_VERSION}.")
+endif()
+# SASS for each of them, and PTX of the last for newer cards. The toolkit's major version is the driver's that the library
+# needs: one built with CUDA 12 runs on the drivers of CUDA 12 and of all later versions.
+set(architectures ${EVA_CLIP_CUDA_ARCHITECTURES})
+if(NOT architectures)
+  set(architectures 80 86 89 90a)
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
+    list(APPEND architectures 100 120)
+  endif()
 endif()
 # CMake before 3.26 does not know that nvcc has this dialect.
 if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
@@ -22,12 +30,19 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
 find_package(CUDAToolkit REQUIRED)
 
-set(cuda_options -O3 --expt-relaxed-constexpr -Xptxas=-v -Xfatbin=-compress-all --compress-mode=size
+set(cuda_options -O3 --expt-relaxed-constexpr -Xptxas=-v -Xfatbin=-compress-all
     -Xcompiler=-fPIC,-fvisibility=default)
-foreach(architecture IN LISTS EVA_CLIP_CUDA_ARCHITECTURES)
+# Drivers before CUDA 12.4 cannot read the smallest mode.
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13.0)
+  list(APPEND cuda_options --compress-mode=size)
+elseif(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
+  list(APPEND cuda_options --compress-mode=speed)
+endif()
+foreach(architecture IN LISTS architectures)
   list(APPEND cuda_options "SHELL:-gencode arch=compute_${architecture},code=sm_${architecture}")
 endforeach()
-list(GET EVA_CLIP_CUDA_ARCHITECTURES -1 newest)
+list(GET architectures -1 newest)
+string(REGEX REPLACE "[a-z]$" "" newest ${newest}) # PTX of 90a is for 9.0 alone
 list(APPEND cuda_options "SHELL:-gencode arch=compute_${newest},code=compute_${newest}")
 # What ptxas says of each kernel goes beside its object, for scripts/cuda.mjs.
 set(cuda_launcher node ${PROJECT_SOURCE_DIR}/scripts/cuda/compile.mjs ${CMAKE_CUDA_COMPILER_LAUNCHER})
@@ -61,7 +76,7 @@ set_target_properties(eva_cuda_tested PROPERTIES LINKER_LANGUAGE CXX LIBRARY_OUT
 target_link_libraries(eva_cuda_tested PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS})
 target_link_options(eva_cuda_tested PRIVATE -Wl,--exclude-libs,ALL)
 file(GLOB cuda_test_sources CONFIGURE_DEPENDS test/native/cuda/*_test.cpp)
-list(FILTER cuda_test_sources EXCLUDE REGEX emulator_test)
+list(FILTER cuda_test_sources EXCLUDE REGEX /emulator_)
 add_custom_target(gpu_tests)
 foreach(source IN LISTS cuda_test_sources)
   get_filename_component(name ${source} NAME_WE)

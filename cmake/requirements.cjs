@@ -30,7 +30,7 @@ const NEEDS = {
   },
   git: { name: "git, to fetch oneDNN", packages: ["git"], commands: [["git", "--version"]] },
   nvcc: {
-    name: "the CUDA Toolkit 12.8 or newer (nvcc on the PATH, or named by CUDACXX)",
+    name: "the CUDA Toolkit 12.4 or newer (nvcc on the PATH, or named by CUDACXX)",
     packages: [],
     commands: [["nvcc", "--version"]],
     environment: ["CUDACXX"],

@@ -5,7 +5,9 @@ import {
   checkArgument,
   describeValue,
   flag,
+  instanceOf,
   invalidArgument,
+  oneOf,
   options,
   ownArgument,
   reading,
@@ -16,6 +18,7 @@ import { EvaClipError } from "./errors";
 import { allocateArray, dtypeArgument, HostTensor, holds, shapeArgument, shapeText } from "./host_tensor";
 import type { DType, KernelTiming, NativeArray, NativeProgram, ProgramStats } from "./native";
 import { Parameter } from "./parameter";
+import { StagedInputs } from "./staged_inputs";
 import { suggestionFor } from "./suggestion";
 import { elementCount } from "./shape";
 import { Graph, type Operand, Tensor } from "./tensor";
@@ -38,6 +41,8 @@ export interface CompileOptions {
 }
 
 export const compileOptions = { shareMemory: flag.optional() };
+const profiled = oneOf("kernels", "program");
+const stagedArgument = instanceOf(StagedInputs);
 const specsArgument = z.record(z.string(), options({ dtype: dtypeArgument, shape: shapeArgument }), {
   error: "an object with a spec for each input",
 });
@@ -59,10 +64,22 @@ export interface Program<In extends InputSpecs = InputSpecs, Out extends OutputT
    *   `ERR_EVACLIP_DATA` for values that an op cannot take, `ERR_EVACLIP_DISPOSED`.
    */
   (inputs: ProgramInputs<In>): Promise<ProgramResults<Out>>;
+  /** A run with inputs that were staged, and all others. */
+  (inputs: Partial<ProgramInputs<In>>, staged: StagedInputs): Promise<ProgramResults<Out>>;
+  /**
+   * Some or all inputs for one later run. A GPU copies those of a megabyte or more beside the runs before it, into memory for
+   * two runs: a third call waits until the first of them is used or disposed. Otherwise the copy of a call is kept for the
+   * run. Inputs in a SharedArrayBuffer must not change until that run has settled.
+   * @throws EvaClipError (as a rejection) as a run does; `ERR_EVACLIP_OUT_OF_MEMORY`
+   */
+  stage(inputs: Partial<ProgramInputs<In>>): Promise<StagedInputs>;
   stats(): ProgramStats;
-  /** Times every kernel of the runs that follow. */
-  startProfile(): Promise<void>;
-  /** The timings since startProfile, in the order the kernels run. */
+  /**
+   * Times the runs that follow on the device: every kernel, or all of them together, without the copies of inputs and
+   * results. A GPU's captured graph is replayed only in the latter case.
+   */
+  startProfile(what?: "kernels" | "program"): Promise<void>;
+  /** The timings since startProfile, in the order the kernels run; of all of them together, one named `program`. */
   profile(): Promise<KernelTiming[]>;
   /** Whether `dispose` was called. */
   readonly disposed: boolean;
@@ -114,20 +131,33 @@ export async function compileChecked<In extends InputSpecs, Out extends OutputTe
     { shareMemory },
   );
 
-  const inputIds = names.map((name) => tensors[name]!.id);
-  const run = async (given: ProgramInputs<In>): Promise<ProgramResults<Out>> => {
-    const arrays = checkInputs(inputs, given);
+  const updated = [...graph.updates.keys()];
+  const idsOf = (chosen: readonly string[]) => chosen.map((name) => tensors[name]!.id);
+  const stage = async (given: Partial<ProgramInputs<In>>): Promise<StagedInputs> => {
+    const staged = givenNames(inputs, given);
+    const arrays = checkInputs(inputs, staged, given);
+    return new StagedInputs(await compiled.stage(idsOf(staged), arrays), compiled, staged);
+  };
+  const run = async (
+    given: Partial<ProgramInputs<In>>,
+    staged?: StagedInputs,
+  ): Promise<ProgramResults<Out>> => {
+    const rest = staged === undefined ? names : restOf(names, staged, compiled);
+    const arrays = checkInputs(inputs, rest, given);
     const results = outputs.map(([, { dtype, shape }]) => allocateArray(dtype, elementCount(shape)));
-    await compiled.run(inputIds, arrays, results);
+    const running = compiled.run(idsOf(rest), arrays, results, staged?.native);
+    for (const parameter of updated) parameter.changed();
+    await running;
     return Object.fromEntries(
       outputs.map(([name, { dtype, shape }], i) => [name, new HostTensor(dtype, shape, results[i]!)]),
     ) as ProgramResults<Out>;
   };
-  return withMethods(run, compiled);
+  return withMethods(run, stage, compiled);
 }
 
 function withMethods<In extends InputSpecs, Out extends OutputTensors>(
-  run: (given: ProgramInputs<In>) => Promise<ProgramResults<Out>>,
+  run: (given: Partial<ProgramInputs<In>>, staged?: StagedInputs) => Promise<ProgramResults<Out>>,
+  stage: (given: Partial<ProgramInputs<In>>) => Promise<StagedInputs>,
   compiled: NativeProgram,
 ): Program<In, Out> {
   let disposed = false;
@@ -136,8 +166,12 @@ function withMethods<In extends InputSpecs, Out extends OutputTensors>(
     compiled.dispose();
   };
   const program = Object.assign(run, {
+    stage,
     stats: () => compiled.stats(),
-    startProfile: () => compiled.startProfile(),
+    startProfile: async (what: "kernels" | "program" = "kernels") => {
+      checkArgument("startProfile: what", what, profiled);
+      return compiled.startProfile(what === "program");
+    },
     profile: () => compiled.profile(),
     dispose,
     [Symbol.dispose]: dispose,
@@ -165,14 +199,41 @@ function outputsIn(returned: unknown): [string, Operand][] {
   return outputs;
 }
 
-/** The given arrays in the order of the specs. */
-function checkInputs(specs: InputSpecs, given: Record<string, NativeArray>): NativeArray[] {
+/** The inputs that were not staged. */
+function restOf(names: readonly string[], given: StagedInputs, program: NativeProgram): string[] {
+  const staged = ownArgument("a program's staged inputs", given, stagedArgument);
+  if (staged.program !== program) {
+    throw invalidArgument(
+      "the staged inputs are those of another program; a program runs what its own stage() made",
+    );
+  }
+  return names.filter((name) => !staged.names.includes(name));
+}
+
+/** The names of what is given, in the order of the specs. */
+function givenNames(specs: InputSpecs, given: Partial<Record<string, NativeArray>>): string[] {
+  checkInputs(specs, [], given, Object.keys(specs));
+  return reading("the program's inputs", () =>
+    Object.keys(specs).filter((name) => Object.hasOwn(given, name)),
+  );
+}
+
+/** The given arrays in the order of `names`; there must be no others, except for those that are `allowed`. */
+function checkInputs(
+  specs: InputSpecs,
+  names: readonly string[],
+  given: Partial<Record<string, NativeArray>>,
+  allowed = names,
+): NativeArray[] {
   if (typeof given !== "object" || given === null) {
     throw invalidArgument(`a program takes an object of typed arrays, found ${describeValue(given)}`);
   }
   return reading("the program's inputs", () => {
-    for (const name of Object.keys(given)) if (!Object.hasOwn(specs, name)) throw unknownInput(name, specs);
-    return Object.entries(specs).map(([name, spec]) => checkInput(name, spec, given[name]));
+    for (const name of Object.keys(given)) {
+      if (!Object.hasOwn(specs, name)) throw unknownInput(name, specs);
+      if (!allowed.includes(name)) throw invalidArgument(`input ${name} is staged already`, { field: name });
+    }
+    return names.map((name) => checkInput(name, specs[name]!, given[name]));
   });
 }
 

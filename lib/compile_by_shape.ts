@@ -1,4 +1,12 @@
-import { anyFunction, checkArgument, instanceOf, options, ownArgument, positiveInteger } from "./arguments";
+import {
+  anyFunction,
+  checkArgument,
+  instanceOf,
+  invalidArgument,
+  options,
+  ownArgument,
+  positiveInteger,
+} from "./arguments";
 import {
   type CompileOptions,
   compileChecked,
@@ -7,10 +15,12 @@ import {
   type OutputTensors,
   type Program,
   type ProgramResults,
+  type TensorSpec,
 } from "./compile";
 import { type Device, deviceArgument } from "./device";
 import { EvaClipError } from "./errors";
-import { HostTensor, inSharedMemory } from "./host_tensor";
+import { dtypeArgument, HostTensor, inSharedMemory, shapeArgument } from "./host_tensor";
+import { StagedInputs } from "./staged_inputs";
 import { z } from "zod";
 import type { Tensor } from "./tensor";
 
@@ -20,11 +30,24 @@ export interface CompileByShapeOptions extends CompileOptions {
 }
 
 const shapedOptions = options({ ...compileOptions, maxPrograms: positiveInteger.optional() });
+const stagedArgument = instanceOf(StagedInputs);
+const restArgument = z.record(z.string(), options({ dtype: dtypeArgument, shape: shapeArgument }), {
+  error: "an object with a spec for each input that the run is given",
+});
 const tensorsArgument = z.record(z.string(), instanceOf(HostTensor), { error: "an object of HostTensors" });
 
 /** A function over tensors of any shape: a program for each combination of input shapes, compiled on first use. */
 export interface ShapedProgram<Out extends OutputTensors = OutputTensors> extends Disposable {
   (inputs: Record<string, HostTensor>): Promise<ProgramResults<Out>>;
+  /** A run with inputs that were staged, and those whose specs were given to `stage`. */
+  (inputs: Record<string, HostTensor>, staged: StagedInputs): Promise<ProgramResults<Out>>;
+  /**
+   * Inputs for one later run, as `stage` of a `Program`, which is compiled first where it is not yet.
+   * @param rest The specs of all inputs that the run is given.
+   */
+  stage(inputs: Record<string, HostTensor>, rest?: Record<string, TensorSpec>): Promise<StagedInputs>;
+  /** Compiles the program for inputs of these shapes, unless it is compiled already. */
+  prepare(inputs: Record<string, HostTensor>): Promise<void>;
   /** The programs kept at the moment, least recently used first. */
   programs(): Promise<Program<InputSpecs, Out>[]>;
   /** Disposes every program; later calls reject with `ERR_EVACLIP_DISPOSED`. Idempotent. */
@@ -107,10 +130,40 @@ export function compileByShape<Out extends OutputTensors>(
   const { maxPrograms = 64, ...compiling } = ownArgument("compileByShape: options", how, shapedOptions);
   const cache = new ProgramCache((specs) => compileChecked(device, specs, body, compiling), maxPrograms);
   let disposed = false;
-  const run = async (given: Record<string, HostTensor>) => {
+  const programOf = new WeakMap<StagedInputs, Program<InputSpecs, Out>>();
+  const find = (given: Record<string, HostTensor>, rest: Record<string, TensorSpec> = {}) => {
     const inputs = ownArgument("a program's inputs", given, tensorsArgument);
     if (disposed) throw new EvaClipError("ERR_EVACLIP_DISPOSED", "the programs were disposed");
-    const entry = cache.entry(mapValues(inputs, ({ dtype, shape }) => ({ dtype, shape })));
+    const specs = mapValues(inputs, ({ dtype, shape }) => ({ dtype, shape }));
+    return { inputs, entry: cache.entry({ ...specs, ...rest }) };
+  };
+  const stage = async (given: Record<string, HostTensor>, rest: Record<string, TensorSpec> = {}) => {
+    const specs = ownArgument("a program's inputs", rest, restArgument);
+    const { inputs, entry } = find(given, specs);
+    const data = mapValues(inputs, (tensor) => tensor.data);
+    const copies = entry.ready ? data : mapValues(data, inSharedMemory);
+    const program = entry.ready ?? (await entry.compiling);
+    const staged = await program.stage(copies);
+    programOf.set(staged, program);
+    return staged;
+  };
+  const runStaged = async (given: Record<string, HostTensor>, of: StagedInputs) => {
+    const staged = ownArgument("a program's staged inputs", of, stagedArgument);
+    const inputs = ownArgument("a program's inputs", given, tensorsArgument);
+    const program = programOf.get(staged);
+    if (!program) throw invalidArgument("the staged inputs are those of another program");
+    return program(
+      mapValues(inputs, (tensor) => tensor.data),
+      staged,
+    );
+  };
+  const prepare = async (given: Record<string, HostTensor>) => {
+    const { entry } = find(given);
+    if (!entry.ready) await entry.compiling;
+  };
+  const run = async (given: Record<string, HostTensor>, staged?: StagedInputs) => {
+    if (staged !== undefined) return runStaged(given, staged);
+    const { inputs, entry } = find(given);
     const data = mapValues(inputs, (tensor) => tensor.data);
     if (entry.ready) return entry.ready(data);
     const copies = mapValues(data, inSharedMemory);
@@ -120,5 +173,6 @@ export function compileByShape<Out extends OutputTensors>(
     disposed = true;
     cache.clear();
   };
-  return Object.assign(run, { programs: () => cache.programs(), dispose, [Symbol.dispose]: dispose });
+  const methods = { prepare, stage, programs: () => cache.programs(), dispose, [Symbol.dispose]: dispose };
+  return Object.assign(run, methods);
 }

@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { abortable, throwIfAborted } from "./abortable";
 import {
@@ -9,15 +8,19 @@ import {
   options,
   ownArgument,
   positiveInteger,
+  wholeNumber,
 } from "./arguments";
+import { availableProcessors } from "./container_limits";
 import type { EvaClipError } from "./errors";
 import { type Logger, loggerArgument } from "./logger";
 import { type DeviceInfo, type DeviceKind, type InstructionSet, type NativeDevice, native } from "./native";
 
 export interface DeviceOptions {
-  /** Threads of a CPU device. Default: as many as the process may use. */
+  /** Which GPU, numbered from 0 among those that CUDA_VISIBLE_DEVICES shows. Default: the first. */
+  readonly index?: number;
+  /** Threads of a CPU device. Default: as many as the process may use, a container's CPU limit rounded up. */
   readonly threads?: number;
-  /** x86-64 level of the CPU kernels. Default: the newest that the processor has. */
+  /** Instruction set of the CPU kernels. Default: the newest that the processor has. */
   readonly instructionSet?: InstructionSet;
   /** Receives the reason why `auto` chose the CPU. */
   readonly logger?: Logger;
@@ -32,8 +35,9 @@ const CHOICES = [...KINDS, "auto"] as const;
 export type DeviceChoice = (typeof CHOICES)[number];
 
 const deviceOptions = options({
+  index: wholeNumber.optional(),
   threads: positiveInteger.optional(),
-  instructionSet: oneOf("v2", "v3", "v4", "generic").optional(),
+  instructionSet: oneOf("v2", "v3", "v4", "v4_bf16", "generic").optional(),
   logger: loggerArgument.optional(),
   signal: abortSignal.optional(),
 });
@@ -87,13 +91,14 @@ export class Device implements AsyncDisposable {
 
   static async #open(
     kind: DeviceKind,
-    { threads, instructionSet, signal }: DeviceOptions,
+    { index, threads, instructionSet, signal }: DeviceOptions,
     fallbackReason?: string,
   ): Promise<Device> {
     throwIfAborted(signal);
     const opening = native().openDevice({
       kind,
-      threads: threads ?? availableParallelism(),
+      index: index ?? 0,
+      threads: threads ?? availableProcessors(),
       instructionSet: instructionSet ?? process.env.EVA_CLIP_INSTRUCTION_SET ?? "",
       cudaLibrary: process.env.EVA_CLIP_CUDA_LIBRARY ?? "",
     });

@@ -2,7 +2,17 @@ import { checkArgument, instanceOf, ownArgument, shortened } from "./arguments";
 import { EvaClipError } from "./errors";
 import { elementCount } from "./shape";
 import { Parameter } from "./parameter";
-import { apply, constant, type Fields, Graph, type Operand, operandList, type Step, Tensor } from "./tensor";
+import {
+  apply,
+  constant,
+  type Fields,
+  Graph,
+  type Operand,
+  operandList,
+  type Step,
+  Tensor,
+  type WithDeferred,
+} from "./tensor";
 
 const aTensor = instanceOf(Tensor);
 
@@ -25,21 +35,8 @@ export function grad<const Of extends readonly Operand[]>(
     );
   }
   const graph = Graph.current;
-  const steps = graph.steps.slice();
   const roots = of.map((operand) => graph.resolve(operand));
-  const wanted = dependents(roots, steps);
-  const gradients = new Map<Tensor, Tensor>([[loss, constant(1, loss.shape)]]);
-
-  for (const step of steps.reverse()) {
-    if (!Object.values(step.outputs).some((output) => gradients.has(output))) continue;
-    if (!tensorsOf(step.inputs).some((input) => wanted.has(input))) continue;
-    const accumulated = takeAccumulated(step, gradients);
-    for (const [input, gradient] of inputGradients(step, gradients, accumulated)) {
-      if (!wanted.has(input)) continue;
-      const sum = gradients.get(input);
-      gradients.set(input, sum ? apply("add", { a: sum, b: gradient }).y : gradient);
-    }
-  }
+  const gradients = backpropagate(graph.steps.slice(), new Map([[loss, constant(1, loss.shape)]]), roots);
   const found = roots.map((root, i) => {
     const gradient = gradients.get(root);
     if (gradient) return gradient;
@@ -49,6 +46,93 @@ export function grad<const Of extends readonly Operand[]>(
     });
   });
   return found as { -readonly [K in keyof Of]: Tensor };
+}
+
+/**
+ * Walks `steps` backward and records the gradients of their inputs.
+ * @param seeds The gradients of the results.
+ * @param roots The tensors whose gradients are wanted; the others only where they lead to one of these.
+ * @returns The gradients so far of all tensors on the way.
+ */
+export function backpropagate(
+  steps: readonly Step[],
+  seeds: ReadonlyMap<Tensor, Tensor>,
+  roots: readonly Tensor[],
+): Map<Tensor, Tensor> {
+  const walk = new Walk(steps, seeds, dependents(roots, steps));
+  for (const step of steps.toReversed()) walk.visit(step);
+  return walk.gradients;
+}
+
+class Walk {
+  readonly gradients: Map<Tensor, Tensor>;
+  /** The step that computed each tensor. */
+  private readonly producers: ReadonlyMap<Tensor, Step>;
+  /** Gradients that wait for the backward op of a step, which recomputes the value that they read. */
+  private readonly waiting = new Map<Step, (() => void)[]>();
+
+  constructor(
+    steps: readonly Step[],
+    seeds: ReadonlyMap<Tensor, Tensor>,
+    private readonly wanted: ReadonlySet<Tensor>,
+  ) {
+    this.gradients = new Map(seeds);
+    this.producers = new Map(
+      steps.flatMap((step) => Object.values(step.outputs).map((output) => [output, step] as const)),
+    );
+  }
+
+  visit(step: Step): void {
+    const { gradients, wanted } = this;
+    if (!Object.values(step.outputs).some((output) => gradients.has(output))) return;
+    if (!tensorsOf(step.inputs).some((input) => wanted.has(input))) return;
+    const accumulated = takeAccumulated(step, gradients);
+    const given = stepGradient(step, gradients)(
+      gradients.get(step.primary!)!,
+      step.outputs,
+      accumulated,
+      wanted,
+    );
+    if (isDeferred(given)) {
+      this.add(step, given.now);
+      const finish = () =>
+        this.add(step, given.record(Graph.current.recomputed.get(given.reads) ?? given.reads));
+      const waiting = this.waitingFor(step, given);
+      if (waiting) waiting.push(finish);
+      else finish();
+    } else {
+      this.add(step, given);
+    }
+    for (const finish of this.waiting.get(step) ?? []) finish();
+  }
+
+  /**
+   * The gradients that wait for the step that computes `reads`; undefined where these must not wait: that step has no
+   * backward op in this walk, or an earlier step needs them.
+   */
+  private waitingFor(step: Step, { reads, now }: WithDeferred): (() => void)[] | undefined {
+    const producer = this.producers.get(reads);
+    if (!producer?.recomputes || !this.gradients.has(reads)) return undefined;
+    const later = Object.fromEntries(Object.entries(step.inputs).filter(([field]) => !(field in now)));
+    if (tensorsOf(later).some((input) => this.wanted.has(input) && this.producers.has(input)))
+      return undefined;
+    const waiting = this.waiting.get(producer) ?? [];
+    this.waiting.set(producer, waiting);
+    return waiting;
+  }
+
+  /** Adds a step's gradients to those of its inputs so far. */
+  private add(step: Step, given: Readonly<Fields<Tensor>>): void {
+    for (const [input, gradient] of inputGradients(step, given)) {
+      if (!this.wanted.has(input)) continue;
+      const sum = this.gradients.get(input);
+      this.gradients.set(input, sum ? apply("add", { a: sum, b: gradient }).y : gradient);
+    }
+  }
+}
+
+function isDeferred(given: Readonly<Fields<Tensor>> | WithDeferred): given is WithDeferred {
+  return typeof given.record === "function";
 }
 
 /** The gradient so far of the input that the step's rule adds to; the rule's own takes its place. */
@@ -76,19 +160,17 @@ function dependents(roots: readonly Tensor[], steps: readonly Step[]): Set<Tenso
   return found;
 }
 
-/** The gradients of one step's inputs: pairs of an input and its gradient. */
-function inputGradients(
-  step: Step,
-  gradients: ReadonlyMap<Tensor, Tensor>,
-  accumulated: Tensor | undefined,
-): [Tensor, Tensor][] {
-  const dy = step.primary && gradients.get(step.primary);
+/** The step's gradient rule. @throws EvaClipError when it has none, or a gradient flows to another output than its first. */
+function stepGradient(step: Step, gradients: ReadonlyMap<Tensor, Tensor>): NonNullable<Step["gradient"]> {
   const flowing = Object.values(step.outputs).filter((output) => gradients.has(output)).length;
-  if (!step.gradient || !dy || flowing > 1) {
-    const what = step.gradient ? "a gradient only through its first output" : "no gradient rule";
-    throw new EvaClipError("ERR_EVACLIP_NO_GRADIENT", `${step.op} has ${what}`, { op: step.op });
-  }
-  const given = step.gradient(dy, step.outputs, accumulated);
+  const reached = step.primary !== undefined && gradients.has(step.primary);
+  if (step.gradient && reached && flowing === 1) return step.gradient;
+  const what = step.gradient ? "a gradient only through its first output" : "no gradient rule";
+  throw new EvaClipError("ERR_EVACLIP_NO_GRADIENT", `${step.op} has ${what}`, { op: step.op });
+}
+
+/** Pairs of an input of the step and its gradient. */
+function inputGradients(step: Step, given: Readonly<Fields<Tensor>>): [Tensor, Tensor][] {
   return Object.entries(given).flatMap(([field, value]) => {
     const inputs = step.inputs[field];
     const [tensors, parts] = Array.isArray(inputs) ? [inputs, value as Tensor[]] : [[inputs], [value]];

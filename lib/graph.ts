@@ -1,4 +1,5 @@
 // eva-clip/graph: record a computation over tensors, differentiate it, compile it for a device; layers to build models of.
+export { checkpoint } from "./checkpoint";
 export {
   type CompileOptions,
   compile,
@@ -59,6 +60,7 @@ export type { OpName, OpOutput } from "./op_outputs";
 export * as ops from "./ops/all_ops";
 export { type Initializer, Parameter, type ParameterOptions } from "./parameter";
 export type { ParameterRole, ResizeRule, TowerLayer, TowerName } from "./parameter_role";
+export type { StagedInputs } from "./staged_inputs";
 export {
   constant,
   type Fields,

@@ -36,7 +36,7 @@ export type { EvaluationOptions, Skips } from "./eval/evaluation";
 export { evaluateRetrieval, type RecallScores, type RetrievalResult } from "./eval/retrieval";
 export { evaluateZeroShot, type ZeroShotOptions, type ZeroShotResult } from "./eval/zero_shot";
 export { decodeImage, type ImageInput, type RawImage } from "./image/decode";
-export type { Interpolation } from "./image/enlarge";
+export type { Interpolation } from "./image/resample";
 export { preprocess } from "./image/prepare";
 export { CLIP_PREPROCESSING, type Preprocessing } from "./image/preprocessing";
 export { type ListDevicesOptions, type ListedDevice, listDevices } from "./list_devices";

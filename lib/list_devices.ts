@@ -21,7 +21,7 @@ export type ListedDevice = {
   | {
       readonly available: false;
       readonly reason: string;
-      /** What the device needs that was not found, such as a driver for CUDA 13.0 or newer. */
+      /** What the device needs that was not found, such as a driver for CUDA 12.0 or newer. */
       readonly needed?: string;
       readonly found?: string;
     }

@@ -12,8 +12,8 @@ export type NativeArray = Float32Array | Uint16Array | Int32Array | Uint8Array;
 /** The kind of device: the CPU or an NVIDIA GPU. */
 export type DeviceKind = "cpu" | "cuda";
 
-/** The x86-64 level of the CPU kernels; `generic` on other processors. */
-export type InstructionSet = "v2" | "v3" | "v4" | "generic";
+/** The x86-64 level of the CPU kernels; `v4_bf16` is v4 with AVX512_BF16, `generic` is for other processors. */
+export type InstructionSet = "v2" | "v3" | "v4" | "v4_bf16" | "generic";
 
 export interface DeviceInfo {
   kind: DeviceKind;
@@ -65,6 +65,8 @@ export interface NativeParameter {
   write(data: NativeArray): Promise<void>;
   load(pieces: readonly NativePiece[]): Promise<void>;
   read(into: NativeArray): Promise<void>;
+  /** The rows from `firstRow` on as a parameter of their own, in the same memory. */
+  window(firstRow: number, shape: readonly number[], storedShape: readonly number[]): NativeParameter;
   dispose(): void;
 }
 
@@ -91,6 +93,37 @@ export interface NativeRowSearch {
 export interface NativeFoundRows {
   rows: Int32Array;
   similarities: Float32Array;
+}
+
+/** One axis of a resize: pixels `begin` to `end` of `length` become `target`, of which `count` from `offset` on are computed. */
+export interface NativeResampleAxis {
+  length: number;
+  begin: number;
+  end: number;
+  target: number;
+  offset: number;
+  count: number;
+}
+
+/** Resizes an RGB image to the bytes of Pillow's resampling, columns first, on threads of the addon. */
+export interface NativeResampler {
+  /** The columns of the image that parts consist of, [first, end]. */
+  readonly columns: [number, number];
+  /** The rows that are to be added, in order. */
+  readonly rows: [number, number];
+  /**
+   * Adds the next rows, [rows, columns, 3], which are copied at the call, unless they are in a SharedArrayBuffer. After the
+   * last row `into` is filled.
+   */
+  add(part: Uint8Array): Promise<void>;
+}
+
+export interface NativeResize {
+  x: NativeResampleAxis;
+  y: NativeResampleAxis;
+  filter: "box" | "bilinear" | "hamming" | "bicubic" | "lanczos";
+  /** [y.count, x.count, 3] */
+  into: Uint8Array;
 }
 
 export interface NativeDevice {
@@ -120,6 +153,8 @@ export interface NativeGraph {
   constant(dtype: DType, shape: readonly number[], data: NativeArray): number;
   parameter(parameter: NativeParameter): number;
   reshape(id: number, shape: readonly number[]): number;
+  /** A view of rows `begin` … `end` - 1 along the first dimension. */
+  rows(id: number, begin: number, end: number): number;
   apply(
     op: string,
     inputs: Record<string, number | null | (number | null)[]>,
@@ -146,17 +181,36 @@ export interface KernelTiming {
   flops: number;
 }
 
+/** Inputs for one run of the program that staged them. */
+export interface NativeStagedInputs {
+  /** Gives up inputs that no run has used. Idempotent. */
+  dispose(): void;
+}
+
 export interface NativeProgram {
+  /**
+   * Inputs for a later run. Those of a megabyte or more are copied to a GPU beside its work, for two runs at a time: further
+   * calls wait. Inputs in a SharedArrayBuffer are read in place until the run has settled.
+   */
+  stage(ids: number[], inputs: NativeArray[]): Promise<NativeStagedInputs>;
   /** Inputs are copied at the call; those in a SharedArrayBuffer are read in place until the promise has settled. */
-  run(ids: number[], inputs: NativeArray[], outputs: NativeArray[]): Promise<void>;
+  run(
+    ids: number[],
+    inputs: NativeArray[],
+    outputs: NativeArray[],
+    staged?: NativeStagedInputs,
+  ): Promise<void>;
   stats(): ProgramStats;
-  startProfile(): Promise<void>;
+  /** @param whole all kernels as one */
+  startProfile(whole: boolean): Promise<void>;
   profile(): Promise<KernelTiming[]>;
   dispose(): void;
 }
 
 export interface NativeDeviceOptions {
   kind: string;
+  /** Of a GPU. */
+  index: number;
   threads: number;
   /** Empty for the newest that the processor has. */
   instructionSet: string;
@@ -170,6 +224,7 @@ export interface Native {
   stopDevices(): void;
   Graph: new () => NativeGraph;
   MappedFile: new (path: string) => NativeMappedFile;
+  Resampler: new (resize: NativeResize) => NativeResampler;
   /** Converts all elements of `from` into `to`, rounding to the nearest, ties to even. */
   convertElements(
     from: ArrayBufferView,

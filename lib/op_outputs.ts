@@ -2,7 +2,7 @@
 export const OP_OUTPUTS = {
   affine_sample: ["y"],
   attention: ["out", "log_sum"],
-  attention_backward: ["dqkv"],
+  attention_backward: ["dqkv", "dqkv_sums"],
   clip_loss: [
     "loss",
     "row_log_sum",
@@ -25,10 +25,11 @@ export const OP_OUTPUTS = {
   softplus: ["y"],
   gelu: ["y"],
   quick_gelu: ["y"],
-  gelu_backward: ["dx"],
-  quick_gelu_backward: ["dx"],
+  gelu_backward: ["dx", "dx_sums"],
+  quick_gelu_backward: ["dx", "dx_sums"],
   scale: ["y"],
   cast: ["y"],
+  cast_update: [],
   embedding: ["y"],
   embedding_backward: ["dtable", "dpositions"],
   keep_tokens: ["kept"],
@@ -36,7 +37,7 @@ export const OP_OUTPUTS = {
   l2_normalize: ["y", "norm"],
   l2_normalize_backward: ["dx"],
   layer_norm: ["y", "mean", "rstd"],
-  layer_norm_backward: ["dx", "dweight", "dbias"],
+  layer_norm_backward: ["dx", "dweight", "dbias", "dx_sums", "y"],
   transpose: ["y"],
   concat: ["y"],
   slice: ["y"],
@@ -67,8 +68,18 @@ export const OP_OUTPUTS = {
   softmax_backward: ["dx"],
   log_softmax_backward: ["dx"],
   swiglu: ["y", "mean", "rstd"],
-  swiglu_backward: ["dx", "dweight", "dbias"],
+  swiglu_backward: ["dx", "dweight", "dbias", "dx_sums", "y"],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
+
+/** The fields of parameters that an op changes in place; a test compares them with the addon's. */
+export const OP_UPDATES: Readonly<Partial<Record<keyof typeof OP_OUTPUTS, readonly string[]>>> = {
+  cast_update: ["copies"],
+  lamb_update: ["parameters", "first_moments", "second_moments", "copies"],
+  adamw_update: ["parameters", "first_moments", "second_moments", "copies"],
+  clamp_update: ["parameters"],
+  ema_update: ["averages"],
+  random_fill: ["parameters"],
+};
 
 export type OpName = keyof typeof OP_OUTPUTS;
 /** The names of an op's outputs. */

@@ -19,7 +19,7 @@ import type { StoredTensor } from "./io/tensor_source";
 import { pieceView, type TensorPiece } from "./io/tensor_view";
 import type { DType, NativeArray, NativeParameter } from "./native";
 import { type ParameterRole, roleArgument } from "./parameter_role";
-import { elementCount } from "./shape";
+import { elementCount, joinLast } from "./shape";
 
 /** The initial values of a parameter: a constant, or a normal distribution truncated at ± `cut` std (0: not truncated). */
 export type Initializer =
@@ -61,6 +61,14 @@ export interface ParameterOptions {
   readonly role?: ParameterRole | undefined;
 }
 
+/** Memory of several parameters. */
+export interface SharedMemory {
+  /** A part's memory; undefined where it needs memory of its own. */
+  allocate(part: Parameter, device: Device, dtype: DType): NativeParameter | undefined;
+  /** The part needs its memory no longer. */
+  leave(part: Parameter): void;
+}
+
 const parameterOptions = options({
   initial: initializer.optional(),
   storedShape: dimensions.optional(),
@@ -77,12 +85,14 @@ export class Parameter {
   #dtype: DType = "f32";
 
   #disposed = false;
+  #version = 0;
+  #stack: SharedMemory | undefined;
 
   readonly shape: readonly number[];
   readonly initial: Initializer;
   /**
-   * The shape that ops see and a device holds: larger than `shape` in the first or the last dimension, and zero there.
-   * Files, counts and reports use `shape`.
+   * The shape that ops see and a device holds: `shape`, its last dimensions joined where this has fewer, then larger in the
+   * first or the last dimension, and zero there. [W, 3, P, P] → [W, 3 P P + padding]. Files, counts and reports use `shape`.
    */
   readonly storedShape: readonly number[];
   /** Its role in a model; undefined outside a model. */
@@ -115,6 +125,11 @@ export class Parameter {
     return elementCount(this.shape);
   }
 
+  /** `shape` in as many dimensions as `storedShape`: what of that is not padding. @internal */
+  get joinedShape(): readonly number[] {
+    return joinLast(this.shape, this.storedShape.length);
+  }
+
   get dtype(): DType {
     return this.#dtype;
   }
@@ -129,7 +144,8 @@ export class Parameter {
   }
 
   /**
-   * Allocates memory on `device`; the content is undefined until it is written or initialized.
+   * Allocates memory on `device`; the content is undefined until it is written or initialized. A GPU only reserves the memory
+   * here and allocates it at the first use, in order with its other work.
    * @throws EvaClipError `ERR_EVACLIP_OUT_OF_MEMORY`, or `ERR_EVACLIP_INVALID_ARGUMENT` when it has storage already.
    */
   allocate(device: Device, dtype: "f32" | "bf16" = "f32"): void {
@@ -138,10 +154,33 @@ export class Parameter {
     if (this.#storage) {
       throw new EvaClipError("ERR_EVACLIP_INVALID_ARGUMENT", `parameter ${this.name} has storage already`);
     }
-    this.#storage = device.native.createParameter(dtype, this.shape, this.storedShape);
+    this.#storage =
+      this.#stack?.allocate(this, device, dtype) ??
+      device.native.createParameter(dtype, this.joinedShape, this.storedShape);
     this.#device = device;
     this.#dtype = dtype;
     this.#disposed = false;
+    this.#version++;
+  }
+
+  /** The memory that it shares with other parameters, if any: a `ParameterStack`. @internal */
+  get stack(): SharedMemory | undefined {
+    return this.#stack;
+  }
+
+  /** Its memory is that of `stack` when it is allocated next. @internal */
+  joinStack(stack: SharedMemory): void {
+    this.#stack = stack;
+  }
+
+  /** Grows with every change of its content that has been started. @internal */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** A program that changes it has been started. @internal */
+  changed(): void {
+    this.#version++;
   }
 
   /**
@@ -169,6 +208,7 @@ export class Parameter {
         { parameter: shortened(this.name), expected, actual },
       );
     }
+    this.#version++;
     await storage.write(data);
   }
 
@@ -182,6 +222,7 @@ export class Parameter {
   async load(pieces: readonly TensorPiece[]): Promise<void> {
     const storage = this.#require();
     checkArgument("Parameter.load: pieces", pieces, listOf(pieceShape, "a list of pieces of stored tensors"));
+    this.#version++;
     await storage.load(pieces.map((piece) => pieceView(`parameter ${this.name}`, piece)));
   }
 
@@ -195,7 +236,7 @@ export class Parameter {
   /** A tensor of the stored shape, such as the gradient, without the padding. [storedShape] → [shape] */
   withoutPadding({ dtype, data }: HostTensor): HostTensor {
     const result = allocateArray(dtype, this.size);
-    const [columns, pitch] = [this.shape.at(-1) ?? 1, this.storedShape.at(-1) ?? 1];
+    const [columns, pitch] = [this.joinedShape.at(-1) ?? 1, this.storedShape.at(-1) ?? 1];
     for (let at = 0; at < this.size; at += columns) {
       const from = (at / columns) * pitch;
       result.set(data.subarray(from, from + columns), at);
@@ -206,6 +247,7 @@ export class Parameter {
   /** Frees the memory. Programs that use the parameter keep it until they are disposed. */
   dispose(): void {
     this.#storage?.dispose();
+    this.#stack?.leave(this);
     this.#storage = undefined;
     this.#device = undefined;
     this.#disposed = true;

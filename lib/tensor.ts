@@ -5,8 +5,9 @@ import type { Device } from "./device";
 import { EvaClipError } from "./errors";
 import { dtypeOf, HostTensor, isNativeArray } from "./host_tensor";
 import { type Attribute, type DType, type NativeArray, type NativeGraph, native } from "./native";
-import type { OpName, OpOutput } from "./op_outputs";
+import { OP_UPDATES, type OpName, type OpOutput } from "./op_outputs";
 import { dimensions, Parameter } from "./parameter";
+import { ParameterStack } from "./parameter_stack";
 
 /** A value in a graph that is being recorded: it has a shape and a dtype, but no data. */
 export class Tensor {
@@ -65,6 +66,21 @@ export type GradientRule<Output extends string = string> = (
   accumulated: Tensor | undefined,
 ) => Fields<Tensor>;
 
+/** A rule that may put off gradients until a value it reads has been recomputed. */
+type StepGradient<Output extends string = string> = (
+  dy: Tensor,
+  outputs: Record<Output, Tensor>,
+  accumulated: Tensor | undefined,
+  wanted: ReadonlySet<Tensor>,
+) => Fields<Tensor> | WithDeferred;
+
+/** Gradients known at once, and those that `record` gives from the value of `reads`, which may be recomputed first. */
+export interface WithDeferred {
+  readonly now: Fields<Tensor>;
+  readonly reads: Tensor;
+  readonly record: (value: Tensor) => Fields<Tensor>;
+}
+
 /** One recorded op, kept for the gradient walk. */
 export interface Step {
   readonly op: string;
@@ -72,9 +88,11 @@ export interface Step {
   readonly outputs: Readonly<Record<string, Tensor>>;
   /** The first output, the only one that gradients flow through. */
   readonly primary: Tensor | undefined;
-  readonly gradient: GradientRule | undefined;
+  readonly gradient: StepGradient | undefined;
   /** The input whose gradient so far `gradient` is given, and adds to its own. */
   readonly accumulates: string | undefined;
+  /** Whether `gradient` records its primary output in `Graph.recomputed`. */
+  readonly recomputes?: boolean | undefined;
 }
 
 /** A computation that is being recorded for a device. */
@@ -83,7 +101,18 @@ export class Graph {
   readonly steps: Step[] = [];
   /** Operands converted to the other floating-point dtype; one that is used twice is converted once. */
   readonly conversions = new Map<Operand, Tensor>();
+  /** Column sums that an op computes together with a tensor: the gradient of a bias, from the gradient of its sum. */
+  readonly columnSums = new Map<Tensor, Tensor>();
+  /** Outputs of a forward op that its backward op computes again, so that they need not be kept. */
+  readonly recomputed = new Map<Tensor, Tensor>();
+  /** Parameters that the program changes, with the number of ops that change each. */
+  readonly updates = new Map<Parameter, number>();
+  /** Gives bf16 copies of weights that ops read instead of converting the weights. */
+  weightCopies: { of(weights: readonly Operand[]): readonly Parameter[] | undefined } | undefined;
+  /** Whether the blocks of towers keep only their inputs for the backward pass, and compute the rest again. */
+  checkpointsBlocks = false;
   readonly #parameters = new Map<Parameter, Tensor>();
+  readonly #stacks = new Map<ParameterStack, Tensor>();
 
   constructor(readonly device: Device) {}
 
@@ -129,6 +158,19 @@ export class Graph {
     this.#parameters.set(parameter, tensor);
     return tensor;
   }
+
+  /** The rows of all `parts` as one tensor, if they are the parts of a stack that are in memory together. */
+  stacked(parts: readonly (Operand | null)[]): Tensor | undefined {
+    const stack = parts.find((part) => part instanceof Parameter)?.stack;
+    if (!(stack instanceof ParameterStack) || !stack.holds(parts)) return undefined;
+    const storage = stack.storageOn(this.device);
+    if (!storage) return undefined;
+    const known = this.#stacks.get(stack);
+    if (known) return known;
+    const tensor = new Tensor(this, this.native.parameter(storage), stack.storedShape, stack.dtype);
+    this.#stacks.set(stack, tensor);
+    return tensor;
+  }
 }
 
 function mapFields<A, B>(
@@ -152,6 +194,50 @@ const anObject = z.custom<object>(
 );
 const gradientRule = anyFunction.optional();
 
+/** How gradients flow through a recorded op. */
+interface GradientFlow<Output extends string> {
+  gradient?: StepGradient<Output> | undefined;
+  accumulates?: string | undefined;
+  recomputes?: boolean | undefined;
+  /** The operands that gradients flow to, by the fields of `gradient`'s result. Default: the op's inputs. */
+  to?: Fields<Operand>;
+}
+
+/** Records one op in the current graph; see `apply`. */
+export function record<Op extends OpName>(
+  op: Op,
+  inputs: Fields<Operand>,
+  attributes: Record<string, Attribute | undefined>,
+  { gradient, accumulates, recomputes, to }: GradientFlow<OpOutput<Op>>,
+): Record<OpOutput<Op>, Tensor> {
+  const graph = Graph.current;
+  const resolve = (fields: Fields<Operand>) =>
+    mapFields(fields, (operand, field) => graph.resolve(operand, `${op}: ${field}`));
+  const resolved = reading(`${op}: inputs`, () => resolve(inputs));
+  const made = graph.native.apply(
+    op,
+    mapFields(resolved, (tensor) => tensor.id),
+    attributes,
+  );
+  const outputs = made.map(
+    ({ field, id, shape, dtype }) => [field, new Tensor(graph, id, Object.freeze(shape), dtype)] as const,
+  );
+  const named = Object.fromEntries(outputs) as Record<OpOutput<Op>, Tensor>;
+  for (const [field, tensor] of outputs) {
+    const summed = field.endsWith("_sums")
+      ? named[field.slice(0, -"_sums".length) as OpOutput<Op>]
+      : undefined;
+    if (summed) graph.columnSums.set(summed, tensor);
+  }
+  for (const operand of (OP_UPDATES[op] ?? []).flatMap((field) => inputs[field] ?? [])) {
+    if (operand instanceof Parameter) graph.updates.set(operand, (graph.updates.get(operand) ?? 0) + 1);
+  }
+  const primary = outputs[0]?.[1];
+  const flow = to ? resolve(to) : resolved;
+  graph.steps.push({ op, inputs: flow, outputs: named, primary, gradient, accumulates, recomputes });
+  return named;
+}
+
 /**
  * Records one op in the current graph; shapes are checked here, at the caller's line.
  * @param op Its name, and the names of its inputs, attributes and outputs, are those of csrc/ops.
@@ -166,22 +252,7 @@ export function apply<Op extends OpName>(
   gradient?: GradientRule<OpOutput<Op>>,
   accumulates?: string,
 ): Record<OpOutput<Op>, Tensor> {
-  const graph = Graph.current;
-  const resolved = reading(`${op}: inputs`, () =>
-    mapFields(inputs, (operand, field) => graph.resolve(operand, `${op}: ${field}`)),
-  );
-  const made = graph.native.apply(
-    op,
-    mapFields(resolved, (tensor) => tensor.id),
-    attributes,
-  );
-  const outputs = made.map(
-    ({ field, id, shape, dtype }) => [field, new Tensor(graph, id, Object.freeze(shape), dtype)] as const,
-  );
-  const named = Object.fromEntries(outputs) as Record<OpOutput<Op>, Tensor>;
-  const primary = outputs[0]?.[1];
-  graph.steps.push({ op, inputs: resolved, outputs: named, primary, gradient, accumulates });
-  return named;
+  return record(op, inputs, attributes, { gradient, accumulates });
 }
 
 /** `apply` with its arguments checked, as it is exported; the functions of `ops` check their own. */
@@ -204,6 +275,17 @@ export function reshape(x: Operand, shape: readonly number[]): Tensor {
   const step = { op: "reshape", inputs: { x: from }, outputs: { y }, primary: y, gradient };
   graph.steps.push({ ...step, accumulates: undefined });
   return y;
+}
+
+/** The shape that ops see: a parameter's, its padding included. */
+export function shapeOf(operand: Operand): readonly number[] {
+  return Graph.current.resolve(operand).shape;
+}
+
+/** Rows begin … end - 1 of `x` along its first dimension: a view, without a copy and without a gradient. */
+export function rowsView(x: Tensor, begin: number, end: number): Tensor {
+  const graph = Graph.current;
+  return new Tensor(graph, graph.native.rows(x.id, begin, end), [end - begin, ...x.shape.slice(1)], x.dtype);
 }
 
 const constantData = z.custom<HostTensor | NativeArray | number>(

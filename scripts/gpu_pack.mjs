@@ -28,7 +28,10 @@ const MAX_BYTES = 60e6;
 const { values: options } = parseArgs({ options: { stage: { type: "boolean", default: false } } });
 
 /** Programs of the checks and benchmarks; lib/ is added because they import it. */
-const PROGRAMS = ["benchmarks/**/*.ts", "test/parity/*.ts", "lib/cli/main.ts"];
+const PROGRAMS = [
+  ...["benchmarks/**/*.ts", "test/parity/*.ts", "lib/cli/main.ts"],
+  "test/support/end_while_busy.ts",
+];
 
 function copyInto(subfolder, path, { name = basename(path), strip = false } = {}) {
   const target = join(folder, subfolder, name);

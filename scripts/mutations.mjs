@@ -1,4 +1,4 @@
-// Mutation tests of the CUDA kernels: each mutant is a copy with one change, and must fail its emulated test
+// Mutation tests of the CUDA kernels and of the code around them: each mutant is a copy with one change, and must fail its emulated test
 // with a report. Run after `node scripts/setup.mjs --tests`:
 //   node scripts/mutations.mjs [--jobs N] [PART OF A FILE OR NAME…]
 import { execFileSync, spawn } from "node:child_process";
@@ -28,7 +28,15 @@ const programOf = (test) => `test/native/cuda/cuda_${test}_test`;
 /** Runs a command in the build folder until `isEnough(output)`; resolves to { status, output }. */
 function run(command, args, { seconds, isEnough = () => false } = {}) {
   return new Promise((settle) => {
-    const env = { ...process.env, OMP_NUM_THREADS: "1", ASAN_OPTIONS: "detect_leaks=0" };
+    const standIn = join(build, "test", "native", "cuda", "libcublasLt.so.13");
+    const env = {
+      // So that attention takes the kernels of the largest GPUs.
+      EVA_CLIP_EMULATOR_SHARED_KB: "227",
+      ...process.env,
+      OMP_NUM_THREADS: "1",
+      ASAN_OPTIONS: "detect_leaks=0",
+      EVA_CLIP_CUBLASLT: standIn,
+    };
     const stdio = ["ignore", "pipe", "pipe"];
     const timeout = seconds && seconds * 1e3;
     const child = spawn(command, args, { cwd: build, env, stdio, timeout, killSignal: "SIGKILL" });
@@ -72,7 +80,7 @@ async function compile(commands, kernel, mutation, overlay) {
   const command = commands.find((line) => line.endsWith(` -c ${source}`));
   const [, replaced] = / -o (\S+) -c /.exec(command);
   const object = `${overlay}/${kernel.replaceAll("/", "_")}.o`;
-  const compiled = kernel === mutation.file ? `${overlay}/cuda/${kernel}` : source;
+  const compiled = kernel === mutation.file ? join(overlay, "cuda", kernel) : source;
   const changed = command
     .replaceAll(replaced, object)
     .replace(" -I", ` -I${overlay} -I`)

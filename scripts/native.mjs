@@ -16,7 +16,7 @@ const { values: options } = parseArgs({
     out: { type: "string" },
     tests: { type: "boolean", default: false },
     cuda: { type: "boolean", default: false },
-    "cuda-architectures": { type: "string", default: "80;86;89;90a;100;120" },
+    "cuda-architectures": { type: "string", default: "" },
     "gpu-tests": { type: "boolean", default: false },
     "list-inputs": { type: "boolean" },
   },

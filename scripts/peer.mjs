@@ -1,5 +1,6 @@
 // Tests interoperability with Python: models written by open_clip, timm and transformers load in eva-clip with the same
-// features, and the other way; captions in every script, and with every damage that ftfy repairs, have open_clip's ids.
+// features, and the other way; captions in every script, and with every damage that ftfy repairs, have open_clip's ids; images
+// of every shape have the bytes of torchvision and Pillow.
 // Requires the native build.
 //   node scripts/peer.mjs
 // EVA_CLIP_PEER_PYTHON names a Python with the packages. Without it they are installed into a virtual environment in the
@@ -67,13 +68,17 @@ function run(command, args) {
 function compareAll(python) {
   const tsNode = createRequire(import.meta.url).resolve("ts-node/register/transpile-only");
   const work = mkdtempSync(join(tmpdir(), "eva-clip-peer-"));
-  const [made, written, captions] = ["made", "written", "captions.jsonl"].map((name) => join(work, name));
+  const [images, made, written, captions] = ["images", "made", "written", "captions.jsonl"].map((name) =>
+    join(work, name),
+  );
   const runPython = (script, ...args) => run(python, [join(scripts, script), ...args]);
   const runNode = (script, ...args) =>
     run(process.execPath, ["-C", "eva-clip-source", "-r", tsNode, join(scripts, script), ...args]);
   try {
     runPython("make_captions.py", captions);
     runNode("compare_captions.ts", captions);
+    runPython("make_images.py", images);
+    runNode("compare_images.ts", images);
     runPython("make_models.py", made);
     runNode("compare.ts", made);
     runNode("write_models.ts", made, written);

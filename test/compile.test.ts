@@ -158,6 +158,13 @@ describe("compile", () => {
     const [timing] = await program.profile();
     expect(timing).toMatchObject({ op: "matmul", calls: 2, flops: 2 * 2 * 64 ** 3 });
     expect(timing!.seconds).toBeGreaterThan(0);
+    await program.startProfile("program");
+    await program({ x: ramp(4096) });
+    const [whole, ...rest] = await program.profile();
+    expect(rest).toEqual([]);
+    expect(whole).toMatchObject({ op: "program", calls: 1, flops: 2 * 64 ** 3 });
+    expect(whole!.seconds).toBeGreaterThan(0);
+    expect((await failure(program.startProfile("all" as never))).code).toBe("ERR_EVACLIP_INVALID_ARGUMENT");
   });
 
   test("too much memory is an error with a code, and the device works on", async () => {

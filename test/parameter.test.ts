@@ -7,6 +7,7 @@ import { HostTensor } from "../lib/host_tensor";
 import { MappedFile } from "../lib/io/mapped_file";
 import { rowMajorStrides, type StoredTensor } from "../lib/io/tensor_source";
 import type { TensorPiece } from "../lib/io/tensor_view";
+import { initializeParameters } from "../lib/nn/initialize_parameters";
 import { Parameter } from "../lib/parameter";
 
 let device: Device;
@@ -158,6 +159,50 @@ describe("a parameter that is stored with padding", () => {
     parameter.dispose();
   });
 
+  test("is written, read and loaded as its dimensions, of which the stored shape joins the last", async () => {
+    const parameter = new Parameter("weight", [2, 3, 1, 2], { storedShape: [2, 8] });
+    expect([parameter.size, parameter.shape]).toEqual([12, [2, 3, 1, 2]]);
+    parameter.allocate(device);
+    await parameter.write(Float32Array.from(sequence(12)));
+    expect(await parameter.read()).toMatchObject({
+      shape: [2, 3, 1, 2],
+      data: Float32Array.from(sequence(12)),
+    });
+    expect(await storedContent(parameter)).toEqual([0, 1, 2, 3, 4, 5, 0, 0, 6, 7, 8, 9, 10, 11, 0, 0]);
+
+    const rows = await stored([20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31], [2, 3, 1, 2]);
+    await parameter.load([{ tensor: rows, rows: [1, 2], at: 3 }]);
+    const content = [0, 1, 2, 26, 27, 28, 0, 0, 29, 30, 31, 9, 10, 11, 0, 0];
+    expect(await storedContent(parameter)).toEqual(content);
+    const gradient = parameter.withoutPadding(new HostTensor("f32", [2, 8], Float32Array.from(content)));
+    expect(gradient).toEqual(await parameter.read());
+    await expect(parameter.load([{ tensor: rows, at: 1 }])).rejects.toMatchObject({
+      code: "ERR_EVACLIP_INVALID_ARGUMENT",
+    });
+
+    parameter.dispose();
+    parameter.allocate(device, "bf16");
+    await parameter.load([{ tensor: rows }]);
+    expect([...(await parameter.read()).toFloat32()]).toEqual(sequence(12).map((value) => value + 20));
+    parameter.dispose();
+  });
+
+  test("has the initial values that it has without padding", async () => {
+    const initial = { kind: "normal", std: 1 } as const;
+    const shape = [5, 3, 7, 7];
+    const contents = [undefined, [5, 147], [5, 192], [6, 3, 7, 8]].map(async (storedShape) => {
+      const parameter = new Parameter("weight", shape, { storedShape, initial });
+      parameter.allocate(device);
+      await initializeParameters(device, [parameter], 1);
+      const [content, held] = [await parameter.read(), await storedContent(parameter)];
+      parameter.dispose();
+      return { content, nonzero: held.filter((value) => value !== 0).length };
+    });
+    const [plain, ...others] = await Promise.all(contents);
+    expect(plain!.nonzero).toBe(5 * 147);
+    expect(others).toEqual([plain, plain, plain]);
+  });
+
   test("is read in parts where it is large", async () => {
     const shape = [1500, 1001];
     const values = sequence(1500 * 1001);
@@ -183,7 +228,16 @@ describe("a parameter that is stored with padding", () => {
       [2, 3],
       [1, 3],
     ],
-    [[2, 3], [6]],
+    [[2, 3], [5]],
+    [[2, 3], []],
+    [
+      [2, 3],
+      [2, 3, 1],
+    ],
+    [
+      [2, 3, 4],
+      [2, 11],
+    ],
     [
       [2, 3, 4],
       [2, 5, 4],

@@ -1,6 +1,6 @@
 """Attention forward and backward at CLIP shapes, bf16, q/k/v as views of a packed QKV product. Useful FLOPs: 4 S^2 d forward, 10 S^2 d
 backward (S(S+1)/2 if causal). Per shape: each SDPA backend; the best of them with RoPE (timm's code eager, the same compiled, and the
-half-split form compiled); flex_attention compiled; and packed text."""
+half-split form compiled); flex_attention compiled; FlashAttention-4 if the package flash-attn-cute is installed; and packed text."""
 from optimizers import *
 from towers import *
 import torch._functorch.config as fc
@@ -45,6 +45,9 @@ if __name__ == "__main__":
         qkv = torch.randn(B, S, 3, H, d, device=dev, dtype=dt).requires_grad_()
         return tuple(x.transpose(1, 2) for x in qkv.unbind(2)), torch.randn(B, S, H, d, device=dev, dtype=dt).transpose(1, 2)
 
+    try: from flash_attn.cute import flash_attn_func as flash_4
+    except ImportError: flash_4 = None                           # sm_90 and sm_100; not part of PyTorch
+
     shapes = [s if not a.smoke else (s[0], 9, 2, s[3], 2, s[5]) for s in SH if not a.cases or s[0] in a.cases.split(",")]
     for what in [p for p in ("sdpa", "varlen", "rope", "flex") if p in a.parts]:
         if what == "varlen":                                     # packed text, mean 18 tokens, 8 heads
@@ -85,6 +88,11 @@ if __name__ == "__main__":
                 for be in ("cudnn", "flash", "efficient") if dev == "cuda" else ("cpu",):
                     set_sdpa(be, dev); r = time_case(a, f"sdpa {be}", shape, lambda: sdpa(*qkv, causal), qkv, do, fl, **kw)
                     if isinstance(r, float) and r < state.get(name, (9e9,))[0]: state[name] = (r, be)
+                if flash_4:
+                    def fa4():
+                        o = flash_4(*(t.transpose(1, 2) for t in qkv), causal=causal)     # [B, S, H, d]
+                        return (o[0] if isinstance(o, tuple) else o).transpose(1, 2)
+                    time_case(a, "flash-attention 4", shape, fa4, qkv, do, fl, **kw)
             if what == "rope":
                 set_sdpa(state.get(name, (0, "flash"))[1], dev); n = S - 1; drop = S in (99, 129) or a.smoke
                 t = torch.randn(n, 2 * d, device=dev, dtype=dt); emb = t.expand(B, n, 2 * d).contiguous().unsqueeze(1) if drop else t

@@ -1,6 +1,7 @@
 #include "ops/elementwise.h"
 
 #include "cpu/activation.h"
+#include "cpu/column_sums.h"
 #include "cpu/element_type.h"
 #include "cpu/kernel.h"
 #include "cpu/parallel.h"
@@ -9,7 +10,7 @@ namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
 /// Minimum number of elements per thread.
-constexpr int64_t grain = 8192;
+constexpr int64_t grain = 32768;
 
 /// y = f(x)
 template <class Function> void map(const tensor& x, const tensor& y, const context& c, const Function& f) {
@@ -48,6 +49,30 @@ void zip(const tensor& a, const tensor& b, const tensor& y, const context& c, co
       }
     });
   });
+}
+
+/// dx = dy f'(x), row by row if the column sums of dx are read.
+template <class Args, class Derivative>
+void activation_backward(const Args& a, const context& c, const Derivative& derivative) {
+  if (a.dx_sums.data == nullptr)
+    return zip(a.dy, a.x, a.dx, c, [&](vec dy, vec x) { return dy * derivative(x); });
+  const int64_t columns = a.x.columns();
+  const column_sums sums(c, columns, 1);
+  for_element_types(a.dy.type, a.x.type, [&]<class D, class X>(D*, X*) {
+    parallel_for(c, a.x.rows(), std::max<int64_t>(1, grain / std::max<int64_t>(1, columns)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t row = begin; row < end; ++row) {
+                     const D* dy = a.dy.template as<D>() + row * columns;
+                     const X* x = a.x.template as<X>() + row * columns;
+                     D* dx = a.dx.template as<D>() + row * columns;
+                     sweep(columns, [&](int64_t i, auto width) {
+                       store(dx + i, load(dy + i, width) * derivative(load(x + i, width)), width);
+                     });
+                     add_rows<1>(sums.mine(0), dx, 0, columns);
+                   }
+                 });
+  });
+  sums.write(0, a.dx_sums.template as<float>());
 }
 
 /// max(x, 0) + log(1 + e^-|x|), with log(1 + u) = u log(v) / (v - 1) for v the rounded 1 + u, which is
@@ -99,10 +124,10 @@ template <> void run<ops::quick_gelu>(const ops::quick_gelu::args& a, context& c
 }
 
 template <> void run<ops::gelu_backward>(const ops::gelu_backward::args& a, context& c) {
-  zip(a.dy, a.x, a.dx, c, [](vec dy, vec x) { return dy * gelu_derivative(x); });
+  activation_backward(a, c, [](vec x) { return gelu_derivative(x); });
 }
 template <> void run<ops::quick_gelu_backward>(const ops::quick_gelu_backward::args& a, context& c) {
-  zip(a.dy, a.x, a.dx, c, [](vec dy, vec x) { return dy * quick_gelu_derivative(x); });
+  activation_backward(a, c, [](vec x) { return quick_gelu_derivative(x); });
 }
 
 template <> void run<ops::scale>(const ops::scale::args& a, context& c) {
@@ -110,6 +135,9 @@ template <> void run<ops::scale>(const ops::scale::args& a, context& c) {
 }
 template <> void run<ops::cast>(const ops::cast::args& a, context& c) {
   map(a.x, a.y, c, [](vec x) { return x; });
+}
+template <> void run<ops::cast_update>(const ops::cast_update::args& a, context& c) {
+  for (size_t i = 0; i < a.copies.size(); ++i) map(a.parameters[i], a.copies[i], c, [](vec x) { return x; });
 }
 
 }  // namespace eva::cpu::EVA_CLIP_ISA

@@ -2,8 +2,9 @@
 
 #include "cpu/context.h"
 
-// Every kernel file is compiled once per instruction set (EVA_CLIP_ISA is v2, v3 or v4, the x86-64 levels, or
-// generic). Kernels are in a namespace of that name, and the best table is chosen at run time.
+// Every kernel file is compiled once per instruction set (EVA_CLIP_ISA is v2, v3 or v4, the x86-64 levels,
+// v4_bf16, which is v4 with AVX512_BF16, or generic). Kernels are in a namespace of that name, and the best
+// table is chosen at run time.
 namespace eva::cpu::EVA_CLIP_ISA {
 
 /// The CPU kernel of an op: specialized exactly once, in the file named after the op's header. A missing

@@ -108,22 +108,36 @@ void write_row(const row_block<T, Rows>& block, int r, const float* weight, row_
     sweep(columns, [&](int64_t i, auto width) { store(dx + i, gradient(i, width), width); });
 }
 
+/// y = x_hat weight + bias
+template <class T, int Rows>
+void recompute_row(const row_block<T, Rows>& block, int r, const float* weight, const float* bias, T* y,
+                   int64_t columns) {
+  const float mean = block.mean[r], rstd = block.rstd[r];
+  sweep(columns, [&](int64_t i, auto width) {
+    const vec scaled = (load(block.x[r] + i, width) - mean) * rstd * load(weight + i, width);
+    store(y + i, bias ? scaled + load(bias + i, width) : scaled, width);
+  });
+}
+
 template <class T> void normalize_backward(const ops::layer_norm_backward::args& a, const context& c) {
   const int64_t columns = a.x.columns();
   const auto* weight = a.weight.as<float>();
-  const column_sums parameters(c, columns, 2);
+  const float* bias = a.bias.present() ? a.bias.as<float>() : nullptr;
+  const column_sums parameters(c, columns, a.dx_sums.data ? 3 : 2);
   parallel_for(c, a.x.rows(), grain_rows(columns), [&](int64_t begin, int64_t end) {
     float *dweight = parameters.mine(0), *dbias = parameters.mine(1);
     const auto process = [&]<int Rows>(std::integral_constant<int, Rows>, int64_t row) {
       const row_block<T, Rows> block(a, row);
       row_sums sums[Rows];
       reduce_rows(block, weight, columns, dweight, dbias, sums);
-      if (a.dx.data == nullptr) return;
+      T* dx = a.dx.data ? a.dx.as<T>() + row * columns : nullptr;
       for (int r = 0; r < Rows; ++r) {
         const int64_t first = (row + r) * columns;
         const T* residual = a.residual.present() ? a.residual.as<T>() + first : nullptr;
-        write_row(block, r, weight, sums[r], a.mean.present(), residual, a.dx.as<T>() + first, columns);
+        if (dx) write_row(block, r, weight, sums[r], a.mean.present(), residual, dx + r * columns, columns);
+        if (a.y.data) recompute_row(block, r, weight, bias, a.y.as<T>() + first, columns);
       }
+      if (a.dx_sums.data) add_rows<Rows>(parameters.mine(2), dx, columns, columns);
     };
     int64_t row = begin;
     for (; row + block_rows <= end; row += block_rows)
@@ -132,6 +146,7 @@ template <class T> void normalize_backward(const ops::layer_norm_backward::args&
   });
   parameters.write(0, a.dweight.as<float>());
   parameters.write(1, a.dbias.as<float>());
+  if (a.dx_sums.data) parameters.write(2, a.dx_sums.as<float>());
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ template <class T> class searcher {
 template <class T> std::vector<std::vector<neighbor>> nearest(const nearest_args& args, const context& c) {
   std::vector<searcher<T>> threads(size_t(c.threads), searcher<T>(args));
   const int64_t part_rows = std::max<int64_t>(1, part_bytes / (args.columns * int64_t(sizeof(T))));
-  parallel_items(c, (args.row_count + part_rows - 1) / part_rows, [&](int64_t part, int thread) {
+  parallel_items(c, false, (args.row_count + part_rows - 1) / part_rows, [&](int64_t part, int thread) {
     if (args.before_part) args.before_part();
     threads[size_t(thread)].search(part * part_rows, std::min((part + 1) * part_rows, args.row_count));
   });

@@ -7,33 +7,56 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 
 tensor_parts::tensor_parts(const tensors& list, const context& c) {
-  // A part with its gradient and moments fits in a core's L2 cache.
-  constexpr int64_t part_size = 16384;
-  int64_t total = 0, before = 0;
+  // A part with its gradient and moments fits in a core's L2 cache; a group with its moments, 24 MB, in the
+  // L3 cache that cores share. Smaller groups would only add barriers.
+  constexpr int64_t part_size = 16384, group_size = 2 << 20;
+  size_t begin = 0;  // the first part of the group
+  int64_t total = 0;
+  const auto end_group = [&] {
+    group& g = groups_.emplace_back();
+    int64_t before = 0;
+    for (size_t i = begin; i < parts_.size(); before += parts_[i++].count)
+      while (before * c.threads >= total * int64_t(g.first.size())) g.first.push_back(i);
+    g.first.resize(size_t(c.threads) + 1, parts_.size());
+    begin = parts_.size();
+    total = 0;
+  };
   for (size_t i = 0; i < list.size(); ++i) {
-    total += list[i].size();
-    for (int64_t begin = 0, size = list[i].size(); begin < size; begin += part_size)
-      parts_.push_back({i, begin, std::min(part_size, size - begin)});
+    const int64_t size = list[i].size();
+    if (total > 0 && total + size > group_size) end_group();
+    total += size;
+    first_of_.push_back(parts_.size());
+    for (int64_t first = 0; first < size; first += part_size)
+      parts_.push_back({i, first, std::min(part_size, size - first)});
   }
-  for (size_t i = 0; i < parts_.size(); ++i) {
-    while (before * c.threads >= total * int64_t(first_.size())) first_.push_back(i);
-    before += parts_[i].count;
-  }
-  first_.resize(size_t(c.threads) + 1, parts_.size());
+  if (total > 0) end_group();
 }
 
 namespace {
 
+/// One register of doubles, and as many floats.
+using double_vec [[gnu::vector_size(lanes * 4)]] = double;
+using half_vec [[gnu::vector_size(lanes * 2)]] = float;
+
 double square_sum(const float* x, int64_t count) {
-  // Enough partial sums for the compiler to vectorize the loop.
-  constexpr int64_t width = 16;
-  double sums[width]{};
+  constexpr int64_t width = lanes / 2, chains = 4;
+  // A page: the hardware prefetcher of a single stream stops at its end.
+  constexpr int64_t ahead = 1024;
+  double_vec sums[chains]{};
   int64_t i = 0;
-  for (; i + width <= count; i += width)
-    for (int64_t lane = 0; lane < width; ++lane) sums[lane] += double(x[i + lane]) * double(x[i + lane]);
-  for (; i < count; ++i) sums[0] += double(x[i]) * double(x[i]);
+  for (; i + chains * width <= count; i += chains * width) {
+    for (int64_t line = 0; line < chains * width; line += 16) __builtin_prefetch(x + i + line + ahead, 0, 2);
+    for (int64_t chain = 0; chain < chains; ++chain) {
+      half_vec narrow;
+      std::memcpy(&narrow, x + i + chain * width, sizeof narrow);
+      const double_vec wide = __builtin_convertvector(narrow, double_vec);
+      sums[chain] += wide * wide;
+    }
+  }
+  const double_vec all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
   double total = 0;
-  for (double sum : sums) total += sum;
+  for (int64_t lane = 0; lane < width; ++lane) total += all[lane];
+  for (; i < count; ++i) total += double(x[i]) * double(x[i]);
   return total;
 }
 
@@ -59,7 +82,9 @@ struct moment_rule {
   }
 
   vec direction(vec m, vec v, vec p, float weight_decay) const {
-    return m * first_factor / (sqrt(v * second_factor) + eps) + weight_decay * p;
+    // Within the range of `reciprocal_sqrt`; NaN stays NaN.
+    const vec square = minimum(broadcast(0x1p125f), maximum(broadcast(0x1p-125f), v * second_factor));
+    return m * first_factor * reciprocal(square * reciprocal_sqrt(square) + eps) + weight_decay * p;
   }
 };
 
@@ -67,6 +92,7 @@ struct moment_rule {
 struct part_view {
   float *parameter, *first_moment, *second_moment;
   const float* gradient;
+  bf16* copy;  // or null
   int64_t count;
 
   template <class Args> part_view(const Args& a, const tensor_parts::part& part) : count(part.count) {
@@ -74,6 +100,14 @@ struct part_view {
     gradient = a.gradients[part.tensor].template as<float>() + part.begin;
     first_moment = a.first_moments[part.tensor].template as<float>() + part.begin;
     second_moment = a.second_moments[part.tensor].template as<float>() + part.begin;
+    copy = a.copies.empty() || !a.copies[part.tensor].present()
+               ? nullptr
+               : a.copies[part.tensor].template as<bf16>() + part.begin;
+  }
+
+  template <class Width> void store_parameter(int64_t i, vec p, Width width) const {
+    store(parameter + i, p, width);
+    if (copy) store(copy + i, p, width);
   }
 
   /// Updates the moments of one vector of elements from i on and returns their u; `p` are the parameters.
@@ -133,56 +167,48 @@ void apply_update(const moment_rule& rule, const part_view& view, float weight_d
   sweep(view.count, [&](int64_t i, auto width) {
     const vec p = load(view.parameter + i, width);
     const vec m = load(view.first_moment + i, width), v = load(view.second_moment + i, width);
-    store(view.parameter + i, p - rate * rule.direction(m, v, p, weight_decay), width);
+    view.store_parameter(i, p - rate * rule.direction(m, v, p, weight_decay), width);
   });
-}
-
-/// ‖p‖ / ‖u‖, or 1 if either is 0.
-float trust_ratio(const ops::lamb_update::args& a, size_t i) {
-  const float* squares = a.partials.as<float>() + 2 * i;
-  if (a.adapt[i] == 0 || !(squares[0] > 0) || !(squares[1] > 0)) return 1;
-  const double ratio = std::sqrt(double(squares[0]) / double(squares[1]));
-  return float(a.variant == ops::lamb_variant::deepspeed ? std::clamp(ratio, 0.01, 10.0) : ratio);
 }
 
 }  // namespace
 
-void plan<ops::lamb_update>::reduce_sums() const {
-  float* const squares = args_.partials.as<float>();
-  size_t part = 0;
-  for (size_t i = 0; i < args_.parameters.size(); ++i) {
-    square_sums total{};
-    for (; part < parts_.size() && parts_[part].tensor == i; ++part) {
-      total.parameter += sums_[part].parameter;
-      total.update += sums_[part].update;
-    }
-    squares[2 * i] = float(total.parameter);
-    squares[2 * i + 1] = float(total.update);
-    if (args_.trust_ratios.data) args_.trust_ratios.as<float>()[i] = trust_ratio(args_, i);
+float plan<ops::lamb_update>::trust_ratio(size_t tensor) const {
+  square_sums total{};
+  for (size_t i = parts_.first_of(tensor); i < parts_.size() && parts_[i].tensor == tensor; ++i) {
+    total.parameter += sums_[i].parameter;
+    total.update += sums_[i].update;
   }
+  const auto parameter = float(total.parameter), update = float(total.update);
+  if (args_.adapt[tensor] == 0 || !(parameter > 0) || !(update > 0)) return 1;
+  const double ratio = std::sqrt(double(parameter) / double(update));
+  return float(args_.variant == ops::lamb_variant::deepspeed ? std::clamp(ratio, 0.01, 10.0) : ratio);
 }
 
 void plan<ops::lamb_update>::run(context& c) {
   const ops::lamb_update::args& a = args_;
-  if (!std::isfinite(*a.norm.as<float>())) {
-    // No update.
-    if (a.trust_ratios.data) std::fill_n(a.trust_ratios.as<float>(), a.trust_ratios.size(), 0.0f);
-    return;
-  }
+  const bool updates = std::isfinite(*a.norm.as<float>());
+  // The ratio of a tensor without elements is 1.
+  if (a.trust_ratios.data)
+    std::fill_n(a.trust_ratios.as<float>(), a.trust_ratios.size(), updates ? 1.0f : 0.0f);
+  if (!updates) return;
   const bool corrects = a.variant != ops::lamb_variant::deepspeed;
   const moment_rule rule(a, corrects);
   const double bias_factor = corrects ? 1.0 : std::sqrt(rule.correction2) / rule.correction1;
   const float* const learning_rates = a.learning_rates.as<float>();
-  parts_.for_each(c, [&](size_t i) {
+  const auto update_moments = [&](size_t i) {
     const tensor_parts::part& part = parts_[i];
     sums_[i] = accumulate<square_sums>(rule, part_view(a, part), a.weight_decays[part.tensor]);
-  });
-  reduce_sums();
-  parts_.for_each(c, [&](size_t i) {
+  };
+  // Each thread reduces the sums of the tensors of which it has parts.
+  const auto update_parameters = [&, tensor = size_t(-1), ratio = 1.0f](size_t i) mutable {
     const tensor_parts::part& part = parts_[i];
-    const double rate = double(learning_rates[part.tensor]) * bias_factor * trust_ratio(a, part.tensor);
+    if (std::exchange(tensor, part.tensor) != part.tensor) ratio = trust_ratio(part.tensor);
+    if (part.begin == 0 && a.trust_ratios.data) a.trust_ratios.as<float>()[part.tensor] = ratio;
+    const double rate = double(learning_rates[part.tensor]) * bias_factor * double(ratio);
     apply_update(rule, part_view(a, part), a.weight_decays[part.tensor], float(rate));
-  });
+  };
+  parts_.for_each(c, update_moments, update_parameters);
 }
 
 plan<ops::adamw_update>::plan(const ops::adamw_update::args& a, context& c)
@@ -200,7 +226,7 @@ void plan<ops::adamw_update>::run(context& c) {
     const float weight_decay = a.weight_decays[part.tensor];
     sweep(view.count, [&](int64_t i, auto width) {
       const vec p = load(view.parameter + i, width);
-      store(view.parameter + i, p - rate * view.update_moments(rule, i, width, p, weight_decay), width);
+      view.store_parameter(i, p - rate * view.update_moments(rule, i, width, p, weight_decay), width);
     });
   });
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "cpu/kernel.h"
@@ -21,18 +23,37 @@ class tensor_parts {
 
   size_t size() const { return parts_.size(); }
   const part& operator[](size_t i) const { return parts_[i]; }
+  /// The first part of a tensor, if it has any.
+  size_t first_of(size_t tensor) const { return first_of_[tensor]; }
 
-  /// Calls body(i) for each part, always on the same thread, so that every pass and step finds its data in
-  /// the cache of the same core.
-  template <class Body> void for_each(const context& c, const Body& body) const {
-    parallel_for(c, int64_t(first_.size()) - 1, 1, [&](int64_t begin, int64_t end) {
-      for (size_t i = first_[size_t(begin)]; i < first_[size_t(end)]; ++i) body(i);
+  /// Calls each pass(i) for each part, all passes over a group of tensors before the next group, whose
+  /// elements therefore are in the cache for every pass but the first. All parts of a group have had a pass
+  /// before the next one starts. A part always has the same thread, so that passes and steps find it in that
+  /// core's cache.
+  template <class... Pass> void for_each(const context& c, const Pass&... passes) const {
+    parallel_team(c, parts_.size() <= 1, [&](int thread, int team, const auto& barrier) {
+      std::tuple<Pass...> mine(passes...);
+      for (const group& g : groups_) {
+        bool waits = false;
+        const auto run = [&](auto& pass) {
+          if (std::exchange(waits, true)) barrier();
+          for (size_t share = size_t(thread); share + 1 < g.first.size(); share += size_t(team))
+            for (size_t i = g.first[share]; i < g.first[share + 1]; ++i) pass(i);
+        };
+        std::apply([&](auto&... pass) { (run(pass), ...); }, mine);
+      }
     });
   }
 
  private:
+  /// Tensors that fit in the cache together, or a larger one.
+  struct group {
+    std::vector<size_t> first;  // first part per thread, balanced by elements; then the end
+  };
+
   std::vector<part> parts_;
-  std::vector<size_t> first_;  // first part per thread, balanced by elements; then the end
+  std::vector<size_t> first_of_;  // per tensor
+  std::vector<group> groups_;
 };
 
 template <> struct plan<ops::global_norm> {
@@ -54,8 +75,8 @@ template <> struct plan<ops::lamb_update> {
     double parameter, update;
   };
 
-  /// Reduces the sums per part to sums per tensor.
-  void reduce_sums() const;
+  /// ‖p‖ / ‖u‖ from the sums of the tensor's parts, or 1 if either is 0.
+  float trust_ratio(size_t tensor) const;
 
   const ops::lamb_update::args& args_;
   tensor_parts parts_;

@@ -30,12 +30,27 @@ template <class Body> void parallel_for(const context& c, int64_t count, int64_t
   failure.rethrow();
 }
 
+/// Calls body(thread, team, barrier) on each thread of a team, where barrier() waits for all of them: for
+/// passes whose threads need each other's results. `body` must not throw. Work that is `small` stays on this
+/// thread, a team of one.
+template <class Body> void parallel_team(const context& c, bool small, const Body& body) {
+  if (small || c.threads == 1) return body(0, 1, [] {});
+#pragma omp parallel num_threads(c.threads)
+  body(omp_get_thread_num(), omp_get_num_threads(), [] {
+#pragma omp barrier
+  });
+}
+
 /// Calls body(item, thread) for each item in [0, count), scheduled dynamically, and rethrows the first
 /// exception. For items of unequal cost whose results do not depend on the order. `thread` indexes per-thread
-/// scratch.
-template <class Body> void parallel_items(const context& c, int64_t count, const Body& body) {
+/// scratch. Work that is `small` stays on this thread.
+template <class Body> void parallel_items(const context& c, bool small, int64_t count, const Body& body) {
+  if (small || count <= 1 || c.threads == 1) {
+    for (int64_t item = 0; item < count; ++item) body(item, 0);
+    return;
+  }
   first_failure failure;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(c.threads) if (count > 1 && c.threads > 1)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(c.threads)
   for (int64_t item = 0; item < count; ++item) failure.guard([&] { body(item, omp_get_thread_num()); });
   failure.rethrow();
 }

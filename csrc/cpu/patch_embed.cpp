@@ -36,6 +36,7 @@ template <class T> void copy_line(const float* pixels, T* y, int64_t size) {
 template <class T> struct patch_reader {
   const ops::patch_rows::args& a;
   int64_t side = a.images.dim(2), size = a.patch_size, grid = side / size;
+  int64_t columns = 3 * size * size;
 
   void bytes(int64_t b, int64_t patch, float* y) const {
     const int64_t top = patch / grid * size, left = patch % grid * size;
@@ -50,9 +51,9 @@ template <class T> struct patch_reader {
   /// Through an f32 row: lines are short, but rounding a long row vectorizes well.
   void bytes(int64_t b, int64_t patch, bf16* y) const {
     thread_local std::vector<float> row;
-    row.resize(size_t(a.y.columns()));
+    row.resize(size_t(columns));
     bytes(b, patch, row.data());
-    sweep(a.y.columns(), [&](int64_t i, auto width) { store(y + i, load(row.data() + i, width), width); });
+    sweep(columns, [&](int64_t i, auto width) { store(y + i, load(row.data() + i, width), width); });
   }
 
   void floats(int64_t b, int64_t patch, T* y) const {
@@ -65,13 +66,14 @@ template <class T> struct patch_reader {
 
 template <class T> void read_patches(const ops::patch_rows::args& a, const context& c) {
   const patch_reader<T> reader{a};
-  const int64_t patches = a.y.dim(1), columns = a.y.columns();
+  const int64_t patches = a.y.dim(1);
   const bool bytes = a.images.type == dtype::u8;
   parallel_for(c, a.y.rows(), 16, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t b = row / patches, patch = patch_of(a.kept, b, row % patches);
-      T* y = a.y.as<T>() + row * columns;
+      T* y = a.y.as<T>() + row * a.y.columns();
       bytes ? reader.bytes(b, patch, y) : reader.floats(b, patch, y);
+      std::fill_n(y + reader.columns, a.padding, T());
     }
   });
 }

@@ -50,6 +50,17 @@ inline vec maximum(vec a, vec b) { return _mm512_maskz_max_ps(all_lanes, a, b); 
 inline vec minimum(vec a, vec b) { return _mm512_maskz_min_ps(all_lanes, a, b); }
 inline vec sqrt(vec x) { return _mm512_maskz_sqrt_ps(all_lanes, x); }
 inline vec ldexp(vec x, vec n) { return _mm512_maskz_scalef_ps(all_lanes, x, n); }
+/// 1 / x within 1 ULP for |x| from 2^-125 to 2^125: an estimate of 14 bits and a step of Newton's method cost
+/// a quarter of a division.
+inline vec reciprocal(vec x) {
+  const vec y = _mm512_maskz_rcp14_ps(all_lanes, x);
+  return y + y * (1.0f - x * y);
+}
+/// 1 / sqrt(x) within 2 ULP for x from 2^-125 to 2^125.
+inline vec reciprocal_sqrt(vec x) {
+  const vec y = _mm512_maskz_rsqrt14_ps(all_lanes, x);
+  return y + y * (0.5f - 0.5f * x * y * y);
+}
 inline __mmask16 first(int count) { return __mmask16((1u << count) - 1); }
 inline vec load(const float* p, int count) { return _mm512_maskz_loadu_ps(first(count), p); }
 inline void store(float* p, vec x, int count) { _mm512_mask_storeu_ps(p, first(count), x); }
@@ -65,6 +76,7 @@ inline vec ldexp(vec x, vec n) {
   const ivec whole_n = __builtin_convertvector(n, ivec), half = whole_n >> 1;
   return x * power_of_two(half) * power_of_two(whole_n - half);
 }
+inline vec reciprocal(vec x) { return 1.0f / x; }
 #if defined(__AVX2__)
 inline vec maximum(vec a, vec b) { return _mm256_max_ps(a, b); }
 inline vec minimum(vec a, vec b) { return _mm256_min_ps(a, b); }
@@ -104,14 +116,20 @@ inline uvec gather(const uint32_t* p, ivec index) {
 }
 inline uvec zero_extend(bf16_vec x) { return __builtin_convertvector(x, uvec); }
 #endif
+inline vec reciprocal_sqrt(vec x) { return 1.0f / sqrt(x); }
 #endif
 
 inline vec widen(bf16_vec bits) { return std::bit_cast<vec>(zero_extend(bits) << 16); }
-/// Rounds to nearest, ties to even, like bf16's constructor; NaN stays NaN.
+/// Rounds to nearest, ties to even, like bf16's constructor; NaN stays NaN. The instruction takes subnormals
+/// for zero, as arithmetic on a device's threads does.
 inline bf16_vec narrow(vec x) {
+#if defined(__AVX512BF16__)
+  return std::bit_cast<bf16_vec>(_mm512_cvtneps_pbh(x));
+#else
   const uvec word = std::bit_cast<uvec>(x);
   const uvec rounded = (word + 0x7fffu + (word >> 16 & 1u)) >> 16;
   return __builtin_convertvector((x == x) ? rounded : (word >> 16 | 0x40u), bf16_vec);
+#endif
 }
 
 // Memory may be unaligned. Partial loads fill with zeros; memory beyond `count` is not accessed.
@@ -126,9 +144,13 @@ inline vec load(const bf16* p, whole = {}) {
   return widen(bits);
 }
 inline vec load(const bf16* p, int count) {
+#if defined(__AVX512F__)
+  return widen(bf16_vec(_mm256_maskz_loadu_epi16(first(count), p)));
+#else
   bf16_vec bits{};
   for (int i = 0; i < count; ++i) bits[i] = p[i].bits;
   return widen(bits);
+#endif
 }
 inline void store(float* p, vec x, whole = {}) { std::memcpy(p, &x, sizeof x); }
 inline void store(bf16* p, vec x, whole = {}) {
@@ -137,7 +159,11 @@ inline void store(bf16* p, vec x, whole = {}) {
 }
 inline void store(bf16* p, vec x, int count) {
   const bf16_vec bits = narrow(x);
+#if defined(__AVX512F__)
+  _mm256_mask_storeu_epi16(p, first(count), __m256i(bits));
+#else
   for (int i = 0; i < count; ++i) p[i].bits = bits[i];
+#endif
 }
 
 /// Calls body(i, width) for each vector of [0, count): `whole` vectors, then the remainder, if any.
@@ -257,8 +283,11 @@ inline vec log(vec x) {
   return select(x >= 0.0f, result, broadcast(std::numeric_limits<float>::quiet_NaN()));
 }
 
-/// 1 / (1 + e^-x)
-inline vec sigmoid(vec x) { return 1.0f / (1.0f + exp(-x)); }
+/// 1 / (1 + e^-x), with a divisor from 1 to 2 for both signs.
+inline vec sigmoid(vec x) {
+  const vec e = exp(-absolute(x));
+  return select(x < 0.0f, e, broadcast(1.0f)) * reciprocal(1.0f + e);
+}
 
 inline vec tanh(vec x) {
   const vec square = x * x;

@@ -7,7 +7,7 @@
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
-constexpr int64_t grain_elements = 8192;
+constexpr int64_t grain_elements = 16384;
 
 int64_t grain_rows(int64_t hidden) {
   return std::max<int64_t>(1, grain_elements / std::max<int64_t>(1, hidden));
@@ -75,7 +75,7 @@ template <class T> void gated_backward(const T* dy, const T* x, int64_t hidden, 
 /// dh = rstd (g - mean(g) - h_hat mean(g h_hat)).
 template <class T>
 void gated_norm_backward(const ops::swiglu_backward::args& a, int64_t row, int64_t hidden, float* dweight,
-                         float* dbias) {
+                         float* dbias, T* dx) {
   const T* dy = a.dy.as<T>() + row * hidden;
   const T* x = a.x.as<T>() + row * 2 * hidden;
   const auto* weight = a.weight.as<float>();
@@ -93,11 +93,18 @@ void gated_norm_backward(const ops::swiglu_backward::args& a, int64_t row, int64
     g_h_hat_sum += g * h_hat;  // dy is zero beyond the end of a row
     return g;
   });
-  if (a.dx.data == nullptr) return;
+  if (a.y.data) {
+    T* y = a.y.as<T>() + row * hidden;
+    const float* bias = a.bias.as<float>();
+    sweep(hidden, [&](int64_t i, auto width) {
+      const vec scaled = load(h_hats + i, width) * load(weight + i, width);
+      store(y + i, bias ? scaled + load(bias + i, width) : scaled, width);
+    });
+  }
+  if (dx == nullptr) return;
   // Padding adds nothing to the sums: its weight is zero.
   const float columns = float(ops::swiglu_columns(a));
   const float g_mean = g_sum / columns, g_h_hat_mean = reduce_add(g_h_hat_sum) / columns;
-  T* dx = a.dx.as<T>() + row * 2 * hidden;
   sweep(hidden, [&](int64_t i, auto width) {
     const vec g = load(dy + i, width) * load(weight + i, width);
     const vec dh = rstd * (g - g_mean - load(h_hats + i, width) * g_h_hat_mean);
@@ -109,19 +116,25 @@ void gated_norm_backward(const ops::swiglu_backward::args& a, int64_t row, int64
 template <class T> void backward(const ops::swiglu_backward::args& a, const context& c) {
   const int64_t hidden = a.x.columns() / 2;
   const bool norm = a.weight.present();
-  const column_sums parameters(c, norm ? hidden : 0, 2);
+  // dweight and dbias in 2 F columns, and the sums of dx.
+  const column_sums sums(c, 2 * hidden, a.dx_sums.data ? 2 : 1);
   parallel_for(c, a.x.rows(), grain_rows(hidden), [&](int64_t begin, int64_t end) {
-    float *dweight = parameters.mine(0), *dbias = parameters.mine(1);
+    float *dweight = sums.mine(0), *dbias = dweight + hidden;
     for (int64_t row = begin; row < end; ++row) {
-      if (norm)
-        gated_norm_backward<T>(a, row, hidden, dweight, dbias);
-      else if (a.dx.data)
-        gated_backward(a.dy.as<T>() + row * hidden, a.x.as<T>() + row * 2 * hidden, hidden,
-                       a.dx.as<T>() + row * 2 * hidden);
+      const T *dy = a.dy.as<T>() + row * hidden, *x = a.x.as<T>() + row * 2 * hidden;
+      T* dx = a.dx.data ? a.dx.as<T>() + row * 2 * hidden : nullptr;
+      if (norm) {
+        gated_norm_backward<T>(a, row, hidden, dweight, dbias, dx);
+      } else {
+        if (dx) gated_backward(dy, x, hidden, dx);
+        if (a.y.data) gated(x, hidden, a.y.as<T>() + row * hidden);
+      }
+      if (a.dx_sums.data) add_rows<1>(sums.mine(1), dx, 0, 2 * hidden);
     }
   });
-  parameters.write(0, a.dweight.as<float>());
-  parameters.write(1, a.dbias.as<float>());
+  sums.write(0, 0, hidden, a.dweight.as<float>());
+  sums.write(0, hidden, hidden, a.dbias.as<float>());
+  if (a.dx_sums.data) sums.write(1, a.dx_sums.as<float>());
 }
 
 }  // namespace

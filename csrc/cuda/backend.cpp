@@ -6,8 +6,10 @@
 #include <set>
 
 #include "cuda/failure.h"
+#include "cuda/input_lane.h"
 #include "cuda/linear/gemm.h"
 #include "cuda/staging.h"
+#include "cuda/stopwatch.h"
 #include "cuda/table.h"
 #include "ops/fingerprint.h"
 #include "runtime/backend_library.h"
@@ -20,6 +22,15 @@ constexpr int min_capability = 80;
 
 std::string cuda_version(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+/// A driver runs programs that were built with any toolkit of its own major version or an older one (CUDA
+/// Compatibility, "Minor Version Compatibility").
+constexpr int needed_version = device::built_version / 1000 * 1000;
+
+std::string needed_driver() {
+  const std::string release = needed_version == 12000 ? " (525)" : needed_version == 13000 ? " (580)" : "";
+  return "a driver for CUDA " + cuda_version(needed_version) + release + " or newer";
 }
 
 [[noreturn]] void refuse(const std::string& message, const std::string& needed, const std::string& found) {
@@ -83,37 +94,45 @@ class captured final : public kernel {
   std::optional<device::recording> work_;
 };
 
-device::identity find_device() {
+/// Throws device_error if this GPU cannot be used.
+void expect_usable(int index) {
   const int driver = device::driver_version();
-  const std::string needed =
-      "a driver for CUDA " + cuda_version(device::built_version / 1000 * 1000) + " or newer";
+  const std::string needed = needed_driver();
   if (driver == 0)
     refuse("no NVIDIA driver was found (libcuda.so.1); " + needed + " is needed", needed, "no driver");
-  if (driver / 1000 < device::built_version / 1000) {
+  if (driver < needed_version) {
     const std::string found = "a driver for CUDA " + cuda_version(driver);
     refuse("the NVIDIA driver is too old: " + needed + " is needed, found " + found, needed, found);
   }
-  if (device_count() == 0)
+  const int count = device_count();
+  if (count == 0)
     refuse("the NVIDIA driver reports no GPU (CUDA_VISIBLE_DEVICES may hide it)", "a GPU", "none");
-  device::identity found = device::first_device();
+  if (index >= count) {
+    const std::string number = std::to_string(index), all = std::to_string(count);
+    refuse("there is no GPU " + number + ": the NVIDIA driver reports " + all + ", numbered from 0",
+           "GPU " + number, all + " GPUs");
+  }
+  const device::identity found = device::identity_of(index);
   if (const int capability = 10 * found.major + found.minor; capability < min_capability) {
     const std::string version = std::to_string(found.major) + "." + std::to_string(found.minor);
     refuse(found.name + " has compute capability " + version + "; 8.0 (Ampere) or newer is needed", "8.0",
            version);
   }
-  return found;
 }
 
 class cuda_backend final : public backend {
  public:
-  cuda_backend() : identity_(find_device()) {
+  // Its device is current on the calling thread.
+  explicit cuda_backend(int index) : index_(index), identity_(device::identity_of(index)) {
     context_.blas = blas_library::open();
     context_.stream = device::make_stream();
+    lane_ = std::make_unique<input_lane>(context_.stream);
     context_.properties = device::current_properties();
     context_.synchronous = is_set("EVA_CLIP_CUDA_SYNC", false);
   }
   ~cuda_backend() override {
     cuda_backend::close();
+    lane_.reset();
     device::destroy(context_.stream);
   }
 
@@ -123,26 +142,40 @@ class cuda_backend final : public backend {
             .instruction_set = "sm_" + std::to_string(10 * identity_.major + identity_.minor),
             .library = context_.blas->description(),
             .threads = 1,
-            .driver = "for CUDA " + cuda_version(device::driver_version()),
+            .driver = "for CUDA " + cuda_version(device::driver_version()) + " (built with " +
+                      cuda_version(device::built_version) + ")",
             .memory_bytes = identity_.memory_bytes};
   }
 
   void enter_thread() override {
-    translated([] { device::enter_first_device(); });
+    translated([&] { device::select_device(index_); });
   }
 
   void* allocate(int64_t bytes) override {
     return translated([&] {
-      const device::on_first_device here;
+      const std::lock_guard lock(memory_mutex_);
+      const device::selected_device here(index_);
       if (void* memory = device::allocate(bytes == 0 ? 1 : bytes)) return memory;
       throw out_of_memory(bytes, device::free_bytes());
     });
   }
   void expect_free(int64_t bytes) const override {
     translated([&] {
-      const device::on_first_device here;
-      if (const int64_t free = device::free_bytes(); free < bytes) throw out_of_memory(bytes, free);
+      const std::lock_guard lock(promise_mutex_);
+      check_free(bytes);
     });
+  }
+  bool promise(int64_t bytes) override {
+    translated([&] {
+      const std::lock_guard lock(promise_mutex_);
+      check_free(bytes);
+      promised_ += bytes;
+    });
+    return true;
+  }
+  void withdraw(int64_t bytes) noexcept override {
+    const std::lock_guard lock(promise_mutex_);
+    promised_ -= bytes;
   }
   void release(void* memory, int64_t) noexcept override { device::release(memory); }
 
@@ -152,16 +185,27 @@ class cuda_backend final : public backend {
   void read(void* host, const void* memory, int64_t bytes) override {
     translated([&] { staging_.read(host, memory, bytes, context_.stream); });
   }
+  bool has_input_lane() const override { return true; }
+  std::unique_ptr<input_slot> make_input_slot(int64_t bytes) override {
+    return translated([&] {
+      const device::selected_device here(index_);
+      return lane_->slot_of(allocate(bytes), bytes);
+    });
+  }
   void finish() override {
     translated([&] {
-      context_.faults.fetch(context_.stream);
-      device::synchronize(context_.stream);
+      // All inside: an error of any of them must also drop the results that are still to be delivered.
+      staging_.deliver([&] {
+        context_.faults.fetch(context_.stream);
+        finished_.record(context_.stream);
+        finished_.wait();
+      });
       context_.faults.check(context_.stream);
     });
   }
 
   int64_t workspace_bytes() const override {
-    return context_.scratch.bytes() + context_.gemm_workspace.bytes() + captures_->bytes();
+    return context_.scratch.bytes() + context_.gemm_workspace.bytes() + captures_->bytes() + lane_->bytes();
   }
 
   std::unique_ptr<kernel> prepare(int op, const void* args) override {
@@ -173,6 +217,8 @@ class cuda_backend final : public backend {
     if (!captures_programs_) return nullptr;
     try {
       return translated([&] {
+        for (const auto& each : all) each->before_capture();
+        const std::lock_guard lock(memory_mutex_);
         auto recorded = device::recording::of(context_.stream, [&] {
           for (const auto& each : all) each->run();
         });
@@ -192,19 +238,19 @@ class cuda_backend final : public backend {
     context_.scratch.free();
     context_.gemm_workspace.free();
     staging_.free();
+    lane_->free();
   }
 
   double time(kernel& work) override {
-    return translated([&] {
-      before_.record(context_.stream);
-      work.run();
-      after_.record(context_.stream);
-      after_.wait();
-      return after_.seconds_since(before_);
-    });
+    return translated([&] { return stopwatch_.seconds(context_.stream, 1, [&] { work.run(); }); });
   }
 
  private:
+  void check_free(int64_t bytes) const {
+    const device::selected_device here(index_);
+    const int64_t free = std::max<int64_t>(0, device::free_bytes() - promised_);
+    if (free < bytes) throw out_of_memory(bytes, free);
+  }
   out_of_memory_error out_of_memory(int64_t bytes, int64_t free) const {
     const std::string needed = std::to_string(bytes), left = std::to_string(free);
     return {"out of GPU memory: " + needed + " bytes are needed, " + left + " of " +
@@ -212,10 +258,16 @@ class cuda_backend final : public backend {
             {{"needed", needed}, {"free", left}}};
   }
 
+  const int index_;
   device::identity identity_;
   context context_;
   staging staging_;
-  device::event before_{true}, after_{true};
+  std::unique_ptr<input_lane> lane_;
+  std::mutex memory_mutex_;  // a recording measures the memory that it takes
+  mutable std::mutex promise_mutex_;
+  int64_t promised_ = 0;
+  device::event finished_;
+  stopwatch stopwatch_;
   std::shared_ptr<captures> captures_ = std::make_shared<captures>();
   // EVA_CLIP_CUDA_SYNC waits for each op, which a capture does not allow.
   const bool captures_programs_ =
@@ -226,12 +278,13 @@ class cuda_backend final : public backend {
 
 }  // namespace
 
-std::unique_ptr<backend> open() {
-  return translated([] {
-    // The caller may use another device. Device 0 must be current from the construction of the first member
+std::unique_ptr<backend> open(int index) {
+  return translated([&] {
+    expect_usable(index);
+    // The caller may use another device. This one must be current from the construction of the first member
     // on.
-    const device::on_first_device here;
-    return std::make_unique<cuda_backend>();
+    const device::selected_device here(index);
+    return std::make_unique<cuda_backend>(index);
   });
 }
 
@@ -243,5 +296,7 @@ extern "C" {
 [[gnu::visibility("default")]] extern const eva::backend_interface eva_clip_backend_interface =
     eva::backend_interface_of(eva::ops::fingerprint);
 
-[[gnu::visibility("default")]] eva::backend* eva_clip_open_backend() { return eva::cuda::open().release(); }
+[[gnu::visibility("default")]] eva::backend* eva_clip_open_backend(int index) {
+  return eva::cuda::open(index).release();
+}
 }

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "cuda/device/memory.cuh"
+#include "cuda/device/memory.h"
 #include "cuda/index_fault.h"
 
 namespace eva::cuda {

@@ -97,6 +97,8 @@ template <int Width> __device__ void store_elements(device::bf16* to, const floa
                            device::pack_bf16(x[4], x[5]), device::pack_bf16(x[6], x[7])}});
   } else if constexpr (Width == 4) {
     *reinterpret_cast<bf16_quad*>(to) = {{device::pack_bf16(x[0], x[1]), device::pack_bf16(x[2], x[3])}};
+  } else if constexpr (Width == 2) {
+    device::store_4(to, device::pack_bf16(x[0], x[1]));
   } else {
     for (int i = 0; i < Width; ++i) to[i] = device::to_bf16(x[i]);
   }

@@ -2,7 +2,7 @@
 #include "cuda/elements.cuh"
 #include "cuda/index_check.cuh"
 #include "cuda/kernel.h"
-#include "cuda/scatter_rows.cuh"
+#include "cuda/scatter/scatter_rows.cuh"
 #include "ops/embedding.h"
 
 namespace eva::cuda {
@@ -10,7 +10,8 @@ namespace {
 
 using namespace device;
 
-constexpr int threads = 128;
+/// Twelve blocks per SM, all the threads of most GPUs: 40 registers; with 32, ptxas spills.
+constexpr int threads = 128, blocks_per_multiprocessor = 12;
 
 // Index rules of embedding and its gradient.
 constexpr int starts_rule = 0, tokens_rule = 1;
@@ -63,7 +64,7 @@ template <class Table> struct lookup {
 // One block per sequence; all blocks also zero the padding after the last sequence.
 // Expected bound: HBM bandwidth; reads one row of the table per token and writes y.
 template <int Width, class Table, class T>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, blocks_per_multiprocessor)
     embedding_kernel(packed_sequences sequences, const int32_t* tokens, lookup<Table> from, T* y) {
   from.check.check_starts(starts_rule, sequences.cu_seqlens, sequences.count + 1);
   for (int64_t b = block_index(); b < sequences.count; b += grid_blocks()) {
@@ -98,15 +99,19 @@ struct tokens_in_sequences {
   }
 };
 
-/// Item i is position i % context_length of sequence i / context_length.
-struct positions_in_sequences {
+struct places_in_sequences {
   packed_sequences sequences;
-  int context_length;
+  int64_t context_length;
 
-  __device__ scattered operator()(int i) const {
-    const int b = i / context_length, place = i % context_length;
-    const auto t = int(sequences.bound(b)) + place;
-    return {t, t < sequences.bound(b + 1) ? place : -1};
+  __device__ scattered operator()(int t) const {
+    if (t >= sequences.bound(sequences.count)) return {t, -1};
+    int64_t sequence = 0, end = sequences.count;  // the last one that begins at t or before is in this range
+    while (end - sequence > 1) {
+      const int64_t middle = (sequence + end) / 2;
+      (sequences.bound(middle) <= t ? sequence : end) = middle;
+    }
+    const int64_t place = t - sequences.bound(sequence);
+    return {t, 0 <= place && place < context_length ? int(place) : -1};
   }
 };
 
@@ -135,8 +140,8 @@ template <> void run<ops::embedding_backward>(const ops::embedding_backward::arg
                  a.dtable.as<float>(), a.dtable.dim(0), c);
   const int64_t context_length = a.dpositions.dim(0);
   if (a.dpositions.data)
-    scatter_rows(positions_in_sequences{sequences, int(context_length)}, sequences.count * context_length,
-                 a.dy, a.dpositions.as<float>(), context_length, c);
+    scatter_rows(places_in_sequences{sequences, context_length}, a.tokens.size(), a.dy,
+                 a.dpositions.as<float>(), context_length, c);
 }
 
 }  // namespace eva::cuda

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "cuda/device/runtime.cuh"
+#include "cuda/device/runtime.h"
 
 namespace eva::cuda {
 namespace {

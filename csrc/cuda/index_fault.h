@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "cuda/device/memory.cuh"
+#include "cuda/device/memory.h"
 
 namespace eva::cuda {
 

@@ -10,11 +10,14 @@ namespace {
 using namespace device;
 
 constexpr int max_threads = 256, scratch_bytes = max_threads / warp_size * int(sizeof(float));
+/// Half the threads of an SM, 64 registers each. Where none is stated, ptxas spills around the division's
+/// slow path.
+constexpr int blocks_per_multiprocessor = 4;
 
 // y and norms may be null. One block per row.
 // Expected bound: HBM bandwidth; reads x (the second time from L1 or L2), writes y.
 template <int Width, class T>
-__global__ void __launch_bounds__(max_threads)
+__global__ void __launch_bounds__(max_threads, blocks_per_multiprocessor)
     l2_normalize_kernel(const T* x, T* y, float* norms, int64_t rows, int64_t columns, float epsilon) {
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {
     const int64_t first = row * columns;
@@ -39,7 +42,7 @@ __global__ void __launch_bounds__(max_threads)
 // dx = (dy - y (dy · y)) / norm. One block per row.
 // Expected bound: HBM bandwidth; reads dy and y (the second time from L1 or L2), writes dx.
 template <int Width, class T>
-__global__ void __launch_bounds__(max_threads)
+__global__ void __launch_bounds__(max_threads, blocks_per_multiprocessor)
     l2_normalize_backward_kernel(const T* dy, const T* y, const float* norms, T* dx, int64_t rows,
                                  int64_t columns) {
   for (int64_t row = block_index(); row < rows; row += grid_blocks()) {

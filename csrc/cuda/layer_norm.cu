@@ -2,7 +2,7 @@
 #include "cuda/device/launch.cuh"
 #include "cuda/element_type.h"
 #include "cuda/kernel.h"
-#include "cuda/row_block.cuh"
+#include "cuda/row_team.cuh"
 #include "ops/layer_norm.h"
 
 namespace eva::cuda {
@@ -11,7 +11,7 @@ namespace {
 using namespace device;
 
 template <class T> struct arguments {
-  const T *x, *residual;       // [rows, C]
+  const T *x, *residual;       // [rows, C]; residual may be null
   const float *weight, *bias;  // [C]; bias may be null
   T* y;                        // [rows, C]
   float *mean, *rstd;          // [rows]
@@ -21,152 +21,219 @@ template <class T> struct arguments {
   bool aligned;
 };
 
+/// Groups of a row of x and of the residual.
+template <class T, int Groups> struct input_row { packed_group<T> x[Groups], residual[Groups]; };
+
 // The row stays in registers, so the variance is computed from the differences from the mean, without
-// cancellation.
-// Expected bound: HBM bandwidth; reads x and residual and writes y once. 1,024 threads per SM.
-template <class T, int Groups>
-__global__ void __launch_bounds__(max_row_threads) layer_norm_kernel(arguments<T> p) {
-  const auto scratch = shared_at<float>(0);
-  for (int64_t row = block_index(); row < p.rows; row += grid_blocks()) {
-    float x[Groups][group_columns];
-    float sum = 0, squares = 0;
+// cancellation; weight and bias stay there from row to row.
+// Expected bound: HBM bandwidth, 90 %; reads x and residual and writes y once.
+template <class T, class Team, int Groups>
+__global__ void __launch_bounds__(Team::forward(Groups).threads, Team::forward(Groups).blocks)
+    layer_norm_kernel(arguments<T> p) {
+  Team team;
+  float weight[Groups][group_columns], bias[Groups][group_columns] = {};
+#pragma unroll
+  for (int group = 0; group < Groups; ++group) {
+    load_group(weight[group], p.weight, first_column(team, group), p.columns, p.aligned);
+    if (p.bias) load_group(bias[group], p.bias, first_column(team, group), p.columns, p.aligned);
+  }
+  const auto load = [&](int64_t row) {
+    input_row<T, Groups> loaded{};
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
-      load_group(x[group], p.x + row * p.columns, first_column(group), p.columns, p.aligned);
-#pragma unroll
-      for (int i = 0; i < group_columns; ++i) sum += x[group][i];
+      const int64_t column = first_column(team, group);
+      loaded.x[group].load(p.x + row * p.columns, column, p.columns, p.aligned);
+      if (p.residual && p.y)
+        loaded.residual[group].load(p.residual + row * p.columns, column, p.columns, p.aligned);
     }
-    const float mean = p.is_centered ? block_sum(sum, scratch) / float(p.columns) : 0;
+    return loaded;
+  };
+  const auto process_row = [&](int64_t row, const input_row<T, Groups>& loaded) {
+    float x[Groups][group_columns], sum[1] = {}, squares[1] = {};
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
-      const int count = columns_left(first_column(group), p.columns);
+      loaded.x[group].unpack(x[group]);
 #pragma unroll
-      for (int i = 0; i < group_columns; ++i)
-        if (i < count) squares += (x[group][i] - mean) * (x[group][i] - mean);
+      for (int i = 0; i < group_columns; ++i) sum[0] += x[group][i];
     }
-    const float rstd = 1 / sqrtf(block_sum(squares, scratch) / float(p.columns) + p.eps);
-    if (thread_index() == 0) {
+    if (p.is_centered) team.add_up(sum);
+    const float mean = p.is_centered ? sum[0] / float(p.columns) : 0;
+#pragma unroll
+    for (int group = 0; group < Groups; ++group) {
+      const int count = columns_left(first_column(team, group), p.columns);
+#pragma unroll
+      for (int i = 0; i < group_columns; ++i) {
+        x[group][i] -= mean;
+        if (i < count) squares[0] += x[group][i] * x[group][i];
+      }
+    }
+    team.add_up(squares);
+    const float rstd = 1 / sqrtf(squares[0] / float(p.columns) + p.eps);
+    if (team.member() == 0) {
       if (p.mean) p.mean[row] = mean;
       if (p.rstd) p.rstd[row] = rstd;
     }
-    if (!p.y) continue;
+    if (!p.y) return;
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
-      const int64_t column = first_column(group);
-      float weight[group_columns], bias[group_columns] = {}, residual[group_columns] = {};
-      load_group(weight, p.weight, column, p.columns, p.aligned);
-      if (p.bias) load_group(bias, p.bias, column, p.columns, p.aligned);
-      if (p.residual) load_group(residual, p.residual + row * p.columns, column, p.columns, p.aligned);
+      float y[group_columns];
+      loaded.residual[group].unpack(y);
 #pragma unroll
-      for (int i = 0; i < group_columns; ++i)
-        residual[i] += (x[group][i] - mean) * rstd * weight[i] + bias[i];
-      store_group(p.y + row * p.columns, column, p.columns, p.aligned, residual);
+      for (int i = 0; i < group_columns; ++i) y[i] += x[group][i] * rstd * weight[group][i] + bias[group][i];
+      store_group(p.y + row * p.columns, first_column(team, group), p.columns, p.aligned, y);
     }
-  }
+  };
+  for_rows<loads_ahead<T, Team, Groups>>(team, p.rows, load, process_row);
 }
 
+template <class T> const T* data_of(const tensor& t) { return t.present() ? t.as<const T>() : nullptr; }
+
 template <class T> void normalize(const ops::layer_norm::args& a, context& c) {
-  const arguments<T> p{a.x.as<const T>(),
-                       a.residual.present() ? a.residual.as<const T>() : nullptr,
-                       a.weight.as<const float>(),
-                       a.bias.present() ? a.bias.as<const float>() : nullptr,
-                       a.y.as<T>(),
-                       a.mean.as<float>(),
-                       a.rstd.as<float>(),
-                       a.x.rows(),
-                       a.x.columns(),
-                       a.eps,
-                       a.centered,
-                       rows_are_aligned(a.x.columns(), a.x.data, a.weight.data, a.bias.data, a.y.data,
-                                        a.residual.present() ? a.residual.data : nullptr)};
-  for_row_groups(ops::layer_norm::name, p.columns, [&](auto groups, int threads) {
-    launch(layer_norm_kernel<T, decltype(groups)::value>, row_blocks(p.rows, threads, c), threads,
-           threads / warp_size * int(sizeof(float)), c.stream, p);
+  const arguments<T> p{.x = a.x.as<const T>(),
+                       .residual = data_of<T>(a.residual),
+                       .weight = a.weight.as<const float>(),
+                       .bias = data_of<float>(a.bias),
+                       .y = a.y.as<T>(),
+                       .mean = a.mean.as<float>(),
+                       .rstd = a.rstd.as<float>(),
+                       .rows = a.x.rows(),
+                       .columns = a.x.columns(),
+                       .eps = a.eps,
+                       .is_centered = a.centered,
+                       .aligned = rows_are_aligned(a.x.columns(), a.x.data, a.weight.data, a.y.data,
+                                                   data_of<float>(a.bias), data_of<T>(a.residual))};
+  for_row_team(ops::layer_norm::name, p.columns, [&]<class Team>(Team, auto groups, int threads) {
+    constexpr int count = decltype(groups)::value;
+    const int blocks = resident_blocks<Team>(p.rows, threads, Team::forward(count), c);
+    launch(layer_norm_kernel<T, Team, count>, blocks, threads, Team::shared_bytes(threads, 0), c.stream, p);
   });
 }
 
 template <class T> struct backward_arguments {
-  const T *dy, *x, *residual;              // [rows, C]
-  const float *weight, *mean, *rstd;       // [C], [rows], [rows]; mean is null for RMS norm
-  T* dx;                                   // [rows, C]
-  float *weight_partials, *bias_partials;  // [blocks, C]
+  const T *dy, *x, *residual;  // [rows, C]; residual may be null
+  const float *weight, *bias, *mean,
+      *rstd;        // [C], [C], [rows], [rows]; bias may be null, mean is for RMS norm
+  T *dx, *y;        // [rows, C]
+  float* partials;  // [blocks, 3, C]: dweight, dbias and the sums of dx
   int64_t rows, columns;
-  bool aligned;
+  bool aligned, sums_dx;
 };
 
+template <class T, int Groups> struct gradient_row {
+  packed_group<T> dy[Groups], x[Groups], residual[Groups];
+  float mean, rstd;
+};
+
+template <class Team, int Groups> using dx_sums_of = shared_sums<1, Groups, Team::backward(Groups).threads>;
+
 /// dx = rstd (g - mean(g) - normal mean(g normal)) + residual with g = dy weight; without mean(g) for RMS
-/// norm. Each block sums the terms of dweight and dbias of its rows.
-// Expected bound: HBM bandwidth; reads dy, x and residual and writes dx once. 1,024 threads per SM.
-template <class T, int Groups>
-__global__ void __launch_bounds__(max_row_threads) layer_norm_backward_kernel(backward_arguments<T> p) {
-  const auto scratch = shared_at<float>(0);
+/// norm. y = normal weight + bias. Each block sums the terms of dweight and dbias of its rows, and dx. The
+/// registers are needed for these sums, so those of dx are in shared memory, and weight and bias are read
+/// again for each row, from L1.
+// Expected bound: HBM bandwidth, 90 %; reads dy, x and residual and writes dx and y once.
+template <class T, class Team, int Groups>
+__global__ void __launch_bounds__(Team::backward(Groups).threads, Team::backward(Groups).blocks)
+    layer_norm_backward_kernel(backward_arguments<T> p) {
+  Team team;
   float dweight[Groups][group_columns] = {}, dbias[Groups][group_columns] = {};
-  for (int64_t row = block_index(); row < p.rows; row += grid_blocks()) {
-    const float mean = p.mean ? p.mean[row] : 0, rstd = p.rstd[row];
-    float normal[Groups][group_columns], g[Groups][group_columns];
-    float g_sum = 0, g_normal_sum = 0;
+  const dx_sums_of<Team, Groups> dx_sums{shared_at<float>(Team::shared_bytes(block_threads(), Groups))};
+  dx_sums.clear();
+  const auto load = [&](int64_t row) {
+    gradient_row<T, Groups> loaded{};
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
-      const int64_t column = first_column(group);
-      float weight[group_columns];
-      load_group(normal[group], p.x + row * p.columns, column, p.columns, p.aligned);
-      load_group(g[group], p.dy + row * p.columns, column, p.columns, p.aligned);
+      const int64_t column = first_column(team, group);
+      loaded.dy[group].load(p.dy + row * p.columns, column, p.columns, p.aligned);
+      loaded.x[group].load(p.x + row * p.columns, column, p.columns, p.aligned);
+      if (p.residual && p.dx)
+        loaded.residual[group].load(p.residual + row * p.columns, column, p.columns, p.aligned);
+    }
+    loaded.mean = p.mean ? p.mean[row] : 0;
+    loaded.rstd = p.rstd[row];
+    return loaded;
+  };
+  const auto process_row = [&](int64_t row, const gradient_row<T, Groups>& loaded) {
+    const float mean = loaded.mean, rstd = loaded.rstd;
+    float sums[2] = {};  // of g and g normal
+#pragma unroll
+    for (int group = 0; group < Groups; ++group) {
+      const int64_t column = first_column(team, group);
+      float normal[group_columns], dy[group_columns], weight[group_columns];
+      loaded.x[group].unpack(normal);
+      loaded.dy[group].unpack(dy);
       load_group(weight, p.weight, column, p.columns, p.aligned);
 #pragma unroll
       for (int i = 0; i < group_columns; ++i) {
-        normal[group][i] = (normal[group][i] - mean) * rstd;
-        dweight[group][i] += g[group][i] * normal[group][i];  // dy is zero after the end of a row
-        dbias[group][i] += g[group][i];
-        g[group][i] *= weight[i];
-        g_sum += g[group][i];
-        g_normal_sum += g[group][i] * normal[group][i];
+        normal[i] = (normal[i] - mean) * rstd;
+        dweight[group][i] += dy[i] * normal[i];  // dy is zero after the end of a row
+        dbias[group][i] += dy[i];
+        const float g = dy[i] * weight[i];
+        sums[0] += g;
+        sums[1] += g * normal[i];
       }
+      if (!p.y) continue;
+      float y[group_columns] = {};
+      if (p.bias) load_group(y, p.bias, column, p.columns, p.aligned);
+#pragma unroll
+      for (int i = 0; i < group_columns; ++i) y[i] += normal[i] * weight[i];
+      store_group(p.y + row * p.columns, column, p.columns, p.aligned, y);
     }
-    if (!p.dx) continue;
-    const float g_mean = p.mean ? block_sum(g_sum, scratch) / float(p.columns) : 0;
-    const float g_normal_mean = block_sum(g_normal_sum, scratch) / float(p.columns);
+    if (!p.dx) return;
+    team.add_up(sums);
+    const float g_mean = p.mean ? sums[0] / float(p.columns) : 0, g_normal_mean = sums[1] / float(p.columns);
+    const auto kept = keeps_row<T, Team, Groups> ? loaded : load(row);
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
-      const int64_t column = first_column(group);
-      float dx[group_columns] = {};
-      if (p.residual) load_group(dx, p.residual + row * p.columns, column, p.columns, p.aligned);
+      const int64_t column = first_column(team, group);
+      float x[group_columns], dy[group_columns], weight[group_columns], dx[group_columns];
+      kept.x[group].unpack(x);
+      kept.dy[group].unpack(dy);
+      kept.residual[group].unpack(dx);
+      load_group(weight, p.weight, column, p.columns, p.aligned);
 #pragma unroll
       for (int i = 0; i < group_columns; ++i)
-        dx[i] += rstd * (g[group][i] - g_mean - normal[group][i] * g_normal_mean);
-      store_group(p.dx + row * p.columns, column, p.columns, p.aligned, dx);
+        dx[i] += rstd * (dy[i] * weight[i] - g_mean - (x[i] - mean) * rstd * g_normal_mean);
+      store_rounded(p.dx + row * p.columns, column, p.columns, p.aligned, dx);
+      if (p.sums_dx) dx_sums.add(0, group, dx);
     }
-  }
-#pragma unroll
-  for (int group = 0; group < Groups; ++group) {
-    store_group(p.weight_partials + int64_t(block_index()) * p.columns, first_column(group), p.columns,
-                p.aligned, dweight[group]);
-    store_group(p.bias_partials + int64_t(block_index()) * p.columns, first_column(group), p.columns,
-                p.aligned, dbias[group]);
-  }
+  };
+  for_rows<loads_ahead<T, Team, Groups>>(team, p.rows, load, process_row);
+  float* const partials = p.partials + 3 * block_index() * p.columns;
+  team.store_sums(dweight, partials, p.columns, p.aligned);
+  team.store_sums(dbias, partials + p.columns, p.columns, p.aligned);
+  if (!p.sums_dx) return;
+  dx_sums.load(0, dbias);
+  team.store_sums(dbias, partials + 2 * p.columns, p.columns, p.aligned);
 }
 
 template <class T> void normalize_backward(const ops::layer_norm_backward::args& a, context& c) {
-  backward_arguments<T> p{a.dy.as<const T>(),
-                          a.x.as<const T>(),
-                          a.residual.present() ? a.residual.as<const T>() : nullptr,
-                          a.weight.as<const float>(),
-                          a.mean.present() ? a.mean.as<const float>() : nullptr,
-                          a.rstd.as<const float>(),
-                          a.dx.as<T>(),
-                          nullptr,
-                          nullptr,
-                          a.x.rows(),
-                          a.x.columns(),
-                          rows_are_aligned(a.x.columns(), a.dy.data, a.x.data, a.weight.data, a.dx.data,
-                                           a.residual.present() ? a.residual.data : nullptr)};
-  for_row_groups(ops::layer_norm_backward::name, p.columns, [&](auto groups, int threads) {
-    const int blocks = row_blocks(p.rows, threads, c);
-    p.weight_partials = c.scratch.take<float>(2 * blocks * p.columns);
-    p.bias_partials = p.weight_partials + blocks * p.columns;
-    launch(layer_norm_backward_kernel<T, decltype(groups)::value>, blocks, threads,
-           threads / warp_size * int(sizeof(float)), c.stream, p);
-    add_up_columns(p.weight_partials, blocks, p.columns, a.dweight.as<float>(), c);
-    add_up_columns(p.bias_partials, blocks, p.columns, a.dbias.as<float>(), c);
+  backward_arguments<T> p{
+      .dy = a.dy.as<const T>(),
+      .x = a.x.as<const T>(),
+      .residual = data_of<T>(a.residual),
+      .weight = a.weight.as<const float>(),
+      .bias = data_of<float>(a.bias),
+      .mean = data_of<float>(a.mean),
+      .rstd = a.rstd.as<const float>(),
+      .dx = a.dx.as<T>(),
+      .y = a.y.as<T>(),
+      .partials = nullptr,
+      .rows = a.x.rows(),
+      .columns = a.x.columns(),
+      .aligned = rows_are_aligned(a.x.columns(), a.dy.data, a.x.data, a.weight.data, a.dx.data, a.y.data,
+                                  data_of<float>(a.bias), data_of<T>(a.residual)),
+      .sums_dx = a.dx_sums.data != nullptr};
+  for_row_team(ops::layer_norm_backward::name, p.columns, [&]<class Team>(Team, auto groups, int threads) {
+    constexpr int count = decltype(groups)::value;
+    const int blocks = resident_blocks<Team>(p.rows, threads, Team::backward(count), c);
+    p.partials = c.scratch.take<float>(3 * blocks * p.columns);
+    launch(layer_norm_backward_kernel<T, Team, count>, blocks, threads,
+           Team::shared_bytes(threads, count) + dx_sums_of<Team, count>::bytes, c.stream, p);
+    add_up_columns(p.partials, blocks,
+                   {{a.dweight.as<float>(), p.columns},
+                    {a.dbias.as<float>(), p.columns},
+                    {a.dx_sums.as<float>(), p.columns}},
+                   c);
   });
 }
 

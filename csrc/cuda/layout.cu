@@ -2,7 +2,7 @@
 #include "cuda/elements.cuh"
 #include "cuda/index_check.cuh"
 #include "cuda/kernel.h"
-#include "cuda/scatter_rows.cuh"
+#include "cuda/scatter/scatter_rows.cuh"
 #include "ops/layout.h"
 
 namespace eva::cuda {

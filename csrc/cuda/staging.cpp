@@ -38,11 +38,12 @@ void staging::fill(void* memory, int64_t bytes, const backend::producer& produce
     return;
   }
   slots();
+  const int device = device::current_device();
   std::atomic<int64_t> next_part = 0;
   std::array<std::future<void>, size_t(lanes - 1)> others;
   for (int lane = 1; lane < lanes; ++lane)
     others[size_t(lane - 1)] = std::async(std::launch::async, [&, lane] {
-      device::enter_first_device();
+      device::select_device(device);
       fill_parts(all, lane, next_part);
     });
   fill_parts(all, 0, next_part);
@@ -50,6 +51,28 @@ void staging::fill(void* memory, int64_t bytes, const backend::producer& produce
 }
 
 void staging::read(void* host, const void* memory, int64_t bytes, device::stream on) {
+  try {
+    if (!read_small(host, memory, bytes, on)) read_large(host, memory, bytes, on);
+  } catch (...) {
+    small_reads_.clear();  // the caller gives up the memory that they would be copied to
+    throw;
+  }
+}
+
+bool staging::read_small(void* host, const void* memory, int64_t bytes, device::stream on) {
+  constexpr int64_t alignment = 64;
+  if (!results_) results_ = std::make_unique<device::pinned_buffer>(size_t(results_bytes));
+  auto* all = static_cast<std::byte*>(results_->data());
+  int64_t used = 0;
+  if (!small_reads_.empty()) used = small_reads_.back().pinned - all + int64_t(small_reads_.back().bytes);
+  used = (used + alignment - 1) / alignment * alignment;
+  if (used + bytes > results_bytes) return false;
+  device::download(all + used, memory, size_t(bytes), on);
+  small_reads_.push_back({host, all + used, size_t(bytes)});
+  return true;
+}
+
+void staging::read_large(void* host, const void* memory, int64_t bytes, device::stream on) {
   const int64_t parts = parts_of(bytes);
   const auto ahead = int64_t(std::tuple_size_v<ring>) - 1;
   std::array<slot*, std::tuple_size_v<ring>> slot_of_part{};

@@ -1,10 +1,9 @@
 #include "cuda/base_2.h"
-#include "cuda/column_sums.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/device/math.cuh"
 #include "cuda/element_type.h"
 #include "cuda/kernel.h"
-#include "cuda/row_block.cuh"
+#include "cuda/row_team.cuh"
 #include "ops/swiglu.h"
 
 namespace eva::cuda {
@@ -12,7 +11,7 @@ namespace {
 
 using namespace device;
 
-__device__ float sigmoid_fast(float x) { return 1 / (1 + exp2_fast(-log2_e * x)); }
+__device__ float sigmoid_fast(float x) { return reciprocal_fast(1 + exp2_fast(-log2_e * x)); }
 
 template <class T> struct arguments {
   const T* x;                     // [rows, 2 F]: gate, value
@@ -24,201 +23,268 @@ template <class T> struct arguments {
   bool aligned;
 };
 
-/// h = silu(gate) ∘ value of the thread's columns
-template <class T>
-__device__ void load_gated(float (&h)[group_columns], const T* x, int64_t column, int64_t hidden,
-                           bool aligned) {
-  float value[group_columns];
-  load_group(h, x, column, hidden, aligned);
-  load_group(value, x + hidden, column, hidden, aligned);
-#pragma unroll
-  for (int i = 0; i < group_columns; ++i) h[i] *= sigmoid_fast(h[i]) * value[i];
-}
+/// Groups of gate and value.
+template <class T, int Groups> struct gated_row {
+  packed_group<T> gate[Groups], value[Groups];
 
-// y = silu(gate) ∘ value, and its layer norm if there is a weight.
-// Expected bound: HBM bandwidth; reads x and writes y once. 1,024 threads per SM.
-template <class T, int Groups>
-__global__ void __launch_bounds__(max_row_threads) swiglu_kernel(arguments<T> p) {
-  const auto scratch = shared_at<float>(0);
-  for (int64_t row = block_index(); row < p.rows; row += grid_blocks()) {
-    float h[Groups][group_columns];
-    float sum = 0, squares = 0;
+  __device__ void load(const T* row, const block_team& team, int64_t hidden, bool aligned) {
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
-      load_gated(h[group], p.x + row * 2 * p.hidden, first_column(group), p.hidden, p.aligned);
-#pragma unroll
-      for (int i = 0; i < group_columns; ++i) sum += h[group][i];
+      gate[group].load(row, first_column(team, group), hidden, aligned);
+      value[group].load(row + hidden, first_column(team, group), hidden, aligned);
     }
-    float mean = 0, rstd = 1;
+  }
+};
+
+// y = silu(gate) ∘ value, and its layer norm if there is a weight; weight and bias stay in registers.
+// Expected bound: HBM bandwidth, 90 %; reads x and writes y once.
+template <class T, int Groups>
+__global__ void __launch_bounds__(block_team::forward(Groups).threads, block_team::forward(Groups).blocks)
+    swiglu_kernel(arguments<T> p) {
+  block_team team;
+  float weight[Groups][group_columns] = {}, bias[Groups][group_columns] = {};
+#pragma unroll
+  for (int group = 0; group < Groups && p.weight; ++group) {
+    load_group(weight[group], p.weight, first_column(team, group), p.hidden, p.aligned);
+    load_group(bias[group], p.bias, first_column(team, group), p.hidden, p.aligned);
+  }
+  const auto load = [&](int64_t row) {
+    gated_row<T, Groups> loaded;
+    loaded.load(p.x + row * 2 * p.hidden, team, p.hidden, p.aligned);
+    return loaded;
+  };
+  const auto process_row = [&](int64_t row, const gated_row<T, Groups>& loaded) {
+    float h[Groups][group_columns], sum[1] = {}, squares[1] = {};
+#pragma unroll
+    for (int group = 0; group < Groups; ++group) {
+      float value[group_columns];
+      loaded.gate[group].unpack(h[group]);
+      loaded.value[group].unpack(value);
+#pragma unroll
+      for (int i = 0; i < group_columns; ++i) {
+        h[group][i] *= sigmoid_fast(h[group][i]) * value[i];
+        sum[0] += h[group][i];
+      }
+    }
     if (p.weight) {
-      mean = block_sum(sum, scratch) / float(p.columns);
+      team.add_up(sum);
+      const float mean = sum[0] / float(p.columns);
 #pragma unroll
       for (int group = 0; group < Groups; ++group) {
-        const int count = columns_left(first_column(group), p.columns);
+        const int count = columns_left(first_column(team, group), p.columns);
 #pragma unroll
-        for (int i = 0; i < group_columns; ++i)
-          if (i < count) squares += (h[group][i] - mean) * (h[group][i] - mean);
+        for (int i = 0; i < group_columns; ++i) {
+          h[group][i] -= mean;
+          if (i < count) squares[0] += h[group][i] * h[group][i];
+        }
       }
-      rstd = 1 / sqrtf(block_sum(squares, scratch) / float(p.columns) + p.eps);
-      if (thread_index() == 0) {
+      team.add_up(squares);
+      const float rstd = 1 / sqrtf(squares[0] / float(p.columns) + p.eps);
+      if (team.member() == 0) {
         if (p.mean) p.mean[row] = mean;
         if (p.rstd) p.rstd[row] = rstd;
       }
-    }
-    if (!p.y) continue;
 #pragma unroll
-    for (int group = 0; group < Groups; ++group) {
-      const int64_t column = first_column(group);
-      if (p.weight) {
-        float weight[group_columns], bias[group_columns];
-        load_group(weight, p.weight, column, p.hidden, p.aligned);
-        load_group(bias, p.bias, column, p.hidden, p.aligned);
+      for (int group = 0; group < Groups; ++group)
 #pragma unroll
         for (int i = 0; i < group_columns; ++i)
-          h[group][i] = (h[group][i] - mean) * rstd * weight[i] + bias[i];
-      }
-      store_group(p.y + row * p.hidden, column, p.hidden, p.aligned, h[group]);
+          h[group][i] = h[group][i] * rstd * weight[group][i] + bias[group][i];
     }
-  }
+    if (!p.y) return;
+#pragma unroll
+    for (int group = 0; group < Groups; ++group)
+      store_group(p.y + row * p.hidden, first_column(team, group), p.hidden, p.aligned, h[group]);
+  };
+  for_rows<loads_ahead<T, block_team, Groups>>(team, p.rows, load, process_row);
 }
 
+const float* data_of(const tensor& t) { return t.present() ? t.as<const float>() : nullptr; }
+
 template <class T> void forward(const ops::swiglu::args& a, context& c) {
-  const bool norm = a.weight.present();
-  if (!norm && a.y.data == nullptr) return;
+  if (!a.weight.present() && a.y.data == nullptr) return;
   const int64_t hidden = a.x.columns() / 2;
-  const arguments<T> p{a.x.as<const T>(),
-                       norm ? a.weight.as<const float>() : nullptr,
-                       norm ? a.bias.as<const float>() : nullptr,
-                       a.y.as<T>(),
-                       a.mean.as<float>(),
-                       a.rstd.as<float>(),
-                       a.x.rows(),
-                       hidden,
-                       ops::swiglu_columns(a),
-                       a.eps,
-                       rows_are_aligned(hidden, a.x.data, a.y.data, norm ? a.weight.data : nullptr,
-                                        norm ? a.bias.data : nullptr)};
-  for_row_groups(ops::swiglu::name, hidden, [&](auto groups, int threads) {
-    launch(swiglu_kernel<T, decltype(groups)::value>, row_blocks(p.rows, threads, c), threads,
-           threads / warp_size * int(sizeof(float)), c.stream, p);
+  const arguments<T> p{
+      .x = a.x.as<const T>(),
+      .weight = data_of(a.weight),
+      .bias = data_of(a.bias),
+      .y = a.y.as<T>(),
+      .mean = a.mean.as<float>(),
+      .rstd = a.rstd.as<float>(),
+      .rows = a.x.rows(),
+      .hidden = hidden,
+      .columns = ops::swiglu_columns(a),
+      .eps = a.eps,
+      .aligned = rows_are_aligned(hidden, a.x.data, a.y.data, data_of(a.weight), data_of(a.bias))};
+  for_block_team(ops::swiglu::name, hidden, [&]<class Team>(Team, auto groups, int threads) {
+    constexpr int count = decltype(groups)::value;
+    launch(swiglu_kernel<T, count>, resident_blocks<Team>(p.rows, threads, Team::forward(count), c), threads,
+           Team::shared_bytes(threads, count), c.stream, p);
   });
 }
 
 template <class T> struct backward_arguments {
-  const T *dy, *x;                         // [rows, F], [rows, 2 F]
-  const float *weight, *mean, *rstd;       // [F], [rows], [rows]; null without the layer norm
-  T* dx;                                   // [rows, 2 F]
-  float *weight_partials, *bias_partials;  // [blocks, F]
-  int64_t rows, hidden, columns;           // hidden: F; columns: F without padding
-  bool aligned;
+  const T *dy, *x;                           // [rows, F], [rows, 2 F]
+  const float *weight, *bias, *mean, *rstd;  // [F], [F], [rows], [rows]; null without the layer norm
+  T *dx, *y;                                 // [rows, 2 F], [rows, F]
+  float* partials;                           // [blocks, 4, F]: dbias, dweight, and the sums of dx
+  int64_t rows, hidden, columns;             // hidden: F; columns: F without padding
+  bool aligned, sums_dx;
 };
 
-/// Stores dgate and dvalue of h = gate σ(gate) value, from dh.
-template <class T>
-__device__ void store_gradients(const backward_arguments<T>& p, int64_t row, int64_t column,
-                                const float (&dh)[group_columns]) {
-  const T* x = p.x + row * 2 * p.hidden;
-  T* dx = p.dx + row * 2 * p.hidden;
-  float gate[group_columns], value[group_columns];
-  load_group(gate, x, column, p.hidden, p.aligned);
-  load_group(value, x + p.hidden, column, p.hidden, p.aligned);
-#pragma unroll
-  for (int i = 0; i < group_columns; ++i) {
-    const float s = sigmoid_fast(gate[i]), g = gate[i];
-    gate[i] = dh[i] * value[i] * s * (1 + g * (1 - s));
-    value[i] = dh[i] * g * s;
-  }
-  store_group(dx, column, p.hidden, p.aligned, gate);
-  store_group(dx + p.hidden, column, p.hidden, p.aligned, value);
-}
+template <class T, int Groups> struct gradient_row {
+  packed_group<T> dy[Groups];
+  gated_row<T, Groups> x;
+  float mean, rstd;
+};
 
-// Without the layer norm.
-// Expected bound: HBM bandwidth; reads dy and x and writes dx once. 1,024 threads per SM.
-template <class T, int Groups>
-__global__ void __launch_bounds__(max_row_threads) swiglu_backward_kernel(backward_arguments<T> p) {
-  for (int64_t row = block_index(); row < p.rows; row += grid_blocks())
+/// What the gradient of h = gate σ(gate) value needs of a group.
+struct gated {
+  float gate[group_columns], value[group_columns], sigmoid[group_columns], h[group_columns];
+
+  template <class T, int Groups> __device__ gated(const gated_row<T, Groups>& x, int group) {
+    x.gate[group].unpack(gate);
+    x.value[group].unpack(value);
 #pragma unroll
-    for (int group = 0; group < Groups; ++group) {
-      float dh[group_columns];
-      load_group(dh, p.dy + row * p.hidden, first_column(group), p.hidden, p.aligned);
-      store_gradients(p, row, first_column(group), dh);
+    for (int i = 0; i < group_columns; ++i) {
+      sigmoid[i] = sigmoid_fast(gate[i]);
+      h[i] = gate[i] * sigmoid[i] * value[i];
     }
-}
+  }
+};
 
-/// With the layer norm: with normal = (h - mean) rstd and g = dy weight, dh = rstd (g - mean(g) - normal
-/// mean(g normal)).
-// Expected bound: HBM bandwidth; reads dy and x (the second time from L1 or L2), writes dx. 1,024 threads per
-// SM.
-template <class T, int Groups>
-__global__ void __launch_bounds__(max_row_threads) swiglu_norm_backward_kernel(backward_arguments<T> p) {
-  const auto scratch = shared_at<float>(0);
-  float dweight[Groups][group_columns] = {}, dbias[Groups][group_columns] = {};
-  for (int64_t row = block_index(); row < p.rows; row += grid_blocks()) {
-    const float mean = p.mean[row], rstd = p.rstd[row];
-    float normal[Groups][group_columns], g[Groups][group_columns];
-    float g_sum = 0, g_normal_sum = 0;
+/// The sums of columns in shared memory, at most 96 KiB. Those that are not read are stored with the others.
+/// With two groups, those of dbias have no room there.
+enum sum_vector : int { dweight_sums, dgate_sums, dvalue_sums, dbias_sums };
+template <int Groups>
+using sums_of =
+    shared_sums<Groups == 1 ? dbias_sums + 1 : dbias_sums, Groups, block_team::backward(Groups).threads>;
+
+/// dgate and dvalue from dh, and y. With a layer norm, normal = (h - mean) rstd and g = dy weight,
+///   dh = rstd (g - mean(g) - normal mean(g normal)),  y = normal weight + bias
+/// and otherwise dh = dy, y = h. Each block sums the terms of dweight and dbias of its rows, and dx. σ and h
+/// are computed twice, and most sums are in shared memory, because registers are few.
+// Expected bound: HBM bandwidth, 90 %; reads dy and x and writes dx and y once. About 40 instructions per
+// element, a third of the issue slots that the memory leaves.
+template <class T, int Groups, bool Norm>
+__global__ void __launch_bounds__(block_team::backward(Groups).threads, block_team::backward(Groups).blocks)
+    swiglu_backward_kernel(backward_arguments<T> p) {
+  block_team team;
+  float dbias[Groups][group_columns] = {};
+  const sums_of<Groups> sums{shared_at<float>(block_team::shared_bytes(block_threads(), Groups))};
+  sums.clear();
+  const auto load = [&](int64_t row) {
+    gradient_row<T, Groups> loaded;
+#pragma unroll
+    for (int group = 0; group < Groups; ++group)
+      loaded.dy[group].load(p.dy + row * p.hidden, first_column(team, group), p.hidden, p.aligned);
+    loaded.x.load(p.x + row * 2 * p.hidden, team, p.hidden, p.aligned);
+    loaded.mean = Norm ? p.mean[row] : 0;
+    loaded.rstd = Norm ? p.rstd[row] : 1;
+    return loaded;
+  };
+  const auto process_row = [&](int64_t row, const gradient_row<T, Groups>& loaded) {
+    const float mean = loaded.mean, rstd = loaded.rstd;
+    float row_sums[2] = {};  // of g and g normal
 #pragma unroll
     for (int group = 0; group < Groups; ++group) {
-      const int64_t column = first_column(group);
-      float weight[group_columns];
-      load_gated(normal[group], p.x + row * 2 * p.hidden, column, p.hidden, p.aligned);
-      load_group(g[group], p.dy + row * p.hidden, column, p.hidden, p.aligned);
-      load_group(weight, p.weight, column, p.hidden, p.aligned);
+      const int64_t column = first_column(team, group);
+      gated of(loaded.x, group);
+      if constexpr (Norm) {
+        float dy[group_columns], weight[group_columns], terms[group_columns];
+        loaded.dy[group].unpack(dy);
+        load_group(weight, p.weight, column, p.hidden, p.aligned);
+#pragma unroll
+        for (int i = 0; i < group_columns; ++i) {
+          const float normal = (of.h[i] - mean) * rstd, g = dy[i] * weight[i];
+          terms[i] = dy[i] * normal;  // dy is zero after the end of a row
+          if constexpr (Groups > 1) dbias[group][i] += dy[i];
+          row_sums[0] += g;
+          row_sums[1] += g * normal;
+          of.h[i] = normal;
+        }
+        sums.add(dweight_sums, group, terms);
+        if constexpr (Groups == 1) sums.add(dbias_sums, group, dy);
+        if (p.y) {
+          float bias[group_columns] = {};
+          if (p.bias) load_group(bias, p.bias, column, p.hidden, p.aligned);
+#pragma unroll
+          for (int i = 0; i < group_columns; ++i) of.h[i] = of.h[i] * weight[i] + bias[i];
+        }
+      }
+      if (p.y) store_group(p.y + row * p.hidden, column, p.hidden, p.aligned, of.h);
+    }
+    if (!p.dx) return;
+    // Padding adds nothing to the sums, because its weight is zero.
+    if constexpr (Norm) team.add_up(row_sums);
+    const float g_mean = row_sums[0] / float(p.columns), g_normal_mean = row_sums[1] / float(p.columns);
+    // From L1: the registers hold the next row.
+    const auto kept = load(row);
+#pragma unroll
+    for (int group = 0; group < Groups; ++group) {
+      const int64_t column = first_column(team, group);
+      const gated of(kept.x, group);
+      float dh[group_columns], dgate[group_columns], dvalue[group_columns];
+      kept.dy[group].unpack(dh);
+      if constexpr (Norm) {
+        float weight[group_columns];
+        load_group(weight, p.weight, column, p.hidden, p.aligned);
+#pragma unroll
+        for (int i = 0; i < group_columns; ++i)
+          dh[i] = rstd * (dh[i] * weight[i] - g_mean - (of.h[i] - mean) * rstd * g_normal_mean);
+      }
 #pragma unroll
       for (int i = 0; i < group_columns; ++i) {
-        normal[group][i] = (normal[group][i] - mean) * rstd;
-        dweight[group][i] += g[group][i] * normal[group][i];  // dy is zero after the end of a row
-        dbias[group][i] += g[group][i];
-        g[group][i] *= weight[i];
-        g_sum += g[group][i];
-        g_normal_sum += g[group][i] * normal[group][i];
+        const float s = of.sigmoid[i];
+        dgate[i] = dh[i] * of.value[i] * s * (1 + of.gate[i] * (1 - s));
+        dvalue[i] = dh[i] * of.gate[i] * s;
       }
+      T* const dx = p.dx + row * 2 * p.hidden;
+      store_rounded(dx, column, p.hidden, p.aligned, dgate);
+      store_rounded(dx + p.hidden, column, p.hidden, p.aligned, dvalue);
+      if (!p.sums_dx) continue;
+      sums.add(dgate_sums, group, dgate);
+      sums.add(dvalue_sums, group, dvalue);
     }
-    if (!p.dx) continue;
-    // Padding adds nothing to the sums, because its weight is zero.
-    const float g_mean = block_sum(g_sum, scratch) / float(p.columns);
-    const float g_normal_mean = block_sum(g_normal_sum, scratch) / float(p.columns);
-#pragma unroll
-    for (int group = 0; group < Groups; ++group) {
-#pragma unroll
-      for (int i = 0; i < group_columns; ++i)
-        g[group][i] = rstd * (g[group][i] - g_mean - normal[group][i] * g_normal_mean);
-      store_gradients(p, row, first_column(group), g[group]);
-    }
-  }
-#pragma unroll
-  for (int group = 0; group < Groups; ++group) {
-    store_group(p.weight_partials + int64_t(block_index()) * p.hidden, first_column(group), p.hidden,
-                p.aligned, dweight[group]);
-    store_group(p.bias_partials + int64_t(block_index()) * p.hidden, first_column(group), p.hidden, p.aligned,
-                dbias[group]);
+  };
+  for_rows<loads_ahead<T, block_team, Groups>>(team, p.rows, load, process_row);
+  float* const partials = p.partials + 4 * block_index() * p.hidden;
+  if constexpr (Groups == 1) sums.load(dbias_sums, dbias);
+  team.store_sums(dbias, partials, p.hidden, p.aligned);
+  for (const int vector : {dweight_sums, dgate_sums, dvalue_sums}) {
+    sums.load(vector, dbias);
+    team.store_sums(dbias, partials + (1 + vector) * p.hidden, p.hidden, p.aligned);
   }
 }
 
 template <class T> void backward(const ops::swiglu_backward::args& a, context& c) {
   const bool norm = a.weight.present();
-  if (!norm && a.dx.data == nullptr) return;
-  backward_arguments<T> p{};
-  p.dy = a.dy.as<const T>();
-  p.x = a.x.as<const T>();
-  p.dx = a.dx.as<T>();
-  p.rows = a.x.rows();
-  p.hidden = a.x.columns() / 2;
-  p.columns = ops::swiglu_columns(a);
-  p.aligned = rows_are_aligned(p.hidden, a.dy.data, a.x.data, a.dx.data, norm ? a.weight.data : nullptr);
-  for_row_groups(ops::swiglu_backward::name, p.hidden, [&](auto groups, int threads) {
+  if (!norm && a.dx.data == nullptr && a.y.data == nullptr) return;
+  backward_arguments<T> p{.dy = a.dy.as<const T>(),
+                          .x = a.x.as<const T>(),
+                          .weight = data_of(a.weight),
+                          .bias = data_of(a.bias),
+                          .mean = data_of(a.mean),
+                          .rstd = data_of(a.rstd),
+                          .dx = a.dx.as<T>(),
+                          .y = a.y.as<T>(),
+                          .partials = nullptr,
+                          .rows = a.x.rows(),
+                          .hidden = a.x.columns() / 2,
+                          .columns = ops::swiglu_columns(a),
+                          .aligned = rows_are_aligned(a.x.columns() / 2, a.dy.data, a.x.data, a.dx.data,
+                                                      a.y.data, data_of(a.weight), data_of(a.bias)),
+                          .sums_dx = a.dx_sums.data != nullptr};
+  for_block_team(ops::swiglu_backward::name, p.hidden, [&]<class Team>(Team, auto groups, int threads) {
     constexpr int count = decltype(groups)::value;
-    const int blocks = row_blocks(p.rows, threads, c),
-              shared_bytes = threads / warp_size * int(sizeof(float));
-    if (!norm) return launch(swiglu_backward_kernel<T, count>, blocks, threads, 0, c.stream, p);
-    p.weight = a.weight.as<const float>();
-    p.mean = a.mean.as<const float>();
-    p.rstd = a.rstd.as<const float>();
-    p.weight_partials = c.scratch.take<float>(2 * blocks * p.hidden);
-    p.bias_partials = p.weight_partials + blocks * p.hidden;
-    launch(swiglu_norm_backward_kernel<T, count>, blocks, threads, shared_bytes, c.stream, p);
-    add_up_columns(p.weight_partials, blocks, p.hidden, a.dweight.as<float>(), c);
-    add_up_columns(p.bias_partials, blocks, p.hidden, a.dbias.as<float>(), c);
+    const int blocks = resident_blocks<Team>(p.rows, threads, Team::backward(count), c);
+    p.partials = c.scratch.take<float>(4 * blocks * p.hidden);
+    launch(norm ? swiglu_backward_kernel<T, count, true> : swiglu_backward_kernel<T, count, false>, blocks,
+           threads, Team::shared_bytes(threads, count) + sums_of<count>::bytes, c.stream, p);
+    add_up_columns(p.partials, blocks,
+                   {{norm ? a.dbias.as<float>() : nullptr, p.hidden},
+                    {norm ? a.dweight.as<float>() : nullptr, p.hidden},
+                    {a.dx_sums.as<float>(), 2 * p.hidden}},
+                   c);
   });
 }
 

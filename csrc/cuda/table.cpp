@@ -1,6 +1,7 @@
 #include "cuda/table.h"
 
 #include <array>
+#include <optional>
 #include <string>
 
 #include "cuda/clip_loss/clip_loss.h"
@@ -32,20 +33,33 @@ template <class Op> std::string described(const typename Op::args& args) {
 }
 
 template <class Op> struct prepared final : kernel {
-  prepared(const typename Op::args& args, context& on) : context_(on), args_(args), plan_(args, on) {}
+  prepared(const typename Op::args& args, context& on) : context_(on), args_(args) {
+    naming_op([&] { plan_.emplace(args, on); });
+  }
+  void before_capture() override {
+    if constexpr (requires { plan_->refresh(context_); }) naming_op([&] { plan_->refresh(context_); });
+  }
   void run() override {
-    try {
-      plan_.run(context_);
+    naming_op([&] {
+      plan_->run(context_);
       if (context_.synchronous) device::synchronize(context_.stream);
+    });
+  }
+
+ private:
+  template <class Body> void naming_op(const Body& body) {
+    try {
+      body();
     } catch (const device::error& failure) {
+      fail(failure, described<Op>(args_));
+    } catch (const library_error& failure) {
       fail(failure, described<Op>(args_));
     }
   }
 
- private:
   context& context_;
   const typename Op::args& args_;
-  plan<Op> plan_;
+  std::optional<plan<Op>> plan_;
 };
 
 template <class Op> std::unique_ptr<kernel> prepare(const void* args, context& c) {

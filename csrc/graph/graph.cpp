@@ -30,7 +30,7 @@ value_id graph::parameter(const std::shared_ptr<eva::parameter>& p) {
   if (const auto found = parameters_.find(p.get()); found != parameters_.end()) return found->second;
   if (!p->memory()) throw disposed_error("the parameter");
   const tensor type = p->stored();
-  const value_id id = add({type, origin::parameter, no_value, p});
+  const value_id id = add({.type = type, .from = origin::parameter, .parameter = p});
   parameters_[p.get()] = id;
   return id;
 }
@@ -40,7 +40,18 @@ value_id graph::reshape(value_id from, shape dims) {
   if (element_count(dims) != type.size())
     throw shape_error("reshape: cannot reshape " + to_string(type.dims) + " to " + to_string(dims),
                       {{"op", "reshape"}, {"expected", to_string(type.dims)}, {"actual", to_string(dims)}});
-  return add({{type.type, std::move(dims)}, origin::view, from});
+  return add({.type = {type.type, std::move(dims)}, .from = origin::view, .viewed = from});
+}
+
+value_id graph::rows(value_id from, int64_t begin, int64_t end) {
+  tensor type = at(from).type;
+  if (type.rank() == 0 || begin < 0 || begin > end || end > type.dims[0])
+    throw shape_error("rows: " + to_string(type.dims) + " has no rows " + std::to_string(begin) + " … " +
+                          std::to_string(end - 1),
+                      {{"op", "rows"}, {"actual", to_string(type.dims)}});
+  const int64_t row_bytes = type.dims[0] == 0 ? 0 : type.bytes() / type.dims[0];
+  type.dims[0] = end - begin;
+  return add({.type = type, .from = origin::view, .viewed = from, .offset = begin * row_bytes});
 }
 
 const graph::value& graph::at(value_id id) const {
@@ -80,7 +91,7 @@ void graph::assign_values(node& n, const operand_map& operands) {
     const auto given = operands.find(s.field);
     if (given == operands.end()) continue;
     s.value = given->second[next[s.field]++];
-    if (s.how == access::update && at(s.value).from != origin::parameter)
+    if (s.how == access::update && s.value != no_value && at(s.value).from != origin::parameter)
       throw argument_error(
           std::string(n.op->name()) + ": " + s.field + " are updated in place, so they must be parameters",
           {{"op", n.op->name()}, {"field", s.field}});

@@ -30,6 +30,7 @@ class graph {
     tensor type;  // dtype and dims; data is null
     origin from = origin::op;
     value_id viewed = no_value;                           // of a view: the value that it views
+    int64_t offset = 0;                                   // of a view: its first byte there
     std::shared_ptr<eva::parameter> parameter = nullptr;  // of a parameter
     std::vector<std::byte> constant = {};                 // of a constant
   };
@@ -40,6 +41,8 @@ class graph {
   value_id parameter(const std::shared_ptr<eva::parameter>& p);
   /// A view of `from` with another shape of the same size.
   value_id reshape(value_id from, shape dims);
+  /// A view of rows begin … end-1 of `from`, along its first dimension.
+  value_id rows(value_id from, int64_t begin, int64_t end);
   /// Checks shapes and records the op; its slots hold the ids of its outputs.
   const node& apply(const std::string& op, const operand_map& operands, const attribute_map& attributes);
 

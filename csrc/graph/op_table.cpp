@@ -123,6 +123,8 @@ template <class Op> class application final : public op_application {
           for (tensor& t : member) found.push_back({field.name, how, &t});
         } else {
           found.push_back({field.name, how, &member});
+          if constexpr (is_kind<ops::output, Field>)
+            if (field.from) found.back().from = &(args_.*field.from);
         }
       }
     });

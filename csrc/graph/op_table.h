@@ -24,6 +24,7 @@ struct slot {
   access how;
   tensor* place;
   value_id value = no_value;
+  const tensor* from = nullptr;  // of an output computed from another: that one's place
 };
 
 /// Type-erased interface to one application of an op.

@@ -9,7 +9,10 @@ namespace eva {
 
 program::program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, std::vector<value_id> outputs,
                  options how)
-    : device_(std::move(on)), graph_(std::move(recorded)), outputs_(std::move(outputs)) {
+    : device_(std::move(on)),
+      graph_(std::move(recorded)),
+      outputs_(std::move(outputs)),
+      staging_(std::make_shared<input_staging>(device_, how.least_staged_bytes)) {
   eliminate_dead_ops();
   plan_memory(how);
   for (const auto& value : graph_->values()) {
@@ -32,11 +35,19 @@ void program::eliminate_dead_ops() {
       return s.how == access::write && read_[size_t(s.value)];
     });
     if (!wanted && !n->has_effect()) continue;
-    for (const slot& s : n->slots)
+    for (const slot& s : n->slots) {
       if (s.how == access::read && s.value != no_value) read_[size_t(graph_->owner(s.value))] = true;
+      if (s.from && read_[size_t(s.value)]) mark_written(*n, s.from);
+    }
     order_.push_back(&*n);
   }
   std::reverse(order_.begin(), order_.end());
+}
+
+/// The output at `place` gets memory although nothing may read it: another output is computed from it.
+void program::mark_written(const node& n, const tensor* place) {
+  for (const slot& s : n.slots)
+    if (s.place == place) read_[size_t(s.value)] = true;
 }
 
 void program::plan_memory(const options& how) {
@@ -83,6 +94,7 @@ void program::prepare() {
     place_fixed();
     device_->reserve_arena(plan_bytes_);
     bind();
+    staging_->begin();
     kernels_.reserve(order_.size());
     for (node* n : order_) kernels_.push_back(device_->backend().prepare(n->op->index(), n->op->args()));
   } catch (...) {
@@ -113,22 +125,31 @@ void program::place_fixed() {
       device_->backend().write(constants_.back().data(), values[i].constant.data(), bytes);
       fixed_[i] = constants_.back().data();
     } else if (values[i].from == graph::origin::parameter) {
-      fixed_[i] = parameters_[i]->data();
+      fixed_[i] = parameters_[i]->data() + values[i].parameter->offset();
     }
   }
 }
 
 void program::release() noexcept {
+  staging_->release();
   captured_.reset();
   kernels_.clear();
   constants_.clear();
   parameters_.clear();
 }
 
+bool program::stages(value_id id) const {
+  return graph_->at(id).from == graph::origin::input && offsets_[size_t(id)] >= 0 &&
+         staging_->takes(graph_->at(id).type.bytes());
+}
+
 void* program::address(value_id id) const {
-  const auto i = size_t(graph_->owner(id));
-  if (fixed_[i]) return fixed_[i];
-  return offsets_[i] < 0 ? nullptr : device_->arena().data() + offsets_[i];
+  int64_t offset = 0;
+  for (; graph_->at(id).from == graph::origin::view; id = graph_->at(id).viewed)
+    offset += graph_->at(id).offset;
+  const auto i = size_t(id);
+  if (fixed_[i]) return static_cast<std::byte*>(fixed_[i]) + offset;
+  return offsets_[i] < 0 ? nullptr : device_->arena().data() + offsets_[i] + offset;
 }
 
 void program::bind() {
@@ -140,15 +161,21 @@ void program::bind() {
       if (s.value != no_value) s.place->data = address(s.value);
 }
 
-void program::run(std::span<const source> inputs, std::span<void* const> outputs) {
+void program::run(std::span<const source> inputs, std::span<void* const> outputs, staged_inputs* staged) {
   if (bound_generation_ != device_->arena_generation()) {
     device_->reserve_arena(plan_bytes_);
     bind();
   }
   backend& target = device_->backend();
+  if (staged) staged->copy_to([this](value_id id) { return address(id); });
   for (const source& input : inputs)
     if (void* place = address(input.id)) target.write(place, input.bytes, type_of(input.id).bytes());
-  profiling_ ? run_profiled() : run_kernels();
+  if (!profiled_)
+    run_kernels();
+  else if (*profiled_ == timed::kernels)
+    run_profiled();
+  else
+    run_timed();
   for (size_t i = 0; i < outputs.size(); ++i)
     target.read(outputs[i], address(outputs_[i]), type_of(outputs_[i]).bytes());
   target.finish();
@@ -183,10 +210,25 @@ void program::run_one_by_one() {
   has_run_ = true;
 }
 
-void program::start_profile() {
-  profiling_ = true;
+void program::start_profile(timed what) {
+  profiled_ = what;
   profile_.clear();
-  for (node* n : order_) profile_.push_back({n->op->name(), 0, 0, 0});
+  if (what == timed::whole)
+    profile_.push_back({"program", 0, 0, 0});
+  else
+    for (node* n : order_) profile_.push_back({n->op->name(), 0, 0, 0});
+}
+
+void program::run_timed() {
+  struct all final : kernel {
+    explicit all(program& of) : of_(of) {}
+    void run() override { of_.run_kernels(); }
+    program& of_;
+  } whole(*this);
+  timing& sum = profile_.front();
+  sum.seconds += device_->backend().time(whole);
+  for (const node* n : order_) sum.flops += n->op->flops();
+  ++sum.calls;
 }
 
 void program::run_profiled() {

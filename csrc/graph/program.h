@@ -2,11 +2,13 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "graph/graph.h"
+#include "graph/input_staging.h"
 #include "runtime/device.h"
 
 namespace eva {
@@ -17,6 +19,7 @@ class program final : public device_resource {
  public:
   struct options {
     bool share_memory = true;  // values with disjoint lifetimes share memory
+    int64_t least_staged_bytes = int64_t(1) << 20;
   };
   struct timing {
     std::string op;
@@ -28,23 +31,30 @@ class program final : public device_resource {
   /// Plans memory but allocates none.
   program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, std::vector<value_id> outputs,
           options);
+  ~program() override { staging_->release(); }
 
   /// Allocates memory and prepares the kernels; on failure everything allocated is freed.
   void prepare();
 
   /// Copies the inputs to the device, runs all kernels and copies the outputs back, in the order of
-  /// outputs(). Throws disposed_error if the device is closed meanwhile.
+  /// outputs(). `staged` holds further inputs. Throws disposed_error if the device is closed meanwhile.
   struct source {
     value_id id;
     const void* bytes;
   };
-  void run(std::span<const source> inputs, std::span<void* const> outputs);
+  void run(std::span<const source> inputs, std::span<void* const> outputs, staged_inputs* staged = nullptr);
+
+  const std::shared_ptr<input_staging>& staging() const { return staging_; }
+  /// Whether this value is an input to be staged; others are given to run. From any thread, after prepare().
+  bool stages(value_id id) const;
 
   /// Frees everything; the program cannot run again.
   void release() noexcept override;
 
-  /// Times every kernel from the next run on; discards earlier timings.
-  void start_profile();
+  /// Times every kernel, or all of them as one, from the next run on; discards earlier timings. As one, a
+  /// captured program is replayed as without a profile.
+  enum class timed { kernels, whole };
+  void start_profile(timed);
   const std::vector<timing>& profile() const { return profile_; }
 
   const tensor& type_of(value_id id) const { return graph_->at(id).type; }
@@ -59,6 +69,7 @@ class program final : public device_resource {
 
  private:
   void eliminate_dead_ops();
+  void mark_written(const node& n, const tensor* place);
   void plan_memory(const options&);
   void bind();
   void* address(value_id id) const;
@@ -68,6 +79,7 @@ class program final : public device_resource {
   void run_kernels();
   void run_one_by_one();
   void run_profiled();
+  void run_timed();
 
   std::shared_ptr<device> device_;
   std::shared_ptr<graph> graph_;
@@ -76,15 +88,16 @@ class program final : public device_resource {
   std::vector<bool> read_;        // per value: whether anything reads it
   std::vector<int64_t> offsets_;  // per value: in the arena, -1 if not there
   std::vector<device_memory> constants_;
-  std::vector<void*> fixed_;                                // per value: address of parameters and constants
-  std::vector<std::shared_ptr<device_memory>> parameters_;  // per value: kept alive
+  std::vector<void*> fixed_;  // per value: address of parameters and constants
+  std::vector<std::shared_ptr<parameter_memory>> parameters_;  // per value: kept alive
   std::vector<std::unique_ptr<kernel>> kernels_;
   std::unique_ptr<kernel> captured_;              // all kernels as one, at the arena's current address
   bool has_run_ = false, capture_tried_ = false;  // since the arena last moved
   mutable std::mutex capture_mutex_;
   std::string capture_failure_;
+  std::shared_ptr<input_staging> staging_;
   std::vector<timing> profile_;
-  bool profiling_ = false;
+  std::optional<timed> profiled_;
   int bound_generation_ = -1;
   int64_t plan_bytes_ = 0;
   int64_t unshared_bytes_ = 0;

@@ -4,6 +4,8 @@
 #include "napi/file_object.h"
 #include "napi/graph_object.h"
 #include "napi/openmp_spinning.h"
+#include "napi/resampler_object.h"
+#include "napi/staged_object.h"
 
 namespace eva::napi {
 
@@ -17,7 +19,7 @@ void set_error_factory(const Napi::CallbackInfo& info) {
   });
 }
 
-// Called before the process or worker ends, because process.exit() runs no cleanup hooks.
+// Called before the process or worker ends, because process.exit() runs no cleanup hooks. Also stops workers.
 void stop_devices(const Napi::CallbackInfo& info) { environment::of(info.Env()).stop(); }
 
 // { op: [[field, kind], …] } for every op.
@@ -50,11 +52,13 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   state->device_class = Napi::Persistent(device_object::define(env));
   state->parameter_class = Napi::Persistent(parameter_object::define(env));
   state->program_class = Napi::Persistent(program_object::define(env));
+  state->staged_class = Napi::Persistent(staged_object::define(env));
   state->file_class = Napi::Persistent(file_object::define(env));
   exports.Set("openDevice", Napi::Function::New(env, open_device));
   exports.Set("stopDevices", Napi::Function::New(env, stop_devices));
   exports.Set("Graph", graph_object::define(env));
   exports.Set("MappedFile", state->file_class.Value());
+  exports.Set("Resampler", resampler_object::define(env));
   exports.Set("convertElements", Napi::Function::New(env, convert_elements));
   exports.Set("setErrorFactory", Napi::Function::New(env, set_error_factory));
   exports.Set("opFields", Napi::Function::New(env, op_fields));

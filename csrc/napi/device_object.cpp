@@ -29,16 +29,16 @@ std::string shortened(const std::string& path) {
   return path.size() <= most ? path : path.substr(0, most) + "…";
 }
 
-std::shared_ptr<backend> open_cuda(const std::string& path) {
+std::shared_ptr<backend> open_cuda(const std::string& path, int index) {
   std::error_code reason;
   // Opening a pipe would block forever.
   if (!std::filesystem::is_regular_file(path, reason))
     throw device_error("the package has no CUDA backend (" + shortened(path) +
                            (reason && reason != std::errc::no_such_file_or_directory ? ": " + reason.message()
                                                                                      : std::string()) +
-                           "); in a checkout, `npm run build:cuda` builds it with nvcc 12.8 or newer",
+                           "); in a checkout, `npm run build:cuda` builds it with nvcc 12.4 or newer",
                        {{"needed", "libeva_clip_cuda.so"}, {"found", "none"}, {"path", shortened(path)}});
-  return open_backend_library(path, backend_interface_of(ops::fingerprint));
+  return open_backend_library(path, backend_interface_of(ops::fingerprint), index);
 }
 
 std::string text_from(const Napi::Object& options, const char* name) {
@@ -46,13 +46,18 @@ std::string text_from(const Napi::Object& options, const char* name) {
   return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
 }
 
+int gpu_number(const Napi::Value& value) {
+  constexpr int64_t most = std::numeric_limits<int>::max();
+  return int(std::min(most, non_negative_integer_from(value, "index")));
+}
+
 device::opener opener_from(const Napi::Value& value) {
   if (!value.IsObject()) throw argument_error("options must be an object");
   const auto options = value.As<Napi::Object>();
   const std::string kind = text_from(options, "kind");
   if (kind == "cuda")
-    return [given = text_from(options, "cudaLibrary")] {
-      return open_cuda(given.empty() ? default_cuda_library() : given);
+    return [given = text_from(options, "cudaLibrary"), index = gpu_number(options.Get("index"))] {
+      return open_cuda(given.empty() ? default_cuda_library() : given, index);
     };
   if (kind != "cpu") throw device_error("this build has no " + kind + " backend", {{"kind", kind}});
   const int64_t threads = non_negative_integer_from(options.Get("threads"), "threads");
@@ -171,7 +176,7 @@ Napi::Function parameter_object::define(Napi::Env env) {
   return DefineClass(
       env, "NativeParameter",
       {InstanceMethod<&parameter_object::write>("write"), InstanceMethod<&parameter_object::load>("load"),
-       InstanceMethod<&parameter_object::read>("read"),
+       InstanceMethod<&parameter_object::read>("read"), InstanceMethod<&parameter_object::window>("window"),
        InstanceMethod<&parameter_object::dispose>("dispose")});
 }
 
@@ -204,6 +209,17 @@ Napi::Value parameter_object::read(const Napi::CallbackInfo& info) {
         .work = [from = storage(), to = bytes_of(info[0], parameter_->bytes(), "into")] { from.read(to); }};
     work.pinned.push_back(Napi::Persistent(info[0].As<Napi::Object>()));
     return queue_->run(info.Env(), std::move(work));
+  });
+}
+
+Napi::Value parameter_object::window(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const int64_t first_row = non_negative_integer_from(info[0], "firstRow");
+    auto storage =
+        std::make_shared<parameter>(this->storage(), first_row, shape_from(info[1]), shape_from(info[2]));
+    auto object = environment::of(info.Env()).parameter_class.New({});
+    parameter_object::Unwrap(object)->take(std::move(storage), queue_);
+    return object;
   });
 }
 

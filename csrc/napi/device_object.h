@@ -7,7 +7,7 @@
 
 namespace eva::napi {
 
-/// ({ kind, threads, instructionSet, cudaLibrary }) → a promise of the device.
+/// ({ kind, index, threads, instructionSet, cudaLibrary }) → a promise of the device.
 Napi::Value open_device(const Napi::CallbackInfo& info);
 
 /// JavaScript wrapper of a device.
@@ -35,7 +35,8 @@ class device_object final : public Napi::ObjectWrap<device_object> {
   std::shared_ptr<task_queue> queue_;
 };
 
-/// A parameter's storage: write(typedArray), load(pieces), read(typedArray) → promises; dispose().
+/// A parameter's storage: write(typedArray), load(pieces), read(typedArray) → promises; window(firstRow,
+/// shape, storedShape) → another in its memory; dispose().
 class parameter_object final : public Napi::ObjectWrap<parameter_object> {
  public:
   explicit parameter_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<parameter_object>(info) {}
@@ -51,6 +52,7 @@ class parameter_object final : public Napi::ObjectWrap<parameter_object> {
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
+  Napi::Value window(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo&) { parameter_->dispose(); }
   /// A copy for queued work, which keeps the memory alive if the parameter is disposed. Throws
   /// disposed_error.

@@ -1,5 +1,7 @@
 #include "napi/environment.h"
 
+#include "napi/task.h"
+
 namespace eva::napi {
 
 void environment::add(std::shared_ptr<device> opened) {
@@ -9,6 +11,15 @@ void environment::add(std::shared_ptr<device> opened) {
 
 void environment::stop() {
   for (const auto& each : devices) each->stop();
+  if (workers) workers->stop();
+}
+
+task_queue& environment::on_workers(Napi::Env env) {
+  if (!worker_tasks) {
+    workers = std::make_shared<worker_pool>();
+    worker_tasks = std::make_shared<task_queue>(env, workers);
+  }
+  return *worker_tasks;
 }
 
 Napi::Error to_js(Napi::Env env, const error& e) {

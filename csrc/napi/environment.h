@@ -8,8 +8,11 @@
 
 #include "core/error.h"
 #include "runtime/device.h"
+#include "runtime/worker_pool.h"
 
 namespace eva::napi {
+
+class task_queue;
 
 /// State of one JavaScript environment (the main thread's or a worker's), kept as instance data so that the
 /// addon works in several at once.
@@ -18,9 +21,13 @@ struct environment {
   Napi::FunctionReference device_class;
   Napi::FunctionReference parameter_class;
   Napi::FunctionReference program_class;
+  Napi::FunctionReference staged_class;
   Napi::FunctionReference file_class;
   /// Kept until their threads have ended, so that no device is destroyed on its own thread.
   std::vector<std::shared_ptr<device>> devices;
+  /// Threads for work without a device, and their tasks; null until the first.
+  std::shared_ptr<worker_pool> workers;
+  std::shared_ptr<task_queue> worker_tasks;
   /// Tasks with pending promises.
   std::unordered_map<const void*, std::shared_ptr<void>> tasks;
 
@@ -28,7 +35,9 @@ struct environment {
 
   /// Adds a device and drops those whose threads have ended.
   void add(std::shared_ptr<device> opened);
-  /// Stops all devices: cancels running jobs, drops queued ones and joins the threads.
+  /// The tasks of the worker threads. On the JavaScript thread.
+  task_queue& on_workers(Napi::Env env);
+  /// Stops all devices and workers: cancels running jobs, drops queued ones and joins the threads.
   void stop();
 };
 

@@ -1,6 +1,7 @@
 #include "napi/graph_object.h"
 
 #include "napi/convert.h"
+#include "napi/staged_object.h"
 
 namespace eva::napi {
 
@@ -9,8 +10,8 @@ Napi::Function graph_object::define(Napi::Env env) {
       env, "NativeGraph",
       {InstanceMethod<&graph_object::input>("input"), InstanceMethod<&graph_object::constant>("constant"),
        InstanceMethod<&graph_object::parameter>("parameter"),
-       InstanceMethod<&graph_object::reshape>("reshape"), InstanceMethod<&graph_object::apply>("apply"),
-       InstanceMethod<&graph_object::compile>("compile")});
+       InstanceMethod<&graph_object::reshape>("reshape"), InstanceMethod<&graph_object::rows>("rows"),
+       InstanceMethod<&graph_object::apply>("apply"), InstanceMethod<&graph_object::compile>("compile")});
 }
 
 graph& graph_object::recording() {
@@ -44,6 +45,15 @@ Napi::Value graph_object::reshape(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     const auto from = value_id(non_negative_integer_from(info[0], "a value id"));
     return Napi::Number::New(info.Env(), recording().reshape(from, shape_from(info[1])));
+  });
+}
+
+Napi::Value graph_object::rows(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto from = value_id(non_negative_integer_from(info[0], "a value id"));
+    const int64_t begin = non_negative_integer_from(info[1], "begin"),
+                  end = non_negative_integer_from(info[2], "end");
+    return Napi::Number::New(info.Env(), recording().rows(from, begin, end));
   });
 }
 
@@ -90,7 +100,8 @@ Napi::Value graph_object::compile(const Napi::CallbackInfo& info) {
 Napi::Function program_object::define(Napi::Env env) {
   return DefineClass(
       env, "NativeProgram",
-      {InstanceMethod<&program_object::run>("run"), InstanceMethod<&program_object::stats>("stats"),
+      {InstanceMethod<&program_object::stage>("stage"), InstanceMethod<&program_object::run>("run"),
+       InstanceMethod<&program_object::stats>("stats"),
        InstanceMethod<&program_object::start_profile>("startProfile"),
        InstanceMethod<&program_object::profile>("profile"),
        InstanceMethod<&program_object::dispose>("dispose")});
@@ -101,8 +112,55 @@ const std::shared_ptr<program>& program_object::native() const {
   return program_;
 }
 
-// (input ids, input typed arrays, output typed arrays in the order of compile's outputs) → promise. The
-// outputs must not be detached until it settles.
+/// What waits for a slot would wait forever.
+void program_object::end() {
+  if (program_) program_->staging()->end();
+  program_.reset();
+}
+
+// (input ids, input typed arrays) → a promise of inputs for `run`: large ones are copied to a device that can
+// do so while it works, others are kept.
+Napi::Value program_object::stage(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto target = native();
+    const auto on = target->owner();
+    if (on->closed()) throw disposed_error("the device");
+    const auto ids = ids_from(info[0]);
+    if (!info[1].IsArray()) throw argument_error("inputs must be an array");
+    const auto given = info[1].As<Napi::Array>();
+    task copy, keep;
+    std::vector<input_staging::input> copied;
+    std::vector<std::shared_ptr<const std::byte>> read;
+    auto staged = std::make_shared<staged_object::contents>(
+        staged_object::contents{std::make_shared<staged_inputs>(target->staging())});
+    for (uint32_t i = 0; i < ids.size(); ++i) {
+      const int64_t size = target->type_of(ids[i]).bytes();
+      const bool copies = target->stages(ids[i]);
+      auto bytes = input_from(given.Get(i), size, "an input", queue_->inputs(), copies ? copy : keep);
+      if (copies)
+        copied.push_back({ids[i], bytes.get(), size});
+      else
+        staged->on_host.push_back({ids[i], bytes.get()});
+      (copies ? read : staged->owned).push_back(std::move(bytes));
+    }
+    staged->pinned = std::move(keep.pinned);
+    if (copied.empty()) {
+      const auto ready = Napi::Promise::Deferred::New(info.Env());
+      ready.Resolve(staged_object::holding(info.Env(), std::move(*staged)));
+      return ready.Promise();
+    }
+    const auto slots = staged->on_device;
+    copy.work = [target, slots, copied = std::move(copied), read = std::move(read)] { slots->fill(copied); };
+    copy.result = [staged](Napi::Env env) { return staged_object::holding(env, std::move(*staged)); };
+    return queue_->run(info.Env(), std::move(copy), [on, slots](std::function<void()> job) {
+      if (!on->input_lane().post(std::move(job), [slots] { return slots->reserve(); }))
+        throw disposed_error("the device");
+    });
+  });
+}
+
+// (input ids, input typed arrays, output typed arrays in the order of compile's outputs, staged inputs?) →
+// promise. The outputs must not be detached until it settles.
 Napi::Value program_object::run(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     const auto target = native();
@@ -123,9 +181,15 @@ Napi::Value program_object::run(const Napi::CallbackInfo& info) {
       outputs.push_back(bytes_of(array, target->type_of(target->outputs()[i]).bytes(), "an output"));
       work.pinned.push_back(Napi::Persistent(array.As<Napi::Object>()));
     }
-    work.work = [target, inputs = std::move(inputs), owned = std::move(owned), outputs = std::move(outputs)] {
-      target->run(inputs, outputs);
-    };
+    staged_object::contents staged;
+    if (!info[3].IsUndefined())
+      staged = unwrap<staged_object>(info[3], environment::of(info.Env()).staged_class, "staged inputs")
+                   ->take(target->staging());
+    inputs.insert(inputs.end(), staged.on_host.begin(), staged.on_host.end());
+    owned.insert(owned.end(), staged.owned.begin(), staged.owned.end());
+    for (auto& each : staged.pinned) work.pinned.push_back(std::move(each));
+    work.work = [target, inputs = std::move(inputs), owned = std::move(owned), outputs = std::move(outputs),
+                 slots = std::move(staged.on_device)] { target->run(inputs, outputs, slots.get()); };
     return queue_->run(info.Env(), std::move(work));
   });
 }
@@ -144,7 +208,8 @@ Napi::Value program_object::stats(const Napi::CallbackInfo& info) {
 
 Napi::Value program_object::start_profile(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    return queue_->run(info.Env(), {.work = [target = native()] { target->start_profile(); }});
+    const auto what = info[0].ToBoolean() ? program::timed::whole : program::timed::kernels;
+    return queue_->run(info.Env(), {.work = [what, target = native()] { target->start_profile(what); }});
   });
 }
 

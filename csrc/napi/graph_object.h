@@ -18,6 +18,7 @@ class graph_object final : public Napi::ObjectWrap<graph_object> {
   Napi::Value constant(const Napi::CallbackInfo& info);
   Napi::Value parameter(const Napi::CallbackInfo& info);
   Napi::Value reshape(const Napi::CallbackInfo& info);
+  Napi::Value rows(const Napi::CallbackInfo& info);
   Napi::Value apply(const Napi::CallbackInfo& info);
   Napi::Value compile(const Napi::CallbackInfo& info);
 
@@ -27,10 +28,11 @@ class graph_object final : public Napi::ObjectWrap<graph_object> {
   std::shared_ptr<graph> graph_ = std::make_shared<graph>();
 };
 
-/// A program: run(ids, inputs, outputs), stats(), profile().
+/// A program: stage(ids, inputs), run(ids, inputs, outputs, staged?), stats(), profile().
 class program_object final : public Napi::ObjectWrap<program_object> {
  public:
   explicit program_object(const Napi::CallbackInfo& info) : Napi::ObjectWrap<program_object>(info) {}
+  ~program_object() override { end(); }
   static Napi::Function define(Napi::Env env);
 
   void take(std::shared_ptr<program> native, std::shared_ptr<task_queue> queue) {
@@ -39,11 +41,13 @@ class program_object final : public Napi::ObjectWrap<program_object> {
   }
 
  private:
+  Napi::Value stage(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value start_profile(const Napi::CallbackInfo& info);
   Napi::Value profile(const Napi::CallbackInfo& info);
-  void dispose(const Napi::CallbackInfo&) { program_.reset(); }
+  void dispose(const Napi::CallbackInfo&) { end(); }
+  void end();
   const std::shared_ptr<program>& native() const;
 
   std::shared_ptr<program> program_;

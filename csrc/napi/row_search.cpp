@@ -8,7 +8,7 @@
 namespace eva::napi {
 namespace {
 
-/// "x86-64-v4" → "v4"
+/// "x86-64-v4_bf16" → "v4_bf16"
 std::string level_of(const std::string& instruction_set) {
   return instruction_set.substr(instruction_set.rfind('-') + 1);
 }

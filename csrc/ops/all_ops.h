@@ -26,7 +26,7 @@ using all_ops =
             attention, attention_backward,                                                   //
             clip_loss, clip_loss_backward,                                                   //
             add, subtract, multiply, divide, exp, log, sqrt, tanh, sigmoid, softplus, gelu,  //
-            quick_gelu, gelu_backward, quick_gelu_backward, scale, cast,                     //
+            quick_gelu, gelu_backward, quick_gelu_backward, scale, cast, cast_update,        //
             embedding, embedding_backward,                                                   //
             keep_tokens, drop_path,                                                          //
             l2_normalize, l2_normalize_backward,                                             //

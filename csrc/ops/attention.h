@@ -87,6 +87,7 @@ struct attention_backward {
     tensor rope;        // optional
     tensor positions;   // optional
     tensor dqkv;        // as qkv
+    tensor dqkv_sums;   // [3 H D] f32, the column sums of dqkv: the gradient of a bias added to qkv
     int64_t heads = 1;
     bool causal = false;
   };
@@ -98,6 +99,7 @@ struct attention_backward {
                                             optional_input{"rope", &args::rope},
                                             optional_input{"positions", &args::positions},
                                             output{"dqkv", &args::dqkv},
+                                            output{"dqkv_sums", &args::dqkv_sums, &args::dqkv},
                                             attribute{"heads", &args::heads},
                                             attribute{"causal", &args::causal}};
   static void infer(args& a) {
@@ -106,6 +108,7 @@ struct attention_backward {
     expect(name, "dout", a.dout, a.qkv.type, a.out.dims);
     expect(name, "log_sum", a.log_sum, dtype::f32, append(leading(a.qkv.dims), a.heads));
     a.dqkv = {a.qkv.type, a.qkv.dims};
+    a.dqkv_sums = {dtype::f32, {a.qkv.columns()}};
   }
   static double flops(const args& a) { return 2.5 * attention_flops(a); }
 };

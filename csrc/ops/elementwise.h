@@ -80,17 +80,20 @@ struct quick_gelu : unary_op<quick_gelu> {
 /// dx = dy f'(x) of an activation.
 template <class Op> struct activation_backward {
   struct args {
-    tensor dy;  // [...]
-    tensor x;   // [...]
-    tensor dx;  // [...], dy's type
+    tensor dy;       // [...]
+    tensor x;        // [...]
+    tensor dx;       // [...], dy's type
+    tensor dx_sums;  // [C] f32, the column sums of dx: the gradient of a bias added to x
   };
   static constexpr auto fields =
-      std::tuple{input{"dy", &args::dy}, input{"x", &args::x}, output{"dx", &args::dx}};
+      std::tuple{input{"dy", &args::dy}, input{"x", &args::x}, output{"dx", &args::dx},
+                 output{"dx_sums", &args::dx_sums, &args::dx}};
   static void infer(args& a) {
     expect_float(Op::name, "x", a.x);
     expect_float(Op::name, "dy", a.dy);
     expect_shape(Op::name, "dy", a.dy, a.x.dims);
     a.dx = {a.dy.type, a.dy.dims};
+    a.dx_sums = {dtype::f32, {a.x.columns()}};
   }
 };
 
@@ -133,6 +136,25 @@ struct cast {
     expect_float(name, "x", a.x);
     expect(is_float(a.type), name, "type must be f32 or bf16");
     a.y = {a.type, a.x.dims};
+  }
+};
+
+/// copies[i] = parameters[i] in bf16, rounded to nearest even: for weights that the
+/// optimizer did not write.
+struct cast_update {
+  static constexpr auto name = "cast_update";
+  struct args {
+    tensors parameters;  // f32, any shapes
+    tensors copies;      // bf16, the same shapes
+  };
+  static constexpr auto fields =
+      std::tuple{input_list{"parameters", &args::parameters}, inout_list{"copies", &args::copies}};
+  static void infer(args& a) {
+    expect(a.parameters.size() == a.copies.size(), name, "copies must have one entry per parameter");
+    for (size_t i = 0; i < a.copies.size(); ++i) {
+      expect_type(name, "parameters", a.parameters[i], dtype::f32);
+      expect(name, "copies", a.copies[i], dtype::bf16, a.parameters[i].dims);
+    }
   }
 };
 

@@ -46,36 +46,47 @@ struct layer_norm {
   }
 };
 
-/// dx, dweight and dbias of layer_norm (Ba et al. 2016, appendix).
+/// dx, dweight and dbias of layer_norm (Ba et al. 2016, appendix). It can recompute layer_norm's y, which
+/// therefore need not be kept, and sum the columns of dx, which gives the gradient of a bias added to x.
 struct layer_norm_backward {
   static constexpr auto name = "layer_norm_backward";
   struct args {
     tensor dy;        // [..., C]
     tensor x;         // [..., C]
     tensor weight;    // [C] f32
+    tensor bias;      // [C] f32, optional: as in layer_norm, read only to recompute y
     tensor mean;      // [...] f32, absent for RMSNorm
     tensor rstd;      // [...] f32
     tensor residual;  // [..., C], optional: another gradient of x, added to dx
     tensor dx;        // [..., C]
     tensor dweight;   // [C] f32
     tensor dbias;     // [C] f32
+    tensor dx_sums;   // [C] f32, the column sums of dx
+    tensor y;         // [..., C], layer_norm's result without its residual
   };
-  static constexpr auto fields =
-      std::tuple{input{"dy", &args::dy},         input{"x", &args::x},
-                 input{"weight", &args::weight}, optional_input{"mean", &args::mean},
-                 input{"rstd", &args::rstd},     optional_input{"residual", &args::residual},
-                 output{"dx", &args::dx},        output{"dweight", &args::dweight},
-                 output{"dbias", &args::dbias}};
+  static constexpr auto fields = std::tuple{input{"dy", &args::dy},
+                                            input{"x", &args::x},
+                                            input{"weight", &args::weight},
+                                            optional_input{"bias", &args::bias},
+                                            optional_input{"mean", &args::mean},
+                                            input{"rstd", &args::rstd},
+                                            optional_input{"residual", &args::residual},
+                                            output{"dx", &args::dx},
+                                            output{"dweight", &args::dweight},
+                                            output{"dbias", &args::dbias},
+                                            output{"dx_sums", &args::dx_sums, &args::dx},
+                                            output{"y", &args::y}};
   static void infer(args& a) {
     expect_float(name, "x", a.x);
     expect_rank(name, "x", a.x, 1, 8);
     expect(name, "dy", a.dy, a.x.type, a.x.dims);
     expect(name, "weight", a.weight, dtype::f32, {a.x.columns()});
+    expect_if_present(name, "bias", a.bias, dtype::f32, {a.x.columns()});
     expect_if_present(name, "mean", a.mean, dtype::f32, leading(a.x.dims));
     expect(name, "rstd", a.rstd, dtype::f32, leading(a.x.dims));
     expect_if_present(name, "residual", a.residual, a.x.type, a.x.dims);
-    a.dx = {a.x.type, a.x.dims};
-    a.dweight = a.dbias = {dtype::f32, a.weight.dims};
+    a.dx = a.y = {a.x.type, a.x.dims};
+    a.dweight = a.dbias = a.dx_sums = {dtype::f32, a.weight.dims};
   }
 };
 

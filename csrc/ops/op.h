@@ -31,13 +31,15 @@ template <class A> struct input_list {
   tensors A::*member;
 };
 
-/// Written by the op. `data` is null if the output is unread, and the kernel then skips the work.
+/// Written by the op. `data` is null if the output is unread, and the kernel then skips the work. An output
+/// that is computed `from` another one has that one written, too.
 template <class A> struct output {
   const char* name;
   tensor A::*member;
+  tensor A::*from = nullptr;
 };
 
-/// Parameters that the op updates in place.
+/// Parameters that the op updates in place; entries may be absent.
 template <class A> struct inout_list {
   const char* name;
   tensors A::*member;
@@ -59,6 +61,7 @@ template <class A> input(const char*, tensor A::*) -> input<A>;
 template <class A> optional_input(const char*, tensor A::*) -> optional_input<A>;
 template <class A> input_list(const char*, tensors A::*) -> input_list<A>;
 template <class A> output(const char*, tensor A::*) -> output<A>;
+template <class A> output(const char*, tensor A::*, tensor A::*) -> output<A>;
 template <class A> inout_list(const char*, tensors A::*) -> inout_list<A>;
 template <class A> scratch(const char*, tensor A::*) -> scratch<A>;
 template <class A, class T> attribute(const char*, T A::*) -> attribute<A, T>;

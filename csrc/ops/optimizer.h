@@ -28,6 +28,7 @@ template <class Args> void check_update(const char* op, const Args& a) {
   const size_t count = a.parameters.size();
   expect(a.gradients.size() == count && a.first_moments.size() == count && a.second_moments.size() == count,
          op, "gradients and moments must have one entry per parameter");
+  expect(a.copies.empty() || a.copies.size() == count, op, "copies must have one entry per parameter");
   expect(a.weight_decays.size() == count, op, "weight_decays must have one entry per parameter");
   for (size_t i = 0; i < count; ++i) {
     const shape& dims = a.parameters[i].dims;
@@ -37,6 +38,7 @@ template <class Args> void check_update(const char* op, const Args& a) {
       expect_type(op, field, (*list)[i], dtype::f32);
       expect_shape(op, field, (*list)[i], dims);
     }
+    if (!a.copies.empty()) expect_if_present(op, "copies", a.copies[i], dtype::bf16, dims);
   }
   expect_type(op, "norm", a.norm, dtype::f32);
   expect_size(op, "norm", a.norm, 1);
@@ -52,7 +54,8 @@ template <class Args> void check_update(const char* op, const Args& a) {
 ///                 p -= η ratio u
 ///   deepspeed:    u = m / (sqrt(v) + eps) + wd p,  ratio = clamp(‖p‖ / ‖u‖, 0.01, 10),
 ///                 p -= η sqrt(1 - β2ᵗ) / (1 - β1ᵗ) ratio u
-/// The ratio is 1 if ‖p‖, ‖u‖ or adapt[i] is 0. If norm is not finite, nothing changes.
+/// The ratio is 1 if ‖p‖, ‖u‖ or adapt[i] is 0. copies[i] becomes p, rounded. If norm is not finite, nothing
+/// changes.
 struct lamb_update {
   static constexpr auto name = "lamb_update";
   struct args {
@@ -60,6 +63,7 @@ struct lamb_update {
     tensors gradients;                        // f32, the same shapes
     tensors first_moments;                    // f32, the same shapes
     tensors second_moments;                   // f32, the same shapes
+    tensors copies;                           // bf16, the same shapes, absent where there is none; or empty
     tensor norm;                              // [] f32, global norm of the gradients
     tensor learning_rates;                    // [tensors] f32, of this step
     tensor step;                              // [] i32, 1 for the first update
@@ -73,6 +77,7 @@ struct lamb_update {
                                             input_list{"gradients", &args::gradients},
                                             inout_list{"first_moments", &args::first_moments},
                                             inout_list{"second_moments", &args::second_moments},
+                                            inout_list{"copies", &args::copies},
                                             input{"norm", &args::norm},
                                             input{"learning_rates", &args::learning_rates},
                                             input{"step", &args::step},
@@ -96,7 +101,7 @@ struct lamb_update {
 
 /// One step of AdamW (Loshchilov and Hutter 2019, algorithm 2): with g, m, v and η as in lamb_update,
 ///   p -= η ((m / (1 - β1ᵗ)) / (sqrt(v / (1 - β2ᵗ)) + eps) + wd p)
-/// If norm is not finite, nothing changes.
+/// copies[i] becomes p, rounded. If norm is not finite, nothing changes.
 struct adamw_update {
   static constexpr auto name = "adamw_update";
   struct args {
@@ -104,6 +109,7 @@ struct adamw_update {
     tensors gradients;                 // f32, the same shapes
     tensors first_moments;             // f32, the same shapes
     tensors second_moments;            // f32, the same shapes
+    tensors copies;                    // bf16, the same shapes, absent where there is none; or empty
     tensor norm;                       // [] f32
     tensor learning_rates;             // [tensors] f32, of this step
     tensor step;                       // [] i32
@@ -114,6 +120,7 @@ struct adamw_update {
                                             input_list{"gradients", &args::gradients},
                                             inout_list{"first_moments", &args::first_moments},
                                             inout_list{"second_moments", &args::second_moments},
+                                            inout_list{"copies", &args::copies},
                                             input{"norm", &args::norm},
                                             input{"learning_rates", &args::learning_rates},
                                             input{"step", &args::step},

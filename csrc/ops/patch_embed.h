@@ -6,22 +6,24 @@ namespace eva::ops {
 
 /// The pixels of each kept patch as one row, in the column order of a convolution weight [W, 3, P, P]: the
 /// patch embedding is then a linear op, and dropped patches are never read. u8 images are normalized,
-/// (x / 255 - mean) / std; f32 images already are. No gradient.
+/// (x / 255 - mean) / std; f32 images already are. A row ends with `padding` zeros. No gradient.
 struct patch_rows {
   static constexpr auto name = "patch_rows";
+  static constexpr int64_t max_padding = 1 << 16;  // of several rows, it fits an int
   struct args {
     tensor images;  // u8 [B, S, S, 3] or f32 [B, 3, S, S]
     tensor kept;    // [B, K] i32 patch indices, row-major over the grid; optional: all
-    tensor y;       // [B, K, 3 P P]
+    tensor y;       // [B, K, 3 P P + padding]
     int64_t patch_size = 16;
     std::vector<float> mean, std;  // [3] each, of values in 0 … 1
     dtype type = dtype::f32;
+    int64_t padding = 0;
   };
   static constexpr auto fields =
       std::tuple{input{"images", &args::images}, optional_input{"kept", &args::kept},
                  output{"y", &args::y},          attribute{"patch_size", &args::patch_size},
                  attribute{"mean", &args::mean}, attribute{"std", &args::std},
-                 attribute{"type", &args::type}};
+                 attribute{"type", &args::type}, attribute{"padding", &args::padding}};
   static void infer(args& a) {
     expect_rank(name, "images", a.images, 4, 4);
     const bool bytes = a.images.type == dtype::u8;
@@ -32,6 +34,8 @@ struct patch_rows {
            "the image size must be a multiple of patch_size");
     expect(a.mean.size() == 3 && a.std.size() == 3, name, "mean and std must have three entries");
     expect(is_float(a.type), name, "type must be f32 or bf16");
+    expect(a.padding >= 0 && a.padding <= max_padding, name,
+           "padding must be from 0 to " + std::to_string(max_padding));
     int64_t k = (size / a.patch_size) * (size / a.patch_size);
     if (a.kept.present()) {
       expect_type(name, "kept", a.kept, dtype::i32);
@@ -39,7 +43,7 @@ struct patch_rows {
       expect_shape(name, "kept", a.kept, {b, a.kept.dim(1)});
       k = a.kept.dim(1);
     }
-    a.y = {a.type, {b, k, 3 * a.patch_size * a.patch_size}};
+    a.y = {a.type, {b, k, 3 * a.patch_size * a.patch_size + a.padding}};
   }
 };
 

@@ -48,28 +48,35 @@ struct swiglu {
   }
 };
 
-/// dx of swiglu and, with a weight, dweight and dbias; h is recomputed from x.
+/// dx of swiglu and, with a weight, dweight and dbias; h is recomputed from x. It can also give swiglu's y,
+/// which therefore need not be kept, and the column sums of dx: the gradients of biases added to x.
 struct swiglu_backward {
   static constexpr auto name = "swiglu_backward";
   struct args {
     tensor dy;       // [..., F]
     tensor x;        // [..., 2 F]
     tensor weight;   // [F] f32, optional
+    tensor bias;     // [F] f32, optional: read only to recompute y
     tensor mean;     // [...] f32, optional
     tensor rstd;     // [...] f32, optional
     tensor dx;       // [..., 2 F]
     tensor dweight;  // [F] f32, null without a weight
     tensor dbias;    // [F] f32
+    tensor dx_sums;  // [2 F] f32, the column sums of dx
+    tensor y;        // [..., F], swiglu's result
     int64_t columns = 0;
   };
   static constexpr auto fields = std::tuple{input{"dy", &args::dy},
                                             input{"x", &args::x},
                                             optional_input{"weight", &args::weight},
+                                            optional_input{"bias", &args::bias},
                                             optional_input{"mean", &args::mean},
                                             optional_input{"rstd", &args::rstd},
                                             output{"dx", &args::dx},
                                             output{"dweight", &args::dweight},
                                             output{"dbias", &args::dbias},
+                                            output{"dx_sums", &args::dx_sums, &args::dx},
+                                            output{"y", &args::y},
                                             attribute{"columns", &args::columns}};
   static void infer(args& a) {
     const int64_t f = a.x.columns() / 2;
@@ -77,7 +84,8 @@ struct swiglu_backward {
     expect_rank(name, "x", a.x, 1, 8);
     expect(a.x.columns() % 2 == 0, name, "x must have an even number of columns: gate and value");
     expect(name, "dy", a.dy, a.x.type, append(leading(a.x.dims), f));
-    expect_if_present(name, "weight", a.weight, dtype::f32, {f});
+    for (auto [field, t] : {std::pair{"weight", &a.weight}, std::pair{"bias", &a.bias}})
+      expect_if_present(name, field, *t, dtype::f32, {f});
     for (auto [field, t] : {std::pair{"mean", &a.mean}, std::pair{"rstd", &a.rstd}})
       expect_if_present(name, field, *t, dtype::f32, leading(a.x.dims));
     expect(a.weight.present() == a.mean.present() && a.mean.present() == a.rstd.present(), name,
@@ -85,6 +93,8 @@ struct swiglu_backward {
     expect(0 <= a.columns && a.columns <= f, name, "0 <= columns <= F");
     a.dx = {a.x.type, a.x.dims};
     a.dweight = a.dbias = {dtype::f32, {f}};
+    a.dx_sums = {dtype::f32, {2 * f}};
+    a.y = {a.x.type, a.dy.dims};
   }
 };
 

@@ -14,6 +14,20 @@ namespace eva {
 struct kernel {
   virtual ~kernel() = default;
   virtual void run() = 0;
+  /// What the next run needs and a capture must not contain, such as copies from pageable memory.
+  virtual void before_capture() {}
+};
+
+/// Device memory for an input of a later run. It is filled beside the device's work, on the input lane: a
+/// thread and a stream of their own.
+struct input_slot {
+  virtual ~input_slot() = default;
+  /// Queues the copy of what `produce` writes (see backend::fill), after the copies that copy_to queued. On
+  /// the lane's thread.
+  virtual void fill(const std::function<void(int64_t begin, int64_t end, std::byte* to)>& produce) = 0;
+  /// Queues the copy to `place`, before all work that is queued later and after that of fill, which has
+  /// returned. On the device's thread.
+  virtual void copy_to(void* place) = 0;
 };
 
 /// Interface to a device: memory, copies and kernels. Unless noted otherwise, everything but `info` is called
@@ -40,11 +54,16 @@ struct backend {
   virtual void release(void* memory, int64_t bytes) noexcept = 0;
   /// Throws out_of_memory_error if `bytes` more cannot be allocated. From any thread.
   virtual void expect_free(int64_t) const {}
+  /// Reserves `bytes` for a later `allocate`, right before which the caller withdraws the promise; throws
+  /// out_of_memory_error. False where `allocate` is quick enough for any thread. Both from any thread.
+  virtual bool promise(int64_t) { return false; }
+  virtual void withdraw(int64_t) noexcept {}
   /// Writes bytes [begin, end) to `to`; begin is a multiple of 64.
   using producer = std::function<void(int64_t begin, int64_t end, std::byte* to)>;
   /// Fills device memory by calling `produce` for each part of it, possibly on several threads at once.
   /// Rethrows its exceptions.
   virtual void fill(void* device, int64_t bytes, const producer& produce) = 0;
+  /// `host` holds the bytes after finish(), and must be valid until then.
   virtual void read(void* host, const void* device, int64_t bytes) = 0;
 
   void write(void* device, const void* host, int64_t bytes) {
@@ -53,11 +72,16 @@ struct backend {
     });
   }
 
+  /// Whether inputs can be copied beside the device's work; otherwise runs read them from host memory.
+  virtual bool has_input_lane() const { return false; }
+  /// Throws as allocate does. On the lane's thread; must be destroyed before the backend.
+  virtual std::unique_ptr<input_slot> make_input_slot(int64_t) { return nullptr; }
+
   /// Waits until the device has finished all submitted work. Throws data_error for an index out of range that
   /// a kernel found but could not throw.
   virtual void finish() = 0;
 
-  /// Bytes of workspace that a GPU's kernels use in addition to the arena.
+  /// Bytes of the workspace of a GPU's kernels and of its input slots, in addition to the arena.
   virtual int64_t workspace_bytes() const { return 0; }
 
   /// Prepares the op with this position in ops::all_ops. `args` is its args struct, whose tensors already

@@ -49,7 +49,17 @@ void device::hold(std::weak_ptr<device_resource> resource) {
   held_.push_back(std::move(resource));
 }
 
+device_thread& device::input_lane() {
+  if (!input_lane_) input_lane_ = std::make_unique<device_thread>([] {});
+  return *input_lane_;
+}
+
 void device::release() noexcept {
+  if (input_lane_) {
+    if (thread_.cancelled()) input_lane_->stop();
+    input_lane_->finish();
+    input_lane_->join();
+  }
   std::vector<std::weak_ptr<device_resource>> held;
   {
     const std::lock_guard lock(held_mutex_);

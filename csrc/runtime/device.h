@@ -58,6 +58,13 @@ class device {
   eva::backend& backend() const { return *backend_; }
   const std::shared_ptr<eva::backend>& shared_backend() const { return backend_; }
   device_thread& thread() { return thread_; }
+  /// The thread that copies inputs beside the work of thread(). Started at the first call, which must be on
+  /// the thread that closes the device; throws device_error.
+  device_thread& input_lane();
+  /// On a thread that knows of the lane: it is there, or this thread would start it.
+  void wake_input_lane() {
+    if (input_lane_) input_lane_->wake();
+  }
 
   /// Makes the arena at least this large. On the device's thread.
   void reserve_arena(int64_t bytes);
@@ -90,6 +97,7 @@ class device {
   std::vector<std::weak_ptr<device_resource>> held_;
   size_t held_limit_ = 64;  // size at which expired ones are removed
   std::atomic<bool> closed_ = false;
+  std::unique_ptr<device_thread> input_lane_;
   device_thread thread_;
 };
 

@@ -1,5 +1,6 @@
 #include "runtime/device_thread.h"
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -17,14 +18,19 @@ std::thread device_thread::start() {
   }
 }
 
-bool device_thread::post(job work) {
+bool device_thread::post(job work, condition ready) {
   {
     const std::lock_guard lock(mutex_);
     if (ended_) return false;
-    jobs_.push_back(std::move(work));
+    jobs_.push_back({std::move(work), std::move(ready)});
   }
   wake_.notify_one();
   return true;
+}
+
+void device_thread::wake() {
+  const std::lock_guard lock(mutex_);  // so that the thread is not between a test and its wait
+  wake_.notify_one();
 }
 
 void device_thread::finish() {
@@ -41,6 +47,10 @@ void device_thread::stop() {
     cancelled_ = true;
   }
   wake_.notify_one();
+  join();
+}
+
+void device_thread::join() {
   if (thread_.joinable()) thread_.join();
 }
 
@@ -49,19 +59,29 @@ bool device_thread::ended() {
   return ended_;
 }
 
-device_thread::job device_thread::next() {
+device_thread::entry device_thread::next() {
   std::unique_lock lock(mutex_);
-  wake_.wait(lock, [this] { return cancelled_ || finishing_ || !jobs_.empty(); });
-  if (cancelled_ || jobs_.empty()) return nullptr;
-  job work = std::move(jobs_.front());
-  jobs_.pop_front();
-  return work;
+  auto chosen = jobs_.end();
+  wake_.wait(lock, [&] {
+    if (cancelled_) return true;
+    chosen = std::find_if(jobs_.begin(), jobs_.end(), [](const entry& e) { return !e.ready || e.ready(); });
+    return finishing_ || chosen != jobs_.end();
+  });
+  if (cancelled_ || jobs_.empty()) return {};
+  if (chosen == jobs_.end()) chosen = jobs_.begin();
+  entry taken = std::move(*chosen);
+  jobs_.erase(chosen);
+  return taken;
 }
 
 void device_thread::loop() {
-  while (const job work = next()) work();
+  for (;;) {
+    const entry taken = next();
+    if (!taken.work) break;
+    taken.work();
+  }
   on_exit_();
-  std::deque<job> dropped;  // destroyed after the lock is released
+  std::deque<entry> dropped;  // destroyed after the lock is released
   {
     const std::lock_guard lock(mutex_);
     ended_ = true;

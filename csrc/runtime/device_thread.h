@@ -14,6 +14,7 @@ namespace eva {
 class device_thread {
  public:
   using job = std::function<void()>;
+  using condition = std::function<bool()>;
 
   /// `on_exit` runs last on the thread.
   explicit device_thread(job on_exit);
@@ -22,11 +23,17 @@ class device_thread {
   device_thread& operator=(const device_thread&) = delete;
 
   /// Jobs must not throw. They are destroyed on the thread. Returns false if the thread has ended; the job is
-  /// then destroyed by this call.
-  bool post(job work);
+  /// then destroyed by this call. A job with a condition waits until that holds or the thread is to end, and
+  /// later jobs overtake it.
+  bool post(job work, condition ready = nullptr);
+
+  /// Tests the conditions again. The caller must hold no lock that they take.
+  void wake();
 
   /// Ends the thread once its queue is empty.
   void finish();
+  /// Waits for the end of the thread. Idempotent.
+  void join();
 
   /// Cancels the running job (see cancelled), drops the queued ones and joins. Idempotent.
   void stop();
@@ -36,15 +43,20 @@ class device_thread {
   bool ended();
 
  private:
+  struct entry {
+    job work;
+    condition ready;
+  };
+
   std::thread start();
   void loop();
   /// The next job, or null if the thread is to end.
-  job next();
+  entry next();
 
   const job on_exit_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<job> jobs_;
+  std::deque<entry> jobs_;
   std::atomic<bool> cancelled_ = false;
   bool finishing_ = false;
   bool ended_ = false;

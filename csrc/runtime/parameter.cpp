@@ -1,5 +1,6 @@
 #include "runtime/parameter.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -39,14 +40,32 @@ parameter::parameter(std::shared_ptr<device> owner, dtype type, shape dims, shap
       dims_(checked_dims(std::move(dims), stored)),
       stored_{type, std::move(stored)},
       layout_(dims_, stored_.dims) {
-  memory_ = destroyed_on(owner_, std::make_unique<device_memory>(owner_->shared_backend(), stored_.bytes()));
+  memory_ =
+      destroyed_on(owner_, std::make_unique<parameter_memory>(owner_->shared_backend(), stored_.bytes()));
   owner_->hold(memory_);
 }
 
+parameter::parameter(const parameter& whole, int64_t first_row, shape dims, shape stored)
+    : owner_(whole.owner_),
+      dims_(checked_dims(std::move(dims), stored)),
+      stored_{whole.type(), std::move(stored)},
+      layout_(dims_, stored_.dims),
+      memory_(whole.memory_) {
+  const shape& all = whole.stored_.dims;
+  const bool fits = !all.empty() && stored_.rank() == int64_t(all.size()) &&
+                    std::equal(all.begin() + 1, all.end(), stored_.dims.begin() + 1) && first_row >= 0 &&
+                    first_row <= all[0] - stored_.dims[0];
+  if (!fits)
+    throw argument_error("a parameter " + to_string(all) + " has no rows " + to_string(stored_.dims) +
+                             " from row " + std::to_string(first_row) + " on",
+                         {{"expected", to_string(all)}, {"actual", to_string(stored_.dims)}});
+  if (all[0] > 0) offset_ = whole.offset_ + first_row * (whole.stored_.bytes() / all[0]);
+}
+
 tensor parameter::view() const {
-  if (!memory_ || !memory_->data()) throw disposed_error("the parameter");
+  if (!memory_) throw disposed_error("the parameter");
   tensor view = stored_;
-  view.data = memory_->data();
+  view.data = data();
   return view;
 }
 
@@ -55,7 +74,7 @@ void parameter::fill(int64_t first, int64_t count, const producer& produce) cons
   const int64_t bytes = size_of(type()), front = layout_.offset_of(first),
                 end = layout_.offset_of(first + count);
   owner_->backend().fill(
-      memory_->data() + front * bytes, (end - front) * bytes,
+      data() + front * bytes, (end - front) * bytes,
       [&](int64_t begin_byte, int64_t end_byte, std::byte* to) {
         const int64_t from_offset = front + begin_byte / bytes, to_offset = front + end_byte / bytes;
         const int64_t begin = layout_.elements_before(from_offset), last = layout_.elements_before(to_offset);
@@ -84,11 +103,16 @@ void parameter::read(std::byte* to) const {
   const int64_t bytes = size_of(type());
   for_each_window(layout_, 0, size(), [&](int64_t begin, int64_t end) {
     const int64_t offset = layout_.offset_of(begin), stored = layout_.offset_of(end) - offset;
-    const std::byte* from = memory_->data() + offset * bytes;
+    const std::byte* from = data() + offset * bytes;
     std::byte* elements = to + begin * bytes;
-    if (stored == end - begin) return owner_->backend().read(elements, from, stored * bytes);
+    backend& source = owner_->backend();
+    if (stored == end - begin) {
+      source.read(elements, from, stored * bytes);
+      return source.finish();
+    }
     std::vector<std::byte> padded(size_t(stored * bytes));
-    owner_->backend().read(padded.data(), from, stored * bytes);
+    source.read(padded.data(), from, stored * bytes);
+    source.finish();
     layout_.for_each_run(begin, end, [&](int64_t i, int64_t run, int64_t) {
       std::memcpy(elements + (i - begin) * bytes, padded.data() + (layout_.offset_of(i) - offset) * bytes,
                   size_t(run * bytes));

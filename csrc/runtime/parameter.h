@@ -2,7 +2,7 @@
 
 #include "core/padded_layout.h"
 #include "core/tensor.h"
-#include "runtime/device.h"
+#include "runtime/parameter_memory.h"
 
 namespace eva {
 
@@ -15,8 +15,11 @@ class parameter {
   parameter(std::shared_ptr<device> owner, dtype type, shape dims, shape stored);
   parameter(std::shared_ptr<device> owner, dtype type, const shape& dims)
       : parameter(std::move(owner), type, dims, dims) {}
+  /// Rows first_row … of the memory of `whole`, as a parameter of their own. Throws argument_error if `whole`
+  /// does not have them.
+  parameter(const parameter& whole, int64_t first_row, shape dims, shape stored);
 
-  /// The stored tensor, padding included; throws disposed_error after dispose().
+  /// The stored tensor, padding included; throws disposed_error after dispose(). On the device's thread.
   tensor view() const;
   const std::shared_ptr<device>& owner() const { return owner_; }
 
@@ -39,14 +42,19 @@ class parameter {
 
   /// Frees the memory once no posted job needs it. Programs that use the parameter keep its memory alive.
   void dispose() { memory_.reset(); }
-  const std::shared_ptr<device_memory>& memory() const { return memory_; }
+  const std::shared_ptr<parameter_memory>& memory() const { return memory_; }
+  /// Of the first element in its memory, in bytes; not 0 for a window.
+  int64_t offset() const { return offset_; }
 
  private:
+  std::byte* data() const { return memory_->data() + offset_; }
+
   std::shared_ptr<device> owner_;
   shape dims_;
   tensor stored_;
   padded_layout layout_;
-  std::shared_ptr<device_memory> memory_;
+  std::shared_ptr<parameter_memory> memory_;
+  int64_t offset_ = 0;
 };
 
 }  // namespace eva

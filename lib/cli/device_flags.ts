@@ -21,7 +21,11 @@ export function addDeviceFlags(command: Command): Command {
   if (process.env.EVA_CLIP_DEVICE) device.env("EVA_CLIP_DEVICE");
   return command
     .addOption(device)
-    .option("--threads <n>", "CPU threads (default: all that the process may use)", integer(1, MOST_THREADS))
+    .option(
+      "--threads <n>",
+      "CPU threads (default: all that the process and its container may use)",
+      integer(1, MOST_THREADS),
+    )
     .option("--json", "print one JSON document", false);
 }
 

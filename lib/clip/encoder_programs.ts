@@ -1,5 +1,5 @@
 import { compileByShape, type ShapedProgram } from "../compile_by_shape";
-import { packText } from "../text/pack_text";
+import { packText, usualBucket } from "../text/pack_text";
 import type { Device } from "../device";
 import { HostTensor } from "../host_tensor";
 import type { ClipModel } from "../models/clip_model";
@@ -11,9 +11,8 @@ import type { Parameter } from "../parameter";
 import { Semaphore } from "../semaphore";
 import type { Tensor } from "../tensor";
 
-/** Lengths of packed text that a batch size has programs for. */
-const TEXT_LENGTHS = 8;
-const TEXT_UNIT = 16;
+/** Captions of six batch sizes have programs of about eight lengths each. */
+const TEXT_PROGRAMS = 128;
 
 /** Runs given to the device at the same time: one that computes, and one that is ready when it ends. */
 const RUNS_AHEAD = 2;
@@ -64,9 +63,7 @@ export class EncoderPrograms {
 
   /** Embeddings of captions, given as ids without padding: raw and of unit length. */
   async text(rows: readonly ArrayLike<number>[], signal?: AbortSignal): Promise<Embeddings> {
-    const longest = rows.length * this.model.text.contextLength;
-    const bucket = Math.ceil(longest / TEXT_LENGTHS / TEXT_UNIT) * TEXT_UNIT;
-    const { tokens, cuSeqlens, textEnds } = packText(rows, bucket);
+    const { tokens, cuSeqlens, textEnds } = packText(rows, usualBucket(rows));
     const inputs = {
       tokens: new HostTensor("i32", [tokens.length], tokens),
       cuSeqlens: new HostTensor("i32", [cuSeqlens.length], cuSeqlens),
@@ -140,11 +137,12 @@ export class EncoderPrograms {
   }
 
   private textProgram() {
-    return compileByShape(this.device, (inputs) => {
+    const encode = (inputs: Record<string, Tensor>) => {
       const { tokens, cuSeqlens, textEnds } = inputs as Record<"tokens" | "cuSeqlens" | "textEnds", Tensor>;
       const features = this.model.text.features({ tokens, cuSeqlens, textEnds });
       return { features, unit: l2Normalize(features) };
-    });
+    };
+    return compileByShape(this.device, encode, { maxPrograms: TEXT_PROGRAMS });
   }
 
   private productProgram() {

@@ -1,4 +1,4 @@
-import { availableParallelism } from "node:os";
+import { availableProcessors } from "../container_limits";
 import type { HeldImage } from "../image/image_input";
 import { prepareHeldImage } from "../image/prepare";
 import type { Tokenizer } from "../text/tokenizer";
@@ -19,7 +19,7 @@ import { splitRows } from "./vectors";
  * Images of all models that are read or decoded at the same time. More would fill libuv's queue, in which other reads of the
  * process wait as well, and could no longer be given up.
  */
-const decoders = new Semaphore(Math.max(4, 2 * availableParallelism()));
+const decoders = new Semaphore(Math.max(4, 2 * availableProcessors()));
 
 const imageName = (index: number) => `image ${index}`;
 const captionName = (index: number) => `caption ${index}`;

@@ -3,12 +3,12 @@ import { anyFunction, checkArgument, oneOf, positiveInteger, shortened } from ".
 import { EvaClipError } from "../errors";
 import { openRegularFile, readError, shownPath } from "../io/regular_file";
 import { clipPixels, type PixelStatistics } from "../ops/patch_embed";
-import { type CropPlan, type CropPlanner, centerCrop } from "./crop";
-import { enlarge, type Interpolation } from "./enlarge";
+import { type CropPlanner, centerCrop } from "./crop";
 import { formatOf, HEAD_BYTES } from "./formats/image_format";
 import { type HeldImage, holdImage, type ImageInput, type RawImage } from "./image_input";
 import { LARGEST_IMAGE_SIZE } from "./image_size";
 import { type PlainImage, plainFromFile, plainFromPixels } from "./formats/plain_image";
+import { INTERPOLATIONS, type Interpolation, resample } from "./resample";
 import { SampleError } from "../sample_error";
 
 export type { ImageInput, RawImage } from "./image_input";
@@ -72,28 +72,6 @@ async function plainImageOf(image: HeldImage, name: string): Promise<PlainImage>
   }
 }
 
-/** Names of the kernels in libvips. */
-const KERNELS = { bicubic: "cubic", bilinear: "linear" } as const;
-
-/**
- * Executes a plan. libvips reduces the axes that shrink; axes that grow are enlarged here, because its enlargement differs
- * from Pillow's.
- */
-async function resample(image: Sharp, plan: CropPlan, interpolation: Interpolation): Promise<Uint8Array> {
-  const { before, after } = plan;
-  const width = Math.min(plan.width, before.width);
-  const height = Math.min(plan.height, before.height);
-  const reduced = image
-    .extract(before)
-    .resize(width, height, { fit: "fill", kernel: KERNELS[interpolation], fastShrinkOnLoad: false })
-    .raw();
-  if (width === plan.width && height === plan.height) return reduced.extract(after).toBuffer();
-  const { data, info } = await reduced.toBuffer({ resolveWithObject: true });
-  const x = { from: width, to: plan.width, offset: after.left, count: after.width };
-  const y = { from: height, to: plan.height, offset: after.top, count: after.height };
-  return enlarge(data, info.channels, x, y, interpolation);
-}
-
 /** `decodeImage` of an image that `holdImage` has checked. */
 export async function decodeHeldImage(
   image: HeldImage,
@@ -105,7 +83,7 @@ export async function decodeHeldImage(
   try {
     const plain = await plainImageOf(image, name);
     const plan = planner(plain.width, plain.height, size);
-    return await resample(plain.open().toColourspace("srgb"), plan, interpolation);
+    return await resample(plain, plan, interpolation);
   } catch (error) {
     if (error instanceof EvaClipError) throw error;
     const [problem = ""] = (error as Error).message.trim().split("\n");
@@ -115,14 +93,14 @@ export async function decodeHeldImage(
 }
 
 export const imageSize = positiveInteger.max(LARGEST_IMAGE_SIZE);
-const interpolationName = oneOf("bicubic", "bilinear");
+const interpolationName = oneOf(...INTERPOLATIONS);
 const cropPlanner = anyFunction.optional();
 
 /**
  * Decodes an image to RGB [size, size, 3], by default with the evaluation transform. JPEG, PNG, GIF (the first frame),
- * WebP, TIFF, AVIF, BMP and PNM are read, recognized by their content. The resize is antialiased and agrees with Pillow's to a
- * fraction of a gray level. As in Pillow, transparency is dropped without blending, color profiles are not applied, and
- * only a TIFF is rotated by its orientation tag (1 to 8). 16-bit gray is scaled to 8 bits, where Pillow clips it.
+ * WebP, TIFF, AVIF, BMP and PNM are read, recognized by their content. The resize is antialiased and gives the bytes of
+ * Pillow's. As in Pillow, transparency is dropped without blending, color profiles are not applied, and only a TIFF is
+ * rotated by its orientation tag (1 to 8). 16-bit gray is scaled to 8 bits, where Pillow clips it.
  *
  * @throws EvaClipError ERR_EVACLIP_INVALID_ARGUMENT; ERR_EVACLIP_IO for a system error such as EMFILE
  * @throws SampleError ERR_EVACLIP_DATA naming an image that is missing, truncated or not an image

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { clipPixels } from "../ops/patch_embed";
+import { INTERPOLATIONS, type Interpolation } from "./resample";
 
 const channels = z.array(z.number()).length(3);
 
@@ -13,7 +14,7 @@ export const preprocessConfig = z
       .array(z.number().positive())
       .length(3)
       .default([...clipPixels.std]),
-    interpolation: z.enum(["bicubic", "bilinear"]).default("bicubic"),
+    interpolation: z.enum(INTERPOLATIONS).default("bicubic"),
     resize_mode: z.enum(["shortest", "squash", "longest"]).default("shortest"),
     fill_color: z.int().min(0).max(255).default(0),
     /** Side of the center crop / shorter side of the resized image. */
@@ -34,7 +35,7 @@ export interface Preprocessing {
   /** Mean of red, green and blue, from 0 to 1. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  readonly interpolation: "bicubic" | "bilinear";
+  readonly interpolation: Interpolation;
   /** `shortest`: shorter side resized, center crop. `squash`: both sides resized. `longest`: longer side resized, padded. */
   readonly resize_mode: "shortest" | "squash" | "longest";
   /** Gray level of the padding of `longest`, from 0 to 255. */

@@ -2,6 +2,7 @@ import { type AttentionOptions, attention } from "../ops/attention";
 import { concat } from "../ops/layout";
 import { linear } from "../ops/linear";
 import type { Parameter } from "../parameter";
+import { stackParameters } from "../parameter_stack";
 import { constant, type Operand, type Tensor } from "../tensor";
 import { type BlockInitialization, zeros } from "./initialization";
 import { LayerNorm } from "./layer_norm";
@@ -93,6 +94,8 @@ export class EvaAttention extends SelfAttention {
     this.weights = subNorm
       ? ["q", "k", "v"].map((part) => scope.parameter(`${part}_proj.weight`, [width, width], matrix))
       : [scope.parameter("qkv.weight", [3 * width, width], matrix)];
+    if (subNorm) stackParameters(this.weights);
+    if (subNorm && this.queryBias && this.valueBias) stackParameters([this.queryBias, width, this.valueBias]);
     this.norm = subNorm ? new LayerNorm(scope.at("inner_attn_ln"), width, eps) : null;
     const shape = { inputs: width, outputs: width, init: init.attentionOutput };
     this.output = new Linear(scope.at("proj"), shape);

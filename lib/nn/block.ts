@@ -1,7 +1,8 @@
+import { checkpoint } from "../checkpoint";
 import { add, multiply } from "../ops/elementwise";
 import { dropPath } from "../ops/keep_tokens";
 import type { Parameter } from "../parameter";
-import type { Operand, Tensor } from "../tensor";
+import { Graph, type Operand, type Tensor } from "../tensor";
 import type { AttentionContext, RowSelection, SelfAttention } from "./attention";
 import type { Norm } from "./layer_norm";
 import { Module } from "./module";
@@ -58,16 +59,21 @@ export class Block extends Module {
    * so the last block of a tower computes the rest for the pooled tokens alone.
    */
   forward(x: Tensor, context: BlockContext, rows?: RowSelection): Tensor {
+    const transform = (input: Tensor) => this.transform(input, context, rows);
+    return Graph.current.checkpointsBlocks ? checkpoint(transform, x) : transform(x);
+  }
+
+  private transform(x: Tensor, context: BlockContext, rows?: RowSelection): Tensor {
     const { seed, ...tokens } = context;
     const { norm1, norm2, attention, mlp } = this;
     const attend: Branch = this.postNorm
       ? (residual) => norm1.forward(attention.forward(x, tokens, { rows }), residual)
       : (residual) => attention.forward(norm1.forward(x), tokens, { rows, residual });
     const mixed = this.addBranch(0, rows ? rows(x) : x, attend, seed);
-    const transform: Branch = this.postNorm
+    const feed: Branch = this.postNorm
       ? (residual) => norm2.forward(mlp.forward(mixed), residual)
       : (residual) => mlp.forward(norm2.forward(mixed), residual);
-    return this.addBranch(1, mixed, transform, seed);
+    return this.addBranch(1, mixed, feed, seed);
   }
 
   /** x + γ · branch, with stochastic depth in training; a plain sum is fused into the branch's last op. */

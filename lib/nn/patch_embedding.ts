@@ -8,10 +8,11 @@ import {
   patchRows,
 } from "../ops/patch_embed";
 import type { Parameter } from "../parameter";
-import { type Operand, reshape, type Tensor } from "../tensor";
+import type { Operand, Tensor } from "../tensor";
 import { type Initialization, zeros } from "./initialization";
 import { MATRIX } from "./linear";
 import { Module } from "./module";
+import { storedColumns } from "./padding";
 import type { Scope } from "./scope";
 
 export interface PatchEmbeddingShape {
@@ -41,7 +42,7 @@ export interface PatchEmbeddingKeys {
 export class PatchEmbedding extends Module {
   readonly classToken: Parameter; // width elements
   readonly positions: Parameter; // [..., 1 + N, width]
-  readonly weight: Parameter; // [width, 3, P, P]
+  readonly weight: Parameter; // [width, 3, P, P], stored as [width, 3 P P] with padding
   readonly bias: Parameter | null; // [width]
   /** The patches along one side of the image. */
   readonly grid: number;
@@ -63,6 +64,7 @@ export class PatchEmbedding extends Module {
     this.weight = scope.parameter(keys.weight, [width, 3, patchSize, patchSize], {
       initial: init.patches,
       resize: { kind: "patches" },
+      storedShape: [width, storedColumns(3 * patchSize * patchSize)],
       ...MATRIX,
     });
     this.bias = keys.bias === undefined ? null : scope.parameter(keys.bias, [width], { initial: zeros });
@@ -75,11 +77,12 @@ export class PatchEmbedding extends Module {
 
   /** images u8 [B, S, S, 3] or normalized f32 [B, 3, S, S], kept [B, K] i32 or all → [B, 1 + K, width] */
   forward(images: Tensor, kept: Operand | undefined, type: FloatDType): Tensor {
-    const [width, , patchSize] = this.weight.shape as [number, number, number];
-    const rows = patchRows(images, { patchSize, kept, dtype: type, pixels: this.pixels });
-    const weight = reshape(this.weight, [width, 3 * patchSize * patchSize]);
+    const { weight, bias, pixels } = this;
+    const patchSize = weight.shape.at(-1)!;
+    const padding = weight.storedShape.at(-1)! - 3 * patchSize * patchSize;
+    const rows = patchRows(images, { patchSize, kept, dtype: type, pixels, padding });
     const isSingle = type === "f32" && weight.dtype === "f32";
-    const x = isSingle ? patchProjection(rows, weight, this.bias) : linear(rows, [weight], [this.bias]);
+    const x = isSingle ? patchProjection(rows, weight, bias) : linear(rows, [weight], [bias]);
     return addPositions(x, this.classToken, this.positions, kept);
   }
 }

@@ -1,6 +1,7 @@
 import { linear } from "../ops/linear";
 import { type SubNorm, swiglu } from "../ops/swiglu";
 import type { Parameter } from "../parameter";
+import { stackParameters } from "../parameter_stack";
 import type { Tensor } from "../tensor";
 import { ones, zeros } from "./initialization";
 import { Linear } from "./linear";
@@ -39,6 +40,9 @@ export class SwiGlu extends Module {
     const wide = { inputs: width, outputs: hidden, init: init.hidden, storedOutputs: storedHidden };
     this.gate = new Linear(scope.at("w1"), wide);
     this.value = new Linear(scope.at("w2"), wide);
+    const { gate, value } = this;
+    stackParameters([gate.weight, value.weight]);
+    if (gate.bias && value.bias) stackParameters([gate.bias, value.bias]);
     this.norm = options.subNorm
       ? new HiddenNorm(scope.at("ffn_ln"), hidden, storedHidden, options.eps)
       : null;

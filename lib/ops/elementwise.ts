@@ -1,5 +1,13 @@
 import { checkArgument, oneOf } from "../arguments";
-import { apply, checkOperands, numberAttribute, type Operand, type Tensor } from "../tensor";
+import {
+  apply,
+  checkOperands,
+  numberAttribute,
+  type Operand,
+  operandList,
+  shapeOf,
+  type Tensor,
+} from "../tensor";
 
 export type FloatDType = "f32" | "bf16";
 
@@ -7,13 +15,13 @@ export const floatDtype = oneOf("f32", "bf16");
 
 /** Sums `dy` over the dimensions along which an operand of a binary op was broadcast. */
 function reduceTo(dy: Tensor, operand: Operand): Tensor {
-  const kept = operand.shape.length;
+  const kept = shapeOf(operand).length;
   return convert(kept < dy.shape.length ? apply("sum_leading", { x: dy }, { kept }).y : dy, operand.dtype);
 }
 
 /** Binary ops broadcast their second operand; for commutative ops, the larger one comes first. */
 function largerFirst(a: Operand, b: Operand): [Operand, Operand] {
-  return a.shape.length >= b.shape.length ? [a, b] : [b, a];
+  return shapeOf(a).length >= shapeOf(b).length ? [a, b] : [b, a];
 }
 
 /** a + b; the shape of one is the other's or a suffix of it, and is broadcast. */
@@ -70,6 +78,13 @@ export function cast(x: Operand, dtype: FloatDType): Tensor {
   checkArgument("ops.cast: type", dtype, floatDtype);
   const { y } = apply("cast", { x }, { type: dtype }, (dy) => ({ x: convert(dy, x.dtype) }));
   return y;
+}
+
+/** Writes f32 parameters into their bf16 copies, rounded to nearest even: copies[i] = parameters[i] in place. */
+export function castUpdate(parameters: readonly Operand[], copies: readonly Operand[]): void {
+  checkArgument("ops.castUpdate: parameters", parameters, operandList);
+  checkArgument("ops.castUpdate: copies", copies, operandList);
+  apply("cast_update", { parameters, copies });
 }
 
 /** x in this floating-point dtype; x itself if it already has it. */

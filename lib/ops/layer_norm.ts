@@ -1,5 +1,5 @@
 import { checkArgument, finiteNumber, options } from "../arguments";
-import { anOperand, apply, type GradientRule, type Operand, type Tensor } from "../tensor";
+import { anOperand, apply, Graph, type Operand, record, type Tensor } from "../tensor";
 
 export interface LayerNormOptions {
   /** Added to the variance before the square root. */
@@ -17,12 +17,7 @@ const normOptions = options({ eps: finiteNumber.min(0).optional(), residual: anO
 export function layerNorm(x: Operand, weight: Operand, bias: Operand, given: LayerNormOptions = {}): Tensor {
   checkArgument("ops.layerNorm: options", given, normOptions);
   const { eps = 1e-6, residual } = given;
-  const inputs = { x, weight, bias, residual };
-  const gradient: GradientRule<"mean" | "rstd"> = (dy, { mean, rstd }, accumulated) => {
-    const backward = apply("layer_norm_backward", { dy, x, weight, mean, rstd, residual: accumulated });
-    return { x: backward.dx, weight: backward.dweight, bias: backward.dbias, residual: dy };
-  };
-  return apply("layer_norm", inputs, { eps }, gradient, "x").y;
+  return norm({ x, weight, bias, residual }, { eps });
 }
 
 /**
@@ -32,10 +27,29 @@ export function layerNorm(x: Operand, weight: Operand, bias: Operand, given: Lay
 export function rmsNorm(x: Operand, weight: Operand, given: LayerNormOptions = {}): Tensor {
   checkArgument("ops.rmsNorm: options", given, normOptions);
   const { eps = 1e-6, residual } = given;
-  const attributes = { eps, centered: false };
-  const gradient: GradientRule<"rstd"> = (dy, { rstd }, accumulated) => {
-    const backward = apply("layer_norm_backward", { dy, x, weight, rstd, residual: accumulated });
-    return { x: backward.dx, weight: backward.dweight, residual: dy };
-  };
-  return apply("layer_norm", { x, weight, residual }, attributes, gradient, "x").y;
+  return norm({ x, weight, residual }, { eps, centered: false });
+}
+
+interface NormInputs {
+  x: Operand;
+  weight: Operand;
+  bias?: Operand;
+  residual: Operand | undefined;
+}
+
+/** The backward op recomputes the result, unless a residual is part of it. */
+function norm(inputs: NormInputs, attributes: { eps: number; centered?: boolean }): Tensor {
+  const { x, weight, bias, residual } = inputs;
+  const isCentered = attributes.centered ?? true;
+  return record("layer_norm", { ...inputs }, attributes, {
+    accumulates: "x",
+    recomputes: residual === undefined,
+    gradient: (dy, { y, mean, rstd }, accumulated) => {
+      const statistics = isCentered ? { mean, rstd } : { rstd };
+      const given = { dy, x, weight, bias, ...statistics, residual: accumulated };
+      const backward = apply("layer_norm_backward", given);
+      if (residual === undefined) Graph.current.recomputed.set(y, backward.y);
+      return { x: backward.dx, weight: backward.dweight, bias: bias && backward.dbias, residual: dy };
+    },
+  }).y;
 }

@@ -1,5 +1,5 @@
 import { checkArgument, ownArgument, wholeNumber } from "../arguments";
-import { apply, type Operand, operandList, type Tensor } from "../tensor";
+import { apply, type Operand, operandList, shapeOf, type Tensor } from "../tensor";
 
 /** The transpose of a matrix, or of each matrix of a batch. [..., M, N] → [..., N, M] */
 export function transpose(x: Operand): Tensor {
@@ -15,7 +15,7 @@ export function concat(given: readonly Operand[]): Tensor {
     return {
       xs: xs.map((x) => {
         const begin = end;
-        end += x.shape[0]!;
+        end += shapeOf(x)[0]!;
         return slice(dy, begin, end);
       }),
     };
@@ -27,7 +27,7 @@ export function concat(given: readonly Operand[]): Tensor {
 export function slice(x: Operand, begin: number, end: number): Tensor {
   checkArgument("ops.slice: begin", begin, wholeNumber);
   checkArgument("ops.slice: end", end, wholeNumber);
-  const { y } = apply("slice", { x }, { begin, end }, (dy) => ({ x: pad(dy, begin, x.shape[0]!) }));
+  const { y } = apply("slice", { x }, { begin, end }, (dy) => ({ x: pad(dy, begin, shapeOf(x)[0]!) }));
   return y;
 }
 
@@ -35,7 +35,9 @@ export function slice(x: Operand, begin: number, end: number): Tensor {
 export function pad(x: Operand, begin: number, rows: number): Tensor {
   checkArgument("ops.pad: begin", begin, wholeNumber);
   checkArgument("ops.pad: rows", rows, wholeNumber);
-  const { y } = apply("pad", { x }, { begin, rows }, (dy) => ({ x: slice(dy, begin, begin + x.shape[0]!) }));
+  const { y } = apply("pad", { x }, { begin, rows }, (dy) => ({
+    x: slice(dy, begin, begin + shapeOf(x)[0]!),
+  }));
   return y;
 }
 

@@ -10,6 +10,8 @@ export interface UpdateInputs {
   firstMoments: readonly Operand[];
   /** f32, changed in place. */
   secondMoments: readonly Operand[];
+  /** bf16 parameters of the same shapes, which become the rounded new values; undefined where there is none. */
+  copies?: readonly (Operand | undefined)[];
   /** [] f32: the global gradient norm. If it is not finite, the update is skipped. */
   norm: Operand;
   /** [parameters] f32: the learning rate of each parameter at this step, with any schedule multiplied in. */
@@ -52,6 +54,7 @@ const updateInputs = options({
   gradients: operandList,
   firstMoments: operandList,
   secondMoments: operandList,
+  copies: listOf(anOperand.optional(), "a list of tensors, parameters and undefined").optional(),
   norm: anOperand,
   learningRates: anOperand,
   step: anOperand,
@@ -72,8 +75,9 @@ const lambSettings = options({
 });
 
 function namedInputs(inputs: UpdateInputs) {
-  const { firstMoments, secondMoments, learningRates, ...rest } = inputs;
+  const { firstMoments, secondMoments, learningRates, copies = [], ...rest } = inputs;
   const renamed = {
+    copies,
     first_moments: firstMoments,
     second_moments: secondMoments,
     learning_rates: learningRates,

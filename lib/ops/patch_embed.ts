@@ -1,4 +1,4 @@
-import { checkArgument, finiteNumber, listOf, options, positiveInteger } from "../arguments";
+import { checkArgument, finiteNumber, listOf, options, positiveInteger, wholeNumber } from "../arguments";
 import { anOperand, apply, type Operand, type Tensor } from "../tensor";
 import { type FloatDType, floatDtype } from "./elementwise";
 
@@ -22,6 +22,8 @@ export interface PatchRowsOptions {
   dtype?: FloatDType;
   /** Normalization of u8 images; f32 images must already be normalized. */
   pixels?: PixelStatistics;
+  /** Zeros at the end of each row. Default 0. */
+  padding?: number;
 }
 
 const colors = listOf(finiteNumber, "three numbers").length(3, { error: "three numbers" });
@@ -30,16 +32,17 @@ const patchRowsOptions = options({
   kept: anOperand.optional(),
   dtype: floatDtype.optional(),
   pixels: options({ mean: colors, std: colors }).optional(),
+  padding: wholeNumber.optional(),
 });
 
 /**
  * The pixels of each kept patch as one row, in the element order of a convolution weight [W, 3, P, P].
- * images u8 [B, S, S, 3] or f32 [B, 3, S, S] → [B, K, 3 P P]. No gradient.
+ * images u8 [B, S, S, 3] or f32 [B, 3, S, S] → [B, K, 3 P P + padding]. No gradient.
  */
 export function patchRows(images: Operand, given: PatchRowsOptions): Tensor {
   checkArgument("ops.patchRows: options", given, patchRowsOptions);
-  const { patchSize, kept, dtype: type = "f32", pixels = clipPixels } = given;
-  return apply("patch_rows", { images, kept }, { patch_size: patchSize, ...pixels, type }).y;
+  const { patchSize, kept, dtype: type = "f32", pixels = clipPixels, padding = 0 } = given;
+  return apply("patch_rows", { images, kept }, { patch_size: patchSize, ...pixels, type, padding }).y;
 }
 
 /**
@@ -48,9 +51,8 @@ export function patchRows(images: Operand, given: PatchRowsOptions): Tensor {
  */
 export function patchProjection(x: Operand, weight: Operand, bias: Operand | null = null): Tensor {
   const { y } = apply("patch_projection", { x, weight, bias }, {}, (dy) => {
-    const end = weight.shape[0]!;
-    const { dweight, dbias } = apply("linear_weight_gradient", { dy, x }, { begin: 0, end });
-    const { dx } = apply("linear_input_gradient", { dy, weights: [weight] });
+    const { dweight, dbias } = apply("linear_weight_gradient", { dy, x });
+    const { dx } = apply("linear_input_gradient", { dy, weight });
     return { x: dx, weight: dweight, bias: dbias };
   });
   return y;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { checkArgument, finiteNumber, listOf, options, wholeNumber } from "../arguments";
+import { Parameter } from "../parameter";
 import { elementCount } from "../shape";
 import { apply, type Operand, operandList } from "../tensor";
 
@@ -32,7 +33,7 @@ export function randomFill(parameters: readonly Operand[], settings: RandomFillS
   checkArgument("ops.randomFill: parameters", parameters, operandList);
   checkArgument("ops.randomFill: settings", settings, fillSettings);
   const { cut = 0, first = 0, ...rest } = settings;
-  const shapes = parameters.map(({ shape }) => shape);
+  const shapes = parameters.map((each) => (each instanceof Parameter ? each.joinedShape : each.shape));
   const columns = shapes.map((shape) => shape.at(-1) ?? 1);
   const rows = shapes.map((shape) => elementCount(shape.slice(0, -1)));
   apply("random_fill", { parameters }, { ...rest, cut, first, rows, columns });

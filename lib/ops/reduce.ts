@@ -1,5 +1,5 @@
 import { checkArgument, wholeNumber } from "../arguments";
-import { apply, checkOperands, type Operand, type Tensor } from "../tensor";
+import { apply, checkOperands, type Operand, shapeOf, type Tensor } from "../tensor";
 import { cast, type FloatDType, scale } from "./elementwise";
 
 /** dx in the dtype of x: reductions accumulate in f32 for any dtype. */
@@ -34,7 +34,7 @@ export function mean(x: Operand): Tensor {
 /** x broadcast along leading dimensions to the shape of `like`, of which its shape is a suffix. */
 export function expand(x: Operand, like: Operand): Tensor {
   const { y } = apply("expand", { x, like }, {}, (dy) => ({
-    x: gradientFor(x, sumLeading(dy, x.shape.length)),
+    x: gradientFor(x, sumLeading(dy, shapeOf(x).length)),
   }));
   return y;
 }

@@ -1,5 +1,5 @@
 import { checkArgument, finiteNumber, options, wholeNumber } from "../arguments";
-import { anOperand, apply, type Operand, type Tensor } from "../tensor";
+import { anOperand, apply, Graph, type Operand, record, type Tensor } from "../tensor";
 
 /** The affine part of a sub-layer norm. */
 export interface SubNorm {
@@ -27,10 +27,19 @@ const subNorm = options({
 export function swiglu(x: Operand, norm?: SubNorm): Tensor {
   checkArgument("ops.swiglu: norm", norm, subNorm);
   const { weight, bias, eps = 1e-6, columns } = norm ?? {};
-  const { y } = apply("swiglu", { x, weight, bias }, { eps, columns }, (dy, { mean, rstd }) => {
-    const statistics = norm ? { weight, mean, rstd } : {};
-    const { dx, dweight, dbias } = apply("swiglu_backward", { dy, x, ...statistics }, { columns });
-    return norm ? { x: dx, weight: dweight, bias: dbias } : { x: dx };
-  });
-  return y;
+  return record(
+    "swiglu",
+    { x, weight, bias },
+    { eps, columns },
+    {
+      recomputes: true,
+      gradient: (dy, { y, mean, rstd }) => {
+        const affine = norm ? { weight, bias, mean, rstd } : {};
+        const backward = apply("swiglu_backward", { dy, x, ...affine }, { columns });
+        Graph.current.recomputed.set(y, backward.y);
+        const { dx, dweight, dbias } = backward;
+        return norm ? { x: dx, weight: dweight, bias: dbias } : { x: dx };
+      },
+    },
+  ).y;
 }

@@ -22,6 +22,8 @@ export interface UpdateStep {
   learningRates: Operand;
   /** [] i32: 1 for the first update. */
   step: Operand;
+  /** The bf16 copy of a parameter, which the update writes as well; undefined where there is none. */
+  copyOf?: (parameter: Parameter) => Parameter | undefined;
 }
 
 export interface UpdateReport {
@@ -43,7 +45,7 @@ export const optimizerFields = {
   clipNorm: finiteNumber.min(0).optional(),
 };
 const optimizerOptions = optionsOf(optimizerFields).optional();
-const aStep = optionsOf({ learningRates: anOperand, step: anOperand });
+const aStep = optionsOf({ learningRates: anOperand, step: anOperand, copyOf: anyFunction.optional() });
 const aSchedule = z.union([finiteNumber, anyFunction], {
   error: "a number that f32 can hold, or a function",
 });
@@ -164,14 +166,16 @@ export abstract class Optimizer {
   update(gradients: readonly Operand[], at: UpdateStep): UpdateReport {
     checkArgument("Optimizer.update: gradients", gradients, operandList);
     checkArgument("Optimizer.update: step", at, aStep);
-    const { learningRates, step } = at;
+    const { learningRates, step, copyOf } = at;
     const gradientNorm = globalNorm(gradients);
     const { parameters, firstMoments, secondMoments } = this;
     const moments = { firstMoments, secondMoments };
+    const copies = copyOf && parameters.map((parameter) => copyOf(parameter));
     const trustRatios = this.apply({
       parameters,
       gradients,
       ...moments,
+      ...(copies?.some((copy) => copy) && { copies }),
       norm: gradientNorm,
       learningRates,
       step,

@@ -1,7 +1,7 @@
 import { inTurns } from "../image/turns";
 
 /** Bytes copied before the event loop may turn: the first write to new memory takes longer than the copy. */
-const BYTES_PER_SLICE = 2 ** 19;
+const BYTES_PER_SLICE = 2 ** 16;
 
 /** Parts one after another, as `Buffer.concat`; the event loop turns in between. */
 export async function joined(parts: readonly Uint8Array[]): Promise<Uint8Array> {

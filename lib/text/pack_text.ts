@@ -32,6 +32,18 @@ const tokenRows = z.array(
   { error: "a list of lists of token ids" },
 );
 
+const LARGEST_USUAL_BUCKET = 256;
+
+/**
+ * The usual bucket of a batch: the largest power of two up to an eighth of its tokens, from 1 to 256. Padding is computed in
+ * vain, and each length is a program: so at most an eighth is padding, and there are at most eight lengths from one power
+ * of two to the next up to 2,048.
+ */
+export function usualBucket(rows: readonly ArrayLike<number>[]): number {
+  const eighth = rows.reduce((sum, row) => sum + row.length, 0) / 8;
+  return Math.min(LARGEST_USUAL_BUCKET, 2 ** Math.max(0, Math.floor(Math.log2(eighth))));
+}
+
 /**
  * Concatenates captions of any length and pads the total to a multiple of `bucket`, so that few different lengths, and
  * therefore few compiled programs, occur.

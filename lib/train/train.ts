@@ -2,8 +2,8 @@ import { performance } from "node:perf_hooks";
 import { EvaClipError } from "../errors";
 import { recoverFolder } from "../weights/checkpoint/checkpoint_folder";
 import type { TrainerState } from "../weights/checkpoint/trainer_state";
-import { BatchFeed } from "./batch_feed";
-import { type BatchAt, sourceOf } from "./batch_source";
+import { BatchFeed, type FedBatch } from "./batch_feed";
+import { sourceOf } from "./batch_source";
 import { LearningRates } from "./learning_rates";
 import { MetricsFile } from "./metrics_file";
 import { RunCheckpoints } from "./run/run_checkpoints";
@@ -13,7 +13,7 @@ import { recordStart } from "./run/run_record";
 import { openStart } from "./run/run_start";
 import { checkTraining, patchDropoutAt, type TrainConfig, type TrainOptions } from "./train_config";
 import { type EndReason, EventStream, type TrainEvent } from "./train_events";
-import { checkFinite, TrainingStep } from "./training_step";
+import { checkFinite, type StepKind, TrainingStep } from "./training_step";
 
 export type { TrainOptions };
 
@@ -194,20 +194,22 @@ export class TrainingRun implements AsyncIterable<TrainEvent> {
     }
   }
 
-  /** One step: the device computes it while the next batch is prepared. */
-  async #update({ batch, cursor }: BatchAt, feed: BatchFeed, begin: number): Promise<void> {
-    const { step, seed } = this.#state;
+  #kindOf(step: number): StepKind {
     const { detail } = this.config;
-    const started = performance.now();
-    const { values: learningRates, largest: learningRate } = this.#rates.at(step);
-    const running = this.#step.run(batch, {
-      step,
-      learningRates,
-      seed,
+    return {
       patchDropout: patchDropoutAt(step, this.config),
       detail: detail !== undefined && (step + 1) % detail.every === 0,
-    });
-    if (step + 1 < this.config.steps) feed.prepare();
+    };
+  }
+
+  /** One step: the device computes it while the next batch is prepared and staged. */
+  async #update({ batch, cursor, staged }: FedBatch, feed: BatchFeed, begin: number): Promise<void> {
+    const { step, seed } = this.#state;
+    const started = performance.now();
+    const { values: learningRates, largest: learningRate } = this.#rates.at(step);
+    const time = { step, learningRates, seed, ...this.#kindOf(step) };
+    const running = staged.then((inputs) => this.#step.run(batch, time, inputs));
+    if (step + 1 < this.config.steps) feed.prepare((next) => this.#step.stage(next, this.#kindOf(step + 1)));
     const { layers, metrics, ...result } = await running;
     this.#isConsistent = !Number.isFinite(result.gradientNorm); // the update has changed the parameters
     checkFinite(result, step + 1);

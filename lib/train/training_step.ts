@@ -1,12 +1,14 @@
 import { invalidArgument } from "../arguments";
-import type { Program } from "../compile";
+import { type Program, spec } from "../compile";
 import { compileByShape, type ShapedProgram } from "../compile_by_shape";
 import { EvaClipError } from "../errors";
 import { grad } from "../grad";
 import { HostTensor } from "../host_tensor";
 import { concat } from "../ops/layout";
 import { globalNorm } from "../ops/optimizer";
-import { type Operand, reshape, type Tensor } from "../tensor";
+import type { Parameter } from "../parameter";
+import type { StagedInputs } from "../staged_inputs";
+import { Graph, type Operand, reshape, type Tensor } from "../tensor";
 import type { TrainingBatch } from "./batch_source";
 import { type AfterUpdate, clampLogitScale } from "./objective/after_update";
 import { clipObjective } from "./objective/clip_objective";
@@ -19,18 +21,23 @@ import {
 } from "./objective/objective";
 import type { TrainConfig } from "./train_config";
 import type { LayerReport } from "./train_events";
+import { WeightCopies } from "./weight_copies";
+
+/** What decides, beside the shapes of its batch, which program a step runs. */
+export interface StepKind {
+  /** Fraction of patches dropped. */
+  readonly patchDropout: number;
+  /** Whether to report every parameter's gradient norm and trust ratio, by a separate program. Default false. */
+  readonly detail?: boolean;
+}
 
 /** The values that change with every step. */
-export interface StepTime {
+export interface StepTime extends StepKind {
   /** Updates done before this one. */
   readonly step: number;
   /** [parameters] of the optimizer, in its order. */
   readonly learningRates: Float32Array;
   readonly seed: number;
-  /** Fraction of patches dropped. */
-  readonly patchDropout: number;
-  /** Whether to report every parameter's gradient norm and trust ratio, by a separate program. Default false. */
-  readonly detail?: boolean;
 }
 
 export interface StepResult {
@@ -72,6 +79,11 @@ function batchInputs(batch: TrainingBatch, side: number): Record<string, HostTen
   };
 }
 
+function keyOf({ patchDropout, detail = false }: StepKind, batch: Record<string, HostTensor>): string {
+  const types = Object.entries(batch).map(([name, { dtype, shape }]) => [name, dtype, ...shape]);
+  return JSON.stringify([patchDropout, detail, ...types]);
+}
+
 /**
  * Forward pass, loss, backward pass and update as one program for each shape of a batch, each rate of patch dropout, and
  * with or without detail.
@@ -81,29 +93,56 @@ export class TrainingStep {
   readonly #recordImages: RecordImages;
   readonly #objective: Objective;
   readonly #afterUpdate: AfterUpdate;
+  readonly #copies: WeightCopies;
+  /** The kinds and shapes of steps that were run. */
+  readonly #known = new Set<string>();
+  #updatedWithCopies: readonly Parameter[] = [];
 
   constructor(
     private readonly config: Pick<
       TrainConfig,
-      "device" | "model" | "optimizer" | "images" | "objective" | "afterUpdate"
+      "device" | "model" | "optimizer" | "images" | "objective" | "afterUpdate" | "gradCheckpointing"
     >,
   ) {
     const { images = givenImages, objective = clipObjective, afterUpdate = clampLogitScale } = config;
     this.#recordImages = images;
     this.#objective = objective;
     this.#afterUpdate = afterUpdate;
+    this.#copies = new WeightCopies(config.device);
   }
 
-  /** Runs one step. When the gradient norm in the result is not finite, the optimizer has changed no parameter. */
-  async run(batch: TrainingBatch, time: StepTime): Promise<StepResult> {
-    const { step, learningRates, seed, patchDropout, detail = false } = time;
-    const program = this.#programFor(patchDropout, detail);
-    const results = await program({
-      ...batchInputs(batch, this.config.model.image.imageSize),
+  /**
+   * The batch of a later step, which a GPU copies while it runs the present one. Undefined for a step of a new kind or shape:
+   * its program is recorded when it runs.
+   */
+  async stage(batch: TrainingBatch, kind: StepKind): Promise<StagedInputs | undefined> {
+    const inputs = batchInputs(batch, this.config.model.image.imageSize);
+    if (!this.#known.has(keyOf(kind, inputs))) return undefined;
+    const rates = this.config.optimizer.parameters.length;
+    const rest = { learningRates: spec("f32", [rates]), step: spec("i32", []), seed: spec("i32", [2]) };
+    return this.#programFor(kind).stage(inputs, rest);
+  }
+
+  /**
+   * Runs one step, where `staged` is what `stage` gave for it. When the gradient norm in the result is not finite, the
+   * optimizer has changed no parameter.
+   */
+  async run(batch: TrainingBatch, time: StepTime, staged?: StagedInputs): Promise<StepResult> {
+    const { step, learningRates, seed } = time;
+    const program = this.#programFor(time);
+    const ofBatch = batchInputs(batch, this.config.model.image.imageSize);
+    const ofStep = {
       learningRates: new HostTensor("f32", [learningRates.length], learningRates),
       step: new HostTensor("i32", [], Int32Array.of(step + 1)),
       seed: new HostTensor("i32", [2], Int32Array.of(seed, step)),
-    });
+    };
+    const inputs = { ...ofBatch, ...ofStep };
+    await program.prepare(inputs);
+    this.#known.add(keyOf(time, ofBatch));
+    await this.#copies.refresh();
+    const running = staged ? program(ofStep, staged) : program(inputs);
+    this.#copies.updated(this.#updatedWithCopies);
+    const results = await running;
     const { loss, gradientNorm, logitScale, layerGradientNorms, layerTrustRatios, ...metrics } = results;
     return {
       loss: loss!.item(),
@@ -122,9 +161,11 @@ export class TrainingStep {
   dispose(): void {
     for (const program of this.#programs.values()) program.dispose();
     this.#programs.clear();
+    this.#known.clear();
+    this.#copies.dispose();
   }
 
-  #programFor(patchDropout: number, detail: boolean): ShapedProgram {
+  #programFor({ patchDropout, detail = false }: StepKind): ShapedProgram {
     const key = `${patchDropout} ${detail}`;
     const known = this.#programs.get(key);
     if (known) return known;
@@ -141,7 +182,10 @@ export class TrainingStep {
     detail: boolean,
   ): Record<string, Operand> {
     const { tokens, cuSeqlens, textEnds, images, learningRates, step, seed, ...tensors } = inputs;
-    const { model, optimizer } = this.config;
+    const { model, optimizer, gradCheckpointing = false } = this.config;
+    const graph = Graph.current;
+    graph.checkpointsBlocks = gradCheckpointing;
+    graph.weightCopies = this.#copies;
     const { loss, metrics } = callObjective(
       this.#objective,
       objectiveStep({
@@ -154,8 +198,14 @@ export class TrainingStep {
       }),
     );
     const gradients = grad(loss, optimizer.parameters);
-    const { gradientNorm, trustRatios } = optimizer.update(gradients, { learningRates, step });
+    const { gradientNorm, trustRatios } = optimizer.update(gradients, {
+      learningRates,
+      step,
+      copyOf: (parameter) => this.#copies.copyOf(parameter),
+    });
     const following = this.#afterUpdate({ model, optimizer, step, gradientNorm });
+    // What `afterUpdate` changes once more has a copy that is out of date.
+    this.#updatedWithCopies = optimizer.parameters.filter((parameter) => graph.updates.get(parameter) === 1);
     return {
       ...collectMetrics(metrics, following ?? undefined),
       loss,

@@ -4,7 +4,7 @@ import { forEachLine, listFiles, readText } from "./source_tree.mjs";
 
 /** Folder of csrc/ → the folders it may include, besides itself. */
 const INCLUDES = {
-  napi: ["cpu/dispatch", "graph", "runtime", "io", "ops", "core"],
+  napi: ["cpu/dispatch", "graph", "runtime", "io", "image", "ops", "core"],
   graph: ["runtime", "ops", "core"],
   "cpu/dispatch": ["cpu", "runtime", "ops", "core"],
   cpu: ["cpu/dispatch", "runtime", "ops", "core"],
@@ -12,6 +12,7 @@ const INCLUDES = {
   "cuda/device": [],
   runtime: ["core"],
   io: ["cpu/dispatch", "core"],
+  image: ["cpu/dispatch", "core"],
   ops: ["core"],
   core: [],
 };
@@ -30,15 +31,23 @@ const LAYERS = [
   ["nn", "image", "text"],
   ["ops"],
   [
-    ...["tensor.ts", "op_outputs.ts", "grad.ts", "compile.ts", "compile_by_shape.ts"],
-    ...["parameter.ts", "parameter_role.ts", "device.ts", "list_devices.ts", "host_tensor.ts"],
+    ...["tensor.ts", "op_outputs.ts", "grad.ts", "checkpoint.ts", "compile.ts", "compile_by_shape.ts"],
+    ...[
+      "parameter.ts",
+      "parameter_stack.ts",
+      "parameter_role.ts",
+      "staged_inputs.ts",
+      "device.ts",
+      "list_devices.ts",
+      "host_tensor.ts",
+    ],
   ],
   ["io"],
   ["native.ts"],
   ["native_not_found.ts"],
   ["semaphore.ts"],
   ["abortable.ts", "logger.ts", "random.ts", "sample_error.ts", "shape.ts"],
-  ["arguments.ts"],
+  ["arguments.ts", "container_limits.ts"],
   ["errors.ts", "suggestion.ts"],
   ["error_codes.ts"],
 ];

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { openTensors } from "../../lib/io/open_tensors";
 import { batchingCalls } from "./batching_calls";
+import { programCalls } from "./program_calls";
 import * as eva from "./public_names";
 import { numberedDataset, png, tar, writeFiles } from "../data/sample_files";
 import { recordedCalls } from "./recorded_calls";
@@ -75,8 +76,6 @@ const freshModel = async (w: World) => {
   return model;
 };
 const weights = (w: World) => openTensors(join(w.folder, "model", "model.safetensors"));
-const spec = { x: eva.spec("f32", [2, 3]) };
-const halve = ({ x }: { x: eva.Tensor }) => ({ y: eva.ops.scale(x, 0.5) });
 const loaderOptions = () => ({
   ...{ batchSize: 2, imageSize: 8, seed: 1, contextLength: 8, textBucket: 16, transform: "evaluation" },
   ...{ tokenizer: tinyTokenizer, text: true, shuffle: false, dropLast: true, epochs: 1, concurrency: 2 },
@@ -107,20 +106,6 @@ export const publicCalls: Readonly<Record<string, Make>> = {
   writeWeights: (w) => ({
     target: eva.writeWeights,
     given: [join(w.folder, "written"), w.model.model, { layout: "eva_clip", dtype: "f16", ropeTables: true }],
-  }),
-  compile: (w) => ({
-    target: eva.compile,
-    given: [w.device, spec, halve, { shareMemory: true }],
-    after: dispose as never,
-  }),
-  Program: async (w) => ({
-    target: (await eva.compile(w.device, spec, halve)) as never,
-    given: [{ x: new Float32Array(6) }],
-  }),
-  compileByShape: (w) => ({
-    target: eva.compileByShape,
-    given: [w.device, halve, { maxPrograms: 2 }],
-    after: dispose as never,
   }),
   spec: () => ({ target: eva.spec, given: ["f32", [2, 3]] }),
   centerCrop: () => ({ target: eva.centerCrop, given: [30, 20, 16] }),
@@ -358,6 +343,7 @@ export const publicCalls: Readonly<Record<string, Make>> = {
   }),
   train: training,
   trainRecipe: recipe,
+  ...programCalls,
   ...batchingCalls,
   ...servingCalls,
   ...searchCalls,

@@ -32,6 +32,7 @@ export const recordedCalls: Readonly<Record<string, (t: Recorded) => PublicCall>
   reshape: ({ x }) => ({ target: eva.reshape, given: [x, [8, 4]] }),
   constant: () => ({ target: eva.constant, given: [new Float32Array(4), [2, 2]] }),
   grad: ({ x }) => ({ target: eva.grad, given: [ops.mean(x), [x]] }),
+  checkpoint: ({ x }) => ({ target: eva.checkpoint, given: [(y: eva.Tensor) => ops.gelu(y), x] }),
   clipLoss: ({ x, w, one }) => ({ target: eva.clipLoss, given: [x, w, one] }),
   siglipLoss: ({ x, w, one }) => ({ target: eva.siglipLoss, given: [x, w, one, one] }),
   "ops.clipLoss": ({ x, w, one }) => ({ target: ops.clipLoss, given: [x, w, one] }),
@@ -85,7 +86,7 @@ export const recordedCalls: Readonly<Record<string, (t: Recorded) => PublicCall>
   "ops.globalNorm": ({ x, w }) => ({ target: ops.globalNorm, given: [[x, w]] }),
   "ops.patchRows": ({ images }) => ({
     target: ops.patchRows,
-    given: [images, { patchSize: 4, type: "f32" }],
+    given: [images, { patchSize: 4, dtype: "f32", padding: 16 }],
   }),
   "ops.patchProjection": ({ x, w }) => ({ target: ops.patchProjection, given: [x, w, null] }),
   "ops.addPositions": ({ x, v, w }) => ({
@@ -104,6 +105,7 @@ export const recordedCalls: Readonly<Record<string, (t: Recorded) => PublicCall>
     target: ops.adamwUpdate,
     given: [updateInputs(x, one, ids), updateSettings()],
   }),
+  "ops.castUpdate": ({ x, w }) => ({ target: ops.castUpdate, given: [[x], [w]] }),
   "ops.clampUpdate": ({ x }) => ({ target: ops.clampUpdate, given: [[x], 0, 1] }),
   "ops.emaUpdate": ({ x, w, one }) => ({
     target: ops.emaUpdate,

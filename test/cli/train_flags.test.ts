@@ -88,7 +88,7 @@ const FREE = [
     "--pretrained-text-path",
     "--pretrained-activation",
   ],
-  ...["--pretrained-ema", "--no-pretrained-ema"],
+  ...["--pretrained-ema", "--no-pretrained-ema", "--grad-checkpointing"],
   ...[
     "--skip-list",
     "--val-data",

@@ -29,12 +29,12 @@ const options = { device: "cpu", threads: 1, tokenizer: tinyTokenizer, init: "fa
 const reason = new Error("given up");
 const aborted = AbortSignal.abort(reason);
 let decoded = 0;
-/** An image whose decoding is counted. */
-const countedImage = () =>
+/** An image whose reading is counted and goes on until `read` settles. */
+const countedImage = (read: Promise<void> = Promise.resolve()) =>
   Object.defineProperty(new Blob([]), "arrayBuffer", {
     value: async () => {
       decoded++;
-      await delay(20);
+      await read;
       return new ArrayBuffer(0);
     },
   });
@@ -129,16 +129,23 @@ test("calls that wait for the device cost nothing when they are given up", async
 });
 
 test("images that wait to be decoded are not, when their call is given up", async () => {
+  let finishReading = (): void => undefined;
+  const read = new Promise<void>((resolve) => {
+    finishReading = resolve;
+  });
   const controller = new AbortController();
   const call = model.encodeImage(
-    Array.from({ length: 300 }, () => countedImage()),
+    Array.from({ length: 300 }, () => countedImage(read)),
     { signal: controller.signal, batchSize: 300 },
   );
   await delay(0);
   controller.abort(reason);
   await expect(call).rejects.toBe(reason);
+  const begun = decoded;
+  expect(begun).toBeLessThan(300);
+  finishReading();
   await delay(10);
-  expect(decoded).toBeLessThan(300);
+  expect(decoded).toBe(begun);
 });
 
 test("what is opened after the call was given up is freed", async () => {

@@ -94,13 +94,13 @@ test("what a model's new folder stated before does not change the model written 
 });
 
 test.each<[string, object, RegExp]>([
-  ["open_clip_config.json", { preprocess_cfg: { interpolation: "lanczos" } }, /interpolation.*"lanczos"/],
+  ["open_clip_config.json", { preprocess_cfg: { interpolation: "nearest" } }, /interpolation.*"nearest"/],
   ["open_clip_config.json", { preprocess_cfg: { resize_mode: "crop" } }, /resize_mode.*"crop"/],
   ["open_clip_config.json", { preprocess_cfg: { mode: "L" } }, /mode.*"L"/],
   ["open_clip_config.json", { preprocess_cfg: { mean: [0.5] } }, /mean/],
   ["open_clip_config.json", { preprocess_cfg: { std: [1, 0, 1] } }, /std\.1/],
   ["open_clip_config.json", { preprocess_cfg: { size: [8, 16] } }, /size.*square/],
-  ["preprocessor_config.json", { resample: 1 }, /resample must be 2 .* found 1/],
+  ["preprocessor_config.json", { resample: 0 }, /resample must be .* found 0/],
   ["preprocessor_config.json", { do_resize: false }, /do_resize must be true/],
   ["preprocessor_config.json", { size: { longest_edge: 8 } }, /size/],
   ["preprocessor_config.json", { do_center_crop: false }, /do_center_crop must be true/],

@@ -207,10 +207,12 @@ void padding_becomes_zero(backend& on) {
 }
 
 void threads_do_not_matter() {
-  const problem p{{77, 2, 31, 0, 50}, 3, 64, true, true, 0, false, 7};
-  inputs in(p);
-  const results one(p, in, *cpu::open(1, "")), two(p, in, *cpu::open(2, ""));
-  check(one.out == two.out && one.dqkv == two.dqkv, "one thread and two must give the same bits");
+  for (const dtype type : {dtype::f32, dtype::bf16}) {
+    const problem p{{77, 2, 31, 0, 50}, 3, 64, true, true, 0, false, 7, type};
+    inputs in(p);
+    const results one(p, in, *cpu::open(1, "")), two(p, in, *cpu::open(2, ""));
+    check(one.out == two.out && one.dqkv == two.dqkv, "one thread and two must give the same bits");
+  }
 }
 
 void unread_outputs_are_skipped(backend& on) {
@@ -257,15 +259,15 @@ void test_head_dims(backend& on, dtype type) {
   }
 }
 
-void test_lengths(backend& on) {
-  for (int n : {1, 2, 17, 28, 29, 77, 99, 129, 197, 257, 577}) {
-    agrees(on, {{n}, 1, 64});
-    agrees(on, {{n}, 1, 24, false, true});
-    agrees(on, {{n, n / 2}, 1, 64, true, false, 0, false, 3});
+void test_lengths(backend& on, dtype type) {
+  for (int n : {1, 2, 17, 28, 29, 32, 33, 77, 99, 129, 197, 257, 577}) {
+    agrees(on, {{n}, 1, 64, false, false, 0, false, 0, type});
+    agrees(on, {{n}, 1, 24, false, true, 0, false, 0, type});
+    agrees(on, {{n, n / 2}, 1, 64, true, false, 0, false, 3, type});
   }
-  agrees(on, {{197, 197}, 3, 64, false, false, 14});
-  agrees(on, {{99, 99}, 2, 64, false, false, 14, true});
-  agrees(on, {{0, 0, 0}, 2, 16, true, true, 0, false, 4});
+  agrees(on, {{197, 197}, 3, 64, false, false, 14, false, 0, type});
+  agrees(on, {{99, 99}, 2, 64, false, false, 14, true, 0, type});
+  agrees(on, {{0, 0, 0}, 2, 16, true, true, 0, false, 4, type});
 }
 
 void test_large_scores(backend& on) {
@@ -281,7 +283,8 @@ int main() {
   return on_each_instruction_set(2, [](eva::backend& on, const std::string&) {
     test_head_dims(on, eva::dtype::f32);
     test_head_dims(on, eva::dtype::bf16);
-    test_lengths(on);
+    test_lengths(on, eva::dtype::f32);
+    test_lengths(on, eva::dtype::bf16);
     test_large_scores(on);
     padding_becomes_zero(on);
     unread_outputs_are_skipped(on);

@@ -1,6 +1,7 @@
 // Every elementwise op against the C library in double, and the special cases of the vector functions.
 #include "ops/elementwise.h"
 
+#include <bit>
 #include <limits>
 
 #include "op_test.h"
@@ -82,11 +83,17 @@ void test_binary(backend& on, const std::string& isa, const std::function<double
 template <class Op> void test_gradient(backend& on, const std::string& isa, const function& slope) {
   for (const dtype type : {dtype::f32, dtype::bf16}) {
     std::mt19937 random(7);
-    buffer dy(type, {9999}, random, 1), x(type, {9999}, random, 3), dx(type, {9999});
-    run<Op>(on, {dy, x, dx});
-    std::vector<double> expected;
+    const shape dims{303, 33};
+    buffer dy(type, dims, random, 1), x(type, dims, random, 3), dx(type, dims), again(type, dims);
+    buffer sums(dtype::f32, {33}, NAN);
+    run<Op>(on, {dy, x, dx, {}});
+    run<Op>(on, {dy, x, again, sums});
+    std::vector<double> expected, expected_sums(33);
     for (int64_t i = 0; i < x.size(); ++i) expected.push_back(dy[i] * slope(x[i]));
-    check(relative_error(dx, expected) < tolerance(type), std::string(Op::name) + ", " + isa);
+    for (int64_t i = 0; i < x.size(); ++i) expected_sums[size_t(i % 33)] += dx[i];
+    const std::string what = std::string(Op::name) + ", " + isa;
+    check(relative_error(dx, expected) < tolerance(type), what);
+    check(again == dx && relative_error(sums, expected_sums) < 2e-6, "column sums of " + what);
   }
 }
 
@@ -127,6 +134,36 @@ void test_scale(backend& on, const std::string& isa) {
   check(relative_error(y, expected) < 1e-6, "scale, " + isa);
 }
 
+/// All upper halves of a float with lower halves around a tie. Subnormals may be flushed.
+void test_rounding(backend& on, const std::string& isa) {
+  const std::vector<uint32_t> lower{0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
+  const int64_t count = 65536 * int64_t(lower.size());
+  buffer wide(dtype::f32, {count}), narrow(dtype::bf16, {count});
+  auto* words = tensor(wide).as<uint32_t>();
+  for (int64_t i = 0; i < count; ++i)
+    words[i] = uint32_t(i) / uint32_t(lower.size()) << 16 | lower[size_t(i) % lower.size()];
+  run<ops::cast>(on, {wide, narrow, dtype::bf16});
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const bool subnormal = (words[i] & 0x7f800000) == 0;
+    const uint16_t expected = bf16(std::bit_cast<float>(words[i])).bits;
+    const uint16_t found = tensor(narrow).as<bf16>()[i].bits;
+    wrong += found != expected && !(subnormal && found == (expected & 0x8000));
+  }
+  check(wrong == 0, std::to_string(wrong) + " roundings to bf16, " + isa);
+}
+
+void test_cast_update(backend& on, const std::string& isa) {
+  std::mt19937 random(17);
+  buffer matrix(dtype::f32, {3, 77}, random, 2), vector(dtype::f32, {8}, random, 2);
+  buffer of_matrix(dtype::bf16, {3, 77}, NAN), of_vector(dtype::bf16, {8}, NAN);
+  run<ops::cast_update>(on, {{matrix, vector}, {of_matrix, of_vector}});
+  for (int64_t i = 0; i < 3 * 77; ++i)
+    check(of_matrix[i] == float(bf16(matrix[i])), "cast_update of a matrix, " + isa);
+  for (int64_t i = 0; i < 8; ++i)
+    check(of_vector[i] == float(bf16(vector[i])), "cast_update of a vector, " + isa);
+}
+
 /// To bf16 and back: ties round to even, and NaN stays NaN.
 void test_cast(backend& on, const std::string& isa) {
   std::vector<float> values{0x1.00p0f, 0x1.01p0f, 0x1.03p0f, -0x1.01p0f, 0x1.0100001p0f,
@@ -156,5 +193,7 @@ int main() {
     test_binary<eva::ops::divide>(on, isa, [](double a, double b) { return a / b; });
     test_scale(on, isa);
     test_cast(on, isa);
+    test_rounding(on, isa);
+    test_cast_update(on, isa);
   });
 }

@@ -273,9 +273,13 @@ void programs_are_captured_once_and_again_when_the_arena_moved() {
   run();
   run();
   check(backend->captures == 2 && backend->replays == 4, "a program whose arena moved is captured again");
-  small->start_profile();
+  small->start_profile(program::timed::kernels);
   run();
   check(backend->replays == 4 && small->profile()[0].calls == 1, "a profile runs kernel by kernel");
+  small->start_profile(program::timed::whole);
+  run();
+  check(backend->replays == 5 && small->profile().size() == 1 && small->profile()[0].calls == 1,
+        "a profile of the whole program replays the capture");
 }
 
 void a_capture_that_fails_is_not_tried_again() {

@@ -12,7 +12,7 @@ namespace eva::test {
 template <typename Probe, typename Tests>
 int for_each_instruction_set(const Probe& probe, const Tests& tests) {
   int supported = 0;
-  for (const char* name : {"generic", "v2", "v3", "v4"}) {
+  for (const char* name : {"generic", "v2", "v3", "v4", "v4_bf16"}) {
     try {
       probe(name);
     } catch (const device_error&) {

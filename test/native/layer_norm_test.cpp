@@ -62,12 +62,19 @@ void test_layer_norm(backend& on, const problem& p, const std::string& what) {
   check(y == before, "layer_norm without y, " + what);
 }
 
+std::vector<double> doubles(const buffer& values) {
+  std::vector<double> result;
+  for (int64_t i = 0; i < values.size(); ++i) result.push_back(values[i]);
+  return result;
+}
+
 void test_backward(backend& on, const problem& p, const std::string& what) {
   std::mt19937 random(2);
   const shape dims{p.rows, p.columns};
   buffer x(p.type, dims, random, 2), dy(p.type, dims, random, 1), residual(p.type, dims, random, 1);
   buffer weight(dtype::f32, {p.columns}, random, 1), mean(dtype::f32, {p.rows}), rstd(dtype::f32, {p.rows});
   buffer dx(p.type, dims), dweight(dtype::f32, {p.columns}, 7), dbias(dtype::f32, {p.columns}, 7);
+  buffer bias(dtype::f32, {p.columns}, random, 1), sums(dtype::f32, {p.columns}, 7), y(p.type, dims);
 
   std::vector<double> expected(size_t(x.size())), weights(size_t(p.columns)), biases(size_t(p.columns));
   for (int64_t row = 0; row < p.rows; ++row) {
@@ -89,18 +96,49 @@ void test_backward(backend& on, const problem& p, const std::string& what) {
                              (p.residual ? residual[at] : 0);
     }
   }
-  ops::layer_norm_backward::args a{
-      dy, x,       weight, p.rms ? tensor{} : mean, rstd, p.residual ? tensor(residual) : tensor{},
-      dx, dweight, dbias};
+  ops::layer_norm_backward::args a{.dy = dy,
+                                   .x = x,
+                                   .weight = weight,
+                                   .bias = {},
+                                   .mean = {},
+                                   .rstd = rstd,
+                                   .residual = {},
+                                   .dx = dx,
+                                   .dweight = dweight,
+                                   .dbias = dbias,
+                                   .dx_sums = {},
+                                   .y = {}};
+  if (!p.rms) a.bias = bias;
+  if (!p.rms) a.mean = mean;
+  if (p.residual) a.residual = residual;
   run<ops::layer_norm_backward>(on, a);
   check(relative_error(dx, expected) < tolerance(p.type), "layer_norm dx, " + what);
   check(relative_error(dweight, weights) < 4e-6, "layer_norm dweight, " + what);
   check(relative_error(dbias, biases) < 4e-6, "layer_norm dbias, " + what);
 
-  const buffer first = dweight;
+  const buffer first = dweight, first_dx = dx;
   a.dx.data = nullptr;
   run<ops::layer_norm_backward>(on, a);
   check(dweight == first, "layer_norm dweight again and without dx, " + what);
+
+  // With what its neighbors need: the column sums of dx, and the forward's result.
+  a.dx = dx;
+  a.dx_sums = sums;
+  a.y = y;
+  run<ops::layer_norm_backward>(on, a);
+  std::vector<double> expected_sums(size_t(p.columns));
+  for (int64_t i = 0; i < dx.size(); ++i) expected_sums[size_t(i % p.columns)] += dx[i];
+  buffer forward(p.type, dims);
+  ops::layer_norm::args f;
+  f.x = x;
+  f.weight = weight;
+  f.bias = a.bias;
+  f.centered = !p.rms;
+  f.y = forward;
+  run<ops::layer_norm>(on, f);
+  check(dx == first_dx && relative_error(sums, expected_sums) < 4e-6,
+        "column sums of layer_norm dx, " + what);
+  check(relative_error(y, doubles(forward)) < tolerance(p.type), "layer_norm's result again, " + what);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 
 test("the C++ unit tests pass", () => {
   const folder = resolve(__dirname, "../../build/native-Release");
-  const args = ["--test-dir", folder, "--output-on-failure", "--no-tests=error"];
+  const args = ["--test-dir", folder, "--output-on-failure", "--no-tests=error", "--parallel", "2"];
   // A low priority, because tests that measure time run in parallel.
   const { status, stdout } = spawnSync("nice", ["-n", "15", "ctest", ...args], { encoding: "utf8" });
   if (status !== 0) throw new Error(stdout);

@@ -35,7 +35,7 @@ template <class Op> void run(backend& on, const typename Op::args& args) { prepa
 inline int on_each_instruction_set(int threads,
                                    const std::function<void(backend&, const std::string&)>& body) {
   int sets = 0;
-  for (const char* name : {"generic", "v2", "v3", "v4"}) {
+  for (const char* name : {"generic", "v2", "v3", "v4", "v4_bf16"}) {
     std::shared_ptr<backend> on;
     try {
       on = cpu::open(threads, name);

@@ -12,6 +12,7 @@ using namespace eva::test;
 struct problem {
   std::vector<buffer> parameters, gradients, first_moments, second_moments;
   std::vector<float> learning_rates, weight_decays, adapt;
+  std::vector<buffer> copies;  // bf16; every other parameter has one
   buffer norm{dtype::f32, {}}, step{dtype::f32, {}};
   std::vector<std::vector<double>> p, g, m, v;
 
@@ -21,6 +22,7 @@ struct problem {
     gradients.push_back(gradient);
     first_moments.emplace_back(dtype::f32, shape{parameter.size()});
     second_moments.emplace_back(dtype::f32, shape{parameter.size()});
+    copies.emplace_back(dtype::bf16, shape{parameter.size()}, NAN);
     learning_rates.push_back(learning_rate);
     weight_decays.push_back(weight_decay);
     adapt.push_back(adapts);
@@ -42,6 +44,8 @@ struct problem {
     a.gradients = views(gradients);
     a.first_moments = views(first_moments);
     a.second_moments = views(second_moments);
+    for (size_t n = 0; n < copies.size(); ++n)
+      a.copies.push_back(n % 2 ? tensor{} : tensor{dtype::bf16, {copies[n].size()}, tensor(copies[n]).data});
     a.norm = norm;
     a.learning_rates = {dtype::f32, {int64_t(learning_rates.size())}, learning_rates.data()};
     a.step = step;
@@ -105,6 +109,10 @@ void compare(problem& q, const std::string& what) {
     check(relative_error(q.parameters[n], q.p[n], 0.02) < 2e-6, which + ": parameters");
     check(relative_error(q.first_moments[n], q.m[n], 1e-6) < 1e-6, which + ": first moments");
     check(relative_error(q.second_moments[n], q.v[n], 1e-9) < 1e-6, which + ": second moments");
+    bool rounded = true;
+    for (int64_t i = 0; i < q.copies[n].size() && n % 2 == 0; ++i)
+      rounded = rounded && q.copies[n][i] == float(bf16(q.parameters[n][i]));
+    check(rounded, which + ": copies");
   }
 }
 
@@ -145,7 +153,8 @@ void test_lamb(backend& on, const std::string& where, ops::lamb_variant variant)
     q.norm.set(0, norm);
     update->run();
     check(q.parameters == before.parameters && q.first_moments == before.first_moments &&
-              q.second_moments == before.second_moments,
+              q.second_moments == before.second_moments && q.copies[0] == before.copies[0] &&
+              q.copies[2] == before.copies[2],
           what + " of a norm that is not finite");
   }
 }
@@ -175,6 +184,30 @@ void test_adamw(backend& on, const std::string& where) {
         where + " AdamW of a norm that is not finite");
 }
 
+/// The bits depend neither on the number of threads nor on the copies.
+void test_threads(const std::string& name) {
+  std::vector<buffer> expected;
+  for (const int threads : {1, 2, 3, 5}) {
+    const auto on = cpu::open(threads, name);
+    on->enter_thread();
+    problem q = random_problem();
+    q.norm.set(0, norm_of(*on, q.gradients));
+    q.set_step(1);
+    auto a = q.args<ops::lamb_update::args>();
+    a.adapt = q.adapt;
+    if (threads > 1) a.copies.clear();
+    ops::lamb_update::infer(a);
+    buffer ratios(dtype::f32, a.trust_ratios.dims), partials(dtype::f32, a.partials.dims);
+    a.trust_ratios = ratios;
+    a.partials = partials;
+    run<ops::lamb_update>(*on, a);
+    q.parameters.push_back(q.norm);
+    q.parameters.push_back(ratios);
+    if (expected.empty()) expected = q.parameters;
+    check(q.parameters == expected, name + " LAMB on " + std::to_string(threads) + " threads");
+  }
+}
+
 /// Two steps on one tensor, computed with DeepSpeed's FusedLamb and timm's Lamb.
 void test_golden(backend& on, const std::string& where) {
   struct golden {
@@ -197,6 +230,7 @@ void test_golden(backend& on, const std::string& where) {
     auto a = q.args<ops::lamb_update::args>();
     a.adapt = q.adapt;
     a.variant = g.variant;
+    a.copies.clear();
     ops::lamb_update::infer(a);
     buffer ratios(dtype::f32, {1}), partials(dtype::f32, {1, 2});
     a.trust_ratios = ratios;
@@ -284,6 +318,7 @@ void test_all(backend& on, const std::string& where) {
   test_adamw(on, where);
   test_clamp(on, where);
   test_ema(on, where);
+  test_threads(where);
 }
 
 }  // namespace

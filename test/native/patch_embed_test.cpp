@@ -9,14 +9,15 @@ namespace {
 constexpr int64_t batch = 3, side = 42, size = 14, grid = side / size;
 const std::vector<float> mean{0.48f, 0.45f, 0.40f}, deviation{0.26f, 0.27f, 0.28f};
 
-void test_patch_rows(backend& on, dtype type, bool bytes, bool dropped, const std::string& isa) {
+void test_patch_rows(backend& on, dtype type, bool bytes, bool dropped, int64_t padding,
+                     const std::string& isa) {
   std::mt19937 random(1);
   std::vector<uint8_t> pixels(size_t(batch * side * side * 3));
   for (uint8_t& p : pixels) p = uint8_t(random());
   buffer planes(dtype::f32, {batch, 3, side, side}, random, 1);
   std::vector<int32_t> kept{1, 8, 0, 4, 5, 7};
   const int64_t patches = dropped ? 2 : grid * grid, columns = 3 * size * size;
-  buffer y(type, {batch, patches, columns});
+  buffer y(type, {batch, patches, columns + padding}, 5);
   ops::patch_rows::args a{};
   a.images = bytes ? view(pixels, {batch, side, side, 3}) : tensor(planes);
   if (dropped) a.kept = view(kept, {batch, 2});
@@ -24,10 +25,11 @@ void test_patch_rows(backend& on, dtype type, bool bytes, bool dropped, const st
   a.patch_size = size;
   a.mean = mean;
   a.std = deviation;
+  a.padding = padding;
   run<ops::patch_rows>(on, a);
 
   std::vector<double> expected;
-  for (int64_t row = 0; row < batch * patches; ++row)
+  for (int64_t row = 0; row < batch * patches; ++row) {
     for (int64_t column = 0; column < columns; ++column) {
       const int64_t b = row / patches, patch = dropped ? kept[size_t(row)] : row % patches;
       const int64_t channel = column / (size * size), v = patch / grid * size + column / size % size;
@@ -36,9 +38,13 @@ void test_patch_rows(backend& on, dtype type, bool bytes, bool dropped, const st
       expected.push_back(bytes ? (byte / 255 - mean[size_t(channel)]) / deviation[size_t(channel)]
                                : planes[((b * 3 + channel) * side + v) * side + u]);
     }
-  check(
-      relative_error(y, expected) < tolerance(type),
-      std::string("patch_rows of ") + (bytes ? "bytes" : "floats") + (dropped ? ", dropped, " : ", ") + isa);
+    expected.insert(expected.end(), size_t(padding), 0.0);
+    for (int64_t i = 0; i < padding; ++i)
+      check(y[(row + 1) * (columns + padding) - 1 - i] == 0, "padding of patch_rows, " + isa);
+  }
+  check(relative_error(y, expected) < tolerance(type),
+        std::string("patch_rows of ") + (bytes ? "bytes" : "floats") + (dropped ? ", dropped, " : ", ") +
+            std::to_string(padding) + " zeros, " + isa);
 }
 
 /// The row of `positions` of token i of image b, after that of the class token.
@@ -81,7 +87,7 @@ void test_add_positions(backend& on, dtype type, bool dropped, const std::string
 void test_outside(backend& on, const std::string& isa) {
   buffer images(dtype::f32, {1, 3, side, side}), y(dtype::f32, {1, 2, 3 * size * size});
   std::vector<int32_t> kept{0, int32_t(grid * grid)};
-  ops::patch_rows::args a{images, view(kept, {1, 2}), y, size, mean, deviation, dtype::f32};
+  ops::patch_rows::args a{images, view(kept, {1, 2}), y, size, mean, deviation, dtype::f32, 0};
   std::string message;
   try {
     run<ops::patch_rows>(on, a);
@@ -99,7 +105,8 @@ int main() {
   return on_each_instruction_set(2, [](eva::backend& on, const std::string& isa) {
     for (const eva::dtype type : {eva::dtype::f32, eva::dtype::bf16})
       for (const bool dropped : {false, true}) {
-        for (const bool bytes : {false, true}) test_patch_rows(on, type, bytes, dropped, isa);
+        for (const bool bytes : {false, true})
+          for (const int64_t padding : {0, 5, 52}) test_patch_rows(on, type, bytes, dropped, padding, isa);
         test_add_positions(on, type, dropped, isa);
       }
     test_outside(on, isa);

@@ -58,6 +58,29 @@ void test_swiglu(backend& on, const problem& p, const std::string& what) {
   check(relative_error(rstd, rstds) < 1e-5, "swiglu rstd, " + what);
 }
 
+/// What the backward pass gives in addition: the column sums of dx, and the forward's result.
+void test_neighbors(backend& on, const problem& p, ops::swiglu_backward::args a, const buffer& dx,
+                    const std::string& what) {
+  std::mt19937 random(8);
+  buffer bias(dtype::f32, {p.hidden}, random, 1), sums(dtype::f32, {2 * p.hidden}, 7);
+  buffer y(p.type, {p.rows, p.hidden}), forward(p.type, {p.rows, p.hidden});
+  if (p.norm) a.bias = bias;
+  a.dx_sums = sums;
+  a.y = y;
+  run<ops::swiglu_backward>(on, a);
+  std::vector<double> expected_sums(size_t(2 * p.hidden)), expected;
+  for (int64_t i = 0; i < dx.size(); ++i) expected_sums[size_t(i % (2 * p.hidden))] += dx[i];
+  check(relative_error(sums, expected_sums) < 4e-6, "column sums of swiglu dx, " + what);
+  ops::swiglu::args f;
+  f.x = a.x;
+  f.weight = a.weight;
+  f.bias = a.bias;
+  f.y = forward;
+  run<ops::swiglu>(on, f);
+  for (int64_t i = 0; i < forward.size(); ++i) expected.push_back(forward[i]);
+  check(relative_error(y, expected) < tolerance(p.type), "swiglu's result again, " + what);
+}
+
 void test_backward(backend& on, const problem& p, const std::string& what) {
   std::mt19937 random(4);
   buffer x(p.type, {p.rows, 2 * p.hidden}, random, 2), dy(p.type, {p.rows, p.hidden}, random, 1);
@@ -84,7 +107,12 @@ void test_backward(backend& on, const problem& p, const std::string& what) {
       expected[size_t(row * 2 * p.hidden + p.hidden + i)] = dh * r.by_value[size_t(i)];
     }
   }
-  ops::swiglu_backward::args a{dy, x, {}, {}, {}, dx, dweight, dbias};
+  ops::swiglu_backward::args a;
+  a.dy = dy;
+  a.x = x;
+  a.dx = dx;
+  a.dweight = dweight;
+  a.dbias = dbias;
   if (p.norm) {
     a.weight = weight;
     a.mean = mean;
@@ -94,6 +122,7 @@ void test_backward(backend& on, const problem& p, const std::string& what) {
   }
   run<ops::swiglu_backward>(on, a);
   check(relative_error(dx, expected) < 2 * tolerance(p.type), "swiglu dx, " + what);
+  test_neighbors(on, p, a, dx, what);
   if (!p.norm) return;
   check(relative_error(dweight, weights) < 1e-5, "swiglu dweight, " + what);
   check(relative_error(dbias, biases) < 1e-5, "swiglu dbias, " + what);
@@ -129,7 +158,8 @@ void test_padding(backend& on, const problem& p, int64_t stored, const std::stri
     tensor both = wide_x, dboth = dx;
     both.dims = dboth.dims = {p.rows, 2 * width};
     run<ops::swiglu>(on, {both, wide_weight, wide_bias, y, mean, rstd, 1e-6f, f});
-    run<ops::swiglu_backward>(on, {wide_dy, both, wide_weight, mean, rstd, dboth, dweight, dbias, f});
+    run<ops::swiglu_backward>(on,
+                              {wide_dy, both, wide_weight, {}, mean, rstd, dboth, dweight, dbias, {}, {}, f});
     return std::vector<buffer>{y, dx, dweight, dbias};
   };
   const std::vector<buffer> plain = results(f), padded = results(stored);

@@ -117,7 +117,7 @@ describe("linear", () => {
   test("names wrong shapes", async () => {
     const inputs = { x: f32([2, 3]), w: f32([4, 5]) };
     const run = evaluate(device, inputs, ({ x, w }) => linear(x!, [w!]));
-    await expect(run).rejects.toMatchObject({ code: "ERR_EVACLIP_SHAPE", details: { field: "weights" } });
+    await expect(run).rejects.toMatchObject({ code: "ERR_EVACLIP_SHAPE", details: { field: "weight" } });
   });
 });
 

@@ -53,6 +53,30 @@ describe("patchRows", () => {
     expect(y.data).toEqual(expected);
   });
 
+  test("ends each row with as many zeros as asked for", async () => {
+    const padding = 45;
+    const [y, plain] = await Promise.all(
+      [{ padding }, {}].map((more) =>
+        evaluate(device, { images }, (x) => patchRows(x.images!, { patchSize, dtype: "bf16", ...more })),
+      ),
+    );
+    expect(y!.shape).toEqual([batch, 9, columns + padding]);
+    const rows = Array.from({ length: batch * 9 }, (_, i) => [
+      ...plain!.data.subarray(i * columns, (i + 1) * columns),
+      ...new Array(padding).fill(0),
+    ]);
+    expect([...y!.data]).toEqual(rows.flat());
+  });
+
+  test.each([-1, 0.5, 1e9])("refuses %d zeros", async (padding) => {
+    await expect(
+      evaluate(device, { images }, (x) => patchRows(x.images!, { patchSize, padding })),
+    ).rejects.toMatchObject({
+      code: "ERR_EVACLIP_INVALID_ARGUMENT",
+      message: expect.stringContaining("padding"),
+    });
+  });
+
   test("refuses an image that patches do not tile, and a patch out of range", async () => {
     await expect(
       evaluate(device, { images }, (x) => patchRows(x.images!, { patchSize: 8 })),

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 
 const root = resolve(__dirname, "../..");
 const emulation = join(root, "build", "Release", "libeva_clip_cuda_emulation.so");
+const cublasLt = join(root, "build", "native-Release", "test", "native", "cuda", "libcublasLt.so.13");
 
 /** Runs a program of test/parity with the emulated GPU, whose library requires AddressSanitizer to be preloaded. */
 function runEmulated(program: string, ...args: string[]) {
@@ -27,6 +28,8 @@ function runEmulated(program: string, ...args: string[]) {
       LD_PRELOAD: asan,
       ASAN_OPTIONS: "detect_leaks=0",
       EVA_CLIP_CUDA_LIBRARY: emulation,
+      EVA_CLIP_CUBLASLT: cublasLt,
+      EVA_CLIP_CUDA_AUTOTUNE: "0",
     },
   });
   if (status !== 0) throw new Error(`${stdout}\n${stderr}`);
@@ -57,6 +60,15 @@ emulatedTest(
       .map((line) => JSON.parse(line));
     expect(f32).toMatchObject({ type: "f32", repeats: true });
     expect(bf16).toMatchObject({ type: "bf16", draws: 8, repeats: true });
+  },
+  600_000,
+);
+
+emulatedTest(
+  "inputs are staged beside the work of the emulated CUDA backend, and calls that wait for a slot end with the program",
+  () => {
+    const line = JSON.parse(runEmulated("staged_inputs.ts"));
+    expect(line).toEqual({ equal: true, slotBytes: 2 * 2 ** 20, code: "ERR_EVACLIP_DISPOSED" });
   },
   600_000,
 );

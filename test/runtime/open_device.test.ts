@@ -61,9 +61,11 @@ test.each([
   [["cpu", null], "Device.open: options must be an object"],
   [["cpu", { threads: "3" }], "Device.open: options.threads must be an integer of at least 1"],
   [["cpu", { threads: 0 }], "Device.open: options.threads must be at least 1, found 0"],
+  [["cuda", { index: 1.5 }], "Device.open: options.index must be an integer of at least 0"],
+  [["cuda", { index: -1 }], "Device.open: options.index must be at least 0, found -1"],
   [["cpu", { thread: 1 }], "did you mean threads?"],
   [["cpu", { logger: 5 }], "Device.open: options.logger must be a logger"],
-  [["cpu", { instructionSet: 4 }], "Device.open: options.instructionSet must be one of v2, v3, v4"],
+  [["cpu", { instructionSet: 4 }], "Device.open: options.instructionSet must be one of v2, v3, v4, v4_bf16"],
 ])("Device.open refuses %p", async (given, message) => {
   await expect(Device.open(...(given as [never]))).rejects.toMatchObject({
     code: "ERR_EVACLIP_INVALID_ARGUMENT",

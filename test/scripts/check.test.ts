@@ -85,6 +85,24 @@ test.each<[string, Record<string, string>, string]>([
   ["an op declared twice", { "csrc/ops/more.h": "struct scale {\n" }, "op scale: declared in 2 headers"],
   ["an op without a wrapper", { "lib/ops/scale.ts": "\n" }, "lib/ops/scale.ts does not wrap it"],
   [
+    "device code that a host compiler reaches",
+    {
+      "csrc/cuda/table.cpp": '#include "cuda/scale.h"\n',
+      "csrc/cuda/scale.h": '#include "cuda/scale.cuh"\n',
+      "csrc/cuda/scale.cuh": "",
+    },
+    "csrc/cuda/table.cpp reaches device code: csrc/cuda/scale.h includes csrc/cuda/scale.cuh",
+  ],
+  [
+    "a test for GPUs that includes the emulator",
+    {
+      "test/native/emulator/failures.h": "",
+      "test/native/cuda/scale_test.cpp": '#include "failures.h"\n',
+      "test/native/cuda/emulator_scale_test.cpp": '#include "failures.h"\n',
+    },
+    "test/native/cuda/scale_test.cpp:1: only tests named emulator_… may include the emulator's failures.h",
+  ],
+  [
     "an intrinsic outside the device primitives",
     { "csrc/cuda/scale.cu": "const int i = threadIdx.x;\n" },
     "csrc/cuda/scale.cu:1: only csrc/cuda/device may use threadIdx",

@@ -3,12 +3,13 @@ import { isMainThread, parentPort } from "node:worker_threads";
 import { EvaClip } from "../../lib/clip/eva_clip";
 import { Batcher } from "../../lib/serve/batcher";
 import { tinyConfig, tinyTokenizer } from "./tiny_clip";
+import { testDevice } from "./test_device";
 
 const CALLERS = 100;
 
 async function main(): Promise<void> {
   const model = await EvaClip.create(tinyConfig, {
-    ...{ device: "cpu", threads: 1, init: "fan_in", tokenizer: tinyTokenizer },
+    ...{ device: testDevice, threads: 1, init: "fan_in", tokenizer: tinyTokenizer },
   });
   const batcher = new Batcher(model, { maxBatch: 8 });
   const image = { data: new Uint8Array(40 * 40 * 3), width: 40, height: 40, channels: 3 } as const;

@@ -1,11 +1,11 @@
 // Ends this process in a given way while its device is busy with a given task. The expected exit status is 7.
-//   node end_while_busy.js WAY MOMENT [MILLISECONDS]
+//   node end_while_busy.js WAY MOMENT [MILLISECONDS] [DEVICE]
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { compile, spec } from "../../lib/compile";
-import { Device } from "../../lib/device";
+import { Device, type DeviceChoice } from "../../lib/device";
 import type { EvaClipError } from "../../lib/errors";
 import { parseClipConfig } from "../../lib/models/clip_config";
 import { ClipModel } from "../../lib/models/clip_model";
@@ -16,8 +16,10 @@ import { batchesByStep } from "../../lib/train/batch_source";
 import { train } from "../../lib/train/train";
 import { initializeModel } from "../../lib/weights/initialize";
 import { tinyBatch, tinyConfig, tinyTokenizer, tinyTraining } from "./tiny_clip";
+import { testDevice } from "./test_device";
 
-const [way = "exit", moment = "run", after = "60"]: string[] = workerData ?? process.argv.slice(2);
+const [way = "exit", moment = "run", after = "60", kind = testDevice]: string[] =
+  workerData ?? process.argv.slice(2);
 const IMAGE = 64;
 
 /** A model whose steps take about ten milliseconds. */
@@ -137,7 +139,9 @@ const ends: Record<string, () => unknown> = {
 async function main(): Promise<void> {
   if (isMainThread && way.startsWith("worker-")) {
     const [, end] = way.split("-") as [string, string];
-    const worker = new Worker(__filename, { workerData: [end === "exit" ? "exit" : "none", moment, after] });
+    const worker = new Worker(__filename, {
+      workerData: [end === "exit" ? "exit" : "none", moment, after, kind],
+    });
     const code = new Promise<number>((resolve) => worker.once("exit", resolve));
     // The device is busy from here on.
     worker.once("message", () => {
@@ -150,7 +154,7 @@ async function main(): Promise<void> {
     process.exitCode = end === "terminate" || ended === 7 ? 7 : 1;
     return;
   }
-  const device = await Device.open("cpu", { threads: 2 });
+  const device = await Device.open(kind as DeviceChoice, { threads: 2 });
   await work[moment]!(device);
   parentPort?.postMessage("busy");
   if (way !== "none") setTimeout(() => ends[way]!(), Number(after));

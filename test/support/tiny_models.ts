@@ -31,7 +31,7 @@ export const tinyConfigs = {
   "eva02-E": { embed_dim: 24, vision_cfg: { ...eva, postnorm: true }, text_cfg: text },
   "eva-8B": {
     embed_dim: 24,
-    vision_cfg: { ...eva, qkv_bias: false, use_rms_norm: true },
+    vision_cfg: { ...eva, image_size: 28, patch_size: 14, qkv_bias: false, use_rms_norm: true },
     text_cfg: text,
   },
   plain: { embed_dim: 24, quick_gelu: true, vision_cfg: vision, text_cfg: text },

@@ -4,9 +4,10 @@ import { Device } from "../../lib/device";
 import { batchesByStep } from "../../lib/train/batch_source";
 import { train } from "../../lib/train/train";
 import { tinyBatch, tinyTraining } from "./tiny_clip";
+import { testDevice } from "./test_device";
 
 async function main(): Promise<void> {
-  const device = await Device.open("cpu", { threads: 1 });
+  const device = await Device.open(testDevice, { threads: 1 });
   const { model, optimizer } = await tinyTraining(device);
   const run = train({
     device,

@@ -1,4 +1,4 @@
-import { packPadded, packText } from "../../lib/text/pack_text";
+import { packPadded, packText, usualBucket } from "../../lib/text/pack_text";
 import { clipTokenizer, tokenize } from "../../lib/text/tokenizer";
 
 describe("packText", () => {
@@ -42,6 +42,43 @@ describe("packText", () => {
   test.each([0, 1.5, "4", Number.NaN, 2 ** 40])("refuses the bucket %p", (bucket) => {
     expect(() => packText([[1]], bucket as number)).toThrow(/packText: bucket must be/);
     expect(() => packPadded(Int32Array.of(1), 1, bucket as number)).toThrow(/packPadded: bucket must be/);
+  });
+});
+
+describe("usualBucket", () => {
+  const lengthOf = (count: number) => {
+    const bucket = usualBucket([new Int32Array(count)]);
+    return Math.ceil(count / bucket) * bucket;
+  };
+
+  test("short texts have their own length", () => {
+    for (let count = 1; count <= 16; count++) expect(lengthOf(count)).toBe(count);
+  });
+
+  test("packs have these lengths", () => {
+    for (const count of [17, 100, 777]) {
+      const rows = [new Int32Array(count)];
+      expect(packText(rows, usualBucket(rows)).tokens.length).toBe(lengthOf(count));
+    }
+  });
+
+  test("at most an eighth is padding, and less than 256 tokens", () => {
+    for (let count = 1; count < 20_000; count++) {
+      const padding = lengthOf(count) - count;
+      expect(padding).toBeGreaterThanOrEqual(0);
+      if (padding > count / 8 || padding >= 256)
+        throw new Error(`${count} tokens have ${padding} of padding`);
+    }
+  });
+
+  test("there are few lengths", () => {
+    const lengths = new Set(Array.from({ length: 2048 - 16 }, (_, i) => lengthOf(17 + i)));
+    expect(lengths.size).toBe(8 * 7);
+  });
+
+  test("counts the tokens of all rows", () => {
+    expect(usualBucket([new Int32Array(100), [1, 2, 3]])).toBe(8);
+    expect(usualBucket([])).toBe(1);
   });
 });
 

@@ -61,6 +61,31 @@ test("a shape or a rate of dropping that is new makes a new program; known ones 
   optimizer.dispose();
 });
 
+test("a step with a staged batch is the step without, and serves the program that was chosen", async () => {
+  const { model, optimizer } = await tinyTraining(device);
+  await optimizer.allocate(device);
+  const step = new TrainingStep({ device, model, optimizer });
+  const kind = { patchDropout: 0.5 };
+  const time = { step: 4, learningRates: optimizer.learningRatesAt(0), seed: 3, ...kind };
+  expect(await step.stage(tinyBatch(1), kind)).toBeUndefined(); // it records no program
+  const plain = await step.run(tinyBatch(1), time);
+  const staged = await step.stage(tinyBatch(1), kind);
+  expect(staged!.names).toContain("images");
+  expect(await step.run(tinyBatch(1), time, staged)).toEqual(plain);
+  await expect(step.run(tinyBatch(1), time, staged)).rejects.toMatchObject({
+    code: "ERR_EVACLIP_INVALID_ARGUMENT",
+  });
+  expect(await step.stage(tinyBatch(1), { ...kind, detail: true })).toBeUndefined();
+  expect(await step.stage(tinyBatch(1, 5), kind)).toBeUndefined();
+  const { images, ...withoutImages } = tinyBatch(1);
+  expect(await step.stage(withoutImages, kind)).toBeUndefined();
+  await expect(step.stage({ ...withoutImages, images: images!.slice(1) }, kind)).rejects.toThrow();
+  const unused = await step.stage(tinyBatch(2), kind);
+  step.dispose();
+  unused!.dispose();
+  optimizer.dispose();
+});
+
 test("dropping none of the patches equals not dropping", async () => {
   const { model, optimizer } = await tinyTraining(device);
   await optimizer.allocate(device);

@@ -208,13 +208,17 @@ describe("resizing", () => {
   );
 
   test.each([
-    ["eva01", "visual.patch_embed.proj.weight"],
-    ["plain", "visual.conv1.weight"],
-  ] as const)("patches of %s at an equal grid", async (model, name) => {
+    ["eva01", 8, "visual.patch_embed.proj.weight"],
+    ["eva01", 7, "visual.patch_embed.proj.weight"],
+    ["plain", 8, "visual.conv1.weight"],
+  ] as const)("patches of %s to %i pixels, at an equal grid", async (model, size, name) => {
     const layout = model === "plain" ? "openai" : "eva_clip";
-    const { report, before, after } = await resized(model, layout, { image_size: 32, patch_size: 8 });
-    expect(after[name]).toEqual(Array.from(resizePatches(Float32Array.from(before[name]!), 4, 8)));
-    expect(originOf(report, name)!.note).toBe("patches of 4 → 8 pixels, bicubic");
+    const { report, before, after } = await resized(model, layout, {
+      image_size: 4 * size,
+      patch_size: size,
+    });
+    expect(after[name]).toEqual(Array.from(resizePatches(Float32Array.from(before[name]!), 4, size)));
+    expect(originOf(report, name)!.note).toBe(`patches of 4 → ${size} pixels, bicubic`);
     expect(names(report, "resized")).toEqual([name]);
   });
 

@@ -1,9 +1,12 @@
 #include <cmath>
 
+#include "cpu/attention/attention.h"
 #include "cpu/attention/batch.h"
+#include "cpu/attention/head_kernel.h"
+#include "cpu/attention/pair_gemm.h"
 #include "cpu/attention/rows.h"
-#include "cpu/attention/scratch.h"
 #include "cpu/attention/softmax.h"
+#include "cpu/column_sums.h"
 #include "cpu/kernel.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
@@ -34,20 +37,16 @@ struct buffers {
   matrix staging;                             // [lanes, D]
 };
 
-template <class T> class backward {
+template <class T> class backward : head_kernel<op, buffers> {
  public:
-  backward(const op::args& a, context& c)
-      : a_(a),
-        c_(c),
-        batch_(op::name, a),
-        head_dim_(a.qkv.columns() / (3 * a.heads)),
-        buffers_(c.threads, batch_.longest(), head_dim_) {}
+  using head_kernel::head_kernel;
 
   void run() {
     for_each_head(c_, batch_, a_.heads, [this](const sequences::span& s, int64_t head, int thread) {
       differentiate(s, head, buffers_[thread]);
     });
     clear_rows_from(a_.dqkv, batch_.rows());
+    if (a_.dqkv_sums.data) sum_columns(a_.dqkv, a_.dqkv_sums, c_);
   }
 
  private:
@@ -115,19 +114,15 @@ template <class T> class backward {
     });
     return reduce_add(sum);
   }
-
-  const op::args& a_;
-  context& c_;
-  sequences batch_;
-  int64_t head_dim_;
-  per_thread<buffers> buffers_;
 };
 
 }  // namespace
 
 template <> void run<op>(const op::args& a, context& c) {
   if (a.dqkv.data == nullptr) return;
-  if (a.qkv.type == dtype::bf16)
+  if (a.qkv.type == dtype::bf16 && pair_gemm_pays())
+    differentiate_pairs(a, c);
+  else if (a.qkv.type == dtype::bf16)
     backward<bf16>(a, c).run();
   else
     backward<float>(a, c).run();

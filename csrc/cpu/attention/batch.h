@@ -77,7 +77,11 @@ void for_each_head(const context& c, const sequences& batch, int64_t heads, cons
   const int64_t group =
       std::clamp<int64_t>(batch.count() * heads / (c.threads * groups_per_thread), 1, heads);
   const int64_t groups = (heads + group - 1) / group;
-  parallel_items(c, batch.count() * groups, [&](int64_t item, int thread) {
+  // Waking the threads takes longer than the heads of a caption of twenty tokens; packing a token costs about
+  // as much as its products with 64 others.
+  constexpr int64_t least_work = 16384;
+  const bool small = batch.rows() * heads * (batch.longest() + 64) < least_work;
+  parallel_items(c, small, batch.count() * groups, [&](int64_t item, int thread) {
     const auto sequence = batch[item / groups];
     if (sequence.length == 0) return;
     const int64_t first = item % groups * group;

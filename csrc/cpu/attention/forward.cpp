@@ -1,9 +1,11 @@
 #include <array>
 #include <cmath>
 
+#include "cpu/attention/attention.h"
 #include "cpu/attention/batch.h"
+#include "cpu/attention/head_kernel.h"
+#include "cpu/attention/pair_gemm.h"
 #include "cpu/attention/rows.h"
-#include "cpu/attention/scratch.h"
 #include "cpu/attention/softmax.h"
 #include "cpu/kernel.h"
 
@@ -30,14 +32,9 @@ struct buffers {
   matrix staging;          // [lanes, D]
 };
 
-template <class T> class forward {
+template <class T> class forward : head_kernel<op, buffers> {
  public:
-  forward(const op::args& a, context& c)
-      : a_(a),
-        c_(c),
-        batch_(op::name, a),
-        head_dim_(a.qkv.columns() / (3 * a.heads)),
-        buffers_(c.threads, batch_.longest(), head_dim_) {}
+  using head_kernel::head_kernel;
 
   void run() {
     for_each_head(c_, batch_, a_.heads, [this](const sequences::span& s, int64_t head, int thread) {
@@ -87,18 +84,14 @@ template <class T> class forward {
     float* log_sum = a_.log_sum.as<float>() + first * a_.heads + head;
     for (int64_t i = 0; i < rows; ++i) log_sum[i * a_.heads] = result[i];
   }
-
-  const op::args& a_;
-  context& c_;
-  sequences batch_;
-  int64_t head_dim_;
-  per_thread<buffers> buffers_;
 };
 
 }  // namespace
 
 template <> void run<op>(const op::args& a, context& c) {
-  if (a.qkv.type == dtype::bf16)
+  if (a.qkv.type == dtype::bf16 && pair_gemm_pays())
+    attend_pairs(a, c);
+  else if (a.qkv.type == dtype::bf16)
     forward<bf16>(a, c).run();
   else
     forward<float>(a, c).run();

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "cpu/dispatch/gemm.h"
+#include "cpu/gemm/gemm.h"
 #include "cpu/kernel.h"
 #include "ops/clip_loss.h"
 

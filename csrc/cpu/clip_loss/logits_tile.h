@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "cpu/dispatch/gemm.h"
+#include "cpu/gemm/gemm.h"
 #include "ops/clip_loss.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {

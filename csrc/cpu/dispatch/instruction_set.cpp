@@ -9,26 +9,21 @@ namespace eva::cpu {
 // Entry points of each instruction set of this build.
 #if defined(__x86_64__)
 namespace v2 {
-kernel_table kernels();
-convert_run conversion(stored_dtype from, stored_dtype to);
-std::vector<std::vector<neighbor>> nearest_rows(const nearest_args&, const context&);
-}  // namespace v2
+extern const variant functions;
+}
 namespace v3 {
-kernel_table kernels();
-convert_run conversion(stored_dtype from, stored_dtype to);
-std::vector<std::vector<neighbor>> nearest_rows(const nearest_args&, const context&);
-}  // namespace v3
+extern const variant functions;
+}
 namespace v4 {
-kernel_table kernels();
-convert_run conversion(stored_dtype from, stored_dtype to);
-std::vector<std::vector<neighbor>> nearest_rows(const nearest_args&, const context&);
-}  // namespace v4
+extern const variant functions;
+}
+namespace v4_bf16 {
+extern const variant functions;
+}
 #else
 namespace generic {
-kernel_table kernels();
-convert_run conversion(stored_dtype from, stored_dtype to);
-std::vector<std::vector<neighbor>> nearest_rows(const nearest_args&, const context&);
-}  // namespace generic
+extern const variant functions;
+}
 #endif
 
 namespace {
@@ -41,11 +36,12 @@ std::vector<instruction_set> instruction_sets() {
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                   __builtin_cpu_supports("avx512cd");
-  return {{"v2", bool(__builtin_cpu_supports("sse4.2")), v2::kernels, v2::conversion, v2::nearest_rows},
-          {"v3", v3, v3::kernels, v3::conversion, v3::nearest_rows},
-          {"v4", v4, v4::kernels, v4::conversion, v4::nearest_rows}};
+  return {{v2::functions, "v2", bool(__builtin_cpu_supports("sse4.2"))},
+          {v3::functions, "v3", v3},
+          {v4::functions, "v4", v4},
+          {v4_bf16::functions, "v4_bf16", v4 && __builtin_cpu_supports("avx512bf16")}};
 #else
-  return {{"generic", true, generic::kernels, generic::conversion, generic::nearest_rows}};
+  return {{generic::functions, "generic", true}};
 #endif
 }
 
@@ -66,6 +62,10 @@ const instruction_set& choose(const std::string& name) {
 
 convert_run conversion(stored_dtype from, stored_dtype to, const std::string& instruction_set) {
   return choose(instruction_set).conversion(from, to);
+}
+
+const pixel_filter& pixel_filter_of(const std::string& instruction_set) {
+  return choose(instruction_set).pixel_filters();
 }
 
 nearest_rows_run nearest_rows(const std::string& instruction_set) {

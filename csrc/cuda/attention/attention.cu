@@ -1,5 +1,6 @@
 #include "cuda/attention/attention.h"
-#include "cuda/attention/head.cuh"
+#include "cuda/attention/gradient.cuh"
+#include "cuda/column_sums.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/index_check.cuh"
 #include "cuda/kernel.h"
@@ -32,22 +33,51 @@ template <class Op> void check_positions(const typename Op::args& a, context& c)
          a.positions.template as<const int>(), a.positions.size());
 }
 
-/// Zeros the padding of a packed batch: the rows from starts[sequences] on.
+/// Zeros the padding of a packed batch: the rows from starts[sequences] on, 16 bytes at a time where a row is
+/// a multiple of them.
+template <class Word>
 __global__ void attention_padding_kernel(index_check check, const int* starts, int sequences, int64_t rows,
-                                         int64_t row_bytes, unsigned char* memory) {
+                                         int64_t row_words, Word* memory) {
   check.check_starts(starts_rule, starts, sequences + 1);
   const int64_t used = max(starts[sequences], 0);
   const int64_t stride = int64_t(grid_blocks()) * block_threads();
-  for (int64_t i = used * row_bytes + int64_t(block_index()) * block_threads() + thread_index();
-       i < rows * row_bytes; i += stride)
-    memory[i] = 0;
+  for (int64_t i = used * row_words + int64_t(block_index()) * block_threads() + thread_index();
+       i < rows * row_words; i += stride)
+    memory[i] = Word{};
 }
 
 template <class Op> void clear_padding(const typename Op::args& a, const tensor& t, context& c) {
   if (!a.cu_seqlens.present() || t.data == nullptr) return;
-  launch(attention_padding_kernel, c.properties.multiprocessors, threads, 0, c.stream, check_of<Op>(a, c),
-         a.cu_seqlens.template as<const int>(), int(a.cu_seqlens.size()) - 1, t.rows(),
-         t.columns() * size_of(t.type), t.as<unsigned char>());
+  const int64_t row_bytes = t.columns() * size_of(t.type);
+  const auto start = [&]<class Word>(Word* memory) {
+    launch(attention_padding_kernel<Word>, c.properties.multiprocessors, threads, 0, c.stream,
+           check_of<Op>(a, c), a.cu_seqlens.template as<const int>(), int(a.cu_seqlens.size()) - 1, t.rows(),
+           row_bytes / int64_t(sizeof(Word)), memory);
+  };
+  if (row_bytes % 16 == 0)
+    start(t.as<vector16>());
+  else
+    start(t.as<uint16_t>());
+}
+
+void backward_with_tensor_cores(const ops::attention_backward::args& a, context& c) {
+  gradient_arguments p{attention_batch(a),
+                       a.dout.as<const bf16>(),
+                       a.qkv.as<const bf16>(),
+                       a.out.as<const bf16>(),
+                       a.log_sum.as<const float>(),
+                       a.dqkv.as<bf16>(),
+                       nullptr};
+  // The partial column sums have at most this many rows.
+  const int64_t splits = streaming_backward_splits(p.batch), columns = a.qkv.columns();
+  const int64_t partials = a.dqkv_sums.data ? splits * p.batch.sequences : 0;
+  const int64_t statistics = (int64_t(p.batch.rows) * p.batch.heads + 3) / 4 * 4;
+  float* scratch = c.scratch.take<float>(statistics + partials * columns);
+  if (partials > 0) p.sums = scratch + statistics;
+  const bool resident = attention_backward_resident(p, c);
+  if (!resident || p.batch.starts)
+    attention_backward_streaming(p, scratch, resident ? longest_resident + 1 : 0, c);
+  add_up_columns(p.sums, resident ? p.batch.sequences : partials, columns, a.dqkv_sums.as<float>(), c);
 }
 
 }  // namespace
@@ -65,14 +95,13 @@ template <> void run<ops::attention>(const ops::attention::args& a, context& c) 
 
 template <> void run<ops::attention_backward>(const ops::attention_backward::args& a, context& c) {
   check_positions<ops::attention_backward>(a, c);
-  if (a.qkv.size() == 0 || a.dqkv.data == nullptr) return;
-  if (!can_use_tensor_cores(a)) {
+  if (a.dqkv.data == nullptr) return;
+  if (a.qkv.size() == 0)
+    add_up_columns(nullptr, 0, a.qkv.columns(), a.dqkv_sums.as<float>(), c);
+  else if (can_use_tensor_cores(a))
+    backward_with_tensor_cores(a, c);
+  else
     attention_backward_plain(a, c);
-  } else {
-    const bool resident = attention_backward_resident(a, c);
-    if (!resident || a.cu_seqlens.present())
-      attention_backward_streaming(a, resident ? longest_resident + 1 : 0, c);
-  }
   clear_padding<ops::attention_backward>(a, a.dqkv, c);
 }
 

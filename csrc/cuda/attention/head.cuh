@@ -1,5 +1,5 @@
 #pragma once
-// One head of one sequence: the offsets of its rows in the packed tensors, and the loads into shared memory.
+// One head of one sequence: its rows in the packed tensors, and their way into and out of shared memory.
 
 #include "cuda/base_2.h"
 #include "cuda/device/math.cuh"
@@ -38,6 +38,14 @@ attention_batch::attention_batch(const Args& a)
 
 enum class part { query, key, value };
 
+/// A head's rows of D elements in a tensor: token i's row is `pitch` elements after that of token i - 1.
+template <class T> struct head_rows {
+  T* first;
+  int pitch;
+
+  __device__ T* row(int token) const { return first + size_t(token) * size_t(pitch); }
+};
+
 struct head {
   const attention_batch& batch;
   int sequence, index;
@@ -51,79 +59,72 @@ struct head {
     tokens = min(max(b.starts[sequence + 1] - first_row, 0), b.rows - first_row);
   }
 
-  __device__ size_t qkv(int token, part which) const {  // element of [rows, 3, H, D]
-    return ((size_t(first_row + token) * 3 + size_t(which)) * size_t(batch.heads) + size_t(index)) *
-           size_t(batch.head_dim);
+  /// Its q, k or v in a tensor [rows, 3, H, D].
+  template <class T> __device__ head_rows<T> rows_of(T* qkv, part which) const {
+    const int width = batch.heads * batch.head_dim;
+    return {qkv + size_t(first_row) * size_t(3 * width) + size_t(int(which) * width + index * batch.head_dim),
+            3 * width};
   }
-  __device__ size_t output(int token) const {  // element of [rows, H, D]
-    return (size_t(first_row + token) * size_t(batch.heads) + size_t(index)) * size_t(batch.head_dim);
+  /// Its rows in a tensor [rows, H, D].
+  template <class T> __device__ head_rows<T> rows_of(T* output) const {
+    const int width = batch.heads * batch.head_dim;
+    return {output + size_t(first_row) * size_t(width) + size_t(index * batch.head_dim), width};
   }
   __device__ size_t lse(int token) const {  // element of [rows, H]
     return size_t(first_row + token) * size_t(batch.heads) + size_t(index);
   }
-
-  __device__ bool has_rope(int token) const { return batch.rope && token > 0; }
-
-  /// The angles of a token's columns from `column` on: (cos, sin) pairs, D / 2 floats per coordinate. The
-  /// first half of a head is rotated by the patch's row, the second half by its column.
-  __device__ const float* angles(int token, int column) const {
-    int patch = token - 1;
-    if (batch.positions) {
-      const int given = batch.positions[size_t(sequence) * size_t(batch.tokens - 1) + size_t(patch)];
-      patch = min(max(given, 0), batch.grid * batch.grid - 1);
-    }
-    const int half = batch.head_dim / 2, row = patch / batch.grid;
-    return batch.rope + (column < half ? row * half : (patch - row * batch.grid - 1) * half) + column;
-  }
 };
 
-/// (a, b) → (a cos - b sin, b cos + a sin)
-__device__ inline device::pair rotate(device::pair x, float cosine, float sine) {
-  return {x.first * cosine - x.second * sine, x.second * cosine + x.first * sine};
-}
-
-/// The gradient of a query or key before RoPE, from the gradient after it: the transposed rotation.
-__device__ inline device::pair apply_inverse_rope(const head& h, device::pair x, int token, int column) {
-  if (!h.has_rope(token)) return x;
-  const float* angle = h.angles(token, column);
-  return rotate(x, angle[0], -angle[1]);
-}
-
 /// Starts the asynchronous copies of tokens begin … begin + count - 1 to rows 0 … count - 1 of a tile, with
-/// zeros beyond the last token and the last column. row_of(token): the offset of the token's row in `source`.
-template <int Columns, class RowOf>
-__device__ void copy_rows(const head& h, tile<Columns> to, int begin, int count, const device::bf16* source,
-                          RowOf row_of) {
+/// zeros beyond the last token and the last column.
+template <int Columns>
+__device__ void copy_rows(const head& h, tile<Columns> to, int begin, int count,
+                          head_rows<const device::bf16> from) {
   constexpr int chunks = Columns / 8;
   for (int i = device::thread_index(); i < count * chunks; i += device::block_threads()) {
     const int row = i / chunks, chunk = i % chunks, token = begin + row;
     const bool valid = token < h.tokens && 8 * chunk < h.batch.head_dim;
     device::copy_async_16(to.data, to.element(row, chunk),
-                          source + (valid ? row_of(token) + size_t(8 * chunk) : 0), valid);
+                          from.row(valid ? token : 0) + (valid ? 8 * chunk : 0), valid);
   }
 }
 
-/// Applies RoPE in place to the chunks this thread itself copied (same mapping as copy_rows), so copy_wait
-/// suffices and no barrier is needed. The angle table is small and stays in L1.
-template <int Columns> __device__ void apply_rope(const head& h, tile<Columns> x, int begin, int count) {
-  constexpr int chunks = Columns / 8;
-  if (!h.batch.rope) return;
-  for (int i = device::thread_index(); i < count * chunks; i += device::block_threads()) {
-    const int row = i / chunks, chunk = i % chunks, token = begin + row;
-    if (token == 0 || token >= h.tokens || 8 * chunk >= h.batch.head_dim) continue;
-    device::vector16 v = x.load_chunk(row, chunk);
-    // Per half of a chunk: with a head dimension such as 88, the middle of the head is inside a chunk.
+/// Rounds accumulators [16, 8 Tiles] to bf16 in rows row … row + 15 of a tile, columns `column` ….
+template <int Columns, int Tiles>
+__device__ void store_accumulators(tile<Columns> to, int row, int column, const float (&x)[Tiles][4]) {
+  const int g = device::lane_index() / 4, t = device::lane_index() % 4;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const float* angle = h.angles(token, 8 * chunk + 4 * half);
+  for (int n = 0; n < Tiles; ++n)
 #pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        uint32_t& word = v.words[2 * half + j];
-        const device::pair rotated = rotate(device::unpack_bf16(word), angle[2 * j], angle[2 * j + 1]);
-        word = device::pack_bf16(rotated.first, rotated.second);
-      }
-    }
-    x.store_chunk(row, chunk, v);
+    for (int half = 0; half < 2; ++half)
+      to.store_pair(row + g + 8 * half, column + 8 * n + 2 * t,
+                    device::pack_bf16(x[n][2 * half], x[n][2 * half + 1]));
+}
+
+/// How the lanes of a warp share the 16-byte chunks of a few adjacent rows, so that a row's chunks are stored
+/// together. A lane has the same chunk of every `rows`-th row; the last lanes may have none.
+template <int Columns> struct lane_chunks {
+  static constexpr int chunks = Columns / 8, rows = device::warp_size / chunks;
+
+  __device__ static int chunk() { return device::lane_index() % chunks; }
+  __device__ static int first_row() { return device::lane_index() / chunks; }
+};
+
+/// Stores rows row … row + 15 of a tile, which are tokens token … token + 15, 16 bytes per lane at a time.
+/// visit(chunk): called with each chunk that this lane stores.
+template <int Columns, class Visit>
+__device__ void store_rows(const head& h, tile<Columns> from, int row, int token, head_rows<device::bf16> to,
+                           const Visit& visit) {
+  using lanes = lane_chunks<Columns>;
+  const int chunk = lanes::chunk();
+  if (lanes::first_row() >= lanes::rows || 8 * chunk >= h.batch.head_dim) return;
+#pragma unroll
+  for (int first = 0; first < 16; first += lanes::rows) {
+    const int offset = first + lanes::first_row();
+    if (token + offset >= h.tokens) break;
+    const device::vector16 v = from.load_chunk(row + offset, chunk);
+    device::store_16(to.row(token + offset) + 8 * chunk, v);
+    visit(v);
   }
 }
 

@@ -4,7 +4,7 @@
 // other operand, one per lane. All arithmetic is f32.
 
 #include "core/error.h"
-#include "cuda/attention/head.cuh"
+#include "cuda/attention/rope.cuh"
 #include "cuda/device/reduce.cuh"
 
 namespace eva::cuda::plain {
@@ -26,18 +26,17 @@ __host__ __device__ constexpr int bytes_of(int rows, int head_dim) { return rows
 
 /// Loads tokens begin … begin + count - 1 into shared memory, with RoPE if `with_rope`; zeros after the last
 /// token.
-template <class T, class RowOf>
-__device__ void load_rows(const head& h, matrix to, int begin, int count, const T* source, RowOf row_of,
-                          bool with_rope) {
+template <class T>
+__device__ void load_rows(const head& h, matrix to, int begin, int count, head_rows<T> from, bool with_rope) {
   const int head_dim = h.batch.head_dim;
   for (int i = device::thread_index(); i < count * head_dim; i += device::block_threads()) {
     const int row = i / head_dim, column = i % head_dim, token = begin + row;
     float x = 0;
     if (token < h.tokens) {
-      const T* line = source + row_of(token);
+      const T* line = from.row(token);
       x = device::to_float(line[column]);
-      if (with_rope && h.has_rope(token)) {
-        const float* angle = h.angles(token, column & ~1);
+      if (with_rope && has_rope(h, token)) {
+        const float* angle = token_angles(h, grid_position(h, token)).at(column & ~1);
         const float partner = device::to_float(line[column ^ 1]);
         x = x * angle[0] + (column % 2 ? partner : -partner) * angle[1];
       }

@@ -1,5 +1,6 @@
 #include "cuda/attention/attention.h"
 #include "cuda/attention/plain.cuh"
+#include "cuda/column_sums.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/element_type.h"
 
@@ -15,6 +16,7 @@ template <class T> struct arguments {
   const float* lse;           // [rows, H]
   float* delta;               // [rows, H], dout · out
   T* dqkv;                    // [rows, 3, H, D]
+  float* sums;                // [B, splits, 3, H, D], partial column sums of dqkv; null if not wanted
   int splits;
 };
 
@@ -26,17 +28,8 @@ enum class m_rows { queries, keys };
 template <class T>
 __device__ void load_pair(const arguments<T>& p, const head& h, bool queries, matrix qk, matrix dov,
                           int begin, int count) {
-  if (queries) {
-    load_rows(
-        h, qk, begin, count, p.qkv, [&](int i) { return h.qkv(i, part::query); }, true);
-    load_rows(
-        h, dov, begin, count, p.dout, [&](int i) { return h.output(i); }, false);
-  } else {
-    load_rows(
-        h, qk, begin, count, p.qkv, [&](int i) { return h.qkv(i, part::key); }, true);
-    load_rows(
-        h, dov, begin, count, p.qkv, [&](int i) { return h.qkv(i, part::value); }, false);
-  }
+  load_rows(h, qk, begin, count, h.rows_of(p.qkv, queries ? part::query : part::key), true);
+  load_rows(h, dov, begin, count, queries ? h.rows_of(p.dout) : h.rows_of(p.qkv, part::value), false);
 }
 
 /// delta = dout · out of every query (Dao et al. 2022, appendix B.2): one warp per query.
@@ -70,10 +63,12 @@ __device__ void score_gradient(const arguments<T>& p, const head& h, int token_m
   }
 }
 
-/// Stores the gradients of the warp's rows, those of queries and keys with the inverse RoPE.
+/// Stores the gradients of the warp's rows, those of queries and keys with the inverse RoPE, and adds them to
+/// the lane's column sums.
 template <class T, int LaneColumns>
 __device__ void store_rows(const arguments<T>& p, const head& h, part which, int token,
-                           const float (&gradient)[warp_rows][LaneColumns]) {
+                           const float (&gradient)[warp_rows][LaneColumns], float (&sums)[LaneColumns]) {
+  const auto to = h.rows_of(p.dqkv, which);
 #pragma unroll
   for (int r = 0; r < warp_rows; ++r)
 #pragma unroll
@@ -82,12 +77,36 @@ __device__ void store_rows(const arguments<T>& p, const head& h, part which, int
       const float partner = shuffle_xor(gradient[r][s], 1);
       if (token + r >= h.tokens || column >= h.batch.head_dim) continue;
       float x = gradient[r][s];
-      if (which != part::value && h.has_rope(token + r)) {
-        const float* angle = h.angles(token + r, column & ~1);
+      if (which != part::value && has_rope(h, token + r)) {
+        const float* angle = token_angles(h, grid_position(h, token + r)).at(column & ~1);
         x = x * angle[0] + (column % 2 ? -partner : partner) * angle[1];
       }
-      p.dqkv[h.qkv(token + r, which) + size_t(column)] = from_float<T>(x);
+      const T rounded = from_float<T>(x);
+      to.row(token + r)[column] = rounded;
+      sums[s] += to_float(rounded);
     }
+}
+
+/// Adds the lanes' column sums up over the warps, in a fixed order, in row `partial` of p.sums.
+template <class T, int LaneColumns>
+__device__ void store_column_sums(const arguments<T>& p, const head& h, part which, int partial,
+                                  const float (&sums)[LaneColumns]) {
+  if (!p.sums) return;
+  const auto shared = shared_at<float>(0);  // [warps, D]
+  const int head_dim = h.batch.head_dim;
+  block_barrier();
+#pragma unroll
+  for (int s = 0; s < LaneColumns; ++s)
+    if (const int column = lane_index() + warp_size * s; column < head_dim)
+      shared.store(warp_index() * head_dim + column, sums[s]);
+  block_barrier();
+  for (int column = thread_index(); column < head_dim; column += block_threads()) {
+    float total = 0;
+    for (int warp = 0; warp < warps; ++warp) total += shared.load(warp * head_dim + column);
+    p.sums[((size_t(partial) * 3 + size_t(which)) * size_t(h.batch.heads) + size_t(h.index)) *
+               size_t(head_dim) +
+           size_t(column)] = total;
+  }
 }
 
 // A minimum of one block per SM: a larger one would make the compiler spill to save registers.
@@ -102,6 +121,7 @@ __global__ void __launch_bounds__(warps* warp_size, 1) attention_backward_plain_
       qk_n{shared_at<float>(2 * m_bytes), pitch},
       dov_n{shared_at<float>(2 * m_bytes + bytes_of(block_n, head_dim)), pitch};
   const int row = warp_rows * warp_index();
+  float qk_sums[LaneColumns] = {}, v_sums[LaneColumns] = {};
   for (int begin = split * block_m; begin < h.tokens; begin += p.splits * block_m) {
     float d_qk[warp_rows][LaneColumns] = {}, d_v[warp_rows][LaneColumns] = {};
     const int start = !m_is_queries && h.batch.causal ? begin : 0;
@@ -118,9 +138,12 @@ __global__ void __launch_bounds__(warps* warp_size, 1) attention_backward_plain_
       accumulate<LaneColumns>(d_qk, d_probability, qk_n, head_dim);
       if (!m_is_queries) accumulate<LaneColumns>(d_v, score, dov_n, head_dim);
     }
-    store_rows<T, LaneColumns>(p, h, m_is_queries ? part::query : part::key, begin + row, d_qk);
-    if (!m_is_queries) store_rows<T, LaneColumns>(p, h, part::value, begin + row, d_v);
+    store_rows(p, h, m_is_queries ? part::query : part::key, begin + row, d_qk, qk_sums);
+    if (!m_is_queries) store_rows(p, h, part::value, begin + row, d_v, v_sums);
   }
+  const int partial = h.sequence * p.splits + split;
+  store_column_sums(p, h, m_is_queries ? part::query : part::key, partial, qk_sums);
+  if (!m_is_queries) store_column_sums(p, h, part::value, partial, v_sums);
 }
 
 template <class T, int LaneColumns> void start(const arguments<T>& p, context& c) {
@@ -142,16 +165,22 @@ template <class T, int LaneColumns> void start(const arguments<T>& p, context& c
 void attention_backward_plain(const ops::attention_backward::args& a, context& c) {
   for_element_type(a.qkv.type, [&]<class T>(T*) {
     const attention_batch batch(a);
+    const int splits = splits_of(batch);
+    const int64_t partials = a.dqkv_sums.data ? int64_t(batch.sequences) * splits : 0;
+    const int64_t statistics = int64_t(batch.rows) * batch.heads, columns = a.qkv.columns();
+    float* delta = c.scratch.take<float>(statistics + partials * columns);
     const arguments<T> p{batch,
                          a.dout.as<const T>(),
                          a.qkv.as<const T>(),
                          a.out.as<const T>(),
                          a.log_sum.as<const float>(),
-                         c.scratch.take<float>(int64_t(batch.rows) * batch.heads),
+                         delta,
                          a.dqkv.as<T>(),
-                         splits_of(batch)};
+                         partials > 0 ? delta + statistics : nullptr,
+                         splits};
     for_lane_columns(batch.head_dim,
                      [&](auto lane_columns) { start<T, decltype(lane_columns)::value>(p, c); });
+    add_up_columns(p.sums, partials, columns, a.dqkv_sums.as<float>(), c);
   });
 }
 

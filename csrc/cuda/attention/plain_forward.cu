@@ -56,7 +56,7 @@ __device__ void store_results(const arguments<T>& p, const head& h, const softma
 #pragma unroll
     for (int s = 0; s < LaneColumns; ++s)
       if (const int column = lane_index() + warp_size * s; p.out && column < h.batch.head_dim)
-        p.out[h.output(token + r) + size_t(column)] = from_float<T>(state.out[r][s] / state.sum[r]);
+        h.rows_of(p.out).row(token + r)[column] = from_float<T>(state.out[r][s] / state.sum[r]);
     if (p.lse && lane_index() == 0) p.lse[h.lse(token + r)] = state.maximum[r] / log2_e + logf(state.sum[r]);
   }
 }
@@ -77,13 +77,9 @@ __global__ void __launch_bounds__(warps* warp_size) attention_plain_kernel(argum
     const int end = h.batch.causal ? min(begin + block_m, h.tokens) : h.tokens;
     for (int first = 0; first < end; first += block_n) {
       block_barrier();
-      if (first == 0)
-        load_rows(
-            h, query, begin, block_m, p.qkv, [&](int i) { return h.qkv(i, part::query); }, true);
-      load_rows(
-          h, key, first, block_n, p.qkv, [&](int i) { return h.qkv(i, part::key); }, true);
-      load_rows(
-          h, value, first, block_n, p.qkv, [&](int i) { return h.qkv(i, part::value); }, false);
+      if (first == 0) load_rows(h, query, begin, block_m, h.rows_of(p.qkv, part::query), true);
+      load_rows(h, key, first, block_n, h.rows_of(p.qkv, part::key), true);
+      load_rows(h, value, first, block_n, h.rows_of(p.qkv, part::value), false);
       block_barrier();
       update_softmax<LaneColumns>(state, h, query, row, begin + row, key, value, first);
     }

@@ -2,7 +2,7 @@
 // Warp-level pieces of forward attention for 16 queries: the scores of all keys of a tile in registers, their
 // softmax, and the product of probabilities and values.
 
-#include "cuda/attention/head.cuh"
+#include "cuda/attention/rope.cuh"
 #include "cuda/device/reduce.cuh"
 
 namespace eva::cuda {
@@ -83,27 +83,24 @@ __device__ void add_weighted_values(float (&out)[Columns / 8][4],
 /// Writes the warp's output rows, out / sum, through its query rows in shared memory, so that the stores are
 /// 16 bytes wide; and lse = ln Σ e^score, from the base-2 maximum and sum.
 template <int Columns>
-__device__ void store_rows(const head& h, tile<Columns> query, int row, int token,
-                           const float (&out)[Columns / 8][4], const float (&maximum)[2],
-                           const float (&sum)[2], device::bf16* output, float* lse) {
-  const int g = device::lane_index() / 4, t = device::lane_index() % 4, chunks = h.batch.head_dim / 8;
+__device__ void store_output(const head& h, tile<Columns> query, int row, int token,
+                             float (&out)[Columns / 8][4], const float (&maximum)[2], const float (&sum)[2],
+                             device::bf16* output, float* lse) {
+  const int g = device::lane_index() / 4, t = device::lane_index() % 4;
   if (output) {
-    device::warp_barrier();
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float reciprocal = 1 / sum[half];
 #pragma unroll
-      for (int n = 0; n < Columns / 8; ++n)
-        query.store_pair(row + g + 8 * half, 8 * n + 2 * t,
-                         device::pack_bf16(out[n][2 * half] * reciprocal, out[n][2 * half + 1] * reciprocal));
+      for (int n = 0; n < Columns / 8; ++n) {
+        out[n][2 * half] *= reciprocal;
+        out[n][2 * half + 1] *= reciprocal;
+      }
     }
     device::warp_barrier();
-    for (int i = device::lane_index(); i < 16 * chunks; i += device::warp_size) {
-      const int offset = i / chunks, chunk = i % chunks;
-      if (token + offset < h.tokens)
-        device::store_16(output + h.output(token + offset) + 8 * chunk,
-                         query.load_chunk(row + offset, chunk));
-    }
+    store_accumulators(query, row, 0, out);
+    device::warp_barrier();
+    store_rows(h, query, row, token, h.rows_of(output), [](const device::vector16&) {});
   }
   if (!lse || t != 0) return;
 #pragma unroll

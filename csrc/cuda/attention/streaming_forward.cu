@@ -1,4 +1,5 @@
 #include "cuda/attention/attention.h"
+#include "cuda/attention/schedule.h"
 #include "cuda/attention/softmax.cuh"
 #include "cuda/device/launch.cuh"
 
@@ -6,8 +7,6 @@ namespace eva::cuda {
 namespace {
 
 using namespace device;
-
-constexpr int warps = 4, block_m = 16 * warps;  // BLOCK_M: queries per iteration of a block
 
 struct arguments {
   attention_batch batch;
@@ -41,81 +40,102 @@ __device__ void update_softmax(softmax_state& state, float (&out)[Columns / 8][4
     for (int i = 0; i < 2; ++i) out[n][2 * half + i] *= rescale;
 }
 
-// A block loops over tiles of BLOCK_M queries of one head and, for each, over tiles of BLOCK_N = 16 KeyTiles
-// keys and values. A sequence of one key tile is loaded once.
-//
-// Expected bound: load latency; the tiles are single-buffered. Blocks per SM on sm_90a: 4, 4, 3, 3 (D 64, 96,
-// 112, 128).
-template <int Columns, int KeyTiles>
-__global__ void __launch_bounds__(warps* warp_size, Columns > 96 ? 3 : 4)
-    attention_streaming_kernel(arguments p) {
+template <int Columns, int Warps> struct layout {  // byte offsets in shared memory
   using rows = tile<Columns>;
-  constexpr int block_n = 16 * KeyTiles, bytes = rows::bytes(block_n);
-  const int item = block_index() / p.splits, split = block_index() % p.splits;
-  const head h(p.batch, item / p.batch.heads, item % p.batch.heads);
-  const rows key = rows::at(0), value = rows::at(bytes), query = rows::at(2 * bytes);
-  const float factor = h.batch.scale * log2_e;
-  const int g = lane_index() / 4, row = 16 * warp_index();  // of the query tile
+  static constexpr int block_m = 16 * Warps, block_n = streaming_forward_block_n(Columns);
+  static constexpr int n_bytes = rows::bytes(block_n), query = 4 * n_bytes;
+  static constexpr int bytes = query + rows::bytes(block_m);
 
-  int loaded = -1;  // the first key of the tile in shared memory
-  for (int begin = split * block_m; begin < h.tokens; begin += p.splits * block_m) {
-    const int token = begin + row;
-    const int visible_keys = token >= h.tokens ? 0 : h.batch.causal ? min(token + 16, h.tokens) : h.tokens;
-    const int end = h.batch.causal ? min(begin + block_m, h.tokens) : h.tokens;
-    softmax_state state;
-    float out[Columns / 8][4] = {};
-    for (int first = 0; first < end; first += block_n) {
-      const int count = min(block_n, (h.tokens - first + 15) / 16 * 16);
-      const bool is_new = loaded != first;
-      block_barrier();  // the last tile's rows have been read
-      if (first == 0)
-        copy_rows(h, query, begin, block_m, p.qkv, [&](int i) { return h.qkv(i, part::query); });
-      if (is_new) copy_rows(h, key, first, count, p.qkv, [&](int i) { return h.qkv(i, part::key); });
-      copy_commit();
-      if (is_new) copy_rows(h, value, first, count, p.qkv, [&](int i) { return h.qkv(i, part::value); });
-      copy_commit();
-      copy_wait<1>();
-      if (first == 0) apply_rope(h, query, begin, block_m);
-      if (is_new) apply_rope(h, key, first, count);
-      loaded = first;
-      block_barrier();
+  // Double-buffered.
+  __device__ static rows key(int buffer) { return rows::at(2 * buffer * n_bytes); }
+  __device__ static rows value(int buffer) { return rows::at((2 * buffer + 1) * n_bytes); }
+};
 
-      float score[2 * KeyTiles][4] = {};
-      multiply_scores<Columns, KeyTiles>(score, query, row, key, visible_keys - first);
-      copy_wait<0>();  // the copies of V overlapped the scores
-      block_barrier();
-      if (first >= visible_keys) continue;
-      uint32_t probability[2 * KeyTiles][2];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int last = h.batch.causal ? min(token + g + 8 * half, h.tokens - 1) : h.tokens - 1;
-        update_softmax<Columns, KeyTiles>(state, out, probability, score, half, last - first, factor);
-      }
-      add_weighted_values<Columns, KeyTiles>(out, probability, value, visible_keys - first);
-    }
-    if (visible_keys == 0) continue;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) state.sum[half] = quad_sum(state.sum[half]);
-    store_rows(h, query, row, token, out, state.maximum, state.sum, p.out, p.lse);
-  }
+/// Starts the copies of keys and values `first` … of a tile.
+template <int Columns, int Warps>
+__device__ void copy_tile(const arguments& p, const head& h, int buffer, int first) {
+  using offsets = layout<Columns, Warps>;
+  const int count = min(offsets::block_n, (h.tokens - first + 15) / 16 * 16);
+  copy_rows(h, offsets::key(buffer), first, count, h.rows_of(p.qkv, part::key));
+  copy_rows(h, offsets::value(buffer), first, count, h.rows_of(p.qkv, part::value));
+  copy_commit();
 }
 
-template <int Columns, int KeyTiles> void start(const arguments& p, context& c) {
-  launch(attention_streaming_kernel<Columns, KeyTiles>, p.batch.sequences * p.batch.heads * p.splits,
-         warps * warp_size, tile<Columns>::bytes(2 * 16 * KeyTiles + block_m), c.stream, p);
+/// The output of queries begin … begin + BLOCK_M - 1.
+template <int Columns, int Warps> __device__ void forward_rows(const arguments& p, const head& h, int begin) {
+  using offsets = layout<Columns, Warps>;
+  constexpr int block_m = offsets::block_m, block_n = offsets::block_n, key_tiles = block_n / 16;
+  const auto query = tile<Columns>::at(offsets::query);
+  const float factor = h.batch.scale * log2_e;
+  const int g = lane_index() / 4, row = 16 * warp_index(), token = begin + row;
+  const int visible_keys = token >= h.tokens ? 0 : h.batch.causal ? min(token + 16, h.tokens) : h.tokens;
+  const int end = h.batch.causal ? min(begin + block_m, h.tokens) : h.tokens;
+  block_barrier();  // the output of the last queries has been stored
+  copy_rows(h, query, begin, block_m, h.rows_of(p.qkv, part::query));
+  copy_tile<Columns, Warps>(p, h, 0, 0);
+  copy_wait<0>();
+  apply_rope(h, computed_positions{}, begin, block_m, query);
+
+  softmax_state state;
+  float out[Columns / 8][4] = {};
+  for (int first = 0; first < end; first += block_n) {
+    const int buffer = first / block_n % 2, next = first + block_n;
+    copy_wait<0>();
+    apply_rope(h, computed_positions{}, first, min(block_n, h.tokens - first), offsets::key(buffer));
+    block_barrier();  // this tile has arrived, and all reads of the other buffer are done
+    if (next < end) copy_tile<Columns, Warps>(p, h, 1 - buffer, next);
+    if (first >= visible_keys) continue;
+
+    float score[2 * key_tiles][4] = {};
+    multiply_scores<Columns, key_tiles>(score, query, row, offsets::key(buffer), visible_keys - first);
+    uint32_t probability[2 * key_tiles][2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      warp_barrier();  // or the compiler interleaves the halves, for which there are not enough registers
+      const int last = h.batch.causal ? min(token + g + 8 * half, h.tokens - 1) : h.tokens - 1;
+      update_softmax<Columns, key_tiles>(state, out, probability, score, half, last - first, factor);
+    }
+    add_weighted_values<Columns, key_tiles>(out, probability, offsets::value(buffer), visible_keys - first);
+  }
+  if (visible_keys == 0) return;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) state.sum[half] = quad_sum(state.sum[half]);
+  store_output(h, query, row, token, out, state.maximum, state.sum, p.out, p.lse);
+}
+
+// A block loops over tiles of BLOCK_M queries of one head and, for each, over tiles of BLOCK_N keys and
+// values, each of which is computed while the next one is copied.
+//
+// Expected bound: tensor cores (mma.sync), 4 N² D FLOP per head, at the rate that ldmatrix feeds them from
+// shared memory; HBM bandwidth for packed text, 8 D bytes per token and head. Blocks per SM: see
+// streaming_forward_blocks.
+template <int Columns, int Warps>
+__global__ void __launch_bounds__(Warps* warp_size, streaming_forward_blocks(Columns, Warps))
+    attention_streaming_kernel(arguments p) {
+  constexpr int block_m = layout<Columns, Warps>::block_m;
+  const int item = block_index() / p.splits, split = block_index() % p.splits;
+  const head h(p.batch, item / p.batch.heads, item % p.batch.heads);
+  for (int begin = split * block_m; begin < h.tokens; begin += p.splits * block_m)
+    forward_rows<Columns, Warps>(p, h, begin);
+}
+
+template <int Columns, int Warps> void start(arguments p, context& c) {
+  using offsets = layout<Columns, Warps>;
+  // The lengths of a packed batch are known only on the device.
+  p.splits = p.batch.starts ? 1 : (p.batch.tokens + offsets::block_m - 1) / offsets::block_m;
+  launch(attention_streaming_kernel<Columns, Warps>, p.batch.sequences * p.batch.heads * p.splits,
+         Warps * warp_size, offsets::bytes, c.stream, p);
 }
 
 }  // namespace
 
 void attention_forward_streaming(const ops::attention::args& a, context& c) {
-  const attention_batch batch(a);
-  // The lengths of a packed batch are known only on the device.
-  const int splits = batch.starts ? 1 : std::max(1, (batch.tokens + block_m - 1) / block_m);
-  const arguments p{batch, a.qkv.as<const bf16>(), a.out.as<bf16>(), a.log_sum.as<float>(), splits};
-  if (batch.head_dim <= 64) return start<64, 4>(p, c);
-  if (batch.head_dim <= 96) return start<96, 4>(p, c);
-  if (batch.head_dim <= 112) return start<112, 4>(p, c);
-  start<128, 4>(p, c);
+  const arguments p{attention_batch(a), a.qkv.as<const bf16>(), a.out.as<bf16>(), a.log_sum.as<float>(), 1};
+  for_streaming_columns(p.batch.head_dim, [&](auto columns) {
+    constexpr int n = decltype(columns)::value;
+    p.batch.starts ? start<n, streaming_forward_warps(n, true)>(p, c)
+                   : start<n, streaming_forward_warps(n, false)>(p, c);
+  });
 }
 
 }  // namespace eva::cuda

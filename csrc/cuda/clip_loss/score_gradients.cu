@@ -64,6 +64,7 @@ template <int Parts> struct score_gradients_kernel {
     const int shift = lane_index() % 2 == 1 ? 6 : 0;
 #pragma unroll
     for (int n = 0; n < block::n_tiles; n += 2) {
+      warp_barrier();  // or the compiler holds the rows' lse in registers, of which there are not enough
       float column_lses[4];
       for (int i = 0; i < 4; ++i)
         column_lses[i] = log2_e * lse.column[min(left + block::column_of(n + i / 2, i % 2), batch - 1)];

@@ -1,7 +1,8 @@
 #pragma once
 // Tiles of the score matrix image textᵀ on tensor cores, accumulated in f32: one GEMM for bf16 features. f32
 // features are split into three bf16 parts each; of the nine GEMMs of two parts, it computes the six whose
-// results are not below the rounding error of f32.
+// results are not below the rounding error of f32. Tensor cores truncate their f32 sums instead of rounding
+// them: an estimated relative error of 1e-6 to 5e-6 for E = 512, which an emulation does not show.
 
 #include <algorithm>
 #include <cstdint>

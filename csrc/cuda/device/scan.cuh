@@ -1,5 +1,5 @@
 #pragma once
-// Bit counts of a warp ballot.
+// Ballots of a warp, and their bit counts.
 
 #include <cstdint>
 
@@ -14,5 +14,8 @@ __device__ inline int lanes_before(uint32_t ballot) { return __popc(ballot & ((1
 
 /// The lowest lane of a non-empty ballot.
 __device__ inline int first_lane(uint32_t ballot) { return __ffs(int(ballot)) - 1; }
+
+/// The lanes that have this lane's value.
+__device__ inline uint32_t warp_match(int value) { return __match_any_sync(0xffffffffu, value); }
 
 }  // namespace eva::cuda::device

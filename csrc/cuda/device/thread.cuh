@@ -28,6 +28,13 @@ template <class T> __device__ T shuffle_xor(T value, int lane_mask) {
 // The value of lane `lane`.
 template <class T> __device__ T shuffle(T value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
 
+/// The time since an arbitrary moment.
+__device__ inline int64_t clock_nanoseconds() {
+  int64_t now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  return now;
+}
+
 __device__ inline uint32_t warp_ballot(bool predicate) { return __ballot_sync(0xffffffffu, predicate); }
 
 }  // namespace eva::cuda::device

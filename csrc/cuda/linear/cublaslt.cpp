@@ -58,6 +58,7 @@ functions find_all(void* opened) {
   find(opened, "cublasLtMatmulPreferenceDestroy", call.cublasLtMatmulPreferenceDestroy);
   find(opened, "cublasLtMatmulPreferenceSetAttribute", call.cublasLtMatmulPreferenceSetAttribute);
   find(opened, "cublasLtMatmulAlgoGetHeuristic", call.cublasLtMatmulAlgoGetHeuristic);
+  find(opened, "cublasLtMatmulAlgoCheck", call.cublasLtMatmulAlgoCheck);
   find(opened, "cublasLtMatmul", call.cublasLtMatmul);
   return call;
 }
@@ -77,14 +78,15 @@ library open() {
       const functions call = find_all(opened);
       return {call, path_of(reinterpret_cast<void*>(call.cublasLtMatmul), path)};
     }
-    tried += (tried.empty() ? "" : ", ") + path;
+    // The reason names the path.
+    tried += (tried.empty() ? "" : "; ") + std::string(dlerror());
   }
   if (tried.empty()) tried = std::string(given) + " (no cuBLASLt in this folder)";
-  throw device_error(
-      "cuBLASLt was not found (tried " + tried +
-          "); install CUDA 13 or the Python package nvidia-cublas, and set EVA_CLIP_CUBLASLT to the library "
-          "or its site-packages folder",
-      {{"needed", names[0]}, {"tried", tried}});
+  throw device_error("cuBLASLt cannot be opened (" + tried +
+                         "); install CUDA 12 or 13 or the Python package nvidia-cublas-cu12 or "
+                         "nvidia-cublas, and set EVA_CLIP_CUBLASLT to the library "
+                         "or its site-packages folder",
+                     {{"needed", names[0]}, {"tried", tried}});
 }
 
 }  // namespace eva::cuda::cublaslt

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "cuda/device/memory.cuh"
+#include "cuda/device/memory.h"
 
 // The part of cuBLASLt's C API that is used, declared here so that the build needs none of its headers.
 // Values and layouts are those of cublasLt.h (cuBLAS 12 and 13; cuBLAS Library documentation, "Using the
@@ -65,6 +65,9 @@ struct functions {
   status (*cublasLtMatmulAlgoGetHeuristic)(handle, matmul_descriptor, layout_descriptor a,
                                            layout_descriptor b, layout_descriptor c, layout_descriptor d,
                                            preference, int wanted, heuristic_result*, int* found);
+  status (*cublasLtMatmulAlgoCheck)(handle, matmul_descriptor, layout_descriptor a, layout_descriptor b,
+                                    layout_descriptor c, layout_descriptor d, const algorithm*,
+                                    heuristic_result*);
   status (*cublasLtMatmul)(handle, matmul_descriptor, const void* alpha, const void* a, layout_descriptor,
                            const void* b, layout_descriptor, const void* beta, const void* c,
                            layout_descriptor, void* d, layout_descriptor, const algorithm*, void* workspace,

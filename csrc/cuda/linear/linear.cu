@@ -9,22 +9,6 @@ namespace {
 
 constexpr int threads = 256;
 
-template <class T> T* offset(T* data, int64_t elements, dtype type) {
-  using byte = std::conditional_t<std::is_const_v<T>, const std::byte, std::byte>;
-  return data ? static_cast<byte*>(data) + elements * size_of(type) : nullptr;
-}
-
-/// The first column of each weight in y.
-std::vector<int64_t> first_columns(const tensors& weights) {
-  std::vector<int64_t> first;
-  int64_t column = 0;
-  for (const tensor& weight : weights) {
-    first.push_back(column);
-    column += weight.dim(0);
-  }
-  return first;
-}
-
 template <ops::activation Activation> __device__ float activate(float x) {
   if constexpr (Activation == ops::activation::gelu) return gelu(x);
   if constexpr (Activation == ops::activation::quick_gelu) return quick_gelu(x);
@@ -65,48 +49,34 @@ void launch_epilogue(const ops::linear::args& a, const void* pre, context& c) {
 }  // namespace
 
 plan<ops::linear>::plan(const ops::linear::args& a, context& c)
-    : args_(a),
-      needs_epilogue_(a.act != ops::activation::none || (a.pre.data && a.residual.present())),
-      columns_(first_columns(a.weights)) {
+    : args_(a), needs_epilogue_(a.act != ops::activation::none || (a.pre.data && a.residual.present())) {
   const dtype type = a.x.type;
-  if (type == dtype::bf16 && !a.biases.empty())
-    rounded_biases_ = device::buffer(size_t(a.y.columns() * size_of(type)));
-  for (size_t i = 0; i < a.weights.size(); ++i) {
-    const int64_t out_features = a.weights[i].dim(0);
-    const gemm_problem problem{.a = dense(type, a.x.rows(), a.x.columns()),
-                               .b = transposed(dense(type, out_features, a.x.columns())),
-                               .c = column_slice(type, a.x.rows(), out_features, a.y.columns()),
-                               .bias = has_bias(i),
-                               .has_addend = a.residual.present() && !needs_epilogue_};
-    gemms_.emplace_back(problem, operands(i), c);
-  }
+  const int64_t rows = a.x.rows(), columns = a.y.columns();
+  if (type == dtype::bf16 && a.bias.present())
+    rounded_bias_ = device::buffer(size_t(columns * size_of(type)));
+  const gemm_problem problem{.a = dense(type, rows, a.x.columns()),
+                             .b = transposed(dense(type, columns, a.x.columns())),
+                             .c = dense(type, rows, columns),
+                             .bias = a.bias.present(),
+                             .has_addend = a.residual.present() && !needs_epilogue_};
+  gemm_.emplace(problem, operands(), c);
 }
 
-gemm_operands plan<ops::linear>::operands(size_t weight) const {
+gemm_operands plan<ops::linear>::operands() const {
   const ops::linear::args& a = args_;
-  const int64_t column = columns_[weight];
-  const void* bias = nullptr;
-  if (has_bias(weight)) {
-    void* rounded = rounded_biases_.data();
-    bias = rounded ? offset(rounded, column, a.x.type) : a.biases[weight].data;
-  }
   return {.a = a.x.data,
-          .b = a.weights[weight].data,
-          .c = offset(a.pre.data ? a.pre.data : a.y.data, column, a.y.type),
-          .bias = bias,
-          .addend =
-              a.residual.present() && !needs_epilogue_ ? offset(a.residual.data, column, a.y.type) : nullptr};
+          .b = a.weight.data,
+          .c = a.pre.data ? a.pre.data : a.y.data,
+          .bias = rounded_bias_.data() ? rounded_bias_.data() : a.bias.data,
+          .addend = needs_epilogue_ ? nullptr : a.residual.data};
 }
 
-void plan<ops::linear>::round_biases(context& c) {
-  auto* rounded = static_cast<device::bf16*>(rounded_biases_.data());
+void plan<ops::linear>::round_bias(context& c) {
+  auto* rounded = static_cast<device::bf16*>(rounded_bias_.data());
   if (!rounded) return;
-  for (size_t i = 0; i < gemms_.size(); ++i) {
-    if (!has_bias(i)) continue;
-    const int64_t count = args_.biases[i].size();
-    device::launch(linear_round_bias_kernel, blocks_of(count, threads), threads, 0, c.stream,
-                   args_.biases[i].as<const float>(), rounded + columns_[i], count);
-  }
+  const int64_t count = args_.bias.size();
+  device::launch(linear_round_bias_kernel, blocks_of(count, threads), threads, 0, c.stream,
+                 args_.bias.as<const float>(), rounded, count);
 }
 
 void plan<ops::linear>::run_epilogue(context& c) const {
@@ -122,47 +92,35 @@ void plan<ops::linear>::run_epilogue(context& c) const {
 }
 
 void plan<ops::linear>::run(context& c) {
-  round_biases(c);
-  for (size_t i = 0; i < gemms_.size(); ++i) gemms_[i].run(operands(i), c);
+  round_bias(c);
+  gemm_->run(operands(), c);
   // Without an activation and a residual, y is a copy of pre.
   if (args_.y.data && (needs_epilogue_ || args_.pre.data)) run_epilogue(c);
 }
 
 plan<ops::linear_input_gradient>::plan(const ops::linear_input_gradient::args& a, context& c)
-    : args_(a), columns_(first_columns(a.weights)) {
-  const dtype type = a.dy.type;
-  for (size_t i = 0; i < a.weights.size(); ++i) {
-    const int64_t out_features = a.weights[i].dim(0);
-    const gemm_problem problem{.a = column_slice(type, a.dy.rows(), out_features, a.dy.columns()),
-                               .b = dense(type, out_features, a.dx.columns()),
-                               .c = dense(type, a.dy.rows(), a.dx.columns()),
-                               .has_addend = i > 0};
-    gemms_.emplace_back(problem, operands(i), c);
-  }
+    : args_(a),
+      gemm_({.a = dense(a.dy.type, a.dy.rows(), a.dy.columns()),
+             .b = dense(a.dy.type, a.dy.columns(), a.dx.columns()),
+             .c = dense(a.dy.type, a.dy.rows(), a.dx.columns())},
+            operands(), c) {}
+
+gemm_operands plan<ops::linear_input_gradient>::operands() const {
+  return {.a = args_.dy.data, .b = args_.weight.data, .c = args_.dx.data};
 }
 
-gemm_operands plan<ops::linear_input_gradient>::operands(size_t weight) const {
-  return {.a = offset(args_.dy.data, columns_[weight], args_.dy.type),
-          .b = args_.weights[weight].data,
-          .c = args_.dx.data,
-          .addend = args_.dx.data};
-}
-
-void plan<ops::linear_input_gradient>::run(context& c) {
-  for (size_t i = 0; i < gemms_.size(); ++i) gemms_[i].run(operands(i), c);
-}
+void plan<ops::linear_input_gradient>::run(context& c) { gemm_.run(operands(), c); }
 
 plan<ops::linear_weight_gradient>::plan(const ops::linear_weight_gradient::args& a, context& c) : args_(a) {
   if (a.dweight.data == nullptr) return;
-  const int64_t rows = a.dy.rows(), out_features = a.end - a.begin, in_features = a.x.columns();
-  const gemm_problem problem{.a = transposed(column_slice(a.dy.type, rows, out_features, a.dy.columns())),
-                             .b = dense(a.x.type, rows, in_features),
-                             .c = dense(dtype::f32, out_features, in_features)};
+  const gemm_problem problem{.a = transposed(dense(a.dy.type, a.dy.rows(), a.dy.columns())),
+                             .b = dense(a.x.type, a.x.rows(), a.x.columns()),
+                             .c = dense(dtype::f32, a.dy.columns(), a.x.columns())};
   gemm_.emplace(problem, operands(), c);
 }
 
 gemm_operands plan<ops::linear_weight_gradient>::operands() const {
-  return {.a = offset(args_.dy.data, args_.begin, args_.dy.type), .b = args_.x.data, .c = args_.dweight.data};
+  return {.a = args_.dy.data, .b = args_.x.data, .c = args_.dweight.data};
 }
 
 void plan<ops::linear_weight_gradient>::run(context& c) {
@@ -170,8 +128,7 @@ void plan<ops::linear_weight_gradient>::run(context& c) {
   if (gemm_) gemm_->run(operands(), c);
   if (a.dbias.data == nullptr) return;
   for_element_type(a.dy.type, [&]<class T>(T*) {
-    column_sums(a.dy.as<const T>() + a.begin, a.dy.rows(), a.end - a.begin, a.dy.columns(),
-                a.dbias.as<float>(), c);
+    column_sums(a.dy.as<const T>(), a.dy.rows(), a.dy.columns(), a.dy.columns(), a.dbias.as<float>(), c);
   });
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <optional>
-#include <vector>
 
 #include "cuda/kernel.h"
 #include "cuda/linear/gemm.h"
@@ -9,37 +8,32 @@
 
 namespace eva::cuda {
 
-/// One GEMM per weight; each writes its own column slice of y (or of pre). Its epilogue adds the bias and,
-/// without an activation, the residual. Otherwise a second kernel applies activation and residual, in f32
-/// and with exact GELU, which cuBLASLt's epilogue only approximates.
+/// One GEMM, whose epilogue adds the bias and, without an activation, the residual. Otherwise a second kernel
+/// applies activation and residual, in f32 and with exact GELU, which cuBLASLt's epilogue only approximates.
 template <> struct plan<ops::linear> {
   plan(const ops::linear::args& a, context& c);
   void run(context& c);
 
  private:
-  bool has_bias(size_t weight) const { return !args_.biases.empty() && args_.biases[weight].present(); }
-  gemm_operands operands(size_t weight) const;
-  void round_biases(context& c);
+  gemm_operands operands() const;
+  void round_bias(context& c);
   void run_epilogue(context& c) const;
 
   const ops::linear::args& args_;
-  bool needs_epilogue_;            // for an activation, or a residual that `pre` must not include
-  std::vector<int64_t> columns_;   // the first column of each weight
-  device::buffer rounded_biases_;  // [N] bf16: cuBLASLt requires y's type
-  std::vector<gemm> gemms_;
+  bool needs_epilogue_;          // for an activation, or a residual that `pre` must not include
+  device::buffer rounded_bias_;  // [N] bf16: cuBLASLt requires y's type
+  std::optional<gemm> gemm_;
 };
 
-/// One GEMM per weight; all but the first accumulate in dx.
 template <> struct plan<ops::linear_input_gradient> {
   plan(const ops::linear_input_gradient::args& a, context& c);
   void run(context& c);
 
  private:
-  gemm_operands operands(size_t weight) const;
+  gemm_operands operands() const;
 
   const ops::linear_input_gradient::args& args_;
-  std::vector<int64_t> columns_;
-  std::vector<gemm> gemms_;
+  gemm gemm_;
 };
 
 template <> struct plan<ops::linear_weight_gradient> {

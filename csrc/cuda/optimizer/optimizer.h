@@ -10,6 +10,8 @@ namespace eva::cuda {
 template <class Op> struct tiled_plan {
   tiled_plan(const typename Op::args& a, context& c);
   void run(context& c);
+  /// Uploads the tensors' addresses if they have changed, which must not be captured.
+  void refresh(context& c);
 
  private:
   const typename Op::args& args_;

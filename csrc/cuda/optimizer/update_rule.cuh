@@ -5,6 +5,7 @@
 #include "cuda/device/copy.cuh"
 #include "cuda/device/math.cuh"
 #include "cuda/device/reduce.cuh"
+#include "cuda/elements.cuh"
 #include "cuda/optimizer/tensor_tiles.h"
 
 namespace eva::cuda {
@@ -47,7 +48,8 @@ struct rule {
 /// The bias correction 1 - betaᵗ, in f64 because of betas near 1.
 __device__ inline double bias_correction(float beta, int step) { return 1 - pow(double(beta), double(step)); }
 
-/// The factors of an update that depend on values in device memory.
+/// The factors of an update that depend on values in device memory, computed once per update: pow in double
+/// precision is slow.
 struct moment_rule {
   float clip, first_factor, second_factor;
   double bias_factor;  // of the learning rate, if u uses uncorrected moments
@@ -63,14 +65,6 @@ __device__ inline moment_rule moment_rule_of(const rule& r) {
           .second_factor = r.corrects ? float(1 / correction2) : 1.0f,
           .bias_factor = r.corrects ? 1 : sqrt(correction2) / correction1,
           .is_finite = fabs(norm) < double(INFINITY)};
-}
-
-/// moment_rule_of, computed once per block and broadcast through shared memory: double-precision pow is slow.
-/// Every thread must call it.
-__device__ inline moment_rule shared_rule(const rule& r, shared_array<moment_rule> place) {
-  if (thread_index() == 0) place.store(0, moment_rule_of(r));
-  block_barrier();
-  return place.load(0);
 }
 
 struct element {
@@ -95,19 +89,22 @@ __device__ inline float update_direction(const element& e, const rule& r, const 
 struct quad {
   float x[4];
 
-  __device__ void load(const float* from) {
-    const vector16 v = load_16(from);
+  __device__ void load(const float* from, bool once = false) {
+    const vector16 v = once ? load_16_once(from) : load_16(from);
 #pragma unroll
     for (int i = 0; i < 4; ++i) x[i] = as_float(v.words[i]);
   }
-  __device__ void store(float* to) const {
-    store_16(to, vector16{{as_word(x[0]), as_word(x[1]), as_word(x[2]), as_word(x[3])}});
+  __device__ vector16 packed() const {
+    return {{as_word(x[0]), as_word(x[1]), as_word(x[2]), as_word(x[3])}};
   }
+  __device__ void store(float* to) const { store_16(to, packed()); }
+  __device__ void store_once(float* to) const { store_16_once(to, packed()); }
 };
 
 __device__ inline bool aligned(const update_tensor& t) {
   return (reinterpret_cast<uintptr_t>(t.parameter) | reinterpret_cast<uintptr_t>(t.first_moment) |
-          reinterpret_cast<uintptr_t>(t.second_moment) | reinterpret_cast<uintptr_t>(t.gradient)) %
+          reinterpret_cast<uintptr_t>(t.second_moment) | reinterpret_cast<uintptr_t>(t.gradient) |
+          2 * reinterpret_cast<uintptr_t>(t.copy)) %
              16 ==
          0;
 }
@@ -115,19 +112,21 @@ __device__ inline bool aligned(const update_tensor& t) {
 /// What a pass writes back.
 enum class writes { moments, parameter, both };
 
-/// Calls change(element) for every element of a tile and writes back what it changed. Gradients are read only
-/// if moments are written.
+/// Calls change(element) for every element of a tile and writes back what it changed, parameters also to
+/// their copies. Gradients are read only if moments are written. Only what another pass will read stays in
+/// L2.
 template <writes Writes, class Change>
 __device__ void for_each_element(const update_tensor& t, const update_tile& tile, const Change& change) {
   constexpr bool moments = Writes != writes::parameter, parameters = Writes != writes::moments;
+  auto* const copy = static_cast<bf16*>(t.copy);
   const int64_t end = tile_end(t, tile);
   const int64_t wide_end = aligned(t) ? tile.begin + (end - tile.begin) / 4 * 4 : tile.begin;
   for (int64_t i = tile.begin + 4 * thread_index(); i < wide_end; i += 4 * update_threads) {
     quad p, m, v, g{};
-    p.load(t.parameter + i);
-    m.load(t.first_moment + i);
-    v.load(t.second_moment + i);
-    if (moments) g.load(t.gradient + i);
+    p.load(t.parameter + i, parameters);
+    m.load(t.first_moment + i, parameters);
+    v.load(t.second_moment + i, parameters);
+    if (moments) g.load(t.gradient + i, true);
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       element e{p.x[j], m.x[j], v.x[j], g.x[j]};
@@ -138,7 +137,8 @@ __device__ void for_each_element(const update_tensor& t, const update_tile& tile
     }
     if (moments) m.store(t.first_moment + i);
     if (moments) v.store(t.second_moment + i);
-    if (parameters) p.store(t.parameter + i);
+    if (parameters) p.store_once(t.parameter + i);
+    if (parameters && copy) store_elements(copy + i, p.x);
   }
   for (int64_t i = wide_end + thread_index(); i < end; i += update_threads) {
     element e{t.parameter[i], t.first_moment[i], t.second_moment[i], moments ? t.gradient[i] : 0};
@@ -146,6 +146,7 @@ __device__ void for_each_element(const update_tensor& t, const update_tile& tile
     if (moments) t.first_moment[i] = e.first_moment;
     if (moments) t.second_moment[i] = e.second_moment;
     if (parameters) t.parameter[i] = e.parameter;
+    if (parameters && copy) copy[i] = to_bf16(e.parameter);
   }
 }
 

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, constants, mkdir, rm, stat, symlink } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { dirname, join, relative } from "node:path";
+import { availableProcessors } from "../../container_limits";
 import { EvaClipError } from "../../errors";
 import { columns, printResult } from "../output";
 import type { BuildFlags } from "./flags";
@@ -87,7 +87,7 @@ async function compile(generator: string[], flags: BuildFlags): Promise<void> {
   await mkdir(output, { recursive: true });
   const defined = Object.entries(definitions).map(([name, value]) => `-D${name}=${value}`);
   await run("cmake", ["-S", packageFolder, "-B", folder, ...generator, ...defined]);
-  const parallel = ["--parallel", String(availableParallelism())];
+  const parallel = ["--parallel", String(availableProcessors())];
   for (const target of ["eva_clip", ...(cuda ? ["eva_clip_cuda"] : [])]) {
     await run("cmake", ["--build", folder, "--target", target, ...parallel]);
   }

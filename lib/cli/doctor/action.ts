@@ -52,12 +52,9 @@ function describeTest({ kind, selfTest }: Examined): [string, string][] {
   return [[`${kind} test`, result]];
 }
 
-function describeContainer({ container: { cpus, memoryBytes }, cores }: System): string {
+function describeContainer({ container: { cpus, memoryBytes } }: System): string {
   const memory = memoryBytes === undefined ? "no memory limit" : `${gibibytes(memoryBytes)} GiB of memory`;
-  if (cpus === undefined) return `no CPU limit, ${memory}`;
-  const advice =
-    cpus < cores ? ` (fewer than the cores: pass --threads ${Math.max(1, Math.floor(cpus))})` : "";
-  return `${Number(cpus.toFixed(2))} CPUs${advice}, ${memory}`;
+  return `${cpus === undefined ? "no CPU limit" : `${Number(cpus.toFixed(2))} CPUs`}, ${memory}`;
 }
 
 function describe(report: Report): string {

@@ -10,8 +10,8 @@ export type SelfTest =
 
 const SIDE = 512;
 const SECONDS = 1;
-/** A device that has not answered by then hangs. */
-const LIMIT_MS = 30_000;
+/** A device that has not answered by then hangs. The driver may first compile the kernels for a GPU that is newer than they. */
+const LIMIT_MS = { cpu: 30_000, cuda: 300_000 } as const;
 /** Of a sum of 512 products of about 1, in f32 or in the TF32 that tensor cores multiply in. */
 const TOLERANCE = { cpu: 1e-4, cuda: 5e-2 } as const;
 /** Rows of the product that are compared with a sum in f64. */
@@ -84,7 +84,11 @@ async function tested(kind: DeviceKind): Promise<SelfTest> {
 }
 
 /** Runs a small model and matrix products on a device, for about a second. Never rejects. */
-export async function selfTest(kind: DeviceKind, test = tested, limitMs = LIMIT_MS): Promise<SelfTest> {
+export async function selfTest(
+  kind: DeviceKind,
+  test = tested,
+  limitMs: number = LIMIT_MS[kind],
+): Promise<SelfTest> {
   let timer: NodeJS.Timeout;
   const hanging = new Promise<SelfTest>((resolve) => {
     const reason = `no answer in ${limitMs / 1000} s: the device hangs`;

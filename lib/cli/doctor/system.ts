@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
 import { packageVersion } from "../package_version";
-import { type ContainerLimits, containerLimits } from "./container_limits";
+import { type ContainerLimits, containerLimits } from "../../container_limits";
 
 export interface System {
   package: string;

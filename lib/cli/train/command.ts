@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { LARGEST_IMAGE_SIZE } from "../../image/image_size";
+import { INTERPOLATIONS } from "../../image/resample";
 import { LARGEST_TEXT_BUCKET, LONGEST_CONTEXT, SHORTEST_CONTEXT } from "../../text/limits";
 import { TOWER_SKIP_LIST } from "../../weights/tower_skip_list";
 import { addDatasetFlags } from "../dataset_flags";
@@ -68,7 +69,7 @@ function addModel(command: Command): void {
       new Option(
         "--image-interpolation <name>",
         "how images are resized, instead of the configuration's",
-      ).choices(["bicubic", "bilinear"]),
+      ).choices([...INTERPOLATIONS]),
     )
     .addOption(
       new Option(
@@ -133,7 +134,7 @@ function addData(command: Command): void {
     )
     .option(
       "--text-bucket <n>",
-      "packed captions are padded to a multiple of this many tokens (default: 256)",
+      "packed captions are padded to a multiple of this many tokens (default: a power of two, at most an eighth of the batch and 256)",
       integer(1, LARGEST_TEXT_BUCKET),
     )
     .option("--val-data <path>", "images with captions, for retrieval during training")
@@ -211,6 +212,11 @@ function addSchedule(command: Command): void {
       belowOne,
     )
     .option("--undropped-end <x>", "fraction of training at the end without patch dropout", share, 0)
+    .option(
+      "--grad-checkpointing",
+      "compute each block again in the backward pass: less memory, about a third more time",
+      false,
+    )
     .option("--seed <n>", "seed of weights, sample order, crops and patch dropout", whole, 0);
 }
 

@@ -1,3 +1,4 @@
+import type { Interpolation } from "../../image/resample";
 import type { Precision } from "../../models/precision";
 import type { DatasetFlags } from "../dataset_flags";
 import type { DeviceFlags } from "../device_flags";
@@ -9,7 +10,7 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   forceQuickGelu: boolean;
   imageMean?: number[];
   imageStd?: number[];
-  imageInterpolation?: "bicubic" | "bilinear";
+  imageInterpolation?: Interpolation;
   imageResizeMode?: "shortest" | "squash" | "longest";
   pretrained?: string;
   pretrainedImagePath?: string;
@@ -54,6 +55,7 @@ export interface TrainFlags extends DeviceFlags, DatasetFlags {
   skipScheduler: boolean;
   forcePatchDropout?: number;
   undroppedEnd: number;
+  gradCheckpointing: boolean;
   precision?: Precision;
   seed: number;
   valData?: string;

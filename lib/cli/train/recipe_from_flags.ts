@@ -48,6 +48,7 @@ const OPTION_OF = {
   epochsCooldown: "schedule.cooldownEpochs",
   forcePatchDropout: "patchDropout.rate",
   undroppedEnd: "patchDropout.undroppedEnd",
+  gradCheckpointing: "gradCheckpointing",
   seed: "seed",
   valData: "evaluation.retrieval.data",
   valNumSamples: "evaluation.retrieval.samples",

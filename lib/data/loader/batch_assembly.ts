@@ -6,7 +6,7 @@ import type { Batch } from "./batch";
 import type { Json } from "../dataset";
 import type { LoaderCursor } from "./loader_cursor";
 import type { LoaderOptions, Skip } from "./loader_options";
-import { type PackedText, packText } from "../../text/pack_text";
+import { type PackedText, packText, usualBucket } from "../../text/pack_text";
 import type { Prepared, Row } from "./sample_preparation";
 
 /** A batch and the cursor just after it. */
@@ -15,7 +15,6 @@ export interface BatchedAt {
   readonly cursor: LoaderCursor;
 }
 
-const DEFAULT_TEXT_BUCKET = 256;
 const TOLERATED_SKIPS = 100;
 const TOLERATED_SKIP_SHARE = 0.05;
 
@@ -38,9 +37,9 @@ function stackImages(rows: readonly Row[], imageSize: number): Uint8Array {
   return images;
 }
 
-function packRows(rows: readonly Row[], bucket: number): PackedText {
+function packRows(rows: readonly Row[], bucket: number | undefined): PackedText {
   const tokens = rows.flatMap((row) => (row.tokens === undefined ? [] : [row.tokens]));
-  if (tokens.length === rows.length) return packText(tokens, bucket);
+  if (tokens.length === rows.length) return packText(tokens, bucket ?? usualBucket(tokens));
   return {
     tokens: new Int32Array(0),
     cuSeqlens: new Int32Array(rows.length + 1),
@@ -83,7 +82,7 @@ export async function* assembleBatches(
   start: LoaderCursor,
   options: LoaderOptions,
 ): AsyncGenerator<BatchedAt, LoaderCursor | undefined> {
-  const { batchSize, imageSize, textBucket = DEFAULT_TEXT_BUCKET, dropLast = true } = options;
+  const { batchSize, imageSize, textBucket, dropLast = true } = options;
   const skips = new SkipCounter(start.skips, options);
   let { samplesRead } = start;
   let rows: Row[] = [];

@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { performance } from "node:perf_hooks";
 import type { Batch } from "./batch";
 import { assembleBatches, type BatchedAt } from "./batch_assembly";
@@ -7,6 +6,7 @@ import { type LoaderCursor, type SkipCounts, startCursor } from "./loader_cursor
 import { imageTransform, type LoaderOptions, ownOptions } from "./loader_options";
 import { mapInOrder, runAhead } from "./pipeline";
 import { prepareSample, type Step, stepsOf } from "./sample_preparation";
+import { availableProcessors } from "../../container_limits";
 import { clipTokenizer } from "../../text/tokenizer";
 
 /** Rejects when the signal is aborted; `release` removes the listener. */
@@ -117,7 +117,7 @@ export class Loader implements AsyncIterableIterator<Batch>, AsyncDisposable {
     const { signal } = this.stopping;
     const steps = stepsOf(dataset, this.cursor, shuffle, options.epochs ?? Number.POSITIVE_INFINITY, signal);
     // More images than the prefetched batches hold would only delay the first batch.
-    const usual = 2 * availableParallelism();
+    const usual = 2 * availableProcessors();
     const most = Math.max(usual, options.batchSize * (prefetch + 1));
     const concurrency = Math.min(options.concurrency ?? usual, most);
     const prepared = mapInOrder(steps, concurrency, (step: Step) => prepareSample(step, preparation));

@@ -39,7 +39,7 @@ export interface LoaderOptions {
   readonly seed?: number;
   /** Maximum tokens per caption. Default 77. */
   readonly contextLength?: number;
-  /** Packed text is padded to a multiple of this many tokens. Default 256. */
+  /** Packed text is padded to a multiple of this many tokens. Default: a power of two, at most an eighth of the batch's tokens and 256. */
   readonly textBucket?: number;
   /** `train` (random resized crop, the default), `evaluation` (center crop) or a function. */
   readonly transform?: "train" | "evaluation" | ImageTransform;

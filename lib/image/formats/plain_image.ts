@@ -1,4 +1,5 @@
-import sharp, { type Metadata, type Sharp, type SharpOptions } from "sharp";
+import sharp, { type Sharp, type SharpOptions } from "sharp";
+import type { Box } from "../crop";
 import { withoutTransforms } from "./avif_properties";
 import { decodeBitmap } from "./bitmap";
 import { firstGifFrame } from "./gif_frame";
@@ -9,56 +10,41 @@ import { requirePixels } from "../pixel_limit";
 import { withKnownOrientations } from "./tiff_orientation";
 import { inTurns } from "../turns";
 
-/** An image ready for resampling: 8 bits, gray or RGB, upright, without alpha. */
+/** An image whose pixels are 8-bit RGB, upright, without alpha. */
 export interface PlainImage {
   readonly width: number;
   readonly height: number;
-  readonly open: () => Sharp;
+  /** The pixels of a part, [box.height, box.width, 3]. */
+  readonly decode: (box: Box) => Promise<Uint8Array>;
 }
 
 // As Pillow reads images: no color management; a damaged file is an error, not a gray area.
 const OPTIONS: SharpOptions = { failOn: "error", ignoreIcc: true };
-/** Larger images stay compressed between two passes, so that memory is bounded by the file's size, not the image's. */
-const MOST_RAW_PIXELS = 2 ** 24;
 const PIXELS_PER_SLICE = 32_768;
 /** Every scan of a progressive JPEG visits all pixels, and can be a few bytes. */
 const MOST_SCANNED_PIXELS = 2 ** 32;
 
-function fromRaw({ data, width, height, channels }: RawImage): PlainImage {
-  return { width, height, open: () => sharp(data, { raw: { width, height, channels } }) };
-}
-
-/**
- * Does in a separate pass what must precede resampling: Pillow drops alpha and reduces 16 bits to 8 first, where sharp
- * would multiply colors by alpha.
- */
-async function inPassOfItsOwn(image: Sharp, pixels: number): Promise<PlainImage> {
-  const plain = image.removeAlpha().toColourspace("srgb");
-  if (pixels > MOST_RAW_PIXELS) {
-    const file = await plain.png({ compressionLevel: 1 }).toBuffer({ resolveWithObject: true });
-    return { width: file.info.width, height: file.info.height, open: () => sharp(file.data, OPTIONS) };
-  }
-  const { data, info } = await plain.raw().toBuffer({ resolveWithObject: true });
-  return fromRaw({ data, width: info.width, height: info.height, channels: info.channels as 1 | 3 });
+/** Pixels as RGB of 8 bits. As in Pillow, alpha is dropped without blending. */
+function rgbOf(image: Sharp): Promise<Uint8Array> {
+  return image.removeAlpha().toColourspace("srgb").raw({ depth: "uchar" }).toBuffer();
 }
 
 /** Given pixels, which may have alpha. */
-export async function plainFromPixels(image: RawImage): Promise<PlainImage> {
-  requirePixels(image.width, image.height);
-  const plain = fromRaw(image);
-  if (image.channels === 1 || image.channels === 3) return plain;
-  return inPassOfItsOwn(plain.open(), image.width * image.height);
+export function plainFromPixels({ data, width, height, channels }: RawImage): PlainImage {
+  requirePixels(width, height);
+  const raw = { width, height, channels };
+  return { width, height, decode: (box) => rgbOf(sharp(data, { raw }).extract(box)) };
 }
 
 /** CMYK to RGB as in Pillow, without color profiles: (1 - ink) × (1 - black). */
-async function rgbFromCmyk(image: Sharp): Promise<PlainImage> {
+async function rgbFromCmyk(image: Sharp): Promise<Uint8Array> {
   const { data, info } = await image
     .pipelineColourspace("cmyk")
     .toColourspace("cmyk")
     .raw()
     .toBuffer({ resolveWithObject: true });
   const { width, height, channels } = info;
-  // RGB overwrites CMYK in place: a second buffer could be a gigabyte.
+  // RGB overwrites CMYK in place: a second buffer could be a hundred megabytes.
   await inTurns(width * height, PIXELS_PER_SLICE, (begin, end) => {
     for (let pixel = begin; pixel < end; pixel++) {
       const [from, to] = [channels * pixel, 3 * pixel];
@@ -73,24 +59,43 @@ async function rgbFromCmyk(image: Sharp): Promise<PlainImage> {
       data[to + 2] = light - (((y >> 8) + y) >> 8);
     }
   });
-  return fromRaw({ data: data.subarray(0, 3 * width * height), width, height, channels: 3 });
+  return data.subarray(0, 3 * width * height);
 }
 
-async function gifFrame(file: Uint8Array): Promise<PlainImage> {
-  const {
-    file: frame,
-    left,
-    top,
-    right,
-    bottom,
-    background,
-    canvasWidth,
-    canvasHeight,
-  } = firstGifFrame(file);
+const clamp = (value: number, most: number) => Math.min(Math.max(value, 0), most);
+
+/** The first frame of a GIF on its canvas. */
+function gifFrame(bytes: Uint8Array): PlainImage {
+  const { file, left, top, right, bottom, background, canvasWidth, canvasHeight } = firstGifFrame(bytes);
   requirePixels(canvasWidth, canvasHeight);
+  const [frameWidth, frameHeight] = [canvasWidth - left - right, canvasHeight - top - bottom];
   const [r, g, b] = background;
-  const image = sharp(frame, OPTIONS).extend({ left, top, right, bottom, background: { r, g, b } });
-  return inPassOfItsOwn(image, canvasWidth * canvasHeight);
+  const decode = (box: Box) => {
+    // The part of the frame in the box, in the frame's coordinates, with the canvas around it.
+    const [x0, x1] = [box.left, box.left + box.width].map((x) => clamp(x - left, frameWidth)) as [
+      number,
+      number,
+    ];
+    const [y0, y1] = [box.top, box.top + box.height].map((y) => clamp(y - top, frameHeight)) as [
+      number,
+      number,
+    ];
+    const { width, height } = box;
+    if (x0 === x1 || y0 === y1)
+      return rgbOf(sharp({ create: { width, height, channels: 3, background: { r, g, b } } }));
+    const [marginX, marginY] = [left + x0 - box.left, top + y0 - box.top];
+    const frame = sharp(file, OPTIONS)
+      .extract({ left: x0, top: y0, width: x1 - x0, height: y1 - y0 })
+      .extend({
+        left: marginX,
+        top: marginY,
+        right: width - marginX - (x1 - x0),
+        bottom: height - marginY - (y1 - y0),
+        background: { r, g, b },
+      });
+    return rgbOf(frame);
+  };
+  return { width: canvasWidth, height: canvasHeight, decode };
 }
 
 /** Refuses a progressive JPEG whose many scans would take minutes. */
@@ -103,21 +108,18 @@ function requireScans(file: Uint8Array, pixels: number): void {
     throw new Error(`its ${scans} scans of ${pixels} pixels are more than ${MOST_SCANNED_PIXELS} in all`);
 }
 
-/** Whether the decoder's pixels are 8-bit gray or RGB. */
-const isPlain = ({ space, depth, hasAlpha }: Metadata) =>
-  depth === "uchar" && !hasAlpha && (space === "srgb" || space === "b-w");
-
 async function plainFromSharp(file: Uint8Array, format: ImageFormat): Promise<PlainImage> {
-  const metadata = await sharp(file, OPTIONS).metadata();
-  const { width, height, orientation = 1 } = metadata;
+  const { width, height, orientation = 1, ...metadata } = await sharp(file, OPTIONS).metadata();
   if (metadata.isProgressive && format === "jpeg") requireScans(file, width * height);
   if (metadata.depth === "char") throw new Error("signed 8-bit samples are not supported");
   // TIFF is the only format that Pillow rotates by its orientation tag.
   const isTurned = format === "tiff" && orientation !== 1;
-  const open = () => sharp(file, OPTIONS);
-  if (isPlain(metadata) && !isTurned) return { width, height, open };
-  const upright = isTurned ? open().autoOrient() : open();
-  return metadata.space === "cmyk" ? rgbFromCmyk(upright) : inPassOfItsOwn(upright, width * height);
+  const rgb = metadata.space === "cmyk" ? rgbFromCmyk : rgbOf;
+  const decode = (box: Box) => {
+    const image = sharp(file, OPTIONS);
+    return rgb((isTurned ? image.autoOrient() : image).extract(box));
+  };
+  return isTurned && orientation >= 5 ? { width: height, height: width, decode } : { width, height, decode };
 }
 
 /**
@@ -132,9 +134,9 @@ export async function plainFromFile(file: Uint8Array, name: string): Promise<Pla
     case "gif":
       return gifFrame(file);
     case "bmp":
-      return fromRaw(await decodeBitmap(file));
+      return plainFromPixels(await decodeBitmap(file));
     case "pnm":
-      return fromRaw(await decodeNetpbm(file));
+      return plainFromPixels(await decodeNetpbm(file));
     case "tiff":
       return plainFromSharp(withKnownOrientations(file), format);
     case "avif":

@@ -1,6 +1,6 @@
-import { availableParallelism } from "node:os";
 import { throwIfAborted } from "../../abortable";
 import type { Encoder } from "../../clip/encoder";
+import { availableProcessors } from "../../container_limits";
 import { samplesOf } from "../../data/checked_dataset";
 import type { Dataset, Sample } from "../../data/dataset";
 import type { Skip } from "../../data/loader/loader_options";
@@ -118,7 +118,7 @@ export async function embedImages(
   const images = new Map<string, PlacedImage>();
   let [done, embedded, repeated] = [0, 0, 0];
   const samples = samplesOf(dataset, { seed: 0, epoch: 0, shuffle: false });
-  const concurrency = Math.max(batchSize, 2 * availableParallelism());
+  const concurrency = Math.max(batchSize, 2 * availableProcessors());
   const prepared = mapInOrder(samples, concurrency, (sample) => {
     throwIfAborted(signal);
     return prepareSample(sample, encoder, writer, options);

@@ -10,7 +10,11 @@ const QUALITY = 82;
 async function open(file: Uint8Array, name: string, maxPixels: number): Promise<Sharp> {
   const format = formatOf(file, name);
   // libvips has no decoder for these.
-  if (format === "bmp" || format === "pnm") return (await plainFromFile(file, name)).open();
+  if (format === "bmp" || format === "pnm") {
+    const { width, height, decode } = await plainFromFile(file, name);
+    const raw = { width, height, channels: 3 as const };
+    return sharp(await decode({ left: 0, top: 0, width, height }), { raw });
+  }
   return sharp(file, { failOn: "none", limitInputPixels: maxPixels }).autoOrient();
 }
 

@@ -126,7 +126,7 @@ async function prepareConfig(
   const dataset = await recipeDataset(options);
   const length = runLength(options, dataset);
   const schedule = recipeSchedule(options, length);
-  const { seed = 0, patchDropout = {} } = options;
+  const { seed = 0, patchDropout = {}, gradCheckpointing = false } = options;
   // Fails before anything is allocated if weights, gradients and moments do not fit.
   expectMemory([...model.parameters(), ...optimizer.state(), ...optimizer.parameters], device);
   const initialization = await startModel(model, options, device);
@@ -140,6 +140,7 @@ async function prepareConfig(
     steps: length.steps,
     schedule,
     patchDropout: { rate, undroppedEnd },
+    gradCheckpointing,
     seed,
     ...lossOf(options),
     ...filesOf(options, length),

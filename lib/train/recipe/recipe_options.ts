@@ -122,6 +122,8 @@ export interface RecipeOptions {
     /** Fraction of training at the end without patch dropout. Default 0. */
     readonly undroppedEnd?: number;
   };
+  /** Activation checkpointing: each block is computed again in the backward pass, which saves memory. Default false. */
+  readonly gradCheckpointing?: boolean;
   /** Default `clip`; `siglip` gives a configuration without a logit bias `SIGLIP_LOGITS`. */
   readonly loss?: "clip" | "siglip";
   /** Records another loss, instead of `loss`. */
@@ -228,6 +230,7 @@ const recipeOptions = optionsOf({
     cooldownEpochs: positiveInteger.optional(),
   }).optional(),
   patchDropout: optionsOf({ rate: belowOne.optional(), undroppedEnd: share.optional() }).optional(),
+  gradCheckpointing: flag.optional(),
   loss: oneOf("clip", "siglip").optional(),
   objective: anyFunction.optional(),
   afterUpdate: anyFunction.optional(),

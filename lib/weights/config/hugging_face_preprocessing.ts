@@ -31,7 +31,7 @@ const preprocessorConfig = z.object({
 type PreprocessorConfig = z.output<typeof preprocessorConfig>;
 
 /** Pillow's numbers of the supported filters. */
-const RESAMPLING = { 2: "bilinear", 3: "bicubic" } as const;
+const RESAMPLING = { 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming" } as const;
 
 type Refuse = (field: string, expected: string, found: unknown) => never;
 
@@ -94,8 +94,8 @@ export function fromPreprocessorConfig(json: unknown, path: string): Preprocessi
   const isClip = type.includes("CLIP");
   if (!given.do_resize) refuse("do_resize", "true", false);
   if (given.do_pad) refuse("do_pad", "false", true);
-  const interpolation = RESAMPLING[given.resample as 2 | 3];
-  if (!interpolation) refuse("resample", "2 (bilinear) or 3 (bicubic)", given.resample);
+  const interpolation = RESAMPLING[given.resample as keyof typeof RESAMPLING];
+  if (!interpolation) refuse("resample", "a filter of Pillow from 1 to 5", given.resample);
   return {
     ...normalizationOf(given, isClip, refuse),
     ...resizeOf(given, isClip, refuse),
@@ -114,7 +114,7 @@ export function toPreprocessorConfig(preprocessing: Preprocessing, size: number)
     do_convert_rgb: true,
     do_resize: true,
     size: resize_mode === "squash" ? square : { shortest_edge: Math.floor(size / crop_pct + 1e-6) },
-    resample: interpolation === "bilinear" ? 2 : 3,
+    resample: Number(Object.entries(RESAMPLING).find(([, name]) => name === interpolation)![0]),
     do_center_crop: resize_mode === "shortest",
     crop_size: square,
     do_rescale: true,

@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "../op_test.h"
-#include "cuda/device/runtime.cuh"
+#include "cuda/device/launch.cuh"
+#include "cuda/device/runtime.h"
 #include "cuda/kernel.h"
 
 // Shared by the tests of CUDA kernels: runs an op with the same arguments on the CPU backend and with the
@@ -52,10 +53,23 @@ template <class Op> class owned_args {
 
   args all;
 
+  /// Checks the accesses to the tensors, if they are small: what the op writes is uninitialized.
+  void watch() const {
+    size_t bytes = 0;
+    for (const auto& each : memory_) bytes += each.size();
+    if (bytes > most_watched_bytes) return;
+    for (size_t i = 0; i < memory_.size(); ++i)
+      cuda::device::watch(memory_[i].data(), memory_[i].size(), element_bytes_[i], initialized_[i]);
+  }
+
  private:
+  static constexpr size_t most_watched_bytes = 1 << 18;
+
   void own_tensor(tensor& t, bool copies) {
     if (!t.present()) return;
     auto& memory = memory_.emplace_back(size_t(t.bytes()), std::byte{0xff});
+    element_bytes_.push_back(size_t(size_of(t.type)));
+    initialized_.push_back(copies);
     if (copies && t.bytes() > 0) std::memcpy(memory.data(), t.data, size_t(t.bytes()));
     // Not null, even if the tensor is empty.
     t.data = memory.empty() ? static_cast<void*>(&memory_) : memory.data();
@@ -65,6 +79,7 @@ template <class Op> class owned_args {
     const tensor narrow = t;
     t.type = dtype::f32;
     own_tensor(t, false);
+    initialized_.back() = true;
     for (int64_t i = 0; i < t.size(); ++i) t.as<float>()[i] = float(narrow.as<const bf16>()[i]);
   }
 
@@ -80,7 +95,9 @@ template <class Op> class owned_args {
 
   void own_written(const ops::output<args>& field, const std::set<std::string>& unread) {
     (all.*field.member).data = nullptr;
-    if (!unread.contains(field.name)) own_tensor(all.*field.member, false);
+    // A program never reads an output without the one that it is computed from.
+    const bool needs_unread = field.from && (all.*field.from).data == nullptr;
+    if (!unread.contains(field.name) && !needs_unread) own_tensor(all.*field.member, false);
   }
   void own_written(const ops::scratch<args>& field, const std::set<std::string>&) {
     own_tensor(all.*field.member, false);
@@ -89,6 +106,8 @@ template <class Op> class owned_args {
 
   precision precision_;
   std::vector<cuda::device::vector<std::byte>> memory_;
+  std::vector<size_t> element_bytes_;
+  std::vector<bool> initialized_;  // whether the op may read it before it writes it
 };
 
 /// The tensors that an op writes or updates, with their names.
@@ -145,12 +164,16 @@ template <class Op> void run_twice(owned_args<Op>& first, owned_args<Op>& second
   for (auto* args : {&first, &second}) {
     cuda::device::reverse_order(args == &second);
     cuda::plan<Op> plan(args->all, device_context());
+    if constexpr (requires { plan.refresh(device_context()); }) plan.refresh(device_context());
     const cuda::device::stream stream = device_context().stream;
-    if (args == &first)
+    if (args == &first) {
+      first.watch();
       plan.run(device_context());
-    else
+    } else {
       cuda::device::recording::of(stream, [&] { plan.run(device_context()); }).replay(stream);
+    }
     cuda::device::synchronize(stream);
+    cuda::device::end_watch();
     check(cuda::device::ldmatrix_bank_conflicts() == 0, what + ": bank conflicts of ldmatrix");
   }
   const auto one = results_of<Op>(first.all), two = results_of<Op>(second.all);

@@ -90,17 +90,12 @@ void test_nan() {
 }
 
 void test_type(dtype type) {
-  for (const test_case& x : {test_case{0, 8, 1, likeness::chance},
-                             {1, 24, 14.3f, likeness::chance},
-                             {2, 24, 1, likeness::partial},
-                             {17, 24, 14.3f, likeness::partial},
-                             {33, 64, 100, likeness::partial},
-                             {33, 24, 14.3f, likeness::collapsed},
-                             {129, 24, 100, likeness::pairs},
-                             {70, 130, 14.3f, likeness::pairs},
-                             {257, 40, 1, likeness::collapsed},
-                             {65, 264, 100, likeness::chance}})
-    test_both(type, x);
+  constexpr test_case cases[] = {{0, 8, 1, likeness::chance},       {1, 24, 14.3f, likeness::chance},
+                                 {2, 24, 1, likeness::partial},     {17, 24, 14.3f, likeness::partial},
+                                 {33, 64, 100, likeness::partial},  {33, 24, 14.3f, likeness::collapsed},
+                                 {129, 24, 100, likeness::pairs},   {70, 130, 14.3f, likeness::pairs},
+                                 {257, 40, 1, likeness::collapsed}, {65, 264, 100, likeness::chance}};
+  for (const test_case& x : cases) test_both(type, x);
   test_unread(type);
 }
 

@@ -22,7 +22,7 @@ buffer operand(dtype type, const shape& dims, unsigned seed, bool positive) {
 
 template <class Op> void test_unary(bool positive = false) {
   for (const dtype type : float_types)
-    for (const shape& dims : {shape{}, {5}, {3, 8}, {7, 150}, {0, 8}}) {
+    for (const shape& dims : std::initializer_list<shape>{{}, {5}, {3, 8}, {7, 150}, {0, 8}}) {
       buffer x = operand(type, dims, 1, positive);
       agree<Op>({.x = x, .y = {}}, described(Op::name, dims, type));
     }
@@ -31,14 +31,14 @@ template <class Op> void test_unary(bool positive = false) {
 template <class Op> void test_binary() {
   for (const dtype type : float_types)
     for (const dtype other : float_types)
-      for (const auto& [dims, tail] : {std::pair<shape, shape>{{3, 5}, {3, 5}},
-                                       {{3, 16}, {16}},
-                                       {{9, 11}, {11}},
-                                       {{2, 3, 8}, {3, 8}},
-                                       {{4, 24}, {}},
-                                       {{1001}, {1001}},
-                                       {{2, 4}, {4}},
-                                       {{0, 3}, {3}}}) {
+      for (const auto& [dims, tail] : std::initializer_list<std::pair<shape, shape>>{{{3, 5}, {3, 5}},
+                                                                                     {{3, 16}, {16}},
+                                                                                     {{9, 11}, {11}},
+                                                                                     {{2, 3, 8}, {3, 8}},
+                                                                                     {{4, 24}, {}},
+                                                                                     {{1001}, {1001}},
+                                                                                     {{2, 4}, {4}},
+                                                                                     {{0, 3}, {3}}}) {
         buffer a = operand(type, dims, 1, false), b = operand(other, tail, 2, true);
         agree<Op>({.a = a, .b = b, .y = {}}, described(Op::name, dims, type) + " with " + to_string(tail));
       }
@@ -46,16 +46,27 @@ template <class Op> void test_binary() {
 
 template <class Op> void test_gradient() {
   for (const dtype type : float_types)
-    for (const dtype other : float_types) {
-      buffer dy = operand(type, {5, 77}, 1, false), x = operand(other, {5, 77}, 2, false);
-      agree<Op>({.dy = dy, .x = x, .dx = {}}, described(Op::name, {5, 77}, type));
-    }
+    for (const dtype other : float_types)
+      for (const shape& dims : std::initializer_list<shape>{{5, 77}, {300, 24}, {0, 8}}) {
+        buffer dy = operand(type, dims, 1, false), x = operand(other, dims, 2, false);
+        const std::string what = described(Op::name, dims, type);
+        agree<Op>({.dy = dy, .x = x, .dx = {}, .dx_sums = {}}, what);
+        agree<Op>({.dy = dy, .x = x, .dx = {}, .dx_sums = {}}, what + " alone", {.unread = {"dx_sums"}});
+      }
 }
 
 /// Arguments at which functions overflow, underflow or are undefined.
 template <class Op> void test_extremes() {
   buffer x({11}, {0, -0.0f, 100, -100, 20, -20, 5, -5, 1e-20f, -1e-6f, NAN});
   agree<Op>({.x = x, .y = {}}, std::string(Op::name) + " of extremes");
+}
+
+void test_cast_update() {
+  std::mt19937 random(17);
+  buffer matrix(dtype::f32, {3, 77}, random, 2), vector(dtype::f32, {8}, random, 2), none(dtype::f32, {0});
+  buffer copies[] = {{dtype::bf16, {3, 77}}, {dtype::bf16, {8}}, {dtype::bf16, {0}}};
+  agree<ops::cast_update>({.parameters = {matrix, vector, none}, .copies = {copies[0], copies[1], copies[2]}},
+                          "cast_update");
 }
 
 void test_cast_and_scale() {
@@ -92,6 +103,7 @@ int main() {
   test_binary<ops::divide>();
   test_gradient<ops::gelu_backward>();
   test_gradient<ops::quick_gelu_backward>();
+  test_cast_update();
   test_cast_and_scale();
   return status();
 }

@@ -90,6 +90,8 @@ int main() {
       test_batch({50, 9, 45, {9, 2, 7}, 0}, table, type);
     }
   test_batch({3000, 4, 36, {4, 4, 1, 3, 4, 2, 4, 4, 4, 4, 4, 4}, 1}, dtype::bf16, dtype::bf16);
+  // Several blocks sort the items, and destinations have more than a warp adds up.
+  test_batch({600, 64, 16, std::vector<int32_t>(45, 60), 3}, dtype::f32, dtype::bf16);
   test_outside();
   return status();
 }

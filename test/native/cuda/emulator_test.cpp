@@ -6,12 +6,18 @@
 #include "cuda/device/copy.cuh"
 #include "cuda/device/mma.cuh"
 #include "cuda/device/reduce.cuh"
+#include "watched_memory.h"
 
 using namespace eva::cuda::device;
 
 namespace {
 
 int failures = 0;
+
+// Accesses of a kernel's code; this file is compiled as the kernels are.
+__attribute__((noinline)) int watched_load(const int* from) { return *const_cast<const volatile int*>(from); }
+__attribute__((noinline)) void watched_store(int* to, int value) { *to = value; }
+__attribute__((noinline)) void watched_add(int* to, int value) { *to += value; }
 
 void expect(const char* what, const char* message, const std::function<void()>& kernel) {
   std::string said = "nothing";
@@ -109,6 +115,32 @@ int main() {
     block_barrier();
     if (words().load(3) != 4) std::abort();
     copy_wait<0>();
+  });
+  std::vector<int> global(256, 1);
+  int* const memory = global.data();
+  const auto expect_global = [&](const char* what, const char* message, bool initialized,
+                                 const std::function<void()>& kernel) {
+    eva::emulator::watch(memory, global.size() * sizeof(int), sizeof(int), initialized);
+    expect(what, message, kernel);
+    eva::emulator::end_watch();
+  };
+  expect_global("uninitialized global memory", "uninitialized", false,
+                [=] { watched_store(memory + 1, watched_load(memory)); });
+  expect_global("blocks write their own words", "nothing", false, [=] {
+    watched_store(memory + block_index(), 1);
+    watched_load(memory + block_index());
+  });
+  expect_global("blocks write the same word", "wrote", false, [=] { watched_store(memory, 1); });
+  expect_global("a block reads what another wrote", "wrote", true, [=] {
+    if (block_index() == 0) watched_store(memory, 1);
+    if (block_index() == 1) watched_load(memory);
+  });
+  expect_global("a block writes what another read", "read", true, [=] {
+    if (block_index() == 0) watched_load(memory);
+    if (block_index() == 1) watched_store(memory, 1);
+  });
+  expect_global("blocks add to the same word", "wrote", true, [=] {
+    if (thread_index() == 0) watched_add(memory, 1);
   });
   return failures != 0;
 }

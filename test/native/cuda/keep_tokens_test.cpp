@@ -33,14 +33,11 @@ void test_drop_path(dtype type, const shape& dims) {
 
 int main() {
   using namespace eva::test;
-  for (const auto& [batch, tokens, keep] : {std::array<int64_t, 3>{3, 1, 1},
-                                            {2, 5, 2},
-                                            {5, 196, 98},
-                                            {3, 256, 256},
-                                            {2, 257, 1},
-                                            {1, 13001, 6000}})
+  for (const auto& [batch, tokens, keep] : std::initializer_list<std::array<int64_t, 3>>{
+           {3, 1, 1}, {2, 5, 2}, {5, 196, 98}, {3, 256, 256}, {2, 257, 1}, {1, 13001, 6000}})
     test_keep(batch, tokens, keep);
   for (const eva::dtype type : {eva::dtype::f32, eva::dtype::bf16})
-    for (const eva::shape& dims : {eva::shape{9}, {7, 3, 5}, {6, 2, 16}, {0, 8}}) test_drop_path(type, dims);
+    for (const eva::shape& dims : std::initializer_list<eva::shape>{{9}, {7, 3, 5}, {6, 2, 16}, {0, 8}})
+      test_drop_path(type, dims);
   return status();
 }

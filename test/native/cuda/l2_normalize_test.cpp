@@ -25,7 +25,8 @@ void test_shape(dtype type, const shape& dims) {
 int main() {
   using namespace eva::test;
   for (const eva::dtype type : {eva::dtype::f32, eva::dtype::bf16})
-    for (const eva::shape& dims : {eva::shape{5}, {3, 64}, {2, 3, 77}, {4, 1024}, {2, 2730}, {0, 16}})
+    for (const eva::shape& dims :
+         std::initializer_list<eva::shape>{{5}, {3, 64}, {2, 3, 77}, {4, 1024}, {2, 2730}, {0, 16}})
       test_shape(type, dims);
   return status();
 }

@@ -28,13 +28,15 @@ void both_ways(int64_t rows, int64_t columns, dtype type, bool residual) {
   backward.dy = dy;
   backward.x = x;
   backward.weight = weight;
+  backward.bias = bias;
   backward.mean = mean;
   backward.rstd = rstd;
   if (residual) backward.residual = added;
   agree<ops::layer_norm_backward>(backward, "layer_norm_backward, " + what);
-  agree<ops::layer_norm_backward>(backward, "layer_norm_backward, weights only, " + what, {.unread = {"dx"}});
+  agree<ops::layer_norm_backward>(backward, "layer_norm_backward, weights only, " + what,
+                                  {.unread = {"dx", "dx_sums", "y"}});
   agree<ops::layer_norm_backward>(backward, "layer_norm_backward, dx only, " + what,
-                                  {.unread = {"dweight", "dbias"}});
+                                  {.unread = {"dweight", "dbias", "dx_sums", "y"}});
 }
 
 /// RMS norm, with rows whose means are far from zero.
@@ -73,7 +75,8 @@ int main() {
     both_ways(1, 8, type, false);
     both_ways(70, 22, type, true);
     both_ways(40, 264, type, true);
-    both_ways(5, 768, type, false);
+    both_ways(13, 768, type, true);
+    both_ways(7, 1018, type, false);
     both_ways(3, 2730, type, true);
     both_ways(2, 4104, type, false);
     rms_norm(9, 40, type);

@@ -26,7 +26,7 @@ const comparison exact{.f32 = 0, .bf16 = 0};
 
 void test_moves(dtype type) {
   const std::string what = " of " + std::string(to_string(type));
-  for (const shape& dims : {shape{1, 1}, {3, 33, 70}, {64, 32}, {5, 129}, {0, 4}}) {
+  for (const shape& dims : std::initializer_list<shape>{{1, 1}, {3, 33, 70}, {64, 32}, {5, 129}, {0, 4}}) {
     any_tensor x(type, dims);
     agree<ops::transpose>({.x = x, .y = {}}, "transpose" + what + " " + to_string(dims), exact);
   }

@@ -15,6 +15,7 @@ struct state {
       gradients.emplace_back(dtype::f32, dims, random, 1.0f);
       first_moments.emplace_back(dtype::f32, dims, random, 0.3f);
       second_moments.emplace_back(dtype::f32, dims, 0.2f);
+      copies.emplace_back(dtype::bf16, dims, 0);
     }
     // A parameter with norm 0.
     for (int64_t i = 0; i < parameters[1].size(); ++i) parameters[1].set(i, 0);
@@ -28,6 +29,7 @@ struct state {
       a.gradients.push_back(gradients[i]);
       a.first_moments.push_back(first_moments[i]);
       a.second_moments.push_back(second_moments[i]);
+      a.copies.push_back(i % 3 == 2 ? tensor{} : tensor(copies[i]));
       a.weight_decays.push_back(i % 2 ? 0.05f : 0.0f);
     }
     a.norm = norm;
@@ -36,7 +38,7 @@ struct state {
   }
 
   std::mt19937 random{5};
-  std::vector<buffer> parameters, gradients, first_moments, second_moments;
+  std::vector<buffer> parameters, gradients, first_moments, second_moments, copies;
   buffer norm{dtype::f32, {}, 3};
   buffer learning_rates{{int64_t(shapes.size())}, {7e-3f, 1.4e-2f, 2.1e-2f, 2.8e-2f, 3.5e-2f, 4.2e-2f}};
   std::vector<int32_t> step{3};
@@ -54,6 +56,32 @@ void lamb(ops::lamb_variant variant, float clip_norm, float norm, const std::set
                           "lamb_update " + std::string(ops::enum_names<ops::lamb_variant>[size_t(variant)]) +
                               ", norm " + std::to_string(norm),
                           {.unread = unread});
+}
+
+/// Tensors of several groups, whose passes alternate; the last one is larger than a group.
+void lamb_of_groups() {
+  std::mt19937 random(6);
+  std::vector<buffer> all;
+  ops::lamb_update::args a;
+  const std::vector<int64_t> sizes{600000, 500000, 5, 1100000};
+  for (const int64_t size : sizes) {
+    for (int list = 0; list < 3; ++list) all.emplace_back(dtype::f32, shape{size}, random, 0.5f);
+    all.emplace_back(dtype::f32, shape{size}, 0.2f);
+  }
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    a.parameters.push_back(all[4 * i]);
+    a.gradients.push_back(all[4 * i + 1]);
+    a.first_moments.push_back(all[4 * i + 2]);
+    a.second_moments.push_back(all[4 * i + 3]);
+    a.weight_decays.push_back(0.05f);
+    a.adapt.push_back(1);
+  }
+  buffer norm(dtype::f32, {}, 3), learning_rates(dtype::f32, {int64_t(sizes.size())}, 1e-2f);
+  std::vector<int32_t> step{3};
+  a.norm = norm;
+  a.learning_rates = learning_rates;
+  a.step = view(step, {});
+  agree<ops::lamb_update>(a, "lamb_update of groups");
 }
 
 void adamw(float norm) {
@@ -78,6 +106,8 @@ void norms_and_clamps() {
   clamp.maximum = 0.3f;
   agree<ops::global_norm>(norm, "global_norm", {.f32 = 1e-7});
   agree<ops::global_norm>({}, "global_norm of nothing");
+  s.gradients[3].set(5, 1e20f);  // its square overflows in f32
+  agree<ops::global_norm>(norm, "global_norm of large gradients", {.f32 = 1e-7});
   agree<ops::clamp_update>(clamp, "clamp_update", {.f32 = 0});
 }
 
@@ -127,6 +157,7 @@ int main() {
     lamb(variant, 1, INFINITY);
   }
   lamb(eva::ops::lamb_variant::paper, 1, NAN, {"trust_ratios"});
+  lamb_of_groups();
   adamw(3);
   adamw(INFINITY);
   norms_and_clamps();

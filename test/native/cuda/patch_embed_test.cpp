@@ -8,7 +8,7 @@ namespace {
 
 constexpr int64_t batch = 3, grid = 3;
 
-void test_patch_rows(dtype type, int64_t size, bool bytes, bool dropped) {
+void test_patch_rows(dtype type, int64_t size, bool bytes, bool dropped, int64_t padding) {
   const int64_t side = grid * size;
   std::mt19937 random(1);
   std::vector<uint8_t> pixels(size_t(batch * side * side * 3));
@@ -21,9 +21,12 @@ void test_patch_rows(dtype type, int64_t size, bool bytes, bool dropped) {
                           .patch_size = size,
                           .mean = {0.48f, 0.45f, 0.40f},
                           .std = {0.26f, 0.27f, 0.28f},
-                          .type = type};
+                          .type = type,
+                          .padding = padding};
   if (dropped) a.kept = view(kept, {batch, 2});
-  agree<ops::patch_rows>(a, "patch_rows of " + std::to_string(size) + (bytes ? " bytes" : " floats"),
+  agree<ops::patch_rows>(a,
+                         "patch_rows of " + std::to_string(size) + (bytes ? " bytes" : " floats") + " and " +
+                             std::to_string(padding) + " zeros",
                          {.f32 = 1e-6});
 }
 
@@ -81,8 +84,9 @@ int main() {
   using namespace eva::test;
   for (const bool dropped : {false, true})
     for (const eva::dtype type : {eva::dtype::f32, eva::dtype::bf16}) {
-      for (const int64_t size : {4, 7})
-        for (const bool bytes : {false, true}) test_patch_rows(type, size, bytes, dropped);
+      for (const int64_t size : {4, 7, 8, 14, 16, 32})
+        for (const bool bytes : {false, true})
+          for (const int64_t padding : {0, 3, 24, 52}) test_patch_rows(type, size, bytes, dropped, padding);
       for (const int64_t columns : {24, 45}) test_positions(type, columns, dropped);
     }
   test_projection(5, 3, 7, true);

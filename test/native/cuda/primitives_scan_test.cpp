@@ -9,17 +9,19 @@
 #include "cuda/device/exact.cuh"
 #include "cuda/device/launch.cuh"
 #include "cuda/device/scan.cuh"
+#include "cuda/device/shared.cuh"
 
 using namespace eva::cuda::device;
 
 namespace {
 
-__global__ void scan_kernel(int* out) {  // [64, 3]
+__global__ void scan_kernel(int* out) {  // [64, 4]
   const uint32_t ballot = warp_ballot(thread_index() % 5 == 2);
-  int* mine = out + 3 * thread_index();
+  int* mine = out + 4 * thread_index();
   mine[0] = count_lanes(ballot);
   mine[1] = lanes_before(ballot);
   mine[2] = first_lane(ballot);
+  mine[3] = int(warp_match(thread_index() % 3));
 }
 
 __global__ void exact_kernel(const float* in, float* out) {  // [32, 2] → [32, 4]
@@ -37,10 +39,29 @@ __global__ void atomic_kernel(uint64_t* words, int* replaced) {  // [2], [128]
   atomic_min(words + 1, uint64_t(1) << 40 | uint64_t(thread ^ 77));
 }
 
+// Blocks of a chain, in the order of a counter: each waits for the one before it, and adds 1 to what that
+// wrote. words: the counter, the number of blocks that have ended, and [blocks] flags.
+__global__ void chain_kernel(uint32_t* words, int* values) {  // [blocks + 1]
+  const auto mine = shared_at<uint32_t>(0);
+  if (thread_index() == 0) {
+    const uint32_t place = atomic_add(words, 1);
+    mine.store(0, place);
+    if (place > 0) wait_for(words + 2 + place - 1);
+  }
+  block_barrier();
+  const auto place = int(mine.load(0));
+  if (thread_index() == 17) values[place + 1] = values[place] + 1;
+  block_barrier();
+  if (thread_index() != 0) return;
+  publish(words + 2 + place);
+  const bool is_last = int(arrive(words + 1)) + 1 == grid_blocks();
+  if (is_last) values[0] = values[grid_blocks()];
+}
+
 }  // namespace
 
 int main() {
-  vector<int> words(64 * 3);
+  vector<int> words(64 * 4);
   launch(scan_kernel, 2, 64, 0, {}, words.data());
   vector<float> operands(64), results(128);
   for (int i = 0; i < 64; ++i)
@@ -49,8 +70,12 @@ int main() {
   vector<uint64_t> shared_words{7, ~uint64_t(0)};
   vector<int> replaced(128);
   launch(atomic_kernel, 2, 64, 0, {}, shared_words.data(), replaced.data());
+  constexpr int chain = 40;
+  vector<uint32_t> chain_words(chain + 2);
+  vector<int> chain_values(chain + 1);
+  launch(chain_kernel, chain, 64, 4, {}, chain_words.data(), chain_values.data());
   synchronize({});
-  int failures = 0;
+  int failures = chain_values[0] != chain || chain_words[0] != chain || chain_words[1] != chain;
   const auto winner = std::find(replaced.begin(), replaced.end(), 1) - replaced.begin();
   failures += std::count(replaced.begin(), replaced.end(), 1) != 1 ||
               shared_words[0] != (uint64_t(1) << 40 | uint64_t(winner)) ||
@@ -58,7 +83,10 @@ int main() {
   for (int i = 0; i < 64; ++i) {
     uint32_t ballot = 0;
     for (int lane = 0; lane < 32; ++lane) ballot |= uint32_t((i / 32 * 32 + lane) % 5 == 2) << lane;
-    const int* mine = &words[size_t(3 * i)];
+    const int* mine = &words[size_t(4 * i)];
+    uint32_t equal = 0;
+    for (int lane = 0; lane < 32; ++lane) equal |= uint32_t((i / 32 * 32 + lane) % 3 == i % 3) << lane;
+    failures += uint32_t(mine[3]) != equal;
     failures += mine[0] != std::popcount(ballot) || mine[2] != std::countr_zero(ballot) ||
                 mine[1] != std::popcount(ballot & ((1u << i % 32) - 1));
   }

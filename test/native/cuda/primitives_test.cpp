@@ -1,6 +1,7 @@
 // Every device primitive against its definition. Passing both emulated and on a GPU shows that the host
 // implementations match the device's.
 
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <random>
@@ -63,7 +64,7 @@ __global__ void mma_kernel(const bf16* a, const bf16* b_rows, const bf16* b_colu
   if (lane < 16) copy_async_16(shared_rows, 8 * lane, b_rows + 8 * lane, true);
   copy_commit();
   copy_wait<0>();
-  if (lane < 16) shared_columns.as<vector16>().store(lane, load_16(b_columns + 8 * lane));
+  if (lane < 16) shared_columns.as<vector16>().store(lane, load_16_once(b_columns + 8 * lane));
   block_barrier();
   const fragment a_fragment = ldmatrix_x4(shared_a, lane % 16 * 16 + lane / 16 * 8);
   const fragment stored = ldmatrix_x4(shared_columns, lane % 8 * 16 + lane / 8 % 2 * 8);
@@ -80,12 +81,22 @@ __global__ void mma_kernel(const bf16* a, const bf16* b_rows, const bf16* b_colu
 
 __global__ void arithmetic_kernel(float* out) {
   const float x = 0.37f * (thread_index() + 1);
-  float* mine = out + 4 * thread_index();
+  float* mine = out + 5 * thread_index();
   mine[0] = exp2_fast(-x);
   mine[1] = log2_fast(x);
   mine[2] = rsqrt_fast(x);
   const pair back = unpack_bf16(pack_bf16(x, -x));
   mine[3] = back.first - back.second;
+  mine[4] = reciprocal_fast(x);
+}
+
+__global__ void constant_kernel(const int* integer, const float* floats, float* out) {  // [7]
+  const pair two = load_constant_8(floats);
+  const vector16 four = load_constant_16(floats + 4);
+  out[0] = float(load_constant(integer));
+  out[1] = two.first;
+  out[2] = two.second;
+  for (int i = 0; i < 4; ++i) out[3 + i] = std::bit_cast<float>(four.words[i]);
 }
 
 __global__ void philox_kernel(vector16* out) {
@@ -120,16 +131,23 @@ int main() {
       expected[i] += to_float(a[i % 128 / 8 * 16 + k]) * to_float(b[k * 8 + i % 8]);
   check("mma", error_of(c, expected), 1e-5);
 
-  vector<float> values(64 * 4);
+  vector<float> values(64 * 5);
   launch(arithmetic_kernel, 1, 64, 0, {}, values.data());
   synchronize({});
   std::vector<double> exact;
   for (int i = 0; i < 64; ++i) {
     const float x = 0.37f * (i + 1);
-    for (const double each : {std::exp2(-x), std::log2(x), 1 / std::sqrt(x), 2 * to_float(to_bf16(x))})
+    for (const double each : {std::exp2(-x), std::log2(x), 1 / std::sqrt(x), 2 * to_float(to_bf16(x)), 1 / x})
       exact.push_back(each);
   }
   check("arithmetic", error_of(values, exact), 1e-6);
+
+  vector<int> integer(1, 7);
+  vector<float> floats(8), loaded(7);
+  for (int i = 0; i < 8; ++i) floats[size_t(i)] = float(i);
+  launch(constant_kernel, 1, 32, 0, {}, integer.data(), floats.data(), loaded.data());
+  synchronize({});
+  check("constants", error_of(loaded, {7, 0, 1, 4, 5, 6, 7}), 0);
 
   vector<vector16> random(2);
   launch(philox_kernel, 1, 32, 0, {}, random.data());

@@ -28,15 +28,16 @@ void test_long_sum(dtype type, int64_t count) {
 }
 
 void test_expand(dtype type) {
-  for (const auto& [dims, like, last] : {std::tuple<shape, shape, bool>{{}, {3, 7}, false},
-                                         {{1}, {9, 1}, false},
-                                         {{16}, {3, 16}, false},
-                                         {{3, 5}, {2, 3, 5}, false},
-                                         {{}, {11}, true},
-                                         {{3}, {3, 16}, true},
-                                         {{2, 3}, {2, 3, 5}, true},
-                                         {{4}, {4, 1}, true},
-                                         {{}, {0, 2}, false}}) {
+  for (const auto& [dims, like, last] :
+       std::initializer_list<std::tuple<shape, shape, bool>>{{{}, {3, 7}, false},
+                                                             {{1}, {9, 1}, false},
+                                                             {{16}, {3, 16}, false},
+                                                             {{3, 5}, {2, 3, 5}, false},
+                                                             {{}, {11}, true},
+                                                             {{3}, {3, 16}, true},
+                                                             {{2, 3}, {2, 3, 5}, true},
+                                                             {{4}, {4, 1}, true},
+                                                             {{}, {0, 2}, false}}) {
     std::mt19937 random(1);
     buffer x(type, dims, random, 1), shaped(dtype::f32, like);
     agree<ops::expand>({.x = x, .like = shaped, .y = {}, .last = last},

@@ -41,14 +41,17 @@ void both_ways(int64_t rows, int64_t hidden, dtype type, bool norm, int64_t colu
   backward.columns = columns;
   if (norm) {
     backward.weight = weight;
+    backward.bias = bias;
     backward.mean = mean;
     backward.rstd = rstd;
   }
   agree<ops::swiglu_backward>(backward, "swiglu_backward, " + what, {.unspecified = ignored});
   agree<ops::swiglu_backward>(backward, "swiglu_backward, weights only, " + what,
-                              {.unread = {"dx"}, .unspecified = ignored});
+                              {.unread = {"dx", "dx_sums", "y"}, .unspecified = ignored});
   agree<ops::swiglu_backward>(backward, "swiglu_backward, dx only, " + what,
-                              {.unread = {"dweight", "dbias"}});
+                              {.unread = {"dweight", "dbias", "dx_sums", "y"}});
+  agree<ops::swiglu_backward>(backward, "swiglu_backward, y only, " + what,
+                              {.unread = {"dx", "dweight", "dbias", "dx_sums"}});
 }
 
 }  // namespace
@@ -63,7 +66,7 @@ int main() {
       both_ways(1, 8, type, norm);
       both_ways(70, 22, type, norm);
       both_ways(20, 264, type, norm);
-      both_ways(3, 2730, type, norm);
+      both_ways(7, 2730, type, norm);
     }
   both_ways(2, 4104, dtype::bf16, true);
   both_ways(5, 128, dtype::f32, true, 85);

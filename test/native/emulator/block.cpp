@@ -4,6 +4,8 @@
 #include <cstring>
 #include <map>
 
+#include "watched_memory.h"
+
 extern "C" __attribute__((weak)) void __sanitizer_print_stack_trace();
 
 namespace eva::emulator {
@@ -20,6 +22,7 @@ std::string describe(location where) {
 
 }  // namespace
 
+block* running() { return current_block; }
 block& current() { return *current_block; }
 
 block::block(int threads, size_t shared_bytes)
@@ -29,8 +32,6 @@ block::block(int threads, size_t shared_bytes)
       history_((shared_bytes + granule_bytes - 1) / granule_bytes) {
   if (threads % warp_size != 0)
     throw error("a block of " + std::to_string(threads) + " threads is not a whole number of warps");
-  if (shared_bytes > 227 * 1024)
-    throw error(std::to_string(shared_bytes) + " bytes of shared memory are more than a GPU has");
   for (int i = 0; i < threads; ++i) threads_.push_back(std::make_unique<thread>());
 }
 
@@ -250,9 +251,16 @@ void block::copy_wait(size_t pending_groups, location where) {
 
 void run_grid(int grid_blocks, int block_threads, size_t shared_bytes, const std::function<void()>& kernel) {
   block one(block_threads, shared_bytes);
+  const struct leave {
+    ~leave() { current_block = nullptr; }
+  } afterwards;
   current_block = &one;
   ldmatrix_bank_conflicts = 0;
-  for (int i = 0; i < grid_blocks; ++i) one.run(reversed ? grid_blocks - 1 - i : i, grid_blocks, kernel);
+  begin_watched_launch();
+  for (int i = 0; i < grid_blocks; ++i) {
+    one.run(reversed ? grid_blocks - 1 - i : i, grid_blocks, kernel);
+    expect_watched();
+  }
 }
 
 }  // namespace eva::emulator

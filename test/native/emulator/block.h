@@ -110,7 +110,8 @@ inline bool print_stack_traces = true;
 /// orders.
 inline bool reversed = false;
 
-/// The block whose kernel is running.
+/// The block whose kernel is running; null if none is.
+block* running();
 block& current();
 
 /// Bank conflicts of the last grid's ldmatrix instructions; 0 if every layout is free of conflicts.

@@ -1,6 +1,5 @@
-// The host code of the CUDA backend, including csrc/cuda/device's own headers, on a fake CUDA runtime with
-// injected failures: the state after an error, the device on which objects are made, and the memory that is
-// freed.
+// The host code of the CUDA backend with injected failures: the state after an error, the device on which
+// objects are made, and the memory that is freed.
 #include <cstdlib>
 #include <functional>
 #include <thread>
@@ -9,9 +8,11 @@
 #include "core/error.h"
 #include "cuda/backend.h"
 #include "cuda/context.h"
+#include "cuda/device/launch.cuh"
 #include "cuda/failure.h"
 #include "cuda/linear/gemm.h"
 #include "cuda/table.h"
+#include "failures.h"
 
 namespace eva::cuda {
 
@@ -21,7 +22,8 @@ struct only_op final : kernel {
   void run() override {
     translated([&] {
       on.scratch.take<float>(1000);
-      device::expect_success(fake::launch());
+      device::launch(
+          +[] {}, 1, 32, 0, on.stream);
     });
   }
   context& on;
@@ -32,6 +34,8 @@ std::span<const prepare_function> kernels() {
       [](const void*, context& c) -> std::unique_ptr<kernel> { return std::make_unique<only_op>(c); }};
   return all;
 }
+
+void delay(device::stream) {}
 
 std::shared_ptr<blas_library> blas_library::open() {
   struct none final : blas_library {
@@ -69,17 +73,17 @@ void errors_do_not_affect_later_calls() {
       {"cudaMemcpyAsync", [&] { on->write(memory, bytes.data(), 100); }},
       {"cudaEventRecord", [&] { on->write(memory, bytes.data(), 100); }},
       {"cudaMemcpyAsync", [&] { on->read(bytes.data(), memory, 100); }},
-      {"cudaStreamSynchronize", [&] { on->finish(); }},
+      {"cudaEventQuery", [&] { on->finish(); }},
       {"cudaEventElapsedTime", [&] { on->time(*work); }},
       {"launch", [&] { work->run(); }},
   };
   for (const auto& [function, call] : calls) {
     const std::string what = function;
     on->close();  // so that workspaces and slots are allocated again
-    fake::fail_next(function, cudaErrorMemoryAllocation);
+    emulator::fail_nth(function, 1, cudaErrorMemoryAllocation);
     const auto [code, message] = thrown(call);
     check(code == "ERR_EVACLIP_OUT_OF_MEMORY", what + " gives " + code);
-    check(fake::last_error() == cudaSuccess, what + " leaves an error for the next launch");
+    check(emulator::last_error() == cudaSuccess, what + " leaves an error for the next launch");
     check(thrown([&] { work->run(); }).first.empty(), "a launch after " + what);
   }
   on->release(memory, 100);
@@ -88,7 +92,7 @@ void errors_do_not_affect_later_calls() {
 void a_failed_workspace_is_not_counted() {
   const auto on = cuda::open();
   const auto work = on->prepare(0, nullptr);
-  fake::fail_next("cudaMalloc", cudaErrorMemoryAllocation);
+  emulator::fail_nth("cudaMalloc", 1, cudaErrorMemoryAllocation);
   check(!thrown([&] { work->run(); }).first.empty(), "a workspace that is out of memory");
   check(on->workspace_bytes() == 0, "it is not counted");
   work->run();
@@ -98,9 +102,9 @@ void a_failed_workspace_is_not_counted() {
 void sticky_errors_have_their_own_code() {
   const auto on = cuda::open();
   const auto work = on->prepare(0, nullptr);
-  fake::fail_next("launch", cudaErrorInvalidValue);
+  emulator::fail_nth("launch", 1, cudaErrorInvalidValue);
   check(thrown([&] { work->run(); }).first == "ERR_EVACLIP_GPU", "a refused launch");
-  fake::fail_next("launch", cudaErrorIllegalAddress);
+  emulator::fail_nth("launch", 1, cudaErrorIllegalAddress);
   check(thrown([&] { work->run(); }).first == "ERR_EVACLIP_DEVICE_LOST", "an illegal address");
 }
 
@@ -111,14 +115,14 @@ void a_failed_capture_returns_null() {
     std::vector<std::unique_ptr<kernel>> all;
     all.push_back(on->prepare(0, nullptr));
     all[0]->run();
-    const int before = fake::alive();
-    fake::fail_next(function, cudaErrorInvalidValue);
+    const int before = emulator::alive();
+    emulator::fail_nth(function, 1, cudaErrorInvalidValue);
     check(on->capture(all) == nullptr, std::string("a capture with a failed ") + function);
     check(on->capture_failure().find("invalid argument") != std::string::npos, on->capture_failure());
-    check(fake::last_error() == cudaSuccess, std::string(function) + " leaves an error");
-    check(fake::alive() == before, std::string(function) + " leaks a graph");
+    check(emulator::last_error() == cudaSuccess, std::string(function) + " leaves an error");
+    check(emulator::alive() == before, std::string(function) + " leaks a graph");
     check(on->capture(all) != nullptr, "the next capture");
-    fake::fail_next(function, cudaErrorIllegalAddress);
+    emulator::fail_nth(function, 1, cudaErrorIllegalAddress);
     check(thrown([&] { on->capture(all); }).first == "ERR_EVACLIP_DEVICE_LOST",
           "a capture on a lost device throws");
   }
@@ -128,58 +132,63 @@ void a_failed_capture_returns_null() {
   unsetenv("EVA_CLIP_CUDA_GRAPHS");
 }
 
-void all_objects_are_made_on_the_first_device() {
-  std::thread elsewhere([] {
-    cudaSetDevice(1);  // as another library of the process does
-    const auto on = cuda::open();
+/// Of two; the threads' current device is the other one, as another library of the process may choose.
+void all_objects_are_made_on_one_device(int index) {
+  std::thread elsewhere([index] {
+    const int other = 1 - index;
+    cudaSetDevice(other);
+    const int before = emulator::on_other_devices();
+    const auto on = cuda::open(index);
     std::vector<std::byte> large(40 << 20);
     void* memory = on->allocate(int64_t(large.size()));
     int device = 0;
     cudaGetDevice(&device);
-    check(device == 1, "the caller's current device is unchanged");
+    check(device == other, "the caller's current device is unchanged");
     std::thread own([&] {
-      cudaSetDevice(1);
+      cudaSetDevice(other);
       on->enter_thread();
       on->write(memory, large.data(), int64_t(large.size()));
       on->prepare(0, nullptr)->run();
+      on->finish();
     });
     own.join();
-    check(fake::on_other_devices() == 0,
-          std::to_string(fake::on_other_devices()) + " objects on another device");
+    const int made = emulator::on_other_devices() - before;
+    check(index == 0 ? made == 0 : made == emulator::alive(), std::to_string(made) + " objects on device 1");
     on->release(memory, int64_t(large.size()));
   });
   elsewhere.join();
 }
 
 void device_errors_keep_the_driver_message() {
-  fake::fail_next("cudaGetDeviceCount", cudaErrorSystemNotReady);
+  emulator::fail_nth("cudaGetDeviceCount", 1, cudaErrorSystemNotReady);
   const auto [code, message] = thrown([] { cuda::open(); });
   check(code == "ERR_EVACLIP_NO_DEVICE", code);
   check(message.find("system not yet initialized") != std::string::npos, message);
-  check(fake::last_error() == cudaSuccess, "the query leaves no error");
+  check(emulator::last_error() == cudaSuccess, "the query leaves no error");
 }
 
 void close_frees_all_memory() {
-  const int before = fake::alive();
+  const int before = emulator::alive();
   {
     const auto on = cuda::open();
     std::vector<std::unique_ptr<kernel>> all;
     all.push_back(on->prepare(0, nullptr));
     std::vector<std::byte> bytes(100);
     void* memory = on->allocate(100);
-    const int opened = fake::alive();
+    const int opened = emulator::alive();
     on->write(memory, bytes.data(), 100);
     all[0]->run();
     const auto captured = on->capture(all);
     captured->run();
-    check(fake::alive() > opened, "slots, a workspace and a graph");
+    check(emulator::alive() > opened, "slots, a workspace and a graph");
     on->close();
-    check(fake::alive() == opened, "close() frees them");
+    check(emulator::alive() == opened, "close() frees them");
     check(thrown([&] { captured->run(); }).first == "ERR_EVACLIP_DISPOSED",
           "a captured program of a closed device");
     on->release(memory, 100);
   }
-  check(fake::alive() == before, std::to_string(fake::alive() - before) + " objects outlive their device");
+  check(emulator::alive() == before,
+        std::to_string(emulator::alive() - before) + " objects outlive their device");
 }
 
 }  // namespace
@@ -189,7 +198,10 @@ int main() {
   a_failed_workspace_is_not_counted();
   sticky_errors_have_their_own_code();
   a_failed_capture_returns_null();
-  all_objects_are_made_on_the_first_device();
+  all_objects_are_made_on_one_device(0);
+  all_objects_are_made_on_one_device(1);
+  const auto [code, message] = thrown([] { cuda::open(2); });
+  check(code == "ERR_EVACLIP_NO_DEVICE" && message.find("no GPU 2") != std::string::npos, message);
   device_errors_keep_the_driver_message();
   close_frees_all_memory();
   return status();

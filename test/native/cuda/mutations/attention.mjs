@@ -20,20 +20,45 @@ export const mutations = [
     kernels: [RESIDENT],
     changes: [
       ["one token too many", "valid = token < h.tokens", "valid = token <= h.tokens"],
+      ["half of the rows not loaded", "i < count * chunks; i +=", "i < count * chunks / 2; i +="],
+      ["output stored past the last token", "if (token + offset >= h.tokens) break;", ""],
       [
-        "half of the rows not loaded",
-        "chunks; i += device::block_threads()) {\n    const int row = i / chunks, chunk = i % chunks, token = begin + row;\n    const bool",
-        "chunks / 2; i += device::block_threads()) {\n    const int row = i / chunks, chunk = i % chunks, token = begin + row;\n    const bool",
+        "a row's last chunk not stored",
+        "8 * chunk >= h.batch.head_dim) return",
+        "8 * chunk + 8 >= h.batch.head_dim) return",
       ],
-      ["RoPE on the class token", "token == 0 || token >= h.tokens", "token >= h.tokens"],
+    ],
+  },
+  {
+    file: "attention/rope.cuh",
+    kernels: [RESIDENT],
+    changes: [
+      ["RoPE on the class token", "token > 0 && token < h.tokens", "token < h.tokens"],
+      [
+        "row and column of a patch exchanged",
+        "column < half_ ? row_ : column_",
+        "column < half_ ? column_ : row_",
+      ],
+    ],
+  },
+  {
+    file: "attention/rope.cuh",
+    kernels: [RESIDENT_BACKWARD],
+    changes: [
+      ["RoPE applied to the gradients again", "angle.first, -angle.second", "angle.first, angle.second"],
     ],
   },
   {
     file: RESIDENT,
     changes: [
-      ["no barrier after RoPE", "  block_barrier();\n\n  const int g", "\n  const int g"],
+      ["no barrier after RoPE", "query, key);\n  block_barrier();\n", "query, key);\n"],
+      [
+        "no barrier after the positions",
+        "positions.compute(h);\n    block_barrier();\n",
+        "positions.compute(h);\n",
+      ],
       ["no wait for Q and K", "  copy_wait<1>();\n", ""],
-      ["one commit missing", "  copy_commit();\n  copy_wait<1>();\n", "  copy_wait<1>();\n"],
+      ["one commit missing", "  copy_commit();\n  if (h", "  if (h"],
       ["no wait for V", "      copy_wait<0>();\n", ""],
       ["no barrier after V", "copy_wait<0>();\n      block_barrier();\n", "copy_wait<0>();\n"],
       [
@@ -43,8 +68,8 @@ export const mutations = [
       ],
       [
         "16 bytes of shared memory too few",
-        "bytes(16 * KeyTiles);\n  if",
-        "bytes(16 * KeyTiles) - 16;\n  if",
+        "positions = 3 * operand_bytes;",
+        "positions = 3 * operand_bytes - 16;",
       ],
     ],
   },
@@ -52,41 +77,58 @@ export const mutations = [
     file: "attention/softmax.cuh",
     kernels: [RESIDENT],
     changes: [
-      ["no warp barrier before the output", "    device::warp_barrier();\n#pragma unroll", "#pragma unroll"],
-      ["no warp barrier after the output", "    device::warp_barrier();\n    for", "    for"],
+      ["no warp barrier before the output", "    device::warp_barrier();\n    store_acc", "    store_acc"],
+      ["no warp barrier after the output", "    device::warp_barrier();\n    store_rows", "    store_rows"],
       ["mask off by one", "+ i <= last", "+ i < last"],
       ["values not transposed", "value.load_b_transposed(", "value.load_b("],
-      ["output stored past the last token", "token + offset < h.tokens", "token + offset <= h.tokens"],
     ],
   },
   {
     file: STREAMING,
     changes: [
-      ["no barrier before the next keys", "      block_barrier();  // the last", "      // the last"],
+      ["no barrier before the next queries", "  block_barrier();  // the output", "  // the output"],
+      ["no barrier before the keys are read", "    block_barrier();  // this tile", "    // this tile"],
+      ["no wait for the next keys", "    copy_wait<0>();\n    apply_rope", "    apply_rope"],
+      ["not double-buffered", "first / block_n % 2,", "0,"],
       ["output not rescaled to the new maximum", "*= rescale;", "*= 1;"],
     ],
   },
   {
     file: RESIDENT_BACKWARD,
     changes: [
-      ["no barrier after delta", "    }\n  }\n  block_barrier();\n", "    }\n  }\n"],
+      ["no barrier after delta", "[](int, float) {});\n    block_barrier();\n", "[](int, float) {});\n"],
       ["no barrier before dQ", "    block_barrier();  // one", "    // one"],
+      ["no barrier after dQ", "    block_barrier();  // dQ", "    // dQ"],
       ["dS not double-buffered", "first / chunk_queries % 2 *", "0 *"],
+      [
+        "no barrier before the shared tile is stored",
+        "      block_barrier();\n      if (warp_index() == 0) {",
+        "      if (warp_index() == 0) {",
+      ],
+      ["every warp stores dS of the shared tile", " || (i == split::owned && warp_index() > 0)", ""],
+      ["the scale of 1 / √D missing from dQ", "multiply_by(d_query, h.batch.scale);", ""],
     ],
   },
   {
     file: "attention/gradient.cuh",
     kernels: [RESIDENT_BACKWARD],
     changes: [
-      ["inverse RoPE on the gradient of values", "if (which != part::value)", "if (which != part::query)"],
+      [
+        "no warp barrier before a gradient is stored",
+        "  device::warp_barrier();\n  store_rows",
+        "  store_rows",
+      ],
+      ["no barrier before the column sums are added", "  device::block_barrier();\n  for", "  for"],
+      ["the last row of lanes not added", "row < lanes::rows; ++row", "row < lanes::rows - 1; ++row"],
     ],
   },
   {
     file: STREAMING_BACKWARD,
     changes: [
       ["no barrier before the next rows", "    block_barrier();  // the rows", "    // the rows"],
-      ["no barrier before the queries' statistics", "  block_barrier();  // dout", "  // dout"],
-      ["no barrier after the loads", "begin);\n    block_barrier();\n", "begin);\n"],
+      ["no barrier before the queries' statistics", "      block_barrier();  // dout", "      // dout"],
+      ["no barrier after the loads", "      block_barrier();  // this tile", "      // this tile"],
+      ["not double-buffered", "/ block_n % 2, next", "* 0, next"],
     ],
   },
   {
@@ -110,6 +152,6 @@ export const mutations = [
   },
   {
     file: "attention/attention.cu",
-    changes: [["first row of the padding not cleared", "used * row_bytes", "(used + 1) * row_bytes"]],
+    changes: [["first row of the padding not cleared", "used * row_words", "(used + 1) * row_words"]],
   },
 ];

@@ -6,6 +6,11 @@ export const mutations = [
     file: ELEMENTWISE,
     changes: [
       ["b not broadcast", "if (++phase == period) phase = 0;", "++phase;"],
+      [
+        "sums of a gradient before rounding",
+        "to_float(from_float<D>(Gradient{}(values[j], inputs[j])))",
+        "Gradient{}(values[j], inputs[j])",
+      ],
       ["b loaded as groups across its end", "groups_repeat && aligned(b)", "aligned(b)"],
     ],
   },

@@ -5,34 +5,43 @@ export const mutations = [
   {
     file: LAYER_NORM,
     changes: [
-      [
-        "block_sum after threads without columns have exited",
-        "    const float mean = p.is_centered",
-        "    if (first_column(0) >= p.columns) return;\n    const float mean = p.is_centered",
-      ],
-      ["variance including the padding", "if (i < count) squares", "squares"],
+      ["variance including the padding", "if (i < count) squares[0]", "squares[0]"],
       [
         "partial sums of all blocks at the same address",
-        "p.weight_partials + int64_t(block_index()) *",
-        "p.weight_partials + 0 *",
+        "p.partials + 3 * block_index() *",
+        "p.partials + 0 * block_index() *",
       ],
+      ["sums of dx not cleared", "  dx_sums.clear();", ""],
+      ["y without the bias", "if (p.bias) load_group(y,", "if (false) load_group(y,"],
     ],
   },
   {
-    file: "row_block.cuh",
-    kernels: [LAYER_NORM],
-    changes: [["one column too many loaded", "x[i] = column + i < columns", "x[i] = column + i <= columns"]],
-  },
-  {
-    file: "device/reduce.cuh",
+    file: "row_team.cuh",
     kernels: [LAYER_NORM],
     changes: [
+      ["one column too many loaded", "x[i] = column + i < columns", "x[i] = column + i <= columns"],
       [
-        "block_sum: scratch reused without a barrier",
-        "  value = warp_sum(value);\n  block_barrier();\n",
-        "  value = warp_sum(value);\n",
+        "the last row of a team skipped",
+        "if (row + stride < rows) next",
+        "if (row + 2 * stride < rows) next",
       ],
-      ["block_sum: no barrier before the sum", "  block_barrier();\n  T total", "  T total"],
+      [
+        "sums of dx before rounding",
+        "packed.store(row, column, columns, aligned);\n  packed.unpack(x);",
+        "packed.store(row, column, columns, aligned);",
+      ],
+      ["both sums of a block in one buffer", "buffer_ = 1 - buffer_;", ""],
+      [
+        "block's sums without a barrier",
+        "    device::block_barrier();\n#pragma unroll\n    for (int i",
+        "#pragma unroll\n    for (int i",
+      ],
+      ["sums of the block's first warp", "warp < teams(); ++warp)", "warp < 1; ++warp)"],
+      [
+        "column sums before the warps have stored them",
+        "    device::block_barrier();\n    for (int group = index()",
+        "    for (int group = index()",
+      ],
     ],
   },
   {
@@ -44,6 +53,7 @@ export const mutations = [
         "warp_index() != 0 || column >= columns",
         "warp_index() != 0 || column > columns",
       ],
+      ["the first of the outputs only", "first = ranges.first[i];", "first = 0;"],
     ],
   },
 ];

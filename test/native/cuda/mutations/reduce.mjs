@@ -24,4 +24,16 @@ export const mutations = [
       ],
     ],
   },
+  {
+    file: "device/reduce.cuh",
+    kernels: ["reduce.cu"],
+    changes: [
+      [
+        "block_sum: scratch reused without a barrier",
+        "  value = warp_sum(value);\n  block_barrier();\n",
+        "  value = warp_sum(value);\n",
+      ],
+      ["block_sum: no barrier before the sum", "  block_barrier();\n  T total", "  T total"],
+    ],
+  },
 ];

@@ -2,6 +2,7 @@
 // Host implementation of csrc/cuda/device/thread.cuh.
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "block.h"
@@ -10,7 +11,9 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
-#define __launch_bounds__(...)
+// Leaves a byte for each warp before the kernel, which emulator::max_threads_of counts.
+#define __launch_bounds__(threads, ...) \
+  __attribute__((patchable_function_entry((threads) / 32, (threads) / 32)))
 
 using std::max, std::min;  // built into nvcc
 
@@ -72,6 +75,10 @@ inline uint32_t warp_ballot(bool predicate, location where = location::current()
       },
       where);
   return mine;
+}
+
+inline int64_t clock_nanoseconds() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace eva::cuda::device
