@@ -1,7 +1,5 @@
 // Inputs staged beside the work of a device: in every order of the streams' commands, a run reads its own
 // inputs; what waits for a slot, what an error leaves, and what is freed.
-#include "graph/input_staging.h"
-
 #include <chrono>
 #include <cstdlib>
 #include <functional>
@@ -11,6 +9,7 @@
 #include "cuda/backend.h"
 #include "cuda/staging.h"
 #include "failures.h"
+#include "graph/input_staging.h"
 #include "memory_map.h"
 #include "small_program.h"
 #include "stream.h"
