@@ -36,10 +36,16 @@ test("a steady step allocates nothing: arena and resident memory stay as they ar
     }
   };
   await run(0, 100);
-  const [{ arenaBytes }, resident] = [await device.memory(), residentBytes()];
-  await run(100, 500);
+  const { arenaBytes } = await device.memory();
+  // The process around a step grows now and then; what a step leaks grows in every round.
+  const growths: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    const before = residentBytes();
+    await run(0, 400);
+    growths.push(residentBytes() - before);
+  }
   expect((await device.memory()).arenaBytes).toBe(arenaBytes);
-  expect(residentBytes() - resident).toBeLessThan(4 * 2 ** 20);
+  expect(Math.min(...growths)).toBeLessThan(256 * 2 ** 10); // 655 bytes per step
   step.dispose();
   optimizer.dispose();
 });
