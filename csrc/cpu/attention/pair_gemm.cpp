@@ -1,6 +1,7 @@
 #include "cpu/attention/pair_gemm.h"
 
 #include "cpu/amx.h"
+#include "cpu/unrolled.h"
 
 #if defined(__AVX512BF16__)
 #include <array>
@@ -46,25 +47,24 @@ int32_t bits_at(const float* word) {
 }
 
 template <int Rows> void dot_kernel(matrix c, matrix a, matrix b, int64_t words, bool add) {
-  vec first[Rows]{}, second[Rows]{};
-  if (add)
-    for (int i = 0; i < Rows; ++i) {
-      first[i] = load(c.row(i));
-      second[i] = load(c.row(i) + lanes);
-    }
+  vec first[Rows], second[Rows];
+  unrolled<Rows>([&](auto i) {
+    first[i] = add ? load(c.row(i)) : vec{};
+    second[i] = add ? load(c.row(i) + lanes) : vec{};
+  });
   for (int64_t k = 0; k < words; ++k) {
     const auto b_first = std::bit_cast<__m512bh>(load(b.row(k)));
     const auto b_second = std::bit_cast<__m512bh>(load(b.row(k) + lanes));
-    for (int i = 0; i < Rows; ++i) {
+    unrolled<Rows>([&](auto i) {
       const auto word = std::bit_cast<__m512bh>(broadcast(bits_at(a.row(i) + k)));
       first[i] = _mm512_dpbf16_ps(first[i], word, b_first);
       second[i] = _mm512_dpbf16_ps(second[i], word, b_second);
-    }
+    });
   }
-  for (int i = 0; i < Rows; ++i) {
+  unrolled<Rows>([&](auto i) {
     store(c.row(i), first[i]);
     store(c.row(i) + lanes, second[i]);
-  }
+  });
 }
 
 /// Micro-kernels for every height 1 … tile_rows.

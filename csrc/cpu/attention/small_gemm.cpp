@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "cpu/unrolled.h"
+
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {
 
@@ -33,26 +35,25 @@ constexpr int tile_rows = lanes == 16 ? 14 : 6;
 /// Micro-kernel: c = a b, or c += aᵀ b if `Transposed`, for Rows rows of one panel of c.
 template <int Rows, bool Transposed, class First, class Second>
 void micro_kernel(matrix c, matrix a, matrix b, int64_t depth) {
-  First first[Rows]{};
-  Second second[Rows]{};
-  if constexpr (Transposed)
-    for (int i = 0; i < Rows; ++i) {
-      first[i] = read<First>(c.row(i));
-      second[i] = read<Second>(c.row(i) + first_width<First>);
-    }
+  First first[Rows];
+  Second second[Rows];
+  unrolled<Rows>([&](auto i) {
+    first[i] = Transposed ? read<First>(c.row(i)) : First{};
+    second[i] = Transposed ? read<Second>(c.row(i) + first_width<First>) : Second{};
+  });
   for (int64_t k = 0; k < depth; ++k) {
     const First b_first = read<First>(b.row(k));
     const Second b_second = read<Second>(b.row(k) + first_width<First>);
-    for (int i = 0; i < Rows; ++i) {
+    unrolled<Rows>([&](auto i) {
       const float element = Transposed ? a.row(k)[i] : a.row(i)[k];
       multiply_add(first[i], element, b_first);
       multiply_add(second[i], element, b_second);
-    }
+    });
   }
-  for (int i = 0; i < Rows; ++i) {
+  unrolled<Rows>([&](auto i) {
     write(c.row(i), first[i]);
     write(c.row(i) + first_width<First>, second[i]);
-  }
+  });
 }
 
 using micro_kernel_function = void (*)(matrix c, matrix a, matrix b, int64_t depth);

@@ -3,14 +3,9 @@
 #include <algorithm>
 
 #include "cpu/gemm/engine.h"
+#include "cpu/unrolled.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
-
-/// Calls body(0), …, body(Count - 1) with constants: GCC 12 would leave accumulators of a loop in memory.
-template <int Count, class Body> [[gnu::always_inline]] inline void unrolled(const Body& body) {
-  [&]<int... I>(std::integer_sequence<int, I...>) { (body(std::integral_constant<int, I>{}), ...); }
-  (std::make_integer_sequence<int, Count>{});
-}
 
 /// How elements of a matrix become words of a panel.
 struct f32_words {
