@@ -12,6 +12,12 @@ export interface Row {
 
 export const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
+export async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (performance.now() - start) / 1e3;
+}
+
 /**
  * The medians of variants that were run alternately.
  * @param seconds of each round, by variant; the first is eva-clip's

@@ -2,12 +2,11 @@
 // Pillow, each on one thread: medians.
 //   npm run bench -- resize [--sizes 4000x3000,1600x1200] [--rounds 15] [--json]
 // EVA_CLIP_PEER_PYTHON names a Python with Pillow. `--json` prints a line per row.
-import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import sharp from "sharp";
 import { centerCrop } from "../lib/image/crop";
 import { resample } from "../lib/image/resample";
-import { compare, printRows } from "./comparison";
+import { compare, printRows, secondsOf } from "./comparison";
 import { Peer } from "./peer";
 
 const SIDE = 224;
@@ -56,12 +55,6 @@ async function fastest(run: () => Promise<number>): Promise<number> {
   return least;
 }
 
-const timed = (work: () => Promise<void>) => async () => {
-  const start = performance.now();
-  await work();
-  return (performance.now() - start) / 1e3;
-};
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -80,8 +73,8 @@ async function main(): Promise<void> {
     const { width, height, targetWidth, targetHeight } = task;
     const line = `${width} ${height} ${targetWidth} ${targetHeight}`;
     const variants = new Map([
-      ["eva-clip", timed(() => byUs(task))],
-      ["sharp (libvips)", timed(() => bySharp(task))],
+      ["eva-clip", () => secondsOf(() => byUs(task))],
+      ["sharp (libvips)", () => secondsOf(() => bySharp(task))],
       ...(started === undefined ? [] : ([[started.version, () => started.peer.step(line)]] as const)),
     ]);
     const seconds = new Map([...variants.keys()].map((name) => [name, [] as number[]]));

@@ -13,7 +13,7 @@ import { writeSafetensors } from "../lib/io/safetensors";
 import { openIndex, type VectorStore } from "../lib/search";
 import type { VectorStorage } from "../lib/search/exact/exact_writer";
 import { metadataOf, openIndexFile } from "../lib/search/exact/index_file";
-import { median } from "./comparison";
+import { median, secondsOf } from "./comparison";
 import { Peer } from "./peer";
 
 const COUNT = 10;
@@ -151,12 +151,6 @@ async function startPeer(
     console.error(`no peer: ${(error as Error).message}`);
     return undefined;
   }
-}
-
-async function secondsOf(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return (performance.now() - start) / 1e3;
 }
 
 async function main(): Promise<void> {

@@ -13,6 +13,7 @@ import { packText, usualBucket } from "../lib/text/pack_text";
 import type { TrainingBatch } from "../lib/train/batch_source";
 import { TrainingStep } from "../lib/train/training_step";
 import { initializeModel } from "../lib/weights/initialize";
+import { secondsOf } from "./comparison";
 
 export interface TrainingCase {
   name: string;
@@ -104,11 +105,8 @@ export async function prepareTraining(
   const batch = syntheticBatch(chosen, model, lengths);
   const learningRates = optimizer.learningRatesAt(1);
   let count = 0;
-  const step = async () => {
-    const start = performance.now();
-    await training.run(batch, { step: count++, learningRates, seed: 0, patchDropout: 0.5 });
-    return (performance.now() - start) / 1e3;
-  };
+  const step = () =>
+    secondsOf(() => training.run(batch, { step: count++, learningRates, seed: 0, patchDropout: 0.5 }));
   const dispose = () => {
     training.dispose();
     optimizer.dispose();

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdio>
+#include <exception>
+#include <functional>
 #include <string>
 
 namespace eva::test {
@@ -19,6 +21,16 @@ inline void check(bool condition, const std::string& what) {
   std::printf("FAILED: %s\n", what.c_str());
   std::fflush(stdout);  // a later case may crash the process
   ++failures;
+}
+
+/// The message of the exception that `body` throws; empty if it throws none.
+inline std::string failure_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+  return "";
 }
 
 /// Returns main's exit status.

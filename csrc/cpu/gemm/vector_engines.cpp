@@ -2,6 +2,7 @@
 #include <array>
 
 #include "cpu/gemm/pack.h"
+#include "cpu/unrolled.h"
 
 namespace eva::cpu::EVA_CLIP_ISA {
 namespace {

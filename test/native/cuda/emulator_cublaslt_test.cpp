@@ -4,7 +4,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
 
 #include "backend_pair.h"
 #include "cuda/linear/cublaslt.h"
@@ -16,15 +15,6 @@ using namespace eva;
 using namespace eva::test;
 using namespace eva::cuda;
 namespace fs = std::filesystem;
-
-std::string failure_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-  return "";
-}
 
 /// Opens the library with this value of EVA_CLIP_CUBLASLT; returns its description or the error.
 std::string opened_from(const std::string& given) {

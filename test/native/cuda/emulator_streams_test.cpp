@@ -30,15 +30,6 @@ template <int Warps> __global__ void __launch_bounds__(Warps* warp_size, 2) temp
 void add(vector<int>& to, int more, stream on) { launch(add_kernel, 1, 32, 0, on, to.data(), more); }
 void twice(vector<int>& value, stream on) { launch(double_kernel, 1, 32, 0, on, value.data()); }
 
-std::string failure_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-  return "";
-}
-
 void commands_run_late() {
   const stream on = make_stream();
   vector<int> value{1};
