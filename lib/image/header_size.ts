@@ -6,6 +6,7 @@ import { bitmapHeader } from "./formats/bitmap";
 import { firstGifFrame } from "./formats/gif_frame";
 import { formatOf } from "./formats/image_format";
 import { netpbmSize } from "./formats/netpbm";
+import { inTurn } from "./turns";
 
 export interface PixelSize {
   readonly width: number;
@@ -35,7 +36,7 @@ async function sizeOf(file: Uint8Array, name: string): Promise<PixelSize> {
 export async function headerSize(file: Uint8Array): Promise<PixelSize> {
   const name = `${file.byteLength} bytes`;
   try {
-    const { width, height } = await sizeOf(file, name);
+    const { width, height } = await inTurn(() => sizeOf(file, name));
     return { width, height };
   } catch (error) {
     if (error instanceof EvaClipError) throw error;

@@ -1,6 +1,7 @@
 import { type NativeResampleAxis, native } from "../native";
 import type { Box, CropPlan } from "./crop";
 import type { PlainImage } from "./formats/plain_image";
+import { inTurn } from "./turns";
 
 /** Filters of Pillow; all are widened where an image is reduced, so that it is antialiased. */
 export const INTERPOLATIONS = ["bicubic", "bilinear", "lanczos", "hamming", "box"] as const;
@@ -36,7 +37,7 @@ function prepare(x: NativeResampleAxis, y: NativeResampleAxis, filter: Interpola
       const height = Math.min(partRows, bottom - row);
       const pixels = await decode({ left, top: row, width, height });
       for (let at = 0; at < pixels.length; at += sliceBytes)
-        await resampler.add(pixels.subarray(at, at + sliceBytes));
+        await inTurn(() => resampler.add(pixels.subarray(at, at + sliceBytes)));
     }
     return into;
   };

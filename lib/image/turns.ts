@@ -20,6 +20,12 @@ function hasTime(): boolean {
   return now - sharedSince < TURN_MS;
 }
 
+/** Begins `work` in a turn that has time left: now, or after other events. For what many callers may do at once. */
+export async function inTurn<T>(work: () => T): Promise<Awaited<T>> {
+  while (!hasTime()) await setImmediate();
+  return await work();
+}
+
 /** Does `count` units of work in slices of `perSlice`; the event loop turns every few milliseconds. */
 export async function inTurns(
   count: number,

@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { inTurns } from "../../lib/image/turns";
+import { inTurn, inTurns } from "../../lib/image/turns";
 import { eventLoopHeldMs } from "../support/event_loop";
 
 function compute(milliseconds: number): void {
@@ -20,6 +20,22 @@ test("what is under way at a time does not hold the event loop together", async 
     Promise.all(Array.from({ length: 12 }, () => inTurns(4, 1, () => compute(2)))),
   );
   expect(held).toBeLessThan(20);
+});
+
+test("what begins at a time does not hold the event loop together", async () => {
+  const held = await eventLoopHeldMs(20, () =>
+    Promise.all(Array.from({ length: 24 }, () => inTurn(() => compute(2)))),
+  );
+  expect(held).toBeLessThan(20);
+});
+
+test("the result and the error of work are the caller's", async () => {
+  await expect(inTurn(async () => "done")).resolves.toBe("done");
+  await expect(
+    inTurn(() => {
+      throw new Error("failed");
+    }),
+  ).rejects.toThrow("failed");
 });
 
 test("many that have little to do share a turn, also after one whose time is used up", async () => {

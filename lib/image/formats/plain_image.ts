@@ -8,7 +8,7 @@ import type { RawImage } from "../image_input";
 import { decodeNetpbm } from "./netpbm";
 import { requirePixels } from "../pixel_limit";
 import { withKnownOrientations } from "./tiff_orientation";
-import { inTurns } from "../turns";
+import { inTurn, inTurns } from "../turns";
 
 /** An image whose pixels are 8-bit RGB, upright, without alpha. */
 export interface PlainImage {
@@ -26,7 +26,7 @@ const MOST_SCANNED_PIXELS = 2 ** 32;
 
 /** Pixels as RGB of 8 bits. As in Pillow, alpha is dropped without blending. */
 function rgbOf(image: Sharp): Promise<Uint8Array> {
-  return image.removeAlpha().toColourspace("srgb").raw({ depth: "uchar" }).toBuffer();
+  return inTurn(() => image.removeAlpha().toColourspace("srgb").raw({ depth: "uchar" }).toBuffer());
 }
 
 /** Given pixels, which may have alpha. */
@@ -109,7 +109,7 @@ function requireScans(file: Uint8Array, pixels: number): void {
 }
 
 async function plainFromSharp(file: Uint8Array, format: ImageFormat): Promise<PlainImage> {
-  const { width, height, orientation = 1, ...metadata } = await sharp(file, OPTIONS).metadata();
+  const { width, height, orientation = 1, ...metadata } = await inTurn(() => sharp(file, OPTIONS).metadata());
   if (metadata.isProgressive && format === "jpeg") requireScans(file, width * height);
   if (metadata.depth === "char") throw new Error("signed 8-bit samples are not supported");
   // TIFF is the only format that Pillow rotates by its orientation tag.

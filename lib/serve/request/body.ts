@@ -1,4 +1,5 @@
 import { abortable } from "../../abortable";
+import { inTurn } from "../../image/turns";
 import type { ServiceContext } from "../context";
 import { HttpError } from "../http_error";
 import { joined } from "../joined";
@@ -31,7 +32,8 @@ export async function* bodyChunks({ request, signal, hold, arrival }: Call, { li
   arrival.isUnderWay = true;
   try {
     for (;;) {
-      const { done, value } = await abortable(reader.read(), signal);
+      // Chunks that have all arrived would otherwise be read in one turn.
+      const { done, value } = await inTurn(() => abortable(reader.read(), signal));
       if (done) return;
       bytes += value.byteLength;
       if (bytes > limits.maxBodyBytes) throw tooLarge(limits.maxBodyBytes);
