@@ -120,19 +120,37 @@ void expect_usable(int index) {
   }
 }
 
+/// Makes one lane wait for another.
+class lane_wait final : public kernel {
+ public:
+  lane_wait(device::stream waiting, device::stream awaited) : waiting_(waiting), awaited_(awaited) {}
+
+  void run() override {
+    translated([&] {
+      reached_.record(awaited_);
+      reached_.block(waiting_);
+    });
+  }
+
+ private:
+  device::stream waiting_, awaited_;
+  device::event reached_;
+};
+
 class cuda_backend final : public backend {
  public:
   // Its device is current on the calling thread.
   explicit cuda_backend(int index) : index_(index), identity_(device::identity_of(index)) {
     context_.blas = blas_library::open();
     context_.stream = device::make_stream();
-    lane_ = std::make_unique<input_lane>(context_.stream);
+    input_lane_ = std::make_unique<input_lane>(context_.stream);
     context_.properties = device::current_properties();
     context_.synchronous = is_set("EVA_CLIP_CUDA_SYNC", false);
   }
   ~cuda_backend() override {
     cuda_backend::close();
-    lane_.reset();
+    input_lane_.reset();
+    if (communication_) device::destroy(communication_->stream);
     device::destroy(context_.stream);
   }
 
@@ -189,38 +207,50 @@ class cuda_backend final : public backend {
   std::unique_ptr<input_slot> make_input_slot(int64_t bytes) override {
     return translated([&] {
       const device::selected_device here(index_);
-      return lane_->slot_of(allocate(bytes), bytes);
+      return input_lane_->slot_of(allocate(bytes), bytes);
     });
   }
   void finish() override {
     translated([&] {
       // All inside: an error of any of them must also drop the results that are still to be delivered.
       staging_.deliver([&] {
-        context_.faults.fetch(context_.stream);
+        for_each_context([&](context& each) { each.faults.fetch(context_.stream); });
         finished_.record(context_.stream);
         finished_.wait();
       });
-      context_.faults.check(context_.stream);
+      for_each_context([&](context& each) { each.faults.check(context_.stream); });
     });
   }
 
   int64_t workspace_bytes() const override {
-    return context_.scratch.bytes() + context_.gemm_workspace.bytes() + captures_->bytes() + lane_->bytes();
+    int64_t bytes = captures_->bytes() + input_lane_->bytes();
+    for_each_context(
+        [&](const context& each) { bytes += each.scratch.bytes() + each.gemm_workspace.bytes(); });
+    return bytes;
   }
 
-  std::unique_ptr<kernel> prepare(int op, const void* args) override {
-    return translated([&] { return kernels()[size_t(op)](args, context_); });
+  std::unique_ptr<kernel> prepare(int op, const void* args, lane on) override {
+    return translated([&] { return kernels()[size_t(op)](args, context_of(on)); });
+  }
+
+  std::unique_ptr<kernel> prepare_wait(lane waiting) override {
+    return translated([&] {
+      const lane awaited = waiting == lane::compute ? lane::communication : lane::compute;
+      return std::make_unique<lane_wait>(context_of(waiting).stream, context_of(awaited).stream);
+    });
   }
 
   // If capture fails, the caller keeps launching kernel by kernel.
-  std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>> all) override {
+  std::unique_ptr<kernel> capture(std::span<kernel* const> all) override {
     if (!captures_programs_) return nullptr;
     try {
       return translated([&] {
-        for (const auto& each : all) each->before_capture();
+        for (kernel* each : all) each->before_capture();
+        // Copies that these queue on the other lane come before the first replay.
+        if (communication_) lane_wait(context_.stream, communication_->stream).run();
         const std::lock_guard lock(memory_mutex_);
         auto recorded = device::recording::of(context_.stream, [&] {
-          for (const auto& each : all) each->run();
+          for (kernel* each : all) each->run();
         });
         return std::make_unique<captured>(captures_, context_.stream, std::move(recorded));
       });
@@ -235,10 +265,12 @@ class cuda_backend final : public backend {
 
   void close() noexcept override {
     captures_->free();
-    context_.scratch.free();
-    context_.gemm_workspace.free();
+    for_each_context([](context& each) {
+      each.scratch.free();
+      each.gemm_workspace.free();
+    });
     staging_.free();
-    lane_->free();
+    input_lane_->free();
   }
 
   double time(kernel& work) override {
@@ -246,6 +278,28 @@ class cuda_backend final : public backend {
   }
 
  private:
+  /// The other lane's is made when an op is first prepared for it.
+  context& context_of(lane on) {
+    if (on == lane::compute) return context_;
+    if (!communication_) {
+      auto made = std::make_unique<context>();
+      made->properties = context_.properties;
+      made->blas = context_.blas;
+      made->synchronous = context_.synchronous;
+      made->stream = device::make_stream();
+      communication_ = std::move(made);
+    }
+    return *communication_;
+  }
+  template <class Visit> void for_each_context(const Visit& visit) const {
+    visit(context_);
+    if (communication_) visit(*communication_);
+  }
+  template <class Visit> void for_each_context(const Visit& visit) {
+    visit(context_);
+    if (communication_) visit(*communication_);
+  }
+
   void check_free(int64_t bytes) const {
     const device::selected_device here(index_);
     const int64_t free = std::max<int64_t>(0, device::free_bytes() - promised_);
@@ -261,8 +315,9 @@ class cuda_backend final : public backend {
   const int index_;
   device::identity identity_;
   context context_;
+  std::unique_ptr<context> communication_;
   staging staging_;
-  std::unique_ptr<input_lane> lane_;
+  std::unique_ptr<input_lane> input_lane_;
   std::mutex memory_mutex_;  // a recording measures the memory that it takes
   mutable std::mutex promise_mutex_;
   int64_t promised_ = 0;

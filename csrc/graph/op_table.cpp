@@ -138,6 +138,13 @@ template <class Op> class application final : public op_application {
       return 0;
   }
 
+  lane runs_on() const override {
+    if constexpr (requires { Op::runs_on; })
+      return Op::runs_on;
+    else
+      return lane::compute;
+  }
+
  private:
   bool has_attribute(const std::string& wanted) const {
     bool found = false;

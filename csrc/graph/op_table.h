@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/lane.h"
 #include "core/tensor.h"
 
 namespace eva {
@@ -44,6 +45,7 @@ struct op_application {
   /// All tensors of the op, lists flattened. The places are valid for the lifetime of this object.
   virtual std::vector<slot> slots() = 0;
   virtual double flops() const = 0;
+  virtual lane runs_on() const = 0;
 };
 
 /// Throws error("ERR_EVACLIP_UNKNOWN_OP") if there is no such op.

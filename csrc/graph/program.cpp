@@ -13,8 +13,12 @@ program::program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, st
       graph_(std::move(recorded)),
       outputs_(std::move(outputs)),
       staging_(std::make_shared<input_staging>(device_, how.least_staged_bytes)) {
-  eliminate_dead_ops();
+  hold_parameters();
+  schedule_ = schedule::of(*graph_, eliminate_dead_ops());
   plan_memory(how);
+}
+
+void program::hold_parameters() {
   for (const auto& value : graph_->values()) {
     if (value.from != graph::origin::parameter) {
       parameters_.emplace_back();
@@ -26,7 +30,8 @@ program::program(std::shared_ptr<device> on, std::shared_ptr<graph> recorded, st
 }
 
 // Dead op elimination, backward from the outputs and from the ops that update parameters.
-void program::eliminate_dead_ops() {
+std::vector<node*> program::eliminate_dead_ops() {
+  std::vector<node*> order;
   read_.assign(graph_->values().size(), false);
   for (value_id id : outputs_) read_[size_t(graph_->owner(id))] = true;
   auto& nodes = graph_->nodes();
@@ -39,9 +44,10 @@ void program::eliminate_dead_ops() {
       if (s.how == access::read && s.value != no_value) read_[size_t(graph_->owner(s.value))] = true;
       if (s.from && read_[size_t(s.value)]) mark_written(*n, s.from);
     }
-    order_.push_back(&*n);
+    order.push_back(&*n);
   }
-  std::reverse(order_.begin(), order_.end());
+  std::reverse(order.begin(), order.end());
+  return order;
 }
 
 /// The output at `place` gets memory although nothing may read it: another output is computed from it.
@@ -52,7 +58,8 @@ void program::mark_written(const node& n, const tensor* place) {
 
 void program::plan_memory(const options& how) {
   const auto& values = graph_->values();
-  const int steps = int(order_.size());
+  const auto& steps = schedule_.steps;
+  const int end = int(steps.size());
   std::vector<lifetime> lives(values.size());
   std::vector<bool> in_arena(values.size(), false);
   auto begin = [&](value_id id, int step) {
@@ -63,15 +70,17 @@ void program::plan_memory(const options& how) {
 
   for (size_t i = 0; i < values.size(); ++i)
     if (values[i].from == graph::origin::input && read_[i]) begin(value_id(i), -1);
-  for (int step = 0; step < steps; ++step) {
-    for (const slot& s : order_[size_t(step)]->slots) {
+  for (int step = 0; step < end; ++step) {
+    const auto& [applied, waits, last_beside] = steps[size_t(step)];
+    for (const slot& s : applied->slots) {
       if (s.value == no_value) continue;
       if (s.how == access::scratch || (s.how == access::write && read_[size_t(s.value)]))
         begin(s.value, step);
-      if (s.how == access::read) lives[size_t(graph_->owner(s.value))].last = step;
+      int& last = lives[size_t(graph_->owner(s.value))].last;
+      last = std::max(last, last_beside);
     }
   }
-  for (value_id id : outputs_) lives[size_t(graph_->owner(id))].last = steps;
+  for (value_id id : outputs_) lives[size_t(graph_->owner(id))].last = end;
 
   std::vector<lifetime> placed;
   std::vector<size_t> which;
@@ -95,15 +104,38 @@ void program::prepare() {
     device_->reserve_arena(plan_bytes_);
     bind();
     staging_->begin();
-    kernels_.reserve(order_.size());
-    for (node* n : order_) kernels_.push_back(device_->backend().prepare(n->op->index(), n->op->args()));
+    prepare_kernels();
   } catch (...) {
-    kernels_.clear();
+    drop_kernels();
     parameters_.clear();
     constants_.clear();
     if (device_->arena().bytes() != arena_before) device_->free_arena();
     throw;
   }
+}
+
+void program::prepare_kernels() {
+  backend& target = device_->backend();
+  const auto wait = [&](lane waiting) {
+    auto& prepared = waits_[size_t(waiting)];
+    if (!prepared) prepared = target.prepare_wait(waiting);
+    if (prepared) launches_.push_back(prepared.get());
+  };
+  kernels_.reserve(schedule_.steps.size());
+  for (const auto& [applied, waits, last_beside] : schedule_.steps) {
+    const lane on = applied->op->runs_on();
+    if (waits) wait(on);
+    kernels_.push_back(target.prepare(applied->op->index(), applied->op->args(), on));
+    launches_.push_back(kernels_.back().get());
+  }
+  if (schedule_.waits_at_end) wait(lane::compute);
+}
+
+void program::drop_kernels() noexcept {
+  captured_.reset();
+  launches_.clear();
+  kernels_.clear();
+  for (auto& wait : waits_) wait.reset();
 }
 
 /// Checks the total, so that nothing is allocated unless all of it can be.
@@ -132,8 +164,7 @@ void program::place_fixed() {
 
 void program::release() noexcept {
   staging_->release();
-  captured_.reset();
-  kernels_.clear();
+  drop_kernels();
   constants_.clear();
   parameters_.clear();
 }
@@ -156,8 +187,8 @@ void program::bind() {
   bound_generation_ = device_->arena_generation();
   captured_.reset();
   capture_tried_ = false;
-  for (node* n : order_)
-    for (const slot& s : n->slots)
+  for (const auto& step : schedule_.steps)
+    for (const slot& s : step.applied->slots)
       if (s.value != no_value) s.place->data = address(s.value);
 }
 
@@ -170,15 +201,25 @@ void program::run(std::span<const source> inputs, std::span<void* const> outputs
   if (staged) staged->copy_to([this](value_id id) { return address(id); });
   for (const source& input : inputs)
     if (void* place = address(input.id)) target.write(place, input.bytes, type_of(input.id).bytes());
+  try {
+    run_steps();
+  } catch (...) {
+    // What the other lane has begun must not run beside a later program.
+    if (const auto& wait = waits_[size_t(lane::compute)]) wait->run();
+    throw;
+  }
+  for (size_t i = 0; i < outputs.size(); ++i)
+    target.read(outputs[i], address(outputs_[i]), type_of(outputs_[i]).bytes());
+  target.finish();
+}
+
+void program::run_steps() {
   if (!profiled_)
     run_kernels();
   else if (*profiled_ == timed::kernels)
     run_profiled();
   else
     run_timed();
-  for (size_t i = 0; i < outputs.size(); ++i)
-    target.read(outputs[i], address(outputs_[i]), type_of(outputs_[i]).bytes());
-  target.finish();
 }
 
 // A program that runs only once is not worth capturing, and the first run does the lazy loading that is not
@@ -192,7 +233,7 @@ void program::run_kernels() {
 
 void program::capture() {
   capture_tried_ = true;
-  captured_ = device_->backend().capture(kernels_);
+  captured_ = device_->backend().capture(launches_);
   const std::lock_guard lock(capture_mutex_);
   capture_failure_ = captured_ ? "" : device_->backend().capture_failure();
 }
@@ -203,40 +244,9 @@ std::string program::capture_failure() const {
 }
 
 void program::run_one_by_one() {
-  for (const auto& k : kernels_) {
+  for (kernel* each : launches_) {
     if (device_->thread().cancelled()) throw disposed_error("the device");
-    k->run();
-  }
-  has_run_ = true;
-}
-
-void program::start_profile(timed what) {
-  profiled_ = what;
-  profile_.clear();
-  if (what == timed::whole)
-    profile_.push_back({"program", 0, 0, 0});
-  else
-    for (node* n : order_) profile_.push_back({n->op->name(), 0, 0, 0});
-}
-
-void program::run_timed() {
-  struct all final : kernel {
-    explicit all(program& of) : of_(of) {}
-    void run() override { of_.run_kernels(); }
-    program& of_;
-  } whole(*this);
-  timing& sum = profile_.front();
-  sum.seconds += device_->backend().time(whole);
-  for (const node* n : order_) sum.flops += n->op->flops();
-  ++sum.calls;
-}
-
-void program::run_profiled() {
-  for (size_t i = 0; i < kernels_.size(); ++i) {
-    if (device_->thread().cancelled()) throw disposed_error("the device");
-    profile_[i].seconds += device_->backend().time(*kernels_[i]);
-    profile_[i].flops += order_[i]->op->flops();
-    ++profile_[i].calls;
+    each->run();
   }
   has_run_ = true;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -9,6 +10,7 @@
 
 #include "graph/graph.h"
 #include "graph/input_staging.h"
+#include "graph/schedule.h"
 #include "runtime/device.h"
 
 namespace eva {
@@ -61,36 +63,44 @@ class program final : public device_resource {
   const std::vector<value_id>& outputs() const { return outputs_; }
   int64_t arena_bytes() const { return plan_bytes_; }
   int64_t unshared_bytes() const { return unshared_bytes_; }
-  size_t kernels() const { return order_.size(); }
+  size_t kernels() const { return schedule_.steps.size(); }
   /// Why this program runs kernel by kernel instead of as a captured graph; empty if it is captured or no
   /// capture was tried. From any thread.
   std::string capture_failure() const;
   const std::shared_ptr<device>& owner() const { return device_; }
 
  private:
-  void eliminate_dead_ops();
+  void hold_parameters();
+  /// The ops that are needed, in their order.
+  std::vector<node*> eliminate_dead_ops();
   void mark_written(const node& n, const tensor* place);
   void plan_memory(const options&);
+  void prepare_kernels();
+  void drop_kernels() noexcept;
   void bind();
   void* address(value_id id) const;
   void expect_free_memory() const;
   void place_fixed();
   void capture();
+  void run_steps();
   void run_kernels();
   void run_one_by_one();
   void run_profiled();
   void run_timed();
+  double time(size_t step);
 
   std::shared_ptr<device> device_;
   std::shared_ptr<graph> graph_;
   std::vector<value_id> outputs_;
-  std::vector<node*> order_;
+  schedule schedule_;
   std::vector<bool> read_;        // per value: whether anything reads it
   std::vector<int64_t> offsets_;  // per value: in the arena, -1 if not there
   std::vector<device_memory> constants_;
   std::vector<void*> fixed_;  // per value: address of parameters and constants
   std::vector<std::shared_ptr<parameter_memory>> parameters_;  // per value: kept alive
-  std::vector<std::unique_ptr<kernel>> kernels_;
+  std::vector<std::unique_ptr<kernel>> kernels_;               // of the steps
+  std::array<std::unique_ptr<kernel>, lane_count> waits_;  // of each lane for the other; null if it need not
+  std::vector<kernel*> launches_;                          // the kernels and the waits between them
   std::unique_ptr<kernel> captured_;              // all kernels as one, at the arena's current address
   bool has_run_ = false, capture_tried_ = false;  // since the arena last moved
   mutable std::mutex capture_mutex_;

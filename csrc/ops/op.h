@@ -12,7 +12,8 @@ namespace eva::ops {
 
 // An op is a struct with a name, an `args` struct, a `fields` tuple that declares the kind of each member of
 // `args`, and `infer`, which checks the inputs and sets the types of outputs and scratch. It is the op's only
-// declaration: the JavaScript interface, the graph, the memory plan, the backends and the tests read it.
+// declaration: the JavaScript interface, the graph, the memory plan, the backends and the tests read it. It
+// may have `flops`, which counts its floating-point operations, and `runs_on`, its lane (core/lane.h).
 
 template <class A> struct input {
   const char* name;

@@ -8,6 +8,8 @@
 #include <span>
 #include <string>
 
+#include "core/lane.h"
+
 namespace eva {
 
 /// One op application, prepared for a device. Reads its tensors' addresses each time it runs.
@@ -84,13 +86,18 @@ struct backend {
   /// Bytes of the workspace of a GPU's kernels and of its input slots, in addition to the arena.
   virtual int64_t workspace_bytes() const { return 0; }
 
-  /// Prepares the op with this position in ops::all_ops. `args` is its args struct, whose tensors already
-  /// have addresses; it outlives the kernel.
-  virtual std::unique_ptr<kernel> prepare(int op, const void* args) = 0;
+  /// Prepares the op with this position in ops::all_ops for a lane. `args` is its args struct, whose tensors
+  /// already have addresses; it outlives the kernel.
+  virtual std::unique_ptr<kernel> prepare(int op, const void* args, lane on) = 0;
 
-  /// Captures kernels, each of which has run before, as one kernel that runs them in order at the current
-  /// addresses of their tensors. Null if the device cannot capture them.
-  virtual std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>>) { return nullptr; }
+  /// Prepares a wait of a lane for what has been run on the other one. Null if ops run one after another,
+  /// whatever their lane.
+  virtual std::unique_ptr<kernel> prepare_wait(lane) { return nullptr; }
+
+  /// Captures kernels, each of which has run before, as one kernel that runs them at the current addresses of
+  /// their tensors: those of a lane in order, and the compute lane's last, after everything. Null if the
+  /// device cannot capture them.
+  virtual std::unique_ptr<kernel> capture(std::span<kernel* const>) { return nullptr; }
 
   /// Why `capture` returned null on a device that supports capturing; empty otherwise.
   virtual std::string capture_failure() const { return {}; }

@@ -16,7 +16,7 @@ namespace eva {
 /// sides were built from the same sources, and the second may return a C++ object and throw C++ exceptions as
 /// within one library. The library is never unloaded, because errors refer to its strings.
 struct backend_interface {
-  uint64_t version = 6;     // of backend.h; incremented by hand
+  uint64_t version = 7;     // of backend.h; incremented by hand
   uint64_t ops = 0;         // ops::fingerprint
   uint64_t string_abi = 0;  // of the C++ standard library
 

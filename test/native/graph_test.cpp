@@ -168,9 +168,9 @@ class counting_backend : public backend {
   void read(void* to, const void* from, int64_t size) override { cpu_->read(to, from, size); }
   void finish() override {}
   double time(kernel& work) override { return cpu_->time(work); }
-  std::unique_ptr<kernel> prepare(int op, const void* args) override {
+  std::unique_ptr<kernel> prepare(int op, const void* args, lane on) override {
     if (!prepares) throw out_of_memory_error("in prepare");
-    return cpu_->prepare(op, args);
+    return cpu_->prepare(op, args, on);
   }
 
  private:
@@ -212,25 +212,25 @@ class capturing_backend final : public backend {
   void finish() override {}
   double time(kernel& work) override { return cpu_->time(work); }
 
-  std::unique_ptr<kernel> prepare(int op, const void* args) override {
+  std::unique_ptr<kernel> prepare(int op, const void* args, lane on) override {
     struct counted final : kernel {
       std::unique_ptr<kernel> work;
       int* runs = nullptr;
       void run() override { ++*runs, work->run(); }
     };
     auto made = std::make_unique<counted>();
-    made->work = cpu_->prepare(op, args);
+    made->work = cpu_->prepare(op, args, on);
     made->runs = &alone;
     return made;
   }
 
-  std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>> all) override {
+  std::unique_ptr<kernel> capture(std::span<kernel* const> all) override {
     struct replayed final : kernel {
-      std::span<const std::unique_ptr<kernel>> work;
+      std::span<kernel* const> work;
       capturing_backend* on = nullptr;
       void run() override {
         ++on->replays;
-        for (const auto& each : work) each->run();
+        for (kernel* each : work) each->run();
       }
     };
     ++captures;
@@ -286,7 +286,7 @@ void a_capture_that_fails_is_not_tried_again() {
   class failing final : public counting_backend {
    public:
     int captures = 0;
-    std::unique_ptr<kernel> capture(std::span<const std::unique_ptr<kernel>>) override {
+    std::unique_ptr<kernel> capture(std::span<kernel* const>) override {
       ++captures;
       return nullptr;
     }

@@ -26,7 +26,7 @@ template <class Op, class... Ops> int position_in(ops::op_list<Ops...>) {
 }
 
 template <class Op> std::unique_ptr<kernel> prepare(backend& on, const typename Op::args& args) {
-  return on.prepare(position_in<Op>(ops::all_ops{}), &args);
+  return on.prepare(position_in<Op>(ops::all_ops{}), &args, lane::compute);
 }
 
 template <class Op> void run(backend& on, const typename Op::args& args) { prepare<Op>(on, args)->run(); }

@@ -84,7 +84,7 @@ class cpu_backend final : public backend {
 
   void finish() override {}
 
-  std::unique_ptr<kernel> prepare(int op, const void* args) override {
+  std::unique_ptr<kernel> prepare(int op, const void* args, lane) override {
     return kernels_[size_t(op)](args, context_);
   }
 

@@ -7,6 +7,7 @@
 #include <future>
 #include <random>
 
+#include "../lanes.h"
 #include "cuda/device/runtime.h"
 #include "cuda/staging.h"
 #include "small_program.h"
@@ -150,11 +151,13 @@ void staged_inputs_arrive(const std::shared_ptr<device>& on) {
 }
 
 /// The optimizer's tables of addresses change when the arena moves; a capture must not contain their upload.
-void tables_of_addresses_are_not_captured(const std::shared_ptr<device>& on) {
+void tables_of_addresses_are_not_captured(bool is_beside) {
+  const auto on = std::make_shared<device>(cuda::open());
   constexpr int64_t count = 10;
   const auto recorded = std::make_shared<graph>();
   const value_id x = recorded->input(dtype::f32, {count});
   const value_id norm = output_of(recorded->apply("global_norm", {{"gradients", {x}}}, {}), "norm");
+  if (is_beside) move_to_communication(recorded->nodes().back());
   program made(on, recorded, std::vector<value_id>{norm}, program::options{});
   made.prepare();
   for (int run = 1; run <= 6; ++run) {
@@ -192,7 +195,8 @@ int main() {
   programs_agree_with_the_cpu(on);
   parameters_are_allocated_at_their_first_use(on);
   staged_inputs_arrive(on);
-  tables_of_addresses_are_not_captured(on);
+  tables_of_addresses_are_not_captured(false);
+  tables_of_addresses_are_not_captured(true);
   close_frees_all_memory(on);
   return status();
 }

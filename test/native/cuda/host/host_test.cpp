@@ -63,7 +63,7 @@ std::pair<std::string, std::string> thrown(const std::function<void()>& body) {
 
 void errors_do_not_affect_later_calls() {
   const auto on = cuda::open();
-  const auto work = on->prepare(0, nullptr);
+  const auto work = on->prepare(0, nullptr, lane::compute);
   std::vector<std::byte> bytes(100);
   void* memory = on->allocate(100);
   const std::pair<const char*, std::function<void()>> calls[] = {
@@ -91,7 +91,7 @@ void errors_do_not_affect_later_calls() {
 
 void a_failed_workspace_is_not_counted() {
   const auto on = cuda::open();
-  const auto work = on->prepare(0, nullptr);
+  const auto work = on->prepare(0, nullptr, lane::compute);
   emulator::fail_nth("cudaMalloc", 1, cudaErrorMemoryAllocation);
   check(!thrown([&] { work->run(); }).first.empty(), "a workspace that is out of memory");
   check(on->workspace_bytes() == 0, "it is not counted");
@@ -101,7 +101,7 @@ void a_failed_workspace_is_not_counted() {
 
 void sticky_errors_have_their_own_code() {
   const auto on = cuda::open();
-  const auto work = on->prepare(0, nullptr);
+  const auto work = on->prepare(0, nullptr, lane::compute);
   emulator::fail_nth("launch", 1, cudaErrorInvalidValue);
   check(thrown([&] { work->run(); }).first == "ERR_EVACLIP_GPU", "a refused launch");
   emulator::fail_nth("launch", 1, cudaErrorIllegalAddress);
@@ -112,9 +112,9 @@ void a_failed_capture_returns_null() {
   for (const char* function :
        {"cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate", "launch"}) {
     const auto on = cuda::open();
-    std::vector<std::unique_ptr<kernel>> all;
-    all.push_back(on->prepare(0, nullptr));
-    all[0]->run();
+    const auto work = on->prepare(0, nullptr, lane::compute);
+    kernel* const all[] = {work.get()};
+    work->run();
     const int before = emulator::alive();
     emulator::fail_nth(function, 1, cudaErrorInvalidValue);
     check(on->capture(all) == nullptr, std::string("a capture with a failed ") + function);
@@ -148,7 +148,7 @@ void all_objects_are_made_on_one_device(int index) {
       cudaSetDevice(other);
       on->enter_thread();
       on->write(memory, large.data(), int64_t(large.size()));
-      on->prepare(0, nullptr)->run();
+      on->prepare(0, nullptr, lane::compute)->run();
       on->finish();
     });
     own.join();
@@ -171,13 +171,13 @@ void close_frees_all_memory() {
   const int before = emulator::alive();
   {
     const auto on = cuda::open();
-    std::vector<std::unique_ptr<kernel>> all;
-    all.push_back(on->prepare(0, nullptr));
+    const auto work = on->prepare(0, nullptr, lane::compute);
+    kernel* const all[] = {work.get()};
     std::vector<std::byte> bytes(100);
     void* memory = on->allocate(100);
     const int opened = emulator::alive();
     on->write(memory, bytes.data(), 100);
-    all[0]->run();
+    work->run();
     const auto captured = on->capture(all);
     captured->run();
     check(emulator::alive() > opened, "slots, a workspace and a graph");

@@ -20,20 +20,21 @@ export const mutations = [
   {
     file: PROGRAM,
     changes: [
-      [
-        "a capture survives a move of the arena",
-        "  captured_.reset();\n  capture_tried_",
-        "  capture_tried_",
-      ],
+      ["a capture survives a move of the arena", "  captured_.reset();\n  capture_tried_ = false;\n", ""],
       ["captured before the first run", "if (has_run_ && !capture_tried_)", "if (!capture_tried_)"],
     ],
   },
   {
     file: "backend.cpp",
     changes: [
-      ["graphs are kept by close()", "    captures_->free();\n    context_", "    context_"],
+      ["graphs are kept by close()", "    captures_->free();\n    for", "    for"],
       ["memory is promised twice", "device::free_bytes() - promised_", "device::free_bytes()"],
       ["a promise is not withdrawn", "    promised_ -= bytes;", ""],
+      [
+        "tables of the other lane are uploaded beside their first use",
+        "if (communication_) lane_wait(context_.stream, communication_->stream).run();",
+        "",
+      ],
     ],
   },
   {

@@ -11,7 +11,7 @@ export const mutations = [
   {
     file: "backend.cpp",
     changes: [
-      ["faults are not fetched", "        context_.faults.fetch(context_.stream);\n", ""],
+      ["faults are not fetched", "each.faults.fetch(context_.stream);", "(void)each;"],
       ["faults are read before they arrive", "        finished_.wait();\n", ""],
     ],
   },
