@@ -78,10 +78,14 @@ function isConfigured(folder, definitions) {
   );
 }
 
-/** CMake definitions of this build. A build without CUDA keeps the CUDA configuration of an earlier one. */
+/**
+ * CMake definitions of this build. A build without CUDA keeps the CUDA configuration of an earlier one. That of oneDNN comes
+ * from the environment, because node-gyp passes no options on.
+ */
 function definitionsOf(output) {
+  const onednn = { EVA_CLIP_FETCH_ONEDNN: process.env.EVA_CLIP_FETCH_ONEDNN ?? "OFF" };
   const cuda = { EVA_CLIP_CUDA: "ON", EVA_CLIP_CUDA_ARCHITECTURES: options["cuda-architectures"] };
-  return { CMAKE_LIBRARY_OUTPUT_DIRECTORY: output, ...(options.cuda && cuda) };
+  return { CMAKE_LIBRARY_OUTPUT_DIRECTORY: output, ...onednn, ...(options.cuda && cuda) };
 }
 
 function targets() {

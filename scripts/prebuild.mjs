@@ -1,5 +1,6 @@
 // Builds prebuilds/PLATFORM-ARCH/: the stripped addon, the libraries that a machine with only Node lacks, and the CUDA
 // backend if `npm run build:cuda` has built it.
+//   node scripts/prebuild.mjs [--fetch-onednn]     --fetch-onednn: oneDNN within the addon, as published; compiles it first
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
@@ -7,6 +8,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -14,9 +16,11 @@ import {
 } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { DIGEST_FILE, nativeDigest } from "./native_sources.mjs";
 import { neededLibraries, PRESENT_WITH_NODE } from "./shared_libraries.mjs";
 
+const { values: options } = parseArgs({ options: { "fetch-onednn": { type: "boolean", default: false } } });
 const root = resolve(import.meta.dirname, "..");
 const platform = `${process.platform}-${process.arch}`;
 /** A failed build keeps the previous binaries. */
@@ -25,6 +29,9 @@ const folder = join(work, "prebuilds", platform);
 const prebuildify = createRequire(import.meta.url).resolve("prebuildify/bin.js");
 
 const digest = nativeDigest();
+const EVA_CLIP_FETCH_ONEDNN = options["fetch-onednn"] ? "ON" : "OFF";
+// make would take an addon with another oneDNN for up to date.
+rmSync(join(root, "build", "Release", "eva_clip.node"), { force: true });
 rmSync(work, { recursive: true, force: true });
 mkdirSync(work, { recursive: true });
 execFileSync(
@@ -37,7 +44,7 @@ execFileSync(
     cwd: root,
     stdio: "inherit",
     // The headers of the running Node; node-gyp would otherwise download them.
-    env: { ...process.env, npm_config_nodedir: resolve(realpathSync(process.execPath), "../..") },
+    env: { ...process.env, EVA_CLIP_FETCH_ONEDNN, npm_config_nodedir: resolve(realpathSync(process.execPath), "../..") },
   },
 );
 
@@ -66,6 +73,12 @@ for (const [name, path] of neededLibraries(join(folder, addon))) {
   if (path === undefined) throw new Error(`the addon needs ${name}, which is not on this machine`);
   carry(name, path);
   carryLicense(path);
+}
+if (options["fetch-onednn"]) {
+  const cache = readFileSync(join(root, "build", "native-Release", "CMakeCache.txt"), "utf8");
+  const source = /^DNNL_SOURCE_DIR:STATIC=(.*)$/m.exec(cache)[1];
+  const terms = ["LICENSE", "THIRD-PARTY-PROGRAMS"].map((file) => readFileSync(join(source, file), "utf8"));
+  writeFileSync(join(licenses, "oneDNN.txt"), terms.join("\n"));
 }
 // To which the copyright file of GCC's libraries refers.
 copyFileSync("/usr/share/common-licenses/GPL-3", join(licenses, "GPL-3.txt"));
