@@ -44,7 +44,11 @@ execFileSync(
     cwd: root,
     stdio: "inherit",
     // The headers of the running Node; node-gyp would otherwise download them.
-    env: { ...process.env, EVA_CLIP_FETCH_ONEDNN, npm_config_nodedir: resolve(realpathSync(process.execPath), "../..") },
+    env: {
+      ...process.env,
+      EVA_CLIP_FETCH_ONEDNN,
+      npm_config_nodedir: resolve(realpathSync(process.execPath), "../.."),
+    },
   },
 );
 
@@ -76,7 +80,7 @@ for (const [name, path] of neededLibraries(join(folder, addon))) {
 }
 if (options["fetch-onednn"]) {
   const cache = readFileSync(join(root, "build", "native-Release", "CMakeCache.txt"), "utf8");
-  const source = /^DNNL_SOURCE_DIR:STATIC=(.*)$/m.exec(cache)[1];
+  const source = /^oneDNN_SOURCE_DIR:STATIC=(.*)$/m.exec(cache)[1];
   const terms = ["LICENSE", "THIRD-PARTY-PROGRAMS"].map((file) => readFileSync(join(source, file), "utf8"));
   writeFileSync(join(licenses, "oneDNN.txt"), terms.join("\n"));
 }

@@ -2,49 +2,20 @@
 
 #include <cstdlib>
 #include <mutex>
-#include <optional>
-#include <set>
 
+#include "cuda/captured.h"
 #include "cuda/failure.h"
 #include "cuda/input_lane.h"
 #include "cuda/linear/gemm.h"
 #include "cuda/staging.h"
 #include "cuda/stopwatch.h"
 #include "cuda/table.h"
+#include "cuda/usable.h"
 #include "ops/fingerprint.h"
 #include "runtime/backend_library.h"
 
 namespace eva::cuda {
 namespace {
-
-/// Ampere: bf16 tensor cores and asynchronous copies to shared memory.
-constexpr int min_capability = 80;
-
-std::string cuda_version(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
-
-/// A driver runs programs that were built with any toolkit of its own major version or an older one (CUDA
-/// Compatibility, "Minor Version Compatibility").
-constexpr int needed_version = device::built_version / 1000 * 1000;
-
-std::string needed_driver() {
-  const std::string release = needed_version == 12000 ? " (525)" : needed_version == 13000 ? " (580)" : "";
-  return "a driver for CUDA " + cuda_version(needed_version) + release + " or newer";
-}
-
-[[noreturn]] void refuse(const std::string& message, const std::string& needed, const std::string& found) {
-  throw device_error(message, {{"needed", needed}, {"found", found}});
-}
-
-int device_count() {
-  try {
-    return device::device_count();
-  } catch (const device::error& failure) {
-    const std::string reason = failure.what();
-    refuse("the NVIDIA driver gives no access to a GPU: " + reason, "a GPU", reason);
-  }
-}
 
 /// Whether an environment variable is set to something other than 0; `otherwise` if it is not set.
 bool is_set(const char* name, bool otherwise) {
@@ -52,90 +23,6 @@ bool is_set(const char* name, bool otherwise) {
   if (!value || !*value) return otherwise;
   return std::string(value) != "0";
 }
-
-/// The captured programs of a device. They hold device memory until they are destroyed or the device is
-/// closed.
-struct captures {
-  std::mutex mutex;
-  std::set<std::optional<device::recording>*> all;
-
-  int64_t bytes() {
-    const std::lock_guard lock(mutex);
-    int64_t sum = 0;
-    for (const auto* each : all) sum += *each ? (*each)->bytes() : 0;
-    return sum;
-  }
-  void free() {
-    const std::lock_guard lock(mutex);
-    for (auto* each : all) each->reset();
-  }
-};
-
-class captured final : public kernel {
- public:
-  captured(std::shared_ptr<captures> owner, device::stream on, device::recording recorded)
-      : owner_(std::move(owner)), on_(on), work_(std::move(recorded)) {
-    const std::lock_guard lock(owner_->mutex);
-    owner_->all.insert(&work_);
-  }
-  ~captured() override {
-    const std::lock_guard lock(owner_->mutex);
-    owner_->all.erase(&work_);
-  }
-
-  void run() override {
-    if (!work_) throw disposed_error("the device");
-    translated([&] { work_->replay(on_); }, "a captured program");
-  }
-
- private:
-  std::shared_ptr<captures> owner_;
-  device::stream on_;
-  std::optional<device::recording> work_;
-};
-
-/// Throws device_error if this GPU cannot be used.
-void expect_usable(int index) {
-  const int driver = device::driver_version();
-  const std::string needed = needed_driver();
-  if (driver == 0)
-    refuse("no NVIDIA driver was found (libcuda.so.1); " + needed + " is needed", needed, "no driver");
-  if (driver < needed_version) {
-    const std::string found = "a driver for CUDA " + cuda_version(driver);
-    refuse("the NVIDIA driver is too old: " + needed + " is needed, found " + found, needed, found);
-  }
-  const int count = device_count();
-  if (count == 0)
-    refuse("the NVIDIA driver reports no GPU (CUDA_VISIBLE_DEVICES may hide it)", "a GPU", "none");
-  if (index >= count) {
-    const std::string number = std::to_string(index), all = std::to_string(count);
-    refuse("there is no GPU " + number + ": the NVIDIA driver reports " + all + ", numbered from 0",
-           "GPU " + number, all + " GPUs");
-  }
-  const device::identity found = device::identity_of(index);
-  if (const int capability = 10 * found.major + found.minor; capability < min_capability) {
-    const std::string version = std::to_string(found.major) + "." + std::to_string(found.minor);
-    refuse(found.name + " has compute capability " + version + "; 8.0 (Ampere) or newer is needed", "8.0",
-           version);
-  }
-}
-
-/// Makes one lane wait for another.
-class lane_wait final : public kernel {
- public:
-  lane_wait(device::stream waiting, device::stream awaited) : waiting_(waiting), awaited_(awaited) {}
-
-  void run() override {
-    translated([&] {
-      reached_.record(awaited_);
-      reached_.block(waiting_);
-    });
-  }
-
- private:
-  device::stream waiting_, awaited_;
-  device::event reached_;
-};
 
 class cuda_backend final : public backend {
  public:
