@@ -1,7 +1,7 @@
 # oneDNN, as the target DNNL::dnnl: the system's (its API 2 and 3 both serve), or a pinned release from source.
 if(EVA_CLIP_FETCH_ONEDNN)
-  # Only what the CPU backend uses, as a static library: a fifth of the system's package. It takes 40 minutes of a core, so CI
-  # does without. EVA_CLIP_ONEDNN_SOURCE names a folder with its source, such as Debian's; otherwise it is downloaded.
+  # Only what the CPU backend uses, as a static library: half the system's. It takes about 45 minutes of one core, so CI does
+  # without. EVA_CLIP_ONEDNN_SOURCE names a folder with its source, such as Debian's; otherwise it is downloaded.
   include(FetchContent)
   if(DEFINED ENV{EVA_CLIP_ONEDNN_SOURCE})
     set(FETCHCONTENT_SOURCE_DIR_ONEDNN "$ENV{EVA_CLIP_ONEDNN_SOURCE}")

@@ -34,7 +34,6 @@ export async function inTurns(
 ): Promise<void> {
   const slice = Math.max(1, Math.floor(perSlice));
   for (let begin = 0; begin < count; begin += slice) {
-    while (!hasTime()) await setImmediate();
-    work(begin, Math.min(count, begin + slice));
+    await inTurn(() => work(begin, Math.min(count, begin + slice)));
   }
 }
