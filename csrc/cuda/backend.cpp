@@ -6,6 +6,7 @@
 #include "cuda/captured.h"
 #include "cuda/failure.h"
 #include "cuda/input_lane.h"
+#include "cuda/lane_wait.h"
 #include "cuda/linear/gemm.h"
 #include "cuda/staging.h"
 #include "cuda/stopwatch.h"
@@ -110,10 +111,8 @@ class cuda_backend final : public backend {
   }
 
   int64_t workspace_bytes() const override {
-    int64_t bytes = captures_->bytes() + input_lane_->bytes();
-    for_each_context(
-        [&](const context& each) { bytes += each.scratch.bytes() + each.gemm_workspace.bytes(); });
-    return bytes;
+    return context_.workspace_bytes() + (communication_ ? communication_->workspace_bytes() : 0) +
+           captures_->bytes() + input_lane_->bytes();
   }
 
   std::unique_ptr<kernel> prepare(int op, const void* args, lane on) override {
@@ -177,10 +176,6 @@ class cuda_backend final : public backend {
       communication_ = std::move(made);
     }
     return *communication_;
-  }
-  template <class Visit> void for_each_context(const Visit& visit) const {
-    visit(context_);
-    if (communication_) visit(*communication_);
   }
   template <class Visit> void for_each_context(const Visit& visit) {
     visit(context_);

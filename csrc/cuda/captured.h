@@ -53,21 +53,4 @@ class captured final : public kernel {
   std::optional<device::recording> work_;
 };
 
-/// Makes one lane wait for another.
-class lane_wait final : public kernel {
- public:
-  lane_wait(device::stream waiting, device::stream awaited) : waiting_(waiting), awaited_(awaited) {}
-
-  void run() override {
-    translated([&] {
-      reached_.record(awaited_);
-      reached_.block(waiting_);
-    });
-  }
-
- private:
-  device::stream waiting_, awaited_;
-  device::event reached_;
-};
-
 }  // namespace eva::cuda

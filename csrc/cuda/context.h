@@ -52,6 +52,8 @@ struct context {
   index_faults faults{};
   std::shared_ptr<blas_library> blas{};  // opened by the backend or by the first GEMM
   bool synchronous = false;              // waits for every op, so that an error names the op that caused it
+
+  int64_t workspace_bytes() const { return scratch.bytes() + gemm_workspace.bytes(); }
 };
 
 }  // namespace eva::cuda

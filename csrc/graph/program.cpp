@@ -71,13 +71,13 @@ void program::plan_memory(const options& how) {
   for (size_t i = 0; i < values.size(); ++i)
     if (values[i].from == graph::origin::input && read_[i]) begin(value_id(i), -1);
   for (int step = 0; step < end; ++step) {
-    const auto& [applied, waits, last_beside] = steps[size_t(step)];
-    for (const slot& s : applied->slots) {
+    const schedule::step& present = steps[size_t(step)];
+    for (const slot& s : present.applied->slots) {
       if (s.value == no_value) continue;
       if (s.how == access::scratch || (s.how == access::write && read_[size_t(s.value)]))
         begin(s.value, step);
       int& last = lives[size_t(graph_->owner(s.value))].last;
-      last = std::max(last, last_beside);
+      last = std::max(last, present.last_beside);
     }
   }
   for (value_id id : outputs_) lives[size_t(graph_->owner(id))].last = end;
@@ -122,10 +122,10 @@ void program::prepare_kernels() {
     if (prepared) launches_.push_back(prepared.get());
   };
   kernels_.reserve(schedule_.steps.size());
-  for (const auto& [applied, waits, last_beside] : schedule_.steps) {
-    const lane on = applied->op->runs_on();
-    if (waits) wait(on);
-    kernels_.push_back(target.prepare(applied->op->index(), applied->op->args(), on));
+  for (const schedule::step& step : schedule_.steps) {
+    const op_application& op = *step.applied->op;
+    if (step.waits) wait(op.runs_on());
+    kernels_.push_back(target.prepare(op.index(), op.args(), op.runs_on()));
     launches_.push_back(kernels_.back().get());
   }
   if (schedule_.waits_at_end) wait(lane::compute);

@@ -9,6 +9,8 @@
 #include "core/error.h"
 #include "cpu/dispatch/backend.h"
 #include "graph/program.h"
+#include "recorded_op.h"
+#include "wrapped_cpu.h"
 
 namespace {
 
@@ -23,12 +25,6 @@ void expect_error(const std::function<void()>& body, const std::string& code, co
     check(e.code == code && std::string(e.what()).find(part) != std::string::npos,
           code + " with \"" + part + "\", got " + e.code + ": " + e.what());
   }
-}
-
-value_id output_of(const node& n, const std::string& field) {
-  for (const slot& s : n.slots)
-    if (s.how == access::write && field == s.field) return s.value;
-  return no_value;
 }
 
 void bad_recordings_are_refused() {
@@ -148,33 +144,24 @@ void shapes_that_overflow_are_errors() {
       "ERR_EVACLIP_SHAPE", "");
 }
 
-/// The CPU, counting allocated bytes.
-class counting_backend : public backend {
+/// Counts allocated bytes.
+class counting_backend : public wrapped_cpu {
  public:
   int64_t bytes = 0;
   bool prepares = true;
 
-  description info() const override { return cpu_->info(); }
-  void enter_thread() override { cpu_->enter_thread(); }
   void* allocate(int64_t size) override {
     bytes += size;
-    return cpu_->allocate(size);
+    return wrapped_cpu::allocate(size);
   }
   void release(void* memory, int64_t size) noexcept override {
     bytes -= size;
-    cpu_->release(memory, size);
+    wrapped_cpu::release(memory, size);
   }
-  void fill(void* to, int64_t size, const producer& produce) override { cpu_->fill(to, size, produce); }
-  void read(void* to, const void* from, int64_t size) override { cpu_->read(to, from, size); }
-  void finish() override {}
-  double time(kernel& work) override { return cpu_->time(work); }
   std::unique_ptr<kernel> prepare(int op, const void* args, lane on) override {
     if (!prepares) throw out_of_memory_error("in prepare");
-    return cpu_->prepare(op, args, on);
+    return wrapped_cpu::prepare(op, args, on);
   }
-
- private:
-  std::shared_ptr<backend> cpu_ = cpu::open(1, "");
 };
 
 void a_failed_preparation_leaves_nothing() {
@@ -199,18 +186,9 @@ void a_failed_preparation_leaves_nothing() {
 }
 
 /// The CPU with kernels that can be captured like a GPU's. Counts runs, captures and replays.
-class capturing_backend final : public backend {
+class capturing_backend final : public wrapped_cpu {
  public:
   int captures = 0, replays = 0, alone = 0;
-
-  description info() const override { return cpu_->info(); }
-  void enter_thread() override { cpu_->enter_thread(); }
-  void* allocate(int64_t bytes) override { return cpu_->allocate(bytes); }
-  void release(void* memory, int64_t bytes) noexcept override { cpu_->release(memory, bytes); }
-  void fill(void* to, int64_t bytes, const producer& produce) override { cpu_->fill(to, bytes, produce); }
-  void read(void* to, const void* from, int64_t bytes) override { cpu_->read(to, from, bytes); }
-  void finish() override {}
-  double time(kernel& work) override { return cpu_->time(work); }
 
   std::unique_ptr<kernel> prepare(int op, const void* args, lane on) override {
     struct counted final : kernel {
@@ -219,7 +197,7 @@ class capturing_backend final : public backend {
       void run() override { ++*runs, work->run(); }
     };
     auto made = std::make_unique<counted>();
-    made->work = cpu_->prepare(op, args, on);
+    made->work = wrapped_cpu::prepare(op, args, on);
     made->runs = &alone;
     return made;
   }
@@ -239,9 +217,6 @@ class capturing_backend final : public backend {
     made->on = this;
     return made;
   }
-
- private:
-  std::shared_ptr<backend> cpu_ = cpu::open(1, "");
 };
 
 void programs_are_captured_once_and_again_when_the_arena_moved() {

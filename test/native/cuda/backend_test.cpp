@@ -7,7 +7,6 @@
 #include <future>
 #include <random>
 
-#include "../lanes.h"
 #include "cuda/device/runtime.h"
 #include "cuda/staging.h"
 #include "small_program.h"

@@ -1,6 +1,5 @@
 // Programs with ops on both lanes: whichever lane each op is on, a program gives the bits of one lane, run
 // kernel by kernel, captured and profiled, and with parameters that it updates.
-#include "../lanes.h"
 
 #include <random>
 

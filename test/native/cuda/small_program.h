@@ -7,15 +7,10 @@
 #include <vector>
 
 #include "../op_test.h"
+#include "../recorded_op.h"
 #include "graph/program.h"
 
 namespace eva::test {
-
-inline value_id output_of(const node& n, const std::string& field) {
-  for (const slot& s : n.slots)
-    if (s.how == access::write && field == s.field) return s.value;
-  return no_value;
-}
 
 /// A program of an MLP block, and the gradient of its last weight with dy = y.
 struct small_program {

@@ -14,7 +14,7 @@ export const mutations = [
     changes: [
       [
         "memory is reused while the other lane reads it",
-        "last = std::max(last, last_beside);",
+        "last = std::max(last, present.last_beside);",
         "last = std::max(last, step);",
       ],
     ],

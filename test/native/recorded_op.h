@@ -1,8 +1,17 @@
 #pragma once
 
+#include <memory>
+#include <string>
+
 #include "graph/graph.h"
 
 namespace eva::test {
+
+inline value_id output_of(const node& n, const std::string& field) {
+  for (const slot& s : n.slots)
+    if (s.how == access::write && field == s.field) return s.value;
+  return no_value;
+}
 
 /// An op on the communication lane.
 class communicating final : public op_application {
